@@ -1,0 +1,284 @@
+/**
+ * The Distinguished Encoding Rules, X.690, as far as an SSL_SESSION needs them: reading that cannot leave its element, and
+ * writing that has one result.
+ *
+ *   element    = identifier length content          X.690 §8.1.1
+ *   identifier = one octet: class (2 bits), constructed (1 bit), tag number 0..30
+ *              | xxx11111, then the tag number, 31 and up, in base 128          §8.1.2
+ *   length     = 00..7F
+ *              | 81..84, then so many octets, as few as can hold it             §8.1.3, §10.1
+ */
+import { SessionDerError } from '../errors.ts'
+
+/** Identifier octets, X.690 §8.1.2. */
+export const DerTag: {
+  readonly INTEGER: 0x02
+  readonly OCTET_STRING: 0x04
+  readonly SEQUENCE: 0x30
+} = { INTEGER: 0x02, OCTET_STRING: 0x04, SEQUENCE: 0x30 }
+
+/** The identifier of an EXPLICIT `[number]`: context-specific and constructed, X.690 §8.14.2. `number` is 0 to 30. */
+export function explicitTag(number: number): number {
+  return 0xa0 | number
+}
+
+/** The identifier of an IMPLICIT `[number]` over a primitive type, X.690 §8.14.3. `number` is 0 to 30. */
+export function implicitTag(number: number): number {
+  return 0x80 | number
+}
+
+/** Both ends are included. */
+export interface IntegerRange {
+  readonly min: bigint
+  readonly max: bigint
+}
+
+const CONSTRUCTED = 0x20
+const TAG_NUMBER_MASK = 0x1f
+const HIGH_TAG_NUMBER = 0x1f
+const FIRST_HIGH_TAG_NUMBER = 31
+const END_OF_CONTENTS = 0x00
+
+/** Four octets of length say 4 GiB, more than any input; with a fifth the sum would still be exact, but never fit. */
+const MAX_LENGTH_OCTETS = 4
+
+/** uint64, the widest INTEGER of an SSL_SESSION, takes eight octets and one for the sign. */
+const MAX_INTEGER_OCTETS = 9
+
+/** Certificates nest about ten deep; libssl gives up at 30. A bound makes the recursion safe whatever the input. */
+const MAX_DEPTH = 64
+
+/**
+ * A cursor over the content of one element, or over a whole input. It reads an element whole or throws, and has no way to
+ * get out of the bytes it was made for. What follows the last element is refused by `end`, which every caller must call.
+ */
+export class DerReader {
+  readonly #bytes: Uint8Array
+  readonly #end: number
+  #offset: number
+
+  /** Reads `bytes` where they are, without copying: they must not change meanwhile. */
+  constructor(bytes: Uint8Array, start = 0, end: number = bytes.length) {
+    this.#bytes = bytes
+    this.#offset = start
+    this.#end = end
+  }
+
+  /** Of the next octet, from the start of the whole input. */
+  get offset(): number {
+    return this.#offset
+  }
+
+  /** How many octets are left. */
+  get remaining(): number {
+    return this.#end - this.#offset
+  }
+
+  /** Steps over the element `tag` that must come next, and returns a reader of its content. */
+  element(tag: number, subject: string): DerReader {
+    const content = this.optionalElement(tag, subject)
+    if (content === undefined) {
+      throw new SessionDerError(`${subject} is mandatory, got ${this.#describeNext()}`, this.#offset)
+    }
+    return content
+  }
+
+  /** As `element`, but returns undefined, and stays, when something else or nothing comes next. */
+  optionalElement(tag: number, subject: string): DerReader | undefined {
+    if (this.#next() !== tag) return undefined
+    this.#offset += 1
+    return this.#content(subject)
+  }
+
+  /** Reads an INTEGER, X.690 §8.3. */
+  integer(range: IntegerRange, subject: string): bigint {
+    const content = this.element(DerTag.INTEGER, subject)
+    const start = content.offset
+    const octets = content.#rest()
+    requireMinimalInteger(octets, start, subject)
+    const value = octets.length <= MAX_INTEGER_OCTETS ? integerFromOctets(octets) : undefined
+    if (value === undefined || value < range.min || value > range.max) {
+      const got = `got an INTEGER of ${octets.length} bytes outside of that`
+      throw new SessionDerError(`${subject} must be ${range.min} to ${range.max}, ${got}`, start)
+    }
+    return value
+  }
+
+  /** Reads an OCTET STRING in its primitive form, the only one that DER has, X.690 §10.2. Returns a copy. */
+  octetString(minLength: number, maxLength: number, subject: string): Uint8Array {
+    const content = this.element(DerTag.OCTET_STRING, subject)
+    const length = content.remaining
+    if (length < minLength || length > maxLength) {
+      const rule = minLength === maxLength ? `exactly ${minLength}` : `at most ${maxLength}`
+      throw new SessionDerError(`${subject} must have ${rule} bytes, got ${length}`, content.offset)
+    }
+    return content.#takeRest()
+  }
+
+  /**
+   * Reads any one element, and checks that what is in it nests exactly: identifiers, lengths, no leftovers, on every level.
+   * The values of primitive elements are not looked at. Returns a copy of the whole, identifier and length included.
+   */
+  wellFormedElement(subject: string): Uint8Array {
+    const start = this.#offset
+    this.#skipElement(MAX_DEPTH, subject)
+    return copyOf(this.#bytes, start, this.#offset)
+  }
+
+  /** Refuses leftovers. */
+  end(subject: string): void {
+    if (this.remaining > 0) {
+      throw new SessionDerError(
+        `${subject} must end here, got ${this.remaining} bytes more: an element that is unknown, repeated or out of order`,
+        this.#offset,
+      )
+    }
+  }
+
+  #skipElement(depth: number, subject: string): void {
+    const start = this.#offset
+    if (depth === 0)
+      throw new SessionDerError(`${subject} must not nest deeper than ${MAX_DEPTH} levels`, start)
+    const identifier = this.#octet(`the identifier of ${subject}`)
+    // X.690 §8.1.5: 00 00 ends an indefinite length, and DER has none.
+    if (identifier === END_OF_CONTENTS) {
+      throw new SessionDerError(`${subject} must not contain end-of-contents octets`, start)
+    }
+    if ((identifier & TAG_NUMBER_MASK) === HIGH_TAG_NUMBER) this.#skipHighTagNumber(subject)
+    const content = this.#content(subject)
+    if ((identifier & CONSTRUCTED) === 0) return
+    while (content.remaining > 0) content.#skipElement(depth - 1, subject)
+  }
+
+  /** X.690 §8.1.2.4: seven bits an octet, the last one without the top bit; the first is not 80, and below 31 is the short form. */
+  #skipHighTagNumber(subject: string): void {
+    const start = this.#offset
+    let octet = this.#octet(`the tag number of ${subject}`)
+    if (octet === 0x80 || octet < FIRST_HIGH_TAG_NUMBER) {
+      throw new SessionDerError(`${subject} must have minimal tag numbers, got a longer form`, start)
+    }
+    while ((octet & 0x80) !== 0) octet = this.#octet(`the tag number of ${subject}`)
+  }
+
+  /** Reads the length and steps over the content that it announces. */
+  #content(subject: string): DerReader {
+    const lengthOffset = this.#offset
+    const length = this.#length(subject)
+    if (length > this.remaining) {
+      throw new SessionDerError(
+        `${subject} must fit, its length exceeds the ${this.remaining} bytes left`,
+        lengthOffset,
+      )
+    }
+    const content = new DerReader(this.#bytes, this.#offset, this.#offset + length)
+    this.#offset += length
+    return content
+  }
+
+  #length(subject: string): number {
+    const start = this.#offset
+    const initial = this.#octet(`the length of ${subject}`)
+    if (initial < 0x80) return initial
+    // X.690 §10.1: the definite form, with as few octets as can be.
+    if (initial === 0x80) throw new SessionDerError(`${subject} must have a definite length`, start)
+    const count = initial & 0x7f
+    if (count > MAX_LENGTH_OCTETS) {
+      throw new SessionDerError(
+        `${subject} must have a length of at most ${MAX_LENGTH_OCTETS} octets, got ${count}`,
+        start,
+      )
+    }
+    let length = 0
+    // Multiplied, not shifted: a shift to the left is of 32 bits with a sign, and could make the cursor go back.
+    for (let i = 0; i < count; i++) length = length * 0x100 + this.#octet(`the length of ${subject}`)
+    if (length < 0x80 || length < 0x100 ** (count - 1)) {
+      throw new SessionDerError(`${subject} must have a minimal length, got a longer form`, start)
+    }
+    return length
+  }
+
+  #octet(subject: string): number {
+    const octet = this.#next()
+    if (octet === undefined)
+      throw new SessionDerError(`${subject} is mandatory, got ${this.#describeNext()}`, this.#offset)
+    this.#offset += 1
+    return octet
+  }
+
+  #next(): number | undefined {
+    return this.#offset < this.#end ? this.#bytes[this.#offset] : undefined
+  }
+
+  #describeNext(): string {
+    return this.remaining > 0 ? 'another element' : 'the end of the input or of what encloses it'
+  }
+
+  /** Aliases the input. */
+  #rest(): Uint8Array {
+    return this.#bytes.subarray(this.#offset, this.#end)
+  }
+
+  #takeRest(): Uint8Array {
+    return copyOf(this.#bytes, this.#offset, this.#end)
+  }
+}
+
+/** X.690 §8.3.2: at least one octet, and the first nine bits are not all the same. */
+function requireMinimalInteger(octets: Uint8Array, offset: number, subject: string): void {
+  const [first, second] = octets
+  if (first === undefined)
+    throw new SessionDerError(`${subject} must have at least one byte, got none`, offset)
+  if (second === undefined) return
+  const sign = second >= 0x80 ? 0xff : 0x00
+  if (first === sign)
+    throw new SessionDerError(`${subject} must be a minimal INTEGER, got a longer form`, offset)
+}
+
+/** Two's complement, X.690 §8.3.3. */
+function integerFromOctets(octets: Uint8Array): bigint {
+  let value = 0n
+  for (const octet of octets) value = value * 0x100n + BigInt(octet)
+  return BigInt.asIntN(octets.length * 8, value)
+}
+
+/** `Uint8Array.prototype.slice` would give a Buffer's caller a view on the same memory. */
+function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return new Uint8Array(bytes.subarray(start, end))
+}
+
+/** One element: identifier, minimal length, content (X.690 §10.1). */
+export function derElement(tag: number, ...content: readonly Uint8Array[]): Uint8Array {
+  const header = [tag, ...lengthOctets(content.reduce((sum, part) => sum + part.length, 0))]
+  return concatenate([Uint8Array.from(header), ...content])
+}
+
+/** An INTEGER in as few octets as can hold it, X.690 §8.3.2. */
+export function derInteger(value: bigint): Uint8Array {
+  const octets: number[] = []
+  let rest = value
+  do {
+    octets.unshift(Number(BigInt.asUintN(8, rest)))
+    rest >>= 8n
+  } while (rest !== 0n && rest !== -1n)
+  const [first = 0] = octets
+  if (value >= 0n && first >= 0x80) octets.unshift(0x00)
+  if (value < 0n && first < 0x80) octets.unshift(0xff)
+  return derElement(DerTag.INTEGER, Uint8Array.from(octets))
+}
+
+function lengthOctets(length: number): number[] {
+  if (length < 0x80) return [length]
+  const octets: number[] = []
+  for (let rest = length; rest > 0; rest = Math.floor(rest / 0x100)) octets.unshift(rest % 0x100)
+  return [0x80 | octets.length, ...octets]
+}
+
+function concatenate(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let offset = 0
+  for (const part of parts) {
+    whole.set(part, offset)
+    offset += part.length
+  }
+  return whole
+}

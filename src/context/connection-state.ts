@@ -1,0 +1,108 @@
+import type { GenerateSessionId, NotResumableCallback, SessionConnection } from '../session/contracts.ts'
+import { Alert, type AlertLevel, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import type { SslSession } from '../session/ssl-session.ts'
+import type { Refusal, RefusalReason } from '../session/verdict.ts'
+import type { ContextState } from './context-state.ts'
+
+/** `failed` is libssl's error state: no handshake goes on from there, and the bad-session rule does not apply. */
+export type Phase = 'before' | 'handshake' | 'established' | 'failed'
+
+/** What an `SSL` holds, shared by the rules of this folder. Settings are copied from the context by `SSL_new(3)`. */
+export class ConnectionState {
+  readonly handle: SessionConnection
+  /** session_ctx: for its whole life the owner of cache, callbacks, mode and timeout. */
+  readonly context: ContextState
+  /** The current ctx, which a servername callback may switch. */
+  currentContext: ContextState
+
+  sessionIdContext: Uint8Array
+  verifyMode: number
+  options: number
+  numTickets: number
+  maxEarlyData: number
+  generateSessionId: GenerateSessionId | undefined
+  notResumableCallback: NotResumableCallback | undefined
+  quietShutdown = false
+
+  isServer = false
+  phase: Phase = 'before'
+  /** TLS 1.3 until something else is negotiated, as in `SSL_new` with `TLS_method`. */
+  protocolVersion: number = TLS1_3_VERSION
+  session: SslSession | undefined
+  /** The "hit" flag of `SSL_session_reused(3)`. */
+  hit = false
+  sentShutdown = false
+  receivedShutdown = false
+
+  /** False once a handshake has finished: what begins then is a renegotiation. */
+  isFirstHandshake = true
+  renegotiating = false
+  /** A renegotiation that was asked for as a full one. */
+  wantsNewSession = false
+  isHelloRetry = false
+  extendedMasterSecret = false
+  /** A ticket will be sent at the end of this handshake (R10.3). */
+  ticketExpected = false
+  sentTickets = 0
+  extraTickets = 0
+  /** TLS 1.3 servers: the next thing to send is a NewSessionTicket. */
+  isWritingTickets = false
+  /** The legacy session id of a TLS 1.3 ClientHello, repeated after a HelloRetryRequest. */
+  legacySessionId: Uint8Array = new Uint8Array(0)
+  offeredPsk = false
+  /** Changes when what was awaited for an earlier handshake no longer matters. */
+  generation = 0
+
+  constructor(handle: SessionConnection, context: ContextState) {
+    this.handle = handle
+    this.context = context
+    this.currentContext = context
+    this.sessionIdContext = context.sessionIdContext
+    this.verifyMode = context.verifyMode
+    this.options = context.options
+    this.numTickets = context.numTickets
+    this.maxEarlyData = context.maxEarlyData
+    this.generateSessionId = context.generateSessionId
+    this.notResumableCallback = context.notResumableCallback
+  }
+
+  get isTls13(): boolean {
+    return this.protocolVersion === TLS1_3_VERSION
+  }
+
+  hasOption(option: number): boolean {
+    return (this.options & option) !== 0
+  }
+
+  /** With anti-replay a ticket may be used once: it is deleted from the internal cache by its use (R10.8). */
+  get isAntiReplay(): boolean {
+    return this.maxEarlyData > 0 && !this.hasOption(SslOption.NO_ANTI_REPLAY)
+  }
+
+  /** R10.1: the ticket is the session id. */
+  get hasStatefulTickets(): boolean {
+    return this.hasOption(SslOption.NO_TICKET) || this.isAntiReplay
+  }
+
+  /**
+   * `ssl3_send_alert`: a fatal alert costs the session its life (R5.2).
+   *
+   * @returns false when the alert is dropped, without any effect, because close_notify has been sent
+   */
+  sendAlert(level: AlertLevel, description: number): boolean {
+    if (this.sentShutdown && description !== Alert.CLOSE_NOTIFY) return false
+    if (level === 'fatal') this.deleteSession()
+    return true
+  }
+
+  deleteSession(): void {
+    if (this.session !== undefined) this.context.remove(this.session, 'delete')
+  }
+
+  /** `SSLfatal`: the handshake has failed, with the alert already accounted for. */
+  fail(reason: RefusalReason, alert: number): Refusal & { readonly alert: number } {
+    this.sendAlert('fatal', alert)
+    this.phase = 'failed'
+    return { resume: false, reason, alert }
+  }
+}

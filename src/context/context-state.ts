@@ -1,0 +1,138 @@
+import { isPromiseLike } from '../session/awaitable.ts'
+import type {
+  CallbackName,
+  GenerateSessionId,
+  GetSessionCallback,
+  NewSessionCallback,
+  NotResumableCallback,
+  RemovalReason,
+  RemoveSessionCallback,
+  SessionStats,
+  SslContextEvent,
+  SslContextListener,
+  SslContextPorts,
+} from '../session/contracts.ts'
+import { isExpired } from '../session/judge-session.ts'
+import { SessionCacheMode } from '../session/session-cache-mode.ts'
+import { SslOption, VerifyMode } from '../session/ssl-constants.ts'
+import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
+import { InternalCache } from './internal-cache.ts'
+
+export type Counters = { -readonly [name in Exclude<keyof SessionStats, 'number'>]: number }
+
+/** R6.1: the method's default, not the 300 of the manual page. */
+export const DEFAULT_TIMEOUT_SEC = 7_200
+
+/**
+ * What an `SSL_CTX` holds, and the few operations on it that both the public class and the connections need. Settings
+ * are plain fields, checked by the setters of the public class.
+ */
+export class ContextState {
+  mode: number = SessionCacheMode.SERVER
+  cacheSize = 20_480
+  /** Seconds; 0 stands for the default (R6.2). */
+  timeoutSec: number = DEFAULT_TIMEOUT_SEC
+  sessionIdContext: Uint8Array = new Uint8Array(0)
+  verifyMode: number = VerifyMode.NONE
+  options: number = SslOption.ENABLE_MIDDLEBOX_COMPAT
+  numTickets = 2
+  maxEarlyData = 0
+  newSessionCallback: NewSessionCallback | undefined
+  getSessionCallback: GetSessionCallback | undefined
+  removeSessionCallback: RemoveSessionCallback | undefined
+  notResumableCallback: NotResumableCallback | undefined
+  generateSessionId: GenerateSessionId | undefined
+
+  readonly ports: SslContextPorts
+  readonly cache: InternalCache = new InternalCache()
+  readonly counters: Counters = {
+    connect: 0,
+    connectGood: 0,
+    connectRenegotiate: 0,
+    accept: 0,
+    acceptGood: 0,
+    acceptRenegotiate: 0,
+    hits: 0,
+    cbHits: 0,
+    misses: 0,
+    timeouts: 0,
+    cacheFull: 0,
+  }
+  readonly listeners: Set<SslContextListener> = new Set()
+
+  constructor(ports: SslContextPorts) {
+    this.ports = ports
+  }
+
+  hasMode(bits: number): boolean {
+    return (this.mode & bits) !== 0
+  }
+
+  nowSec(): number {
+    return Math.floor(this.ports.now() / 1000)
+  }
+
+  /** `SSL_CTX_add_session`, R4. */
+  add(session: SslSession): boolean {
+    if (sessionInternals.content(session).sessionId.length === 0) return false
+    // LISTFIX: an object that is cached already keeps its place in this cache even though its expiry moves (R4.3).
+    if (this.hasMode(SessionCacheMode.UPDATE_TIME))
+      sessionInternals.setTimeMs(session, this.ports.now(), this.cache)
+    if (this.cache.has(session)) return false
+    const evicted = this.cache.insert(session, this.cacheSize)
+    this.counters.cacheFull += evicted.length
+    this.#retire(evicted, 'evict')
+    return true
+  }
+
+  /** `SSL_CTX_remove_session`, R5.1, with the reason that the remove callback hears. */
+  remove(session: SslSession, reason: RemovalReason): boolean {
+    if (sessionInternals.content(session).sessionId.length === 0) return false
+    const found = this.cache.remove(session)
+    this.#retire([session], reason)
+    return found
+  }
+
+  /** `SSL_CTX_flush_sessions`, R5.3. */
+  flush(nowSec: number, reason: RemovalReason): number {
+    const removed = this.cache.removeEarliestWhile(
+      (session) => nowSec === 0 || isExpired(session, nowSec * 1000),
+    )
+    this.#retire(removed, reason)
+    return removed.length
+  }
+
+  emit(event: SslContextEvent): void {
+    for (const listener of this.listeners) {
+      try {
+        listener(event)
+      } catch (error) {
+        // A listener that fails on the report of a failure is left alone, or this would never end.
+        if (event.type !== 'callback-error')
+          this.emit({ type: 'callback-error', callback: 'listener', error })
+      }
+    }
+  }
+
+  /** A callback that throws or rejects breaks no handshake: it becomes an event. */
+  report(callback: CallbackName, call: () => unknown): void {
+    const failed = (error: unknown): void => this.emit({ type: 'callback-error', callback, error })
+    try {
+      const answer = call()
+      if (isPromiseLike(answer)) answer.then(undefined, failed)
+    } catch (error) {
+      failed(error)
+    }
+  }
+
+  /** What has left can no longer be resumed by those who still hold it (R11.4); then the callback hears of it (D4). */
+  #retire(sessions: readonly SslSession[], reason: RemovalReason): void {
+    for (const session of sessions) sessionInternals.setNotResumable(session, true)
+    for (const session of sessions) {
+      const { removeSessionCallback } = this
+      if (removeSessionCallback !== undefined)
+        this.report('remove', () => removeSessionCallback(session, reason))
+      this.emit({ type: 'session-removed', session, reason })
+    }
+  }
+}

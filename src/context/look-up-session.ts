@@ -1,0 +1,52 @@
+import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
+import { equalBytes } from '../session/bytes.ts'
+import { SessionCacheMode } from '../session/session-cache-mode.ts'
+import { SslSession, sessionInternals } from '../session/ssl-session.ts'
+import type { RefusalReason, SessionSource } from '../session/verdict.ts'
+import type { ConnectionState } from './connection-state.ts'
+
+export type Lookup =
+  | { readonly session: SslSession; readonly source: SessionSource }
+  | { readonly session?: never; readonly reason: RefusalReason }
+
+/** `lookup_sess_in_cache`, R3.2: the internal cache, then the get callback. Synchronous unless that callback is not. */
+export function lookUpSession(state: ConnectionState, sessionId: Uint8Array): Awaitable<Lookup> {
+  const { context } = state
+  if (!context.hasMode(SessionCacheMode.NO_INTERNAL_LOOKUP)) {
+    const session = context.cache.find(state.protocolVersion, sessionId)
+    if (session !== undefined) return { session, source: 'internal' }
+    context.counters.misses++
+  }
+  return context.getSessionCallback === undefined ? { reason: 'not-found' } : askExternal(state, sessionId)
+}
+
+function askExternal(state: ConnectionState, sessionId: Uint8Array): Awaitable<Lookup> {
+  const { context, generation } = state
+  const failed = (error: unknown): Lookup => {
+    context.emit({ type: 'callback-error', callback: 'get', error })
+    return { reason: 'callback-failed' }
+  }
+  const answered = (answer: unknown): Lookup => {
+    // An answer that comes after the connection has gone must not touch counters or cache.
+    if (generation !== state.generation) return { reason: 'abandoned' }
+    if (answer === undefined || answer === null) return { reason: 'not-found' }
+    if (answer instanceof SslSession) return acceptExternal(state, sessionId, answer)
+    return failed(new TypeError('the get callback must answer with an SslSession or undefined'))
+  }
+  try {
+    const answer = context.getSessionCallback?.(state.handle, sessionId.slice())
+    return isPromiseLike(answer) ? answer.then(answered, failed) : answered(answer)
+  } catch (error) {
+    return failed(error)
+  }
+}
+
+function acceptExternal(state: ConnectionState, sessionId: Uint8Array, session: SslSession): Lookup {
+  const { context } = state
+  // D8: before it is counted or copied. An answer under a wrong id would break the handshake at the client.
+  if (!equalBytes(sessionInternals.content(session).sessionId, sessionId)) return { reason: 'wrong-session' }
+  if (!session.isResumable) return { reason: 'not-resumable' }
+  context.counters.cbHits++
+  if (!context.hasMode(SessionCacheMode.NO_INTERNAL_STORE)) context.add(session)
+  return { session, source: 'external' }
+}

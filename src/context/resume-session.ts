@@ -1,0 +1,227 @@
+import { type Awaitable, andThen } from '../session/awaitable.ts'
+import {
+  cipherSuiteHash,
+  isTicketAgeCredible,
+  judgeSession,
+  type ResumptionRequirements,
+} from '../session/judge-session.ts'
+import type { PskIdentity, ResumptionOffer, TicketOffer } from '../session/offer.ts'
+import { MAX_ID_LENGTH } from '../session/ranges.ts'
+import { Alert, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
+import type { Refusal, RefusalReason, Resumption, ResumptionVerdict } from '../session/verdict.ts'
+import type { ConnectionState } from './connection-state.ts'
+import { type Lookup, lookUpSession } from './look-up-session.ts'
+import { startNewSession } from './new-session.ts'
+
+/** A session to be judged, or why there is none. */
+type Candidate =
+  | (Omit<Resumption, 'resume'> & { readonly reason?: never })
+  | { readonly session?: never; readonly reason: RefusalReason; readonly alert?: number }
+
+/**
+ * What a server does with a ClientHello: `ssl_get_prev_session`, and `ssl_get_new_session` when it resumes nothing.
+ * Afterwards the connection has a session, or has failed.
+ */
+export function resumeSession(state: ConnectionState, offer: ResumptionOffer): Awaitable<ResumptionVerdict> {
+  // An earlier lookup that is still being awaited no longer matters.
+  state.generation++
+  state.hit = false
+  state.protocolVersion = offer.protocolVersion
+  const hadExtendedMasterSecret = state.extendedMasterSecret
+  state.extendedMasterSecret =
+    !state.isTls13 &&
+    offer.extendedMasterSecret === true &&
+    !state.hasOption(SslOption.NO_EXTENDED_MASTER_SECRET)
+  return andThen(findCandidate(state, offer), (candidate) => {
+    if (candidate.reason === 'abandoned') return { resume: false, reason: 'abandoned' }
+    const verdict = decide(state, offer, candidate)
+    // RFC 7627 §5.4: a renegotiation may not drop it.
+    if (state.phase !== 'failed' && hadExtendedMasterSecret && !state.extendedMasterSecret)
+      return state.fail('extended-master-secret-dropped', Alert.HANDSHAKE_FAILURE)
+    return verdict
+  })
+}
+
+function findCandidate(state: ConnectionState, offer: ResumptionOffer): Awaitable<Candidate> {
+  if (state.wantsNewSession && state.hasOption(SslOption.NO_SESSION_RESUMPTION_ON_RENEGOTIATION))
+    return { reason: 'renegotiation' }
+  return offer.protocolVersion === TLS1_3_VERSION ? findByPsk(state, offer) : findByTicketOrId(state, offer)
+}
+
+function decide(state: ConnectionState, offer: ResumptionOffer, candidate: Candidate): ResumptionVerdict {
+  if (candidate.session === undefined)
+    return candidate.alert === undefined
+      ? refuse(state, candidate.reason)
+      : state.fail(candidate.reason, candidate.alert)
+  const refusal = judgeCandidate(state, offer, candidate)
+  if (refusal !== undefined) return refusal.alert === undefined ? refuse(state, refusal.reason) : refusal
+  state.session = candidate.session
+  state.hit = true
+  state.context.counters.hits++
+  return checkSuite(state, offer, candidate.session) ?? { resume: true, ...candidate }
+}
+
+/** R3.3 steps 3 to 7 and what each refusal leads to. */
+function judgeCandidate(
+  state: ConnectionState,
+  offer: ResumptionOffer,
+  { session, source }: Omit<Resumption, 'resume'>,
+): Refusal | undefined {
+  // The PSK has become the connection's session before it is judged, so that a fatal alert is its end.
+  if (state.isTls13) state.session = session
+  const objection = judgeSession(session, state.context.ports.now(), requirements(state, offer))
+  if (objection === undefined) return undefined
+  const isCached = source === 'internal' || source === 'external'
+  if (objection.reason === 'expired') forgetExpired(state, session, isCached)
+  const refusal: Refusal =
+    objection.alert === undefined
+      ? { resume: false, ...objection }
+      : state.fail(objection.reason, objection.alert)
+  if (state.isTls13) state.session = undefined
+  // A client whose ticket was refused gets a new one.
+  if (!isCached || state.isTls13) state.ticketExpected = true
+  return refusal
+}
+
+/** D6: stateful TLS 1.3 sessions are removed like those of TLS 1.2. */
+function forgetExpired(state: ConnectionState, session: SslSession, isCached: boolean): void {
+  state.context.counters.timeouts++
+  if (isCached) state.context.remove(session, 'expire')
+}
+
+function requirements(state: ConnectionState, offer: ResumptionOffer): ResumptionRequirements {
+  return {
+    protocolVersion: state.protocolVersion,
+    sessionIdContext: state.sessionIdContext,
+    verifyMode: state.verifyMode,
+    extendedMasterSecret:
+      state.isTls13 || offer.extendedMasterSecret === undefined ? undefined : state.extendedMasterSecret,
+  }
+}
+
+/** A full handshake: `ssl_get_new_session`. */
+function refuse(state: ConnectionState, reason: RefusalReason): Refusal {
+  const failure = startNewSession(state)
+  return failure === undefined ? { resume: false, reason } : state.fail(failure, Alert.INTERNAL_ERROR)
+}
+
+/** What TLS 1.2 checks after the hit was counted: a client that no longer offers what the session uses is in error. */
+function checkSuite(
+  state: ConnectionState,
+  offer: ResumptionOffer,
+  session: SslSession,
+): Refusal | undefined {
+  if (state.isTls13) return undefined
+  const { cipherSuite, compressionId } = sessionInternals.content(session)
+  if (cipherSuite !== undefined && offer.cipherSuites?.includes(cipherSuite) === false)
+    return state.fail('cipher-not-offered', Alert.ILLEGAL_PARAMETER)
+  return compressionId === 0 ? undefined : state.fail('compression', Alert.HANDSHAKE_FAILURE)
+}
+
+/** Up to TLS 1.2, R3.3 step 1: the ticket first; a ticket that is no good keeps the session id from being tried. */
+function findByTicketOrId(state: ConnectionState, offer: ResumptionOffer): Awaitable<Candidate> {
+  const ticket = state.hasOption(SslOption.NO_TICKET) ? undefined : offer.ticket
+  state.ticketExpected = isTicketWanted(ticket)
+  if (ticket?.status === 'no-decrypt') return { reason: 'ticket-undecryptable' }
+  if (ticket?.session !== undefined) {
+    // The client recognises an accepted ticket by its own id in the ServerHello, RFC 5077 §3.4.
+    if (offer.sessionId.length > 0)
+      sessionInternals.update(ticket.session, { sessionId: offer.sessionId.slice() })
+    return candidateOf({ session: ticket.session, source: 'ticket' })
+  }
+  if (offer.sessionId.length === 0) return { reason: 'not-offered' }
+  return andThen(lookUpSession(state, offer.sessionId), (lookup) => candidateOf(lookup))
+}
+
+/** `tls_decrypt_ticket`: whether a new ticket is due, by what became of the old one. */
+function isTicketWanted(ticket: TicketOffer | undefined): boolean {
+  return ticket?.status === 'empty' || ticket?.status === 'no-decrypt' || ticket?.status === 'success-renew'
+}
+
+function candidateOf(lookup: Lookup, pskIdentity = 0, earlyDataAllowed = false): Candidate {
+  return lookup.session === undefined ? lookup : { ...lookup, pskIdentity, earlyDataAllowed }
+}
+
+/** TLS 1.3, R10.7: the identities in their order, until one is accepted. */
+function findByPsk(state: ConnectionState, offer: ResumptionOffer): Awaitable<Candidate> {
+  state.session = undefined
+  state.ticketExpected = true
+  if (offer.pskIdentities === undefined) return { reason: 'not-offered' }
+  if (offer.pskModeSupported !== true) return { reason: 'psk-modes-unsupported' }
+  state.ticketExpected = false
+  return tryIdentity(state, offer, 0, 'not-offered')
+}
+
+function tryIdentity(
+  state: ConnectionState,
+  offer: ResumptionOffer,
+  index: number,
+  previousReason: RefusalReason,
+): Awaitable<Candidate> {
+  const psk = offer.pskIdentities?.[index]
+  if (psk === undefined) return { reason: previousReason }
+  if (psk.identity.length === 0) return { reason: 'empty-psk-identity', alert: Alert.DECODE_ERROR }
+  const next = (lookup: Lookup): Awaitable<Candidate> => {
+    const candidate = acceptPsk(state, offer, psk, index, lookup)
+    const goesOn =
+      candidate.session === undefined && candidate.alert === undefined && candidate.reason !== 'abandoned'
+    return goesOn ? tryIdentity(state, offer, index + 1, candidate.reason) : candidate
+  }
+  return andThen(findPsk(state, psk), next)
+}
+
+function findPsk(state: ConnectionState, psk: PskIdentity): Awaitable<Lookup> {
+  if (psk.externalPsk !== undefined) return adoptExternalPsk(state, psk.externalPsk)
+  if (!state.hasStatefulTickets) {
+    if (isTicketWanted(psk.ticket)) state.ticketExpected = true
+    return psk.ticket?.session === undefined
+      ? { reason: 'ticket-undecryptable' }
+      : { session: psk.ticket.session, source: 'ticket' }
+  }
+  state.ticketExpected = true
+  return psk.identity.length === MAX_ID_LENGTH
+    ? lookUpSession(state, psk.identity)
+    : { reason: 'ticket-undecryptable' }
+}
+
+/** A PSK made outside TLS is by definition meant for this context: it is copied and stamped. */
+function adoptExternalPsk(state: ConnectionState, externalPsk: SslSession): Lookup {
+  const session = sessionInternals.duplicateWithoutTicket(externalPsk)
+  session.setSessionIdContext(state.sessionIdContext)
+  state.ticketExpected = true
+  return { session, source: 'external-psk' }
+}
+
+/** Anti-replay, hash and binder, in libssl's order: `tls_parse_ctos_psk`. */
+function acceptPsk(
+  state: ConnectionState,
+  offer: ResumptionOffer,
+  psk: PskIdentity,
+  index: number,
+  lookup: Lookup,
+): Candidate {
+  if (lookup.session === undefined) return lookup
+  const { session, source } = lookup
+  // Without an internal copy there is nothing to delete, so nothing proves that this is the first use.
+  if (source !== 'external-psk' && state.isAntiReplay && !state.context.remove(session, 'delete'))
+    return { reason: 'replayed' }
+  if (cipherSuiteHash(session.cipherSuite) !== cipherSuiteHash(offer.selectedCipherSuite)) {
+    state.ticketExpected = true
+    return { reason: 'cipher-hash-mismatch' }
+  }
+  if (psk.verifyBinder?.(session) === false) return { reason: 'binder-mismatch', alert: Alert.DECRYPT_ERROR }
+  return candidateOf(lookup, index, isEarlyDataAllowed(state, psk, index, session, source === 'external-psk'))
+}
+
+/** R10.10. */
+function isEarlyDataAllowed(
+  state: ConnectionState,
+  psk: PskIdentity,
+  index: number,
+  session: SslSession,
+  isExternal: boolean,
+): boolean {
+  if (index !== 0 || state.maxEarlyData === 0 || state.isHelloRetry) return false
+  return isExternal || isTicketAgeCredible(session, psk.obfuscatedTicketAge ?? 0, state.context.ports.now())
+}

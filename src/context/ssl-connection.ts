@@ -1,0 +1,529 @@
+import { SessionStateError } from '../errors.ts'
+import { type Awaitable, andThen } from '../session/awaitable.ts'
+import { equalBytes } from '../session/bytes.ts'
+import type { GenerateSessionId, SessionConnection } from '../session/contracts.ts'
+import type { ResumptionOffer } from '../session/offer.ts'
+import { checkIdLength, checkInteger, MAX_ID_LENGTH } from '../session/ranges.ts'
+import { SessionCacheMode } from '../session/session-cache-mode.ts'
+import { Alert, type AlertLevel, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import { type SessionContent, type SslSession, sessionInternals } from '../session/ssl-session.ts'
+import type { Refusal, ResumptionVerdict } from '../session/verdict.ts'
+import {
+  buildClientOffer,
+  type ClientCapabilities,
+  type ClientOffer,
+  processServerHello,
+  type ServerHello,
+  type ServerHelloVerdict,
+} from './client-handshake.ts'
+import { ConnectionState, type Phase } from './connection-state.ts'
+import type { ContextState } from './context-state.ts'
+import { resumeSession } from './resume-session.ts'
+import {
+  type IssuedTicket,
+  issueTicket,
+  type ReceivedTicket,
+  receiveTicket,
+  type TicketMaterial,
+} from './tickets.ts'
+import { updateCache } from './update-cache.ts'
+
+/** What differs from the context's settings, and what the owner wants to find again in callbacks. */
+export interface SslConnectionOptions {
+  /** Any value of the owner's; kept by reference. */
+  readonly appData?: unknown
+  /** 0 to 32 bytes. */
+  readonly sessionIdContext?: Uint8Array
+  /** Bits of VerifyMode. */
+  readonly verifyMode?: number
+  readonly generateSessionId?: GenerateSessionId
+}
+
+/** What the server's choice of a cipher suite means for the session. */
+export interface CipherChoice {
+  /** The key exchange is ephemeral; true by default, as in all of TLS 1.3. */
+  readonly isForwardSecure?: boolean
+}
+
+/** What the ServerHello is to say about the session (TLS 1.2; TLS 1.3 echoes the client's legacy id). */
+export interface ServerHelloParameters {
+  /** A copy; empty when the session cannot be resumed by its id. */
+  readonly sessionId: Uint8Array
+  /** A session_ticket extension, and a NewSessionTicket before Finished. */
+  readonly ticketExpected: boolean
+}
+
+/** What the handshake has made. Fields that it did not negotiate anew stay away. */
+export type HandshakeOutcome = Partial<
+  Pick<
+    SessionContent,
+    | 'cipherSuite'
+    | 'masterKey'
+    | 'peerCertificate'
+    | 'peerRawPublicKey'
+    | 'verifyResult'
+    | 'hostname'
+    | 'alpnSelected'
+    | 'kexGroup'
+    | 'pskIdentity'
+    | 'pskIdentityHint'
+    | 'srpUsername'
+    | 'ticketAppData'
+    | 'maxFragmentLengthMode'
+  >
+>
+
+/** `renegotiate(3)`: a full one never resumes on the client; an abbreviated one may. */
+export type Renegotiation = 'full' | 'abbreviated'
+
+/**
+ * `SSL` as the session cache sees it: no cryptography, no bytes of its own. Its owner tells it what happens on the wire,
+ * in the order in which it happens, and does what it answers.
+ *
+ * A server: accept, resumeSession, serverHello (or helloRetryRequest and resumeSession again), TLS 1.2 issueTicket when
+ * expected, finishHandshake, TLS 1.3 issueTicket while {@link isTicketDue}. A client: setSession, connect, clientHello,
+ * processServerHello, receiveTicket as they come, finishHandshake.
+ */
+export class SslConnection implements SessionConnection {
+  readonly appData: unknown
+  readonly #state: ConnectionState
+
+  /** Made by `newConnection` of a context. */
+  constructor(context: ContextState, options: SslConnectionOptions) {
+    this.appData = options.appData
+    this.#state = new ConnectionState(this, context)
+    if (options.sessionIdContext !== undefined) this.setSessionIdContext(options.sessionIdContext)
+    if (options.verifyMode !== undefined) this.setVerifyMode(options.verifyMode)
+    if (options.generateSessionId !== undefined) this.setGenerateSessionId(options.generateSessionId)
+  }
+
+  get isServer(): boolean {
+    return this.#state.isServer
+  }
+
+  get protocolVersion(): number {
+    return this.#state.protocolVersion
+  }
+
+  /** `SSL_get_session(3)`, by reference. */
+  get session(): SslSession | undefined {
+    return this.#state.session
+  }
+
+  /** `SSL_session_reused(3)`: decided with the ServerHello, cleared by {@link clear} and by the next handshake. */
+  get sessionReused(): boolean {
+    return this.#state.hit
+  }
+
+  /** A copy. */
+  get sessionIdContext(): Uint8Array {
+    return this.#state.sessionIdContext.slice()
+  }
+
+  /** Between accept or connect and finishHandshake. */
+  get isHandshaking(): boolean {
+    return this.#state.phase === 'handshake'
+  }
+
+  /** TLS 1.3 servers: {@link issueTicket} is to be called now (R10.2). */
+  get isTicketDue(): boolean {
+    return this.#state.isWritingTickets
+  }
+
+  /**
+   * `SSL_has_matching_session_id(3)`: asks the internal cache whatever the mode says (R8.8).
+   *
+   * @returns false also for an id of more than 32 bytes
+   */
+  hasMatchingSessionId(sessionId: Uint8Array): boolean {
+    const { context, protocolVersion } = this.#state
+    return sessionId.length <= MAX_ID_LENGTH && context.cache.find(protocolVersion, sessionId) !== undefined
+  }
+
+  /**
+   * `SSL_set_session(3)`: what a client will offer; the bad-session rule applies to the session before (R11.1).
+   *
+   * @param session - kept by reference; undefined offers none. Whether it can be resumed is looked at when it is offered
+   */
+  setSession(session: SslSession | undefined): boolean {
+    this.#clearBadSession()
+    this.#state.session = session
+    return true
+  }
+
+  /** R9.1. @throws {@link SessionRangeError} when longer than 32 bytes */
+  setSessionIdContext(context: Uint8Array): void {
+    this.#state.sessionIdContext = checkIdLength('session id context', context).slice()
+  }
+
+  setVerifyMode(mode: number): void {
+    this.#state.verifyMode = mode >>> 0
+  }
+
+  setOptions(options: number): number {
+    this.#state.options = (this.#state.options | options) >>> 0
+    return this.#state.options
+  }
+
+  clearOptions(options: number): number {
+    this.#state.options = (this.#state.options & ~options) >>> 0
+    return this.#state.options
+  }
+
+  setNumTickets(tickets: number): void {
+    this.#state.numTickets = checkInteger('number of tickets', tickets, Number.MAX_SAFE_INTEGER)
+  }
+
+  setMaxEarlyData(bytes: number): void {
+    this.#state.maxEarlyData = checkInteger('maximum early data', bytes, 0xffff_ffff)
+  }
+
+  setGenerateSessionId(callback?: GenerateSessionId): void {
+    this.#state.generateSessionId = callback
+  }
+
+  /** `SSL_set_quiet_shutdown(3)`: closes without close_notify, and counts as if it had been sent and received. */
+  setQuietShutdown(quiet: boolean): void {
+    this.#state.quietShutdown = quiet
+  }
+
+  /**
+   * A handshake begins on the server, before the ClientHello is read (R7).
+   *
+   * @throws {@link SessionStateError} when one is under way or has failed
+   */
+  accept(renegotiation: Renegotiation = 'full'): void {
+    this.#begin(true, renegotiation)
+    const { context, currentContext, isFirstHandshake } = this.#state
+    if (isFirstHandshake) context.counters.accept++
+    else currentContext.counters.acceptRenegotiate++
+  }
+
+  /**
+   * A handshake begins on the client, before the ClientHello is built (R7).
+   *
+   * @throws {@link SessionStateError} when one is under way or has failed
+   */
+  connect(renegotiation: Renegotiation = 'full'): void {
+    this.#begin(false, renegotiation)
+    const { counters } = this.#state.context
+    if (this.#state.isFirstHandshake) counters.connect++
+    else counters.connectRenegotiate++
+    this.#state.hit = false
+  }
+
+  /**
+   * The server's decision about a ClientHello (R3.3). After a refusal the connection has a new session, unless the
+   * verdict holds an alert: then the handshake has failed and the alert is to be sent (without {@link sendAlert}).
+   *
+   * @returns a promise only if the get callback was asked and gave one
+   * @throws {@link SessionStateError} outside of a server's handshake
+   */
+  resumeSession(offer: ResumptionOffer): Awaitable<ResumptionVerdict> {
+    this.#expectPhase('resumeSession', 'handshake')
+    return andThen(resumeSession(this.#state, offer), (verdict) => this.#announce(verdict))
+  }
+
+  /** `tls_construct_server_hello` as a HelloRetryRequest: what was found is dropped, the next ClientHello decides anew. */
+  helloRetryRequest(): void {
+    this.#state.session = undefined
+    this.#state.hit = false
+    this.#state.isHelloRetry = true
+  }
+
+  /** The client has read a HelloRetryRequest: {@link clientHello} follows. */
+  receiveHelloRetryRequest(): void {
+    this.#state.isHelloRetry = true
+  }
+
+  /** The server has chosen its cipher suite: R11.8, and R1.7 for the ServerHello. */
+  serverHello({ isForwardSecure = true }: CipherChoice = {}): ServerHelloParameters {
+    const session = this.#expectSession('serverHello')
+    const state = this.#state
+    if (!state.hit) {
+      this.#askNotResumable(session, isForwardSecure)
+      // R1.7, by the mode of the current context: a client must not believe that it could come back with this id.
+      if ((state.currentContext.mode & SessionCacheMode.SERVER) === 0)
+        sessionInternals.update(session, { sessionId: new Uint8Array(0) })
+    }
+    if (!state.isTls13 && state.hasOption(SslOption.NO_TICKET)) state.ticketExpected = false
+    return { sessionId: session.sessionId, ticketExpected: state.ticketExpected }
+  }
+
+  /** What the client's next ClientHello is to offer (R11.2). */
+  clientHello(capabilities: ClientCapabilities): ClientOffer {
+    this.#expectPhase('clientHello', 'handshake')
+    return buildClientOffer(this.#state, capabilities)
+  }
+
+  /** The client has read the ServerHello (R11.4 to R11.6). With an alert in the verdict the handshake has failed. */
+  processServerHello(hello: ServerHello): ServerHelloVerdict {
+    this.#expectSession('processServerHello')
+    return processServerHello(this.#state, hello)
+  }
+
+  /**
+   * What a real TLS stack made takes the place of the model's own new session, id and all: for servers whose libssl
+   * generates the ids. It is stamped with the connection's session id context (R9.3).
+   *
+   * @param session - kept by reference
+   */
+  adoptSession(session: SslSession): void {
+    this.#expectSession('adoptSession')
+    session.setSessionIdContext(this.#state.sessionIdContext)
+    this.#state.session = session
+  }
+
+  /**
+   * The handshake is complete: counters, and in TLS 1.2 the cache (R2.1). In TLS 1.3 tickets follow.
+   *
+   * @param outcome - byte arrays are kept, not copied
+   * @throws {@link SessionStateError} outside of a handshake
+   */
+  finishHandshake(outcome: HandshakeOutcome = {}): void {
+    const session = this.#expectSession('finishHandshake')
+    const state = this.#state
+    // final_maxfragmentlen: what nobody asked for is off.
+    const { maxFragmentLengthMode } = sessionInternals.content(session)
+    sessionInternals.update(session, {
+      maxFragmentLengthMode: maxFragmentLengthMode === 255 ? 0 : maxFragmentLengthMode,
+      ...outcome,
+    })
+    const ticketExpected = state.ticketExpected
+    state.phase = 'established'
+    state.renegotiating = false
+    state.wantsNewSession = false
+    state.ticketExpected = false
+    if (state.isServer) this.#finishServer(ticketExpected)
+    else this.#finishClient(session)
+    state.isFirstHandshake = false
+  }
+
+  /**
+   * The server builds a NewSessionTicket (R10.4): in TLS 1.2 before {@link finishHandshake} when the ServerHello said
+   * so, in TLS 1.3 while {@link isTicketDue}.
+   *
+   * @returns a {@link Refusal} with the alert when no session id could be made: the connection has failed
+   */
+  issueTicket(material: TicketMaterial = {}): IssuedTicket | (Refusal & { readonly alert: number }) {
+    return issueTicket(this.#state, this.#expectSession('issueTicket', 'handshake', 'established'), material)
+  }
+
+  /**
+   * `SSL_new_session_ticket(3)`: one more ticket, with the next {@link issueTicket}.
+   *
+   * @returns false unless this is a TLS 1.3 server after its handshake
+   */
+  newSessionTicket(): boolean {
+    const state = this.#state
+    if (state.phase !== 'established' || !state.isServer || !state.isTls13) return false
+    state.extraTickets++
+    state.isWritingTickets = true
+    return true
+  }
+
+  /** TLS 1.3 post-handshake authentication has ended on the server: a changed session, and tickets anew (R10.2). */
+  finishPostHandshakeAuth(outcome: HandshakeOutcome): void {
+    const state = this.#state
+    const session = sessionInternals.duplicateWithoutTicket(
+      this.#expectSession('finishPostHandshakeAuth', 'established'),
+    )
+    sessionInternals.update(session, outcome)
+    state.session = session
+    state.sentTickets = 0
+    state.isWritingTickets = state.numTickets > 0
+  }
+
+  /**
+   * The client has read a NewSessionTicket (R10.14, R2.11).
+   *
+   * @returns the connection's session from now on
+   */
+  receiveTicket(received: ReceivedTicket): SslSession {
+    return receiveTicket(
+      this.#state,
+      this.#expectSession('receiveTicket', 'handshake', 'established'),
+      received,
+    )
+  }
+
+  /**
+   * An alert is about to be sent. A fatal one ends the connection, and the session with it (R5.2).
+   *
+   * @returns false when it must not be sent, since close_notify has been; the session then stays
+   */
+  sendAlert(level: AlertLevel, description: number): boolean {
+    const isSent = this.#state.sendAlert(level, description)
+    if (level === 'fatal') this.#fail()
+    return isSent
+  }
+
+  /** An alert was read, RFC 8446 §6 and RFC 5246 §7.2. */
+  receiveAlert(level: AlertLevel, description: number): void {
+    const state = this.#state
+    const isFatal = state.isTls13 ? description !== Alert.USER_CANCELED : level === 'fatal'
+    if (description === Alert.CLOSE_NOTIFY && (state.isTls13 || level === 'warning'))
+      state.receivedShutdown = true
+    else if (isFatal) {
+      state.receivedShutdown = true
+      this.#fail()
+      state.deleteSession()
+    } else if (description === Alert.NO_RENEGOTIATION) this.sendAlert('fatal', Alert.HANDSHAKE_FAILURE)
+  }
+
+  /**
+   * The transport ended without close_notify (R11.7).
+   *
+   * @returns true when a fatal decode_error alert is to be sent
+   */
+  unexpectedEof(): boolean {
+    if (!this.#state.hasOption(SslOption.IGNORE_UNEXPECTED_EOF))
+      return this.sendAlert('fatal', Alert.DECODE_ERROR)
+    this.setShutdown(false, true)
+    return false
+  }
+
+  /**
+   * `SSL_shutdown(3)`: close_notify is about to be sent; with a quiet shutdown nothing is.
+   *
+   * @returns whether both directions are closed
+   * @throws {@link SessionStateError} before or within a handshake, or after a failure
+   */
+  shutdown(): boolean {
+    this.#expectPhase('shutdown', 'established')
+    const state = this.#state
+    state.sentShutdown = true
+    if (state.quietShutdown) state.receivedShutdown = true
+    return state.receivedShutdown
+  }
+
+  /** `SSL_set_shutdown(3)`: overwrites both flags. */
+  setShutdown(sent: boolean, received: boolean): void {
+    this.#state.sentShutdown = sent
+    this.#state.receivedShutdown = received
+  }
+
+  /**
+   * `SSL_clear(3)`: ready for another connection. The session is kept, and will be offered again, unless the bad-session
+   * rule ended it.
+   *
+   * @returns false within a renegotiation, where libssl refuses
+   */
+  clear(): boolean {
+    const state = this.#state
+    if (this.#clearBadSession()) state.session = undefined
+    this.#resetHandshake()
+    if (state.renegotiating) return false
+    state.generation++
+    state.phase = 'before'
+    state.protocolVersion = TLS1_3_VERSION
+    state.isFirstHandshake = true
+    state.extendedMasterSecret = false
+    return true
+  }
+
+  /** `SSL_free(3)`: a session whose connection was not shut down is not to be resumed (R11.7). */
+  free(): void {
+    this.#clearBadSession()
+    this.#state.session = undefined
+    this.#state.generation++
+    this.#state.phase = 'failed'
+  }
+
+  /** For the context that adopts it. */
+  static switchContext(connection: SslConnection, context: ContextState): void {
+    const state = connection.#state
+    const previous = state.currentContext
+    // R9.2: a value set by hand is kept, even if it happens to be empty.
+    if (equalBytes(state.sessionIdContext, previous.sessionIdContext))
+      state.sessionIdContext = context.sessionIdContext
+    // R7: a first handshake under way is counted where it will end.
+    if (state.phase === 'handshake' && state.isFirstHandshake && state.isServer && !state.isHelloRetry) {
+      previous.counters.accept--
+      context.counters.accept++
+    }
+    state.currentContext = context
+  }
+
+  #begin(isServer: boolean, renegotiation: Renegotiation): void {
+    this.#expectPhase(isServer ? 'accept' : 'connect', 'before', 'established')
+    const state = this.#state
+    if (state.phase === 'before') this.#resetHandshake()
+    else {
+      state.renegotiating = true
+      state.wantsNewSession = renegotiation === 'full'
+    }
+    state.isServer = isServer
+    state.phase = 'handshake'
+  }
+
+  #resetHandshake(): void {
+    const state = this.#state
+    state.hit = false
+    state.isHelloRetry = false
+    state.sentTickets = 0
+    this.setShutdown(false, false)
+  }
+
+  #announce(verdict: ResumptionVerdict): ResumptionVerdict {
+    this.#state.context.emit({ type: 'resumption', connection: this, verdict })
+    return verdict
+  }
+
+  /** R11.8: such a session is neither stored nor given a ticket; its id is sent all the same. */
+  #askNotResumable(session: SslSession, isForwardSecure: boolean): void {
+    const { notResumableCallback, context } = this.#state
+    if (notResumableCallback === undefined) return
+    let isNotResumable = true
+    context.report('not-resumable', () => {
+      isNotResumable = notResumableCallback(this, isForwardSecure)
+    })
+    sessionInternals.setNotResumable(session, isNotResumable)
+    if (isNotResumable) this.#state.ticketExpected = false
+  }
+
+  /** R2.1: TLS 1.2 tests the flush counter before it advances. */
+  #finishServer(ticketExpected: boolean): void {
+    const state = this.#state
+    if (!state.isTls13) updateCache(state)
+    state.currentContext.counters.acceptGood++
+    state.isWritingTickets = state.isTls13 && ticketExpected && state.numTickets > state.sentTickets
+  }
+
+  #finishClient(session: SslSession): void {
+    const state = this.#state
+    const { context } = state
+    if (!state.isTls13) updateCache(state)
+    // R10.15: a client uses a TLS 1.3 ticket once.
+    else if (context.hasMode(SessionCacheMode.CLIENT)) context.remove(session, 'delete')
+    if (state.hit) context.counters.hits++
+    context.counters.connectGood++
+  }
+
+  /** R11.7, `ssl_clear_bad_session`. */
+  #clearBadSession(): boolean {
+    const state = this.#state
+    const isBad = state.session !== undefined && !state.sentShutdown && state.phase === 'established'
+    if (isBad) state.deleteSession()
+    return isBad
+  }
+
+  #fail(): void {
+    this.#state.phase = 'failed'
+    this.#state.generation++
+  }
+
+  #expectPhase(operation: string, ...phases: readonly Phase[]): void {
+    const { phase } = this.#state
+    if (!phases.includes(phase))
+      throw new SessionStateError(`${operation} is not possible now: the connection is ${phase}`)
+  }
+
+  #expectSession(operation: string, ...phases: readonly Phase[]): SslSession {
+    this.#expectPhase(operation, ...(phases.length === 0 ? (['handshake'] as const) : phases))
+    const { session } = this.#state
+    if (session === undefined)
+      throw new SessionStateError(`${operation} is not possible now: there is no session yet`)
+    return session
+  }
+}

@@ -1,0 +1,259 @@
+import { utf8 } from '../session/bytes.ts'
+import type {
+  GenerateSessionId,
+  GetSessionCallback,
+  NewSessionCallback,
+  NotResumableCallback,
+  RemoveSessionCallback,
+  SessionStats,
+  SslContextListener,
+  SslContextPorts,
+} from '../session/contracts.ts'
+import { checkIdLength, checkInteger, checkSeconds } from '../session/ranges.ts'
+import type { SslSession } from '../session/ssl-session.ts'
+import { ContextState } from './context-state.ts'
+import { SslConnection, type SslConnectionOptions } from './ssl-connection.ts'
+
+/** Every one of these can also be set later, by the setter of the same name. */
+export interface SslContextOptions {
+  /** Bits of {@link SessionCacheMode}; SERVER by default. */
+  readonly sessionCacheMode?: number
+  /** Sessions; 0 is unlimited; 20480 by default. */
+  readonly sessionCacheSize?: number
+  /** Seconds; 0 is the default, 7200. */
+  readonly sessionTimeout?: number
+  readonly sessionIdContext?: Uint8Array | string
+  readonly generateSessionId?: GenerateSessionId
+  readonly newSessionCallback?: NewSessionCallback
+  readonly getSessionCallback?: GetSessionCallback
+  readonly removeSessionCallback?: RemoveSessionCallback
+  readonly notResumableCallback?: NotResumableCallback
+  /** Bits of {@link VerifyMode}. */
+  readonly verifyMode?: number
+  /** Bits of {@link SslOption}, added to the default, ENABLE_MIDDLEBOX_COMPAT. */
+  readonly options?: number
+  /** Tickets after a full TLS 1.3 handshake; 2 by default. */
+  readonly numTickets?: number
+  /** Bytes; 0, the default, means no early data. */
+  readonly maxEarlyData?: number
+}
+
+const MAX_UINT32 = 0xffff_ffff
+
+/**
+ * `SSL_CTX` as far as the session cache goes: mode, internal cache, external cache through three callbacks, statistics.
+ * No I/O and no timers: clock, random bytes and SHA-256 come in as ports.
+ *
+ * A rule is cited by its number (R4.5) where it is enforced; the departures from libssl are D1 to D9.
+ */
+export class SslContextModel {
+  readonly #state: ContextState
+
+  constructor(ports: SslContextPorts, options: SslContextOptions = {}) {
+    this.#state = new ContextState(ports)
+    this.#configure(options)
+    this.setGenerateSessionId(options.generateSessionId)
+    this.setNewSessionCallback(options.newSessionCallback)
+    this.setGetSessionCallback(options.getSessionCallback)
+    this.setRemoveSessionCallback(options.removeSessionCallback)
+    this.setNotResumableCallback(options.notResumableCallback)
+  }
+
+  #configure(options: SslContextOptions): void {
+    if (options.sessionCacheMode !== undefined) this.setSessionCacheMode(options.sessionCacheMode)
+    if (options.sessionCacheSize !== undefined) this.setSessionCacheSize(options.sessionCacheSize)
+    if (options.sessionTimeout !== undefined) this.setSessionTimeout(options.sessionTimeout)
+    if (options.sessionIdContext !== undefined) this.setSessionIdContext(options.sessionIdContext)
+    if (options.verifyMode !== undefined) this.setVerifyMode(options.verifyMode)
+    if (options.options !== undefined) this.setOptions(options.options)
+    if (options.numTickets !== undefined) this.setNumTickets(options.numTickets)
+    if (options.maxEarlyData !== undefined) this.setMaxEarlyData(options.maxEarlyData)
+  }
+
+  /**
+   * `SSL_CTX_set_session_cache_mode(3)`. Replaces the whole mode; unknown bits are kept and mean nothing (R1.3). Takes
+   * effect on connections that exist already (R1.4).
+   *
+   * @param mode - taken modulo 2^32
+   * @returns the previous mode
+   */
+  setSessionCacheMode(mode: number): number {
+    const previous = this.#state.mode
+    this.#state.mode = mode >>> 0
+    return previous
+  }
+
+  getSessionCacheMode(): number {
+    return this.#state.mode
+  }
+
+  /**
+   * `SSL_CTX_sess_set_cache_size(3)`. Evicts nothing by itself; the next new session does (R4.4). Exactly this many
+   * sessions are kept (D1).
+   *
+   * @param sessions - 0 is unlimited; a negative number changes nothing and returns 0, as in libssl
+   * @returns the previous size
+   * @throws {@link SessionRangeError} when it is not an integer
+   */
+  setSessionCacheSize(sessions: number): number {
+    if (sessions < 0) return 0
+    const previous = this.#state.cacheSize
+    this.#state.cacheSize = checkInteger('session cache size', sessions, Number.MAX_SAFE_INTEGER)
+    return previous
+  }
+
+  getSessionCacheSize(): number {
+    return this.#state.cacheSize
+  }
+
+  /**
+   * `SSL_CTX_set_timeout(3)`: for sessions made from now on (R6.2).
+   *
+   * @param seconds - 0 to 18446744073; 0 is the default, 7200
+   * @returns the previous value
+   * @throws {@link SessionRangeError} when out of range (D5)
+   */
+  setSessionTimeout(seconds: number): number {
+    const previous = this.#state.timeoutSec
+    this.#state.timeoutSec = checkSeconds('session timeout', seconds)
+    return previous
+  }
+
+  getSessionTimeout(): number {
+    return this.#state.timeoutSec
+  }
+
+  /**
+   * `SSL_CTX_set_session_id_context(3)`, for connections made from now on (R9.2).
+   *
+   * @param context - 0 to 32 bytes, copied; a string is taken as UTF-8
+   * @throws {@link SessionRangeError} when longer, and nothing has changed (R9.1)
+   */
+  setSessionIdContext(context: Uint8Array | string): void {
+    const bytes = typeof context === 'string' ? utf8(context) : context.slice()
+    this.#state.sessionIdContext = checkIdLength('session id context', bytes)
+  }
+
+  /** R8.4. Without an argument: 32 random bytes. */
+  setGenerateSessionId(callback?: GenerateSessionId): void {
+    this.#state.generateSessionId = callback
+  }
+
+  setNewSessionCallback(callback?: NewSessionCallback): void {
+    this.#state.newSessionCallback = callback
+  }
+
+  setGetSessionCallback(callback?: GetSessionCallback): void {
+    this.#state.getSessionCallback = callback
+  }
+
+  /** Its presence alone makes TLS 1.3 servers keep stateless sessions internally (R10.6). */
+  setRemoveSessionCallback(callback?: RemoveSessionCallback): void {
+    this.#state.removeSessionCallback = callback
+  }
+
+  setNotResumableCallback(callback?: NotResumableCallback): void {
+    this.#state.notResumableCallback = callback
+  }
+
+  /** For connections made from now on. */
+  setVerifyMode(mode: number): void {
+    this.#state.verifyMode = mode >>> 0
+  }
+
+  /** `SSL_CTX_set_options(3)`: adds bits, for connections made from now on; returns all that are set. */
+  setOptions(options: number): number {
+    this.#state.options = (this.#state.options | options) >>> 0
+    return this.#state.options
+  }
+
+  /** `SSL_CTX_clear_options(3)`. */
+  clearOptions(options: number): number {
+    this.#state.options = (this.#state.options & ~options) >>> 0
+    return this.#state.options
+  }
+
+  /** `SSL_CTX_set_num_tickets(3)`, for connections made from now on. */
+  setNumTickets(tickets: number): void {
+    this.#state.numTickets = checkInteger('number of tickets', tickets, Number.MAX_SAFE_INTEGER)
+  }
+
+  /**
+   * `SSL_CTX_set_max_early_data(3)`, for connections made from now on. More than 0 makes TLS 1.3 tickets stateful and
+   * single use, unless NO_ANTI_REPLAY (R10.1, R10.8).
+   */
+  setMaxEarlyData(bytes: number): void {
+    this.#state.maxEarlyData = checkInteger('maximum early data', bytes, MAX_UINT32)
+  }
+
+  /**
+   * `SSL_CTX_add_session(3)`: no check but the id; the cache keeps the object itself (R4).
+   *
+   * @returns true when the key was absent or held another object, which is then replaced without a callback; false for
+   *   an object that is cached already, and for a session with an empty id (D2)
+   */
+  addSession(session: SslSession): boolean {
+    return this.#state.add(session)
+  }
+
+  /**
+   * `SSL_CTX_remove_session(3)`: removes what is stored under the session's version and id, flags the argument (not what
+   * was stored) as not resumable, and calls the remove callback with it, found or not (R5.1).
+   *
+   * @returns whether something was stored; false, and nothing else, for a session with an empty id
+   */
+  removeSession(session: SslSession): boolean {
+    return this.#state.remove(session, 'delete')
+  }
+
+  /**
+   * `SSL_CTX_flush_sessions(3)`: removes what has expired before `nowSec`, earliest first. Counters stay (R5.3).
+   *
+   * @param nowSec - seconds since the epoch, now by default; 0 removes everything
+   * @returns how many sessions went
+   * @throws {@link SessionRangeError} unless it is an integer from 0 to 18446744073 (D5)
+   */
+  flushSessions(nowSec: number = this.#state.nowSec()): number {
+    return this.#state.flush(checkSeconds('flush time', nowSec), 'flush')
+  }
+
+  /** The internal cache, latest expiry first: a snapshot, so it may be changed while being walked. */
+  sessions(): IterableIterator<SslSession> {
+    return this.#state.cache.sessions().values()
+  }
+
+  /** A snapshot of the statistics (R7). */
+  get stats(): SessionStats {
+    return { number: this.#state.cache.size, ...this.#state.counters }
+  }
+
+  /** `SSL_new(3)`: inherits the settings of this moment; `options` override them. */
+  newConnection(options: SslConnectionOptions = {}): SslConnection {
+    return new SslConnection(this.#state, options)
+  }
+
+  /** `SSL_CTX_free(3)`: the remove callback hears of every session that is left (R5.3). */
+  free(): void {
+    this.#state.flush(0, 'free')
+  }
+
+  /**
+   * Subscribes to everything that happens; `diagnostics` and loggers live outside.
+   *
+   * @param listener - called synchronously; one that throws becomes an event for the others
+   * @returns a function that unsubscribes
+   */
+  subscribe(listener: SslContextListener): () => void {
+    this.#state.listeners.add(listener)
+    return () => this.#state.listeners.delete(listener)
+  }
+
+  /**
+   * `SSL_set_SSL_CTX(3)`, as a servername callback does: the connection counts its success here from now on, and takes
+   * over this context's session id context unless it has one of its own. Cache, callbacks, mode and timeout stay those
+   * of the context it was made from (R2.8, R9.2).
+   */
+  adoptConnection(connection: SslConnection): void {
+    SslConnection.switchContext(connection, this.#state)
+  }
+}

@@ -1,0 +1,107 @@
+import { SessionCacheMode } from '../session/session-cache-mode.ts'
+import { Alert } from '../session/ssl-constants.ts'
+import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
+import type { Refusal } from '../session/verdict.ts'
+import type { ConnectionState } from './connection-state.ts'
+import { generateSessionId } from './session-id.ts'
+import { updateCache } from './update-cache.ts'
+
+/** RFC 8446 §4.6.1: servers must not use a longer lifetime, clients must not cache for longer. */
+const ONE_WEEK_SEC = 604_800
+
+/** What the server's key schedule adds to a TLS 1.3 ticket; nothing for TLS 1.2. */
+export interface TicketMaterial {
+  /** The PSK of this ticket, HKDF-Expand-Label(resumption secret, "resumption", nonce); kept, not copied. */
+  readonly masterKey?: Uint8Array
+  /** 32 random bits. */
+  readonly ticketAgeAdd?: number
+  readonly alpnSelected?: Uint8Array
+}
+
+/** A ticket to be put into a NewSessionTicket message. */
+export interface IssuedTicket {
+  readonly session: SslSession
+  /** Seconds (R10.5). */
+  readonly lifetimeHintSec: number
+  /** The ticket is the session id; otherwise it is the sealed session. */
+  readonly stateful: boolean
+}
+
+/** A NewSessionTicket as the client reads it, RFC 8446 §4.6.1 and RFC 5077 §3.3. */
+export interface ReceivedTicket {
+  /** Seconds. */
+  readonly lifetimeHintSec: number
+  /** Empty in TLS 1.2 when the server changed its mind; copied. */
+  readonly ticket: Uint8Array
+  /** TLS 1.3. */
+  readonly ticketAgeAdd?: number
+  /** TLS 1.3: the PSK of this ticket; kept, not copied. */
+  readonly masterKey?: Uint8Array
+  /** TLS 1.3: the early_data extension; without it the session's value stays. */
+  readonly maxEarlyData?: number
+}
+
+/** `tls_construct_new_session_ticket`, R10.4. */
+export function issueTicket(
+  state: ConnectionState,
+  session: SslSession,
+  material: TicketMaterial,
+): IssuedTicket | (Refusal & { readonly alert: number }) {
+  const stateful = state.isTls13 && state.hasStatefulTickets
+  if (!state.isTls13) return { session, lifetimeHintSec: state.hit ? 0 : session.timeoutSec, stateful }
+  // The present session may be in a cache already, and what is cached is not changed.
+  const ticketed =
+    state.sentTickets > 0 || state.hit ? sessionInternals.duplicateWithoutTicket(session) : session
+  state.session = ticketed
+  const sessionId = generateSessionId(state)
+  if (typeof sessionId === 'string') return state.fail(sessionId, Alert.INTERNAL_ERROR)
+  sessionInternals.update(ticketed, { ...material, sessionId, maxEarlyData: state.maxEarlyData })
+  sessionInternals.setTimeMs(ticketed, state.context.ports.now())
+  countTicket(state)
+  updateCache(state)
+  return { session: ticketed, lifetimeHintSec: Math.min(ticketed.timeoutSec, ONE_WEEK_SEC), stateful }
+}
+
+/** R10.2: after a resumption one ticket, else as many as are configured; extra ones on demand. */
+function countTicket(state: ConnectionState): void {
+  state.sentTickets++
+  if (state.extraTickets > 0) state.extraTickets--
+  if (state.extraTickets === 0 && (state.hit || state.numTickets <= state.sentTickets))
+    state.isWritingTickets = false
+}
+
+/**
+ * `tls_process_new_session_ticket`: the connection's session becomes a new one with the ticket, known by the ticket's
+ * SHA-256 (R10.14). Cached sessions are not changed, so an existing one is replaced by a copy.
+ */
+export function receiveTicket(
+  state: ConnectionState,
+  session: SslSession,
+  received: ReceivedTicket,
+): SslSession {
+  if (received.ticket.length === 0) return session
+  const ticketed = replaceByCopy(state, session)
+  const { lifetimeHintSec, ...fields } = received
+  const hint = state.isTls13 ? Math.min(lifetimeHintSec, ONE_WEEK_SEC) : lifetimeHintSec
+  sessionInternals.update(ticketed, {
+    ticketAgeAdd: 0,
+    ...fields,
+    ticket: received.ticket.slice(),
+    ticketLifetimeHintSec: BigInt(hint),
+    sessionId: state.context.ports.sha256(received.ticket),
+  })
+  sessionInternals.setTimeMs(ticketed, state.context.ports.now())
+  sessionInternals.setNotResumable(ticketed, false)
+  state.session = ticketed
+  if (state.isTls13) updateCache(state)
+  return ticketed
+}
+
+function replaceByCopy(state: ConnectionState, session: SslSession): SslSession {
+  if (!state.isTls13 && sessionInternals.content(session).sessionId.length === 0) return session
+  const copy = sessionInternals.duplicateWithoutTicket(session)
+  // R2.11: in TLS 1.2 a new ticket means that the old one is out of date.
+  if (!state.isTls13 && state.context.hasMode(SessionCacheMode.CLIENT))
+    state.context.remove(session, 'delete')
+  return copy
+}

@@ -1,0 +1,31 @@
+import createDebug from 'debug'
+import type { SslContextEvent, SslContextListener } from '../session/contracts.ts'
+
+const resumption = createDebug('sslctx:resumption')
+const cache = createDebug('sslctx:cache')
+const callback = createDebug('sslctx:callback')
+
+/**
+ * Shows a context's events when `DEBUG=sslctx:*` (or `sslctx:resumption`, `sslctx:cache`, `sslctx:callback`) is set.
+ * Sessions appear without their secrets.
+ */
+export function debugLog(): SslContextListener {
+  return (event: SslContextEvent): void => {
+    switch (event.type) {
+      case 'resumption':
+        if (event.verdict.resume)
+          resumption('resumed from %s: %j', event.verdict.source, event.verdict.session)
+        else resumption('full handshake: %s', event.verdict.reason)
+        break
+      case 'new-session':
+        cache('new %j', event.session)
+        break
+      case 'session-removed':
+        cache('%s %j', event.reason, event.session)
+        break
+      case 'callback-error':
+        callback('%s failed: %s', event.callback, event.error)
+        break
+    }
+  }
+}

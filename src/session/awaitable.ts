@@ -1,0 +1,10 @@
+/** D7: an answer now, or later. What is answered now stays synchronous: no promise, no microtask. */
+export type Awaitable<T> = T | PromiseLike<T>
+
+export function isPromiseLike<T>(value: Awaitable<T>): value is PromiseLike<T> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
+
+export function andThen<T, U>(value: Awaitable<T>, next: (value: T) => Awaitable<U>): Awaitable<U> {
+  return isPromiseLike(value) ? value.then(next) : next(value)
+}

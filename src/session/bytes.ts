@@ -1,0 +1,22 @@
+/** Ids and contexts are public values: no constant-time comparison is needed. */
+export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
+  return left.length === right.length && left.every((byte, index) => byte === right[index])
+}
+
+export function toHex(bytes: Uint8Array): string {
+  let hex = ''
+  for (const byte of bytes) hex += byte.toString(16).padStart(2, '0')
+  return hex
+}
+
+/** A session id as it may appear in a log: enough to compare two lines, not enough to resume. */
+export function redactId(sessionId: Uint8Array): string {
+  return sessionId.length > 4 ? `${toHex(sessionId.subarray(0, 4))}…(${sessionId.length})` : toHex(sessionId)
+}
+
+/** UTF-8, with U+FFFD for a lone surrogate; the pure folders know no TextEncoder. */
+export function utf8(text: string): Uint8Array {
+  const escaped = encodeURIComponent(text.replace(/\p{Surrogate}/gu, '\ufffd'))
+  const octets = escaped.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+  return Uint8Array.from(octets, (octet) => octet.charCodeAt(0))
+}

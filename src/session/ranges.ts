@@ -1,0 +1,27 @@
+import { MAX_SESSION_SECONDS } from '../codec/ssl-session-der.ts'
+import { SessionRangeError } from '../errors.ts'
+
+/**
+ * Departure D5: libssl lets negative times and times beyond 2^64 ns wrap, so that a session dies at birth or never;
+ * here they are refused.
+ *
+ * @throws {@link SessionRangeError} unless `seconds` is an integer from 0 to 18446744073
+ */
+export function checkSeconds(name: string, seconds: number): number {
+  return checkInteger(name, seconds, MAX_SESSION_SECONDS)
+}
+
+export function checkInteger(name: string, value: number, maximum: number): number {
+  if (!Number.isInteger(value) || value < 0 || value > maximum)
+    throw new SessionRangeError(`${name} must be an integer from 0 to ${maximum}, got ${value}`)
+  return value
+}
+
+/** SSL_MAX_SSL_SESSION_ID_LENGTH and SSL_MAX_SID_CTX_LENGTH are the same number, R3.2 and R9.1. */
+export const MAX_ID_LENGTH = 32 as const
+
+export function checkIdLength(name: string, bytes: Uint8Array): Uint8Array {
+  if (bytes.length > MAX_ID_LENGTH)
+    throw new SessionRangeError(`${name} must be at most ${MAX_ID_LENGTH} bytes long, got ${bytes.length}`)
+  return bytes
+}

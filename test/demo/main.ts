@@ -1,0 +1,135 @@
+import { SessionCacheMode } from '../../src/index.ts'
+import { type Certificate, makeCertificate } from './certificate.ts'
+import { type Client, nodeClient, opensslClient } from './clients.ts'
+import { ServerProcess, type Store } from './server-process.ts'
+
+/** Two server processes, one cache mode, and which connections it makes resume. */
+interface Scenario {
+  readonly title: string
+  readonly mode: number
+  readonly external: boolean
+  /** Process to connect to, and what is to become of it: undefined is a full handshake, else where the session is found. */
+  readonly visits: readonly (readonly ['A' | 'B', 'internal' | 'external' | undefined])[]
+}
+
+const scenarios: readonly Scenario[] = [
+  {
+    title: 'SERVER, no external cache: each process knows only its own sessions',
+    mode: SessionCacheMode.SERVER,
+    external: false,
+    visits: [
+      ['A', undefined],
+      ['A', 'internal'],
+      ['B', undefined],
+    ],
+  },
+  {
+    title: 'SERVER, external cache: found there once, from then on internally',
+    mode: SessionCacheMode.SERVER,
+    external: true,
+    visits: [
+      ['A', undefined],
+      ['A', 'internal'],
+      ['B', 'external'],
+      ['B', 'internal'],
+    ],
+  },
+  {
+    title: 'SERVER | NO_INTERNAL, external cache: every lookup goes there',
+    mode: SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL,
+    external: true,
+    visits: [
+      ['A', undefined],
+      ['B', 'external'],
+      ['A', 'external'],
+    ],
+  },
+  {
+    title: 'OFF: nothing is stored, so nothing is found',
+    mode: SessionCacheMode.OFF,
+    external: true,
+    visits: [
+      ['A', undefined],
+      ['A', undefined],
+      ['B', undefined],
+    ],
+  },
+]
+
+const openSslNames: Record<string, string> = {
+  number: 'SSL_CTX_sess_number',
+  connect: 'SSL_CTX_sess_connect',
+  connectGood: 'SSL_CTX_sess_connect_good',
+  connectRenegotiate: 'SSL_CTX_sess_connect_renegotiate',
+  accept: 'SSL_CTX_sess_accept',
+  acceptGood: 'SSL_CTX_sess_accept_good',
+  acceptRenegotiate: 'SSL_CTX_sess_accept_renegotiate',
+  hits: 'SSL_CTX_sess_hits',
+  cbHits: 'SSL_CTX_sess_cb_hits',
+  misses: 'SSL_CTX_sess_misses',
+  timeouts: 'SSL_CTX_sess_timeouts',
+  cacheFull: 'SSL_CTX_sess_cache_full',
+}
+
+const tally = { connections: 0, resumed: 0, wrong: 0 }
+
+async function visit(client: Client, server: ServerProcess, expected: string | undefined): Promise<void> {
+  const [clientResumed, seen] = await Promise.all([client.connect(server.port), server.handshake()])
+  const isRight =
+    seen.resumed === (expected !== undefined) &&
+    clientResumed === seen.resumed &&
+    (expected === undefined || seen.reason === expected)
+  tally.connections++
+  if (seen.resumed) tally.resumed++
+  if (!isRight) tally.wrong++
+  const cpu = `${(seen.cpuMicros / 1000).toFixed(2)} ms cpu`
+  const time = `${seen.elapsedMs.toFixed(2)} ms`
+  const outcome = `${seen.resumed ? 'resumed' : 'full'} (${seen.reason})`
+  console.log(
+    `  ${client.name.padEnd(16)} ${server.name}  ${seen.protocol}  ${outcome.padEnd(22)} ${cpu.padStart(13)} ${time.padStart(9)}` +
+      (isRight
+        ? ''
+        : `   EXPECTED ${expected ?? 'full'}; the client says ${clientResumed ? 'resumed' : 'full'}`),
+  )
+}
+
+async function printStatistics(server: ServerProcess): Promise<void> {
+  const stats = Object.entries(await server.stats()).filter(([, value]) => value !== 0)
+  console.log(
+    `  ${server.name}: ${stats.map(([name, value]) => `${openSslNames[name]} ${value}`).join(', ')}`,
+  )
+}
+
+async function play(scenario: Scenario, certificate: Certificate, clients: readonly Client[]): Promise<void> {
+  console.log(`\n${scenario.title}`)
+  const store: Store = new Map()
+  const servers = { A: new ServerProcess('A', store), B: new ServerProcess('B', store) }
+  try {
+    await Promise.all(
+      Object.values(servers).map((server) => server.start(certificate, scenario.mode, scenario.external)),
+    )
+    for (const client of clients) {
+      client.forget()
+      for (const [name, expected] of scenario.visits) await visit(client, servers[name], expected)
+    }
+    for (const server of Object.values(servers)) await printStatistics(server)
+  } finally {
+    await Promise.all(Object.values(servers).map((server) => server.stop()))
+  }
+}
+
+const certificate = await makeCertificate('demo.example')
+const openssl = opensslClient()
+if (openssl === undefined) console.log('openssl is not installed: only the client of Node takes part')
+const clients: Client[] = [
+  nodeClient(certificate, 'demo.example'),
+  ...(openssl === undefined ? [] : [openssl]),
+]
+try {
+  for (const scenario of scenarios) await play(scenario, certificate, clients)
+} finally {
+  openssl?.[Symbol.dispose]()
+}
+const verdict = tally.wrong === 0 ? 'as expected' : `${tally.wrong} NOT as expected`
+console.log(`\ndemo: ${tally.connections} connections, ${tally.resumed} resumed, ${verdict}`)
+process.exitCode = tally.wrong === 0 ? 0 : 1

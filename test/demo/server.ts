@@ -1,0 +1,70 @@
+import { constants } from 'node:crypto'
+import https from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { attachServer, SslContext, SslSession } from '../../src/index.ts'
+import type { FromServer, ToServer } from './messages.ts'
+
+// One HTTPS server process. Its external cache lies in the parent process, at the other end of an IPC channel.
+const waiting = new Map<number, (der: string | undefined) => void>()
+let context: SslContext | undefined
+
+function send(message: FromServer): void {
+  process.send?.(message)
+}
+
+function find(id: string): Promise<string | undefined> {
+  const request = waiting.size === 0 ? 1 : Math.max(...waiting.keys()) + 1
+  return new Promise((resolve) => {
+    waiting.set(request, resolve)
+    send({ type: 'find', request, id })
+  })
+}
+
+function start({ certificate, mode, external }: Extract<ToServer, { type: 'start' }>): void {
+  context = new SslContext({ sessionCacheMode: mode, sessionIdContext: 'demo' })
+  if (external) {
+    context.setNewSessionCallback((_, session) =>
+      send({
+        type: 'store',
+        id: Buffer.from(session.sessionId).toString('hex'),
+        der: Buffer.from(session.toDer()).toString('base64'),
+      }),
+    )
+    context.setGetSessionCallback(async (_, id) => {
+      const der = await find(Buffer.from(id).toString('hex'))
+      return der === undefined ? undefined : SslSession.fromDer(Buffer.from(der, 'base64'))
+    })
+  }
+  const server = https.createServer(
+    { ...certificate, maxVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_TICKET },
+    (_request, response) => response.end('hello\n'),
+  )
+  let cpu = process.cpuUsage()
+  let begin = performance.now()
+  server.prependListener('connection', () => {
+    cpu = process.cpuUsage()
+    begin = performance.now()
+  })
+  attachServer(server, context, {
+    onHandshake({ protocol, resumed, reason }) {
+      const { user, system } = process.cpuUsage(cpu)
+      const elapsedMs = performance.now() - begin
+      send({
+        type: 'handshake',
+        handshake: { protocol, resumed, reason, cpuMicros: user + system, elapsedMs },
+      })
+    },
+  })
+  server.listen(0, '127.0.0.1', () =>
+    send({ type: 'listening', port: (server.address() as AddressInfo).port }),
+  )
+}
+
+process.on('message', (message: ToServer) => {
+  if (message.type === 'start') start(message)
+  else if (message.type === 'found') {
+    waiting.get(message.request)?.(message.der)
+    waiting.delete(message.request)
+  } else if (context !== undefined) send({ type: 'stats', stats: { ...context.stats } })
+})
+process.on('disconnect', () => process.exit())
