@@ -1,0 +1,115 @@
+import { generateTrace } from './generator.ts'
+import type { Runner } from './libssl.ts'
+import { type Observation, splitObservations } from './observations.ts'
+import { TraceModel } from './trace-model.ts'
+
+/** The first operation of a trace after which the model and libssl do not say the same. */
+export interface Divergence {
+  readonly trace: readonly string[]
+  readonly at: number
+  readonly libssl: Observation
+  readonly model: Observation
+}
+
+const TRACES_PER_RUN = 200
+
+/** Compares one trace with what libssl observed. */
+export function compare(
+  version: string,
+  trace: readonly string[],
+  observed: readonly Observation[],
+): Divergence | undefined {
+  const model = new TraceModel(version)
+  for (const [at, operation] of trace.entries()) {
+    const libssl = observed[at] ?? ['(nothing)']
+    const lines = execute(model, operation, libssl)
+    if (lines.length !== libssl.length || lines.some((line, index) => line !== libssl[index]))
+      return { trace, at, libssl, model: lines }
+  }
+  return undefined
+}
+
+function execute(model: TraceModel, operation: string, libssl: Observation): Observation {
+  try {
+    return model.execute(operation, libssl)
+  } catch (error) {
+    return [`(the model throws) ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`]
+  }
+}
+
+/**
+ * Runs random traces of at least `steps` operations in all.
+ *
+ * @returns how many operations there were, and the first divergence, reduced
+ */
+export async function runRandomTraces(
+  runner: Runner,
+  steps: number,
+  seed: number,
+  progress: (steps: number) => void = () => undefined,
+): Promise<{ readonly steps: number; readonly divergence: Divergence | undefined }> {
+  let done = 0
+  let next = 0
+  let pending = startBatch()
+  for (;;) {
+    const { traces, observed } = await pending
+    // libssl goes on with the next batch while the model works on this one.
+    if (done + countSteps(traces) < steps) pending = startBatch()
+    for (const trace of traces) {
+      const divergence = compare(runner.version, trace, observed.splice(0, trace.length))
+      if (divergence !== undefined) return { steps: done, divergence: await reduce(runner, divergence) }
+      done += trace.length
+    }
+    progress(done)
+    if (done >= steps) return { steps: done, divergence: undefined }
+  }
+
+  async function startBatch(): Promise<{ traces: string[][]; observed: Observation[] }> {
+    const traces = Array.from({ length: TRACES_PER_RUN }, () =>
+      generateTrace(Math.imul(seed, 0x01000193) + next++),
+    )
+    return { traces, observed: splitObservations(await runner.run(`${traces.flat().join('\n')}\n`)) }
+  }
+}
+
+function countSteps(traces: readonly (readonly string[])[]): number {
+  return traces.reduce((sum, trace) => sum + trace.length, 0)
+}
+
+/** Leaves out what the divergence does not need, halves first, until nothing more can go. */
+async function reduce(runner: Runner, divergence: Divergence): Promise<Divergence> {
+  let best = { ...divergence, trace: divergence.trace.slice(0, divergence.at + 1) }
+  for (let size = Math.ceil(best.trace.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
+    for (let start = 1; start < best.trace.length; ) {
+      const shorter = await stillDiverges(runner, [
+        ...best.trace.slice(0, start),
+        ...best.trace.slice(start + size),
+      ])
+      if (shorter === undefined) start += size
+      else best = { ...shorter, trace: shorter.trace.slice(0, shorter.at + 1) }
+    }
+  }
+  return best
+}
+
+async function stillDiverges(runner: Runner, trace: readonly string[]): Promise<Divergence | undefined> {
+  try {
+    return compare(runner.version, trace, splitObservations(await runner.run(`${trace.join('\n')}\n`)))
+  } catch {
+    return undefined
+  }
+}
+
+/** Side by side: the trace, then what each says about its last operation. */
+export function describeDivergence({ trace, at, libssl, model }: Divergence): string {
+  const mark = (line: string, other: Observation): string =>
+    other.includes(line) ? `    ${line}` : `  ! ${line}`
+  return [
+    `the shortest trace that shows it (${at + 1} operations):`,
+    ...trace.slice(0, at + 1).map((operation) => `  ${operation}`),
+    'libssl:',
+    ...libssl.map((line) => mark(line, model)),
+    'model:',
+    ...model.map((line) => mark(line, libssl)),
+  ].join('\n')
+}

@@ -1,0 +1,250 @@
+import { encodeSslSession } from '../../src/codec/ssl-session-der.ts'
+import { Random } from './random.ts'
+
+/**
+ * Random traces over the whole of PROTOCOL.md. Each trace has a character of its own (versions, modes, which callbacks),
+ * so that rules which need several things at once are met often; within it everything may change at any time.
+ *
+ * The rules that it is there to exercise: R1.3 to R1.7, R2.1 to R2.11, R3.1 to R3.3, R4.1 to R4.9, R5.1 to R5.3, R6.1 to
+ * R6.10, R7, R8.1 to R8.9, R9.1 to R9.5, R10.1 to R10.16, R11.1 to R11.8, R12.1 to R12.9.
+ */
+export function generateTrace(seed: number): string[] {
+  return new Generator(new Random(seed)).generate()
+}
+
+const START_SEC = 1_700_000_000
+const CONTEXTS = ['a6ca', '-', '00', '63747832']
+const IDS = ['11'.repeat(32), '22'.repeat(32), '33'.repeat(8), '44']
+
+type Weighted = readonly (readonly [
+  weight: number,
+  make: (generator: Generator) => string | readonly string[],
+])[]
+
+class Generator {
+  readonly random: Random
+  readonly maxVersion: number
+  readonly shared: boolean
+  readonly stable: boolean
+  nowMs = START_SEC * 1000
+  connections = 3
+
+  constructor(random: Random) {
+    this.random = random
+    this.maxVersion = random.pick([771, 772])
+    this.shared = random.chance(15)
+    this.stable = random.chance(40)
+  }
+
+  generate(): string[] {
+    const trace = [`reset ${Number(this.shared)}`, ...this.setting()]
+    const length = 20 + this.random.below(60)
+    while (trace.length < length) {
+      const made = this.choose(this.random.chance(this.stable ? 3 : 12) ? settings : actions)
+      trace.push(...(typeof made === 'string' ? [made] : made))
+    }
+    if (this.random.chance(4)) trace.push(...this.hundreds())
+    return [...trace, 'end']
+  }
+
+  choose(table: Weighted): string | readonly string[] {
+    const total = table.reduce((sum, [weight]) => sum + weight, 0)
+    let at = this.random.below(total)
+    for (const [weight, make] of table) {
+      if (at < weight) return make(this)
+      at -= weight
+    }
+    return []
+  }
+
+  setting(): string[] {
+    const { random } = this
+    const lines = [`maxver S ${this.maxVersion}`]
+    if (random.chance(70)) lines.push(`mode C ${random.pick([1, 3, 3, 0x203])}`)
+    if (random.chance(50)) lines.push(`mode S ${this.mode()}`)
+    if (random.chance(50)) lines.push(`options S set ${0x4000}`)
+    if (random.chance(60)) lines.push(`newcb S ${random.pick([1, 2, 5, 6])}`, `remcb S ${random.below(2)}`)
+    if (random.chance(50)) lines.push(`newcb C ${random.pick([1, 2])}`, `remcb C ${random.below(2)}`)
+    if (random.chance(50)) lines.push(`getcb S ${random.pick([1, 1, 2, 2, 3, 4])}`)
+    if (random.chance(30)) lines.push(`size S ${1 + random.below(6)}`)
+    if (random.chance(20)) lines.push(`size C ${1 + random.below(4)}`)
+    if (random.chance(30)) lines.push(`timeout S ${random.pick([1, 2, 10, 60])}`)
+    if (random.chance(20)) lines.push(`timeout C ${random.pick([1, 10, 100])}`)
+    if (random.chance(20)) lines.push(`sidctx S ${random.pick(CONTEXTS)}`)
+    if (random.chance(15)) lines.push('verify S 1')
+    if (random.chance(20)) lines.push(`early S ${random.pick([0, 16384])}`)
+    if (random.chance(10)) lines.push('groups S 1')
+    return lines
+  }
+
+  mode(): number {
+    const { random } = this
+    const roles = random.pick([2, 2, 2, 3, 3, 0, 1])
+    return roles | random.pick([0, 0, 0, 0x80, 0x100, 0x200, 0x300, 0x400, 0x480, 0x500, 0x700, 0x10000000])
+  }
+
+  context(): string {
+    return this.random.pick(['S', 'S', 'C'])
+  }
+
+  side(): string {
+    return this.random.pick(['s', 'c'])
+  }
+
+  /** Mostly one of the last sessions. */
+  session(): string {
+    return `#${this.random.chance(60) ? -1 - this.random.below(4) : this.random.below(40)}`
+  }
+
+  k(): number {
+    return this.random.below(this.connections)
+  }
+
+  seconds(): number {
+    return Math.floor(this.nowMs / 1000) + this.random.pick([-7300, -100, -11, -10, -2, -1, 0])
+  }
+
+  clock(ms: number): string {
+    this.nowMs += ms
+    return `clock ${ms}`
+  }
+
+  /** The usual life of a connection. */
+  visit(): string[] {
+    const { random } = this
+    const k = this.k()
+    const lines = [`free ${k}`, `open ${k}`]
+    if (random.chance(80)) lines.push(`set ${k} ${random.chance(75) ? '#-1' : this.session()}`)
+    lines.push(`handshake ${k}`)
+    if (random.chance(85)) lines.push(`read ${k} c`)
+    if (random.chance(10)) lines.push(`ticket ${k}`, `read ${k} c`)
+    if (this.maxVersion === 771 && random.chance(15))
+      lines.push(`reneg ${k} ${random.pick(['full', 'short'])}`)
+    const end = random.below(10)
+    if (end < 6) lines.push(`shutdown ${k} s`, `shutdown ${k} c`, `free ${k}`)
+    else if (end === 6) lines.push(`sent ${k} c`, `sent ${k} s`, `free ${k}`)
+    else if (end === 7) lines.push(`free ${k}`)
+    else if (end === 8) lines.push(`shutdown ${k} c`, `read ${k} s`, `clear ${k}`)
+    return lines
+  }
+
+  hundreds(): string[] {
+    const { random } = this
+    const count = 250 + random.below(8)
+    return [
+      `mode S ${random.pick([2, 3, 0x82])}`,
+      `mode C ${random.pick([1, 3, 0x81])}`,
+      'newcb S 0',
+      'newcb C 0',
+      `size S ${random.pick([0, 4])}`,
+      `timeout S ${random.pick([5, 50])}`,
+      `repeat 7 ${count}`,
+      this.clock(10_000),
+      ...Array.from({ length: 8 }, () => [
+        `repeat 7 1`,
+        random.chance(30) ? this.clock(6_000) : `show s #0`,
+      ]).flat(),
+      `repeat 7 ${254 + random.below(4)}`,
+      this.clock(10_000),
+      'repeat 7 2',
+      'repeat 7 2',
+    ]
+  }
+
+  import(): string {
+    const { random } = this
+    const side = this.side()
+    const version = random.pick([0x0303, 0x0304, 0x0303, 0x0304, 0x0302])
+    const cipherSuite = version === 0x0304 ? random.pick([0x1301, 0x1302]) : random.pick([0xc02b, 0xc02c])
+    const ticket = random.chance(30)
+      ? new Uint8Array(random.pick([32, 80])).fill(random.below(256))
+      : undefined
+    const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text === '-' ? '' : text, 'hex'))
+    const der = encodeSslSession({
+      protocolVersion: version,
+      cipherSuite,
+      sessionId: random.chance(5) ? new Uint8Array(0) : bytes(random.pick(IDS)),
+      masterKey: bytes(random.hex(random.pick([48, 32]))),
+      timeSec: random.chance(10) ? 0 : this.seconds(),
+      timeoutSec: random.pick([0, 1, 10, 100, 7200]),
+      sessionIdContext: bytes(random.pick(CONTEXTS)),
+      verifyResult: random.pick([0, 1, 18, -1]),
+      ...(random.chance(20) ? { hostname: bytes('6578616d706c652e6f7267') } : {}),
+      ...(random.chance(10) ? { pskIdentityHint: bytes('68'), pskIdentity: bytes('6964') } : {}),
+      ticketLifetimeHintSec: random.pick([0n, 300n, 604800n, 2n ** 64n - 1n]),
+      ...(ticket === undefined ? {} : { ticket }),
+      compressionId: 0,
+      flags: random.pick([0, 1, 1, 0x80000001]),
+      ticketAgeAdd: random.pick([0, 1, 0xfedcba98]),
+      maxEarlyData: random.pick([0, 16384]),
+      ...(random.chance(10) ? { alpnSelected: bytes('6832') } : {}),
+      maxFragmentLengthMode: random.pick([0, 0, 255]),
+      ...(random.chance(10) ? { ticketAppData: bytes('617070') } : {}),
+      kexGroup: random.pick([0, 29, 23]),
+    })
+    const text = Buffer.from(der).toString('hex')
+    return `import ${side} ${random.chance(3) ? text.slice(0, -2) : text}`
+  }
+}
+
+const actions: Weighted = [
+  [60, (g) => g.visit()],
+  [8, (g) => g.clock(g.random.pick([1, 400, 999, 1000, 1001, 2000, 9000, 61_000]))],
+  [5, (g) => g.import()],
+  [4, (g) => `add ${g.context()} ${g.session()}`],
+  [3, (g) => `remove ${g.context()} ${g.session()}`],
+  [
+    2,
+    (g) =>
+      `flush ${g.context()} ${g.random.chance(15) ? 0 : g.seconds() + g.random.pick([0, 1, 10, 11, 60])}`,
+  ],
+  [2, (g) => `extput S ${g.session()}`],
+  [1, (g) => `extdel S ${g.session()}`],
+  [2, (g) => `dup ${g.side()} ${g.session()}`],
+  [2, (g) => `settime ${g.side()} ${g.session()} ${g.seconds()}`],
+  [2, (g) => `settimeout ${g.side()} ${g.session()} ${g.random.pick([0, 1, 10, 100, 7200, 18_446_744_073])}`],
+  [1, (g) => `setctx ${g.side()} ${g.session()} ${g.random.pick(CONTEXTS)}`],
+  [1, (g) => `show ${g.side()} ${g.session()}`],
+  [3, (g) => [`open ${g.k()}`, `handshake ${g.k()}`]],
+  [2, (g) => `read ${g.k()} ${g.side()}`],
+  [2, (g) => `ticket ${g.k()}`],
+  [1, (g) => `reneg ${g.k()} ${g.random.pick(['full', 'short'])}`],
+  [2, (g) => `shutdown ${g.k()} ${g.side()}`],
+  [1, (g) => `sent ${g.k()} ${g.side()}`],
+  [2, (g) => `eof ${g.k()} ${g.side()}`],
+  [2, (g) => `garbage ${g.k()} ${g.side()}`],
+  [2, (g) => `clear ${g.k()}`],
+  [1, (g) => `free ${g.k()}`],
+  [1, (g) => `set ${g.k()} ${g.random.chance(80) ? g.session() : '-'}`],
+  [1, (g) => `has ${g.k()} ${g.session()}`],
+  [2, (g) => [`collide ${g.random.pick([1, 2, 9, 10])}`, ...g.visit()]],
+  [1, (g) => `conn ${g.k()} ${g.side()} sidctx ${g.random.pick(CONTEXTS)}`],
+  [1, (g) => `conn ${g.k()} s verify ${g.random.below(2)}`],
+  [1, (g) => `conn ${g.k()} ${g.side()} options ${g.random.pick([0x1, 0x80, 0x4000, 0x10000, 0x1000000])}`],
+  [1, (g) => `conn ${g.k()} s tickets ${g.random.below(4)}`],
+  [1, (g) => `conn ${g.k()} s early ${g.random.pick([0, 100])}`],
+  [1, (g) => `conn ${g.k()} s idcb ${g.random.below(8)}`],
+]
+
+const settings: Weighted = [
+  [4, (g) => `mode ${g.context()} ${g.mode()}`],
+  [3, (g) => `size ${g.context()} ${g.random.pick([-1, 0, 1, 2, 3, 5, 8])}`],
+  [2, (g) => `timeout ${g.context()} ${g.random.pick([0, 1, 10, 100, 7200, 700_000])}`],
+  [3, (g) => `sidctx ${g.context()} ${g.random.chance(5) ? 'aa'.repeat(33) : g.random.pick(CONTEXTS)}`],
+  [2, (g) => `verify S ${g.random.below(2)}`],
+  [
+    4,
+    (g) =>
+      `options ${g.context()} ${g.random.pick(['set', 'clear'])} ${g.random.pick([0x1, 0x80, 0x4000, 0x4000, 0x10000, 0x100000, 0x1000000])}`,
+  ],
+  [2, (g) => `tickets S ${g.random.below(4)}`],
+  [2, (g) => `early S ${g.random.pick([0, 16384])}`],
+  [2, (g) => `maxver ${g.context()} ${g.random.pick([771, 772, 772])}`],
+  [1, (g) => `suite ${g.context()} ${g.random.below(3)}`],
+  [1, (g) => `groups ${g.context()} ${g.random.below(2)}`],
+  [2, (g) => `newcb ${g.context()} ${g.random.pick([0, 1, 2, 5, 6])}`],
+  [3, (g) => `getcb S ${g.random.pick([0, 1, 1, 2, 2, 3, 4])}`],
+  [2, (g) => `remcb ${g.context()} ${g.random.below(2)}`],
+  [2, (g) => `idcb S ${g.random.chance(50) ? 0 : g.random.below(8)}`],
+  [1, (g) => `notres S ${g.random.below(3)}`],
+]

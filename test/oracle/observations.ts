@@ -1,0 +1,55 @@
+/** The lines of one operation, without the closing dot. */
+export type Observation = readonly string[]
+
+export function splitObservations(text: string): Observation[] {
+  const observations: string[][] = []
+  let lines: string[] = []
+  for (const line of text.split('\n')) {
+    if (line === '.') {
+      observations.push(lines)
+      lines = []
+    } else if (line !== '') lines.push(line)
+  }
+  if (lines.length > 0) observations.push(lines)
+  return observations
+}
+
+/**
+ * What the model cannot know, read from an operation's observation in the order in which it happened: ids of the custom
+ * generator, tickets, alerts that arrived.
+ */
+export class Material {
+  readonly #lines: Observation
+  readonly #taken: Set<number> = new Set()
+
+  constructor(lines: Observation) {
+    this.#lines = lines
+  }
+
+  /** The next line that begins so, split into words; undefined when there is none. */
+  take(prefix: string): readonly string[] | undefined {
+    const at = this.#lines.findIndex(
+      (line, index) => !this.#taken.has(index) && line.startsWith(`${prefix} `),
+    )
+    if (at < 0) return undefined
+    this.#taken.add(at)
+    return this.#lines[at]?.split(' ')
+  }
+
+  /** Whichever line comes next that begins with one of these. */
+  takeAny(prefixes: readonly string[]): readonly string[] | undefined {
+    const at = this.#lines.findIndex(
+      (line, index) => !this.#taken.has(index) && prefixes.some((prefix) => line.startsWith(`${prefix} `)),
+    )
+    if (at < 0) return undefined
+    this.#taken.add(at)
+    return this.#lines[at]?.split(' ')
+  }
+
+  /** A later line, left where it is. */
+  peek(prefix: string): readonly string[] | undefined {
+    return this.#lines
+      .find((line, index) => !this.#taken.has(index) && line.startsWith(`${prefix} `))
+      ?.split(' ')
+  }
+}

@@ -1,0 +1,962 @@
+import { createHash } from 'node:crypto'
+import { decodeSslSession, type SslSessionFields } from '../../src/codec/ssl-session-der.ts'
+import type { ClientOffer } from '../../src/context/client-handshake.ts'
+import type { HandshakeOutcome, SslConnection } from '../../src/context/ssl-connection.ts'
+import { SslContextModel } from '../../src/context/ssl-context.ts'
+import type { SslContextPorts } from '../../src/session/contracts.ts'
+import type { ResumptionOffer, TicketOffer } from '../../src/session/offer.ts'
+import { SessionCacheMode } from '../../src/session/session-cache-mode.ts'
+import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION } from '../../src/session/ssl-constants.ts'
+import { SslSession, sessionInternals } from '../../src/session/ssl-session.ts'
+import { Material, type Observation } from './observations.ts'
+
+export type SideName = 's' | 'c'
+
+/** Where libssl 3.0 differs from 3.5; each is a switch of the specification. */
+export interface Switches {
+  /** 3.0: adding an object again moves it in front of its peers. */
+  readonly LISTFIX: boolean
+  /** 3.0: whole seconds. */
+  readonly OSSLTIME: boolean
+  /** 3.0: a wrong binder is an illegal_parameter. */
+  readonly BINDERALERT: boolean
+}
+
+export function switchesOf(version: string): Switches {
+  const isOld = version.startsWith('3.0.')
+  return { LISTFIX: !isOld, OSSLTIME: !isOld, BINDERALERT: !isOld }
+}
+
+const CLOCK_START_MS = 1_700_000_000_000
+const VISIBLE_OPTIONS = 0x0111_4181
+const ALLOW_CLIENT_RENEGOTIATION = 0x100
+const X25519 = 29
+const P256 = 23
+const SUITES_12 = [[0xc02c, 0xc02b], [0xc02b], [0xc02c]] as const
+const SUITES_13 = [[0x1302, 0x1301], [0x1301], [0x1302]] as const
+
+interface StoredSession {
+  readonly session: SslSession
+  readonly der: Uint8Array
+}
+
+/** A context of the trace, with what PROTOCOL.md gives it besides the model. */
+class TraceContext {
+  readonly letter: string
+  readonly model: SslContextModel
+  readonly stored: Map<string, StoredSession> = new Map()
+  newMode = 0
+  getMode = 0
+  maxVersion: number = TLS1_3_VERSION
+  suite = 0
+  groups = 0
+  lastStats = ''
+  lastCache = ''
+
+  constructor(letter: string, model: SslContextModel) {
+    this.letter = letter
+    this.model = model
+  }
+}
+
+/** A server and a client, joined. */
+interface TraceConnection {
+  readonly s: SslConnection
+  readonly c: SslConnection
+  readonly maxVersion: Record<SideName, number>
+  readonly groups: Record<SideName, number>
+  state: 'fresh' | 'established' | 'failed'
+  readonly done: Record<SideName, boolean>
+  readonly failed: Record<SideName, boolean>
+  /** SSL_get_shutdown. */
+  readonly sent: Record<SideName, boolean>
+  readonly received: Record<SideName, boolean>
+  /** The last thing read was close_notify. */
+  readonly closed: Record<SideName, boolean>
+  /** What the server put into tickets that the client has not read yet. */
+  readonly tickets: string[]
+}
+
+/** Executes a trace on the model, and prints the lines that libssl would print. */
+export class TraceModel {
+  readonly #switches: Switches
+  readonly #version: string
+  #nowMs = CLOCK_START_MS
+  #shared = false
+  #isEnded = false
+  #contexts!: Record<SideName, TraceContext>
+  readonly #names: Map<SslSession, string> = new Map()
+  readonly #sessions: Record<SideName, SslSession[]> = { s: [], c: [] }
+  readonly #shown: Map<SslSession, string> = new Map()
+  readonly #connections: (TraceConnection | undefined)[] = []
+  /** Sealed tickets by their bytes: libssl's are opaque here. */
+  readonly #tickets: Map<string, string> = new Map()
+  #material = new Material([])
+  #lines: string[] = []
+  #collisions = 0
+  /** What the client's random bytes are to be, during the making of a ClientHello. */
+  #clientRandom: string | undefined
+  #serverK = 0
+
+  constructor(version: string) {
+    this.#version = version
+    this.#switches = switchesOf(version)
+  }
+
+  /** @param observed - what libssl printed for the same operation: the source of material, and of nothing else */
+  execute(operation: string, observed: Observation): Observation {
+    this.#lines = []
+    this.#material = new Material(observed)
+    const [what = '', ...words] = operation.split(' ')
+    const collisions = this.#collisions
+    this.#dispatch(what, words)
+    if (what !== 'collide' && collisions > 0) this.#collisions = 0
+    this.#printChanges()
+    return this.#lines
+  }
+
+  #print(line: string): void {
+    this.#lines.push(line)
+  }
+
+  #dispatch(what: string, words: readonly string[]): void {
+    if (what === 'reset') this.#reset(words[0] === '1')
+    else if (what === 'end') this.#end()
+    else if (what === 'clock') this.#nowMs += Number(words[0])
+    else if (what === 'collide') this.#collisions = Number(words[0])
+    else if (['import', 'dup', 'settime', 'settimeout', 'setctx', 'show'].includes(what))
+      this.#onSession(what, words)
+    else if (connectionOperations.has(what)) this.#onConnection(what, words)
+    else this.#onContext(what, words)
+  }
+
+  // ---- contexts ----
+
+  #reset(shared: boolean): void {
+    this.#nowMs = CLOCK_START_MS
+    this.#shared = shared
+    this.#isEnded = false
+    this.#names.clear()
+    this.#shown.clear()
+    this.#tickets.clear()
+    this.#sessions.s = []
+    this.#sessions.c = []
+    this.#connections.length = 0
+    this.#collisions = 0
+    const s = this.#newContext('S')
+    this.#contexts = { s, c: shared ? s : this.#newContext('C') }
+    this.#print(`libssl ${this.#version}`)
+  }
+
+  #newContext(letter: string): TraceContext {
+    const ports: SslContextPorts = {
+      now: () => (this.#switches.OSSLTIME ? this.#nowMs : Math.floor(this.#nowMs / 1000) * 1000),
+      randomBytes: () => this.#randomBytes(),
+      sha256: (bytes) => new Uint8Array(createHash('sha256').update(bytes).digest()),
+    }
+    return new TraceContext(letter, new SslContextModel(ports, { options: ALLOW_CLIENT_RENEGOTIATION }))
+  }
+
+  #end(): void {
+    for (const [k, connection] of this.#connections.entries()) if (connection !== undefined) this.#free(k)
+    this.#contexts.s.model.free()
+    if (!this.#shared) this.#contexts.c.model.free()
+    this.#isEnded = true
+  }
+
+  #onContext(what: string, words: readonly string[]): void {
+    const [letter = 'S', first = '', second = ''] = words
+    const side: SideName = letter === 'C' ? 'c' : 's'
+    const context = this.#contexts[side]
+    const { model } = context
+    const value = Number(first)
+    const settings: Record<string, () => void> = {
+      mode: () => this.#print(`= ${model.setSessionCacheMode(value)} ${model.getSessionCacheMode()}`),
+      size: () => this.#print(`= ${model.setSessionCacheSize(value)} ${model.getSessionCacheSize()}`),
+      timeout: () => this.#print(`= ${model.setSessionTimeout(value)}`),
+      sidctx: () => this.#print(`= ${attempt(() => model.setSessionIdContext(fromHex(first)))}`),
+      verify: () => model.setVerifyMode(value),
+      options: () => {
+        const bits = Number(second)
+        const all = first === 'set' ? model.setOptions(bits) : model.clearOptions(bits)
+        this.#print(`= ${(all & VISIBLE_OPTIONS) >>> 0}`)
+      },
+      tickets: () => model.setNumTickets(value),
+      early: () => model.setMaxEarlyData(value),
+      maxver: () => {
+        context.maxVersion = value
+      },
+      suite: () => {
+        context.suite = value
+      },
+      groups: () => {
+        context.groups = value
+      },
+      newcb: () => this.#setNewCallback(context, value),
+      getcb: () => this.#setGetCallback(context, value),
+      remcb: () => this.#setRemoveCallback(context, value),
+      idcb: () => model.setGenerateSessionId(this.#generator(value)),
+      notres: () => model.setNotResumableCallback(value === 0 ? undefined : () => value === 2),
+      flush: () => model.flushSessions(value),
+    }
+    const setting = settings[what]
+    if (setting !== undefined) setting()
+    else this.#withSession(side, first, (session) => this.#onCache(what, context, session))
+  }
+
+  #onCache(what: string, context: TraceContext, session: SslSession): void {
+    const id = toHex(session.sessionId)
+    if (what === 'add') {
+      this.#relinkIfOld(context, session)
+      this.#print(`= ${Number(context.model.addSession(session))}`)
+    } else if (what === 'remove') this.#print(`= ${Number(context.model.removeSession(session))}`)
+    else if (what === 'extdel') context.stored.delete(id)
+    else if (id !== '') context.stored.set(id, { session, der: derOf(session) })
+  }
+
+  /** LISTFIX: before it, an object that is added again goes in front of its peers. */
+  #relinkIfOld(context: TraceContext, session: SslSession): void {
+    if (this.#switches.LISTFIX || ![...context.model.sessions()].includes(session)) return
+    const updates = (context.model.getSessionCacheMode() & SessionCacheMode.UPDATE_TIME) !== 0
+    session.setTime(updates ? Math.floor(this.#nowMs / 1000) : session.timeSec)
+  }
+
+  #setNewCallback(context: TraceContext, mode: number): void {
+    context.newMode = mode
+    const callback = (connection: { isServer: boolean }, session: SslSession): number => {
+      const name = this.#name(connection.isServer ? 's' : 'c', session)
+      this.#print(`new ${context.letter} ${name} ${toHex(derOf(session))}`)
+      if ((mode & 4) !== 0) context.stored.set(toHex(session.sessionId), { session, der: derOf(session) })
+      return mode & 3
+    }
+    context.model.setNewSessionCallback((mode & 3) === 0 ? undefined : callback)
+  }
+
+  #setGetCallback(context: TraceContext, mode: number): void {
+    context.getMode = mode
+    const callback = (_connection: unknown, id: Uint8Array): SslSession | undefined => {
+      const session = this.#answerGet(context, toHex(id))
+      const name = session === undefined ? 'none' : this.#name('s', session)
+      this.#print(`get ${context.letter} ${toHex(id)} -> ${name}`)
+      const isStoredAgain = (context.model.getSessionCacheMode() & SessionCacheMode.NO_INTERNAL_STORE) === 0
+      if (session?.isResumable === true && isStoredAgain && toHex(session.sessionId) === toHex(id))
+        this.#relinkIfOld(context, session)
+      return session
+    }
+    context.model.setGetSessionCallback(mode === 0 ? undefined : callback)
+  }
+
+  #answerGet(context: TraceContext, id: string): SslSession | undefined {
+    if (context.getMode === 4) return this.#sessions.s.find((session) => toHex(session.sessionId) !== id)
+    const stored = context.getMode === 3 ? undefined : context.stored.get(id)
+    if (stored === undefined || context.getMode === 1) return stored?.session
+    return SslSession.fromDer(stored.der, this.#wholeNow())
+  }
+
+  #setRemoveCallback(context: TraceContext, value: number): void {
+    const callback = (session: SslSession): void => {
+      this.#print(`rem ${context.letter} ${this.#name(context.letter === 'S' ? 's' : 'c', session)}`)
+    }
+    context.model.setRemoveSessionCallback(value === 0 ? undefined : callback)
+  }
+
+  /** The ids come from libssl's run; whether the generator is asked at all is the model's affair. */
+  #generator(mode: number): (() => Uint8Array | undefined) | undefined {
+    if (mode === 0) return undefined
+    return () => {
+      const words = this.#material.take('id')
+      this.#print(words?.join(' ') ?? `id ${this.#serverK} asked-for-in-vain`)
+      if (mode === 4) return undefined
+      if (mode === 3) return new Uint8Array(0)
+      if (mode === 5) return new Uint8Array(33)
+      return fromHex(words?.[2] ?? '-')
+    }
+  }
+
+  // ---- random numbers ----
+
+  #randomBytes(): Uint8Array {
+    if (this.#clientRandom !== undefined) return fromHex(this.#clientRandom)
+    const collision = this.#collisions > 0 ? this.#takenId() : undefined
+    if (collision !== undefined) {
+      this.#collisions--
+      this.#material.take('id')
+      this.#print(`id ${this.#serverK} ${collision}`)
+      return fromHex(collision)
+    }
+    return fromHex(this.#nextServerId())
+  }
+
+  /** The id that libssl drew: in the ticket that comes next, or in the session that the handshake ended with. */
+  #nextServerId(): string {
+    const k = this.#serverK
+    const isTls13 = this.#connections[k]?.s.protocolVersion === TLS1_3_VERSION
+    if (isTls13) return toHex(decode(this.#material.peek(`tick ${k}`)?.[2])?.sessionId ?? new Uint8Array(32))
+    return this.#material.peek(`sess ${k} s`)?.[5] ?? '00'.repeat(32)
+  }
+
+  #takenId(): string | undefined {
+    const version = this.#connections[this.#serverK]?.s.protocolVersion
+    const cached = new Set(
+      [...this.#contexts.s.model.sessions()]
+        .filter((session) => session.protocolVersion === version)
+        .map((session) => toHex(session.sessionId)),
+    )
+    return this.#sessions.s
+      .filter((session) => session.protocolVersion === version && session.sessionId.length === 32)
+      .map((session) => toHex(session.sessionId))
+      .find((id) => cached.has(id))
+  }
+
+  // ---- sessions ----
+
+  #onSession(what: string, words: readonly string[]): void {
+    const side: SideName = words[0] === 'c' ? 'c' : 's'
+    const argument = words[2] ?? ''
+    if (what === 'import') {
+      const session = attemptValue(() => SslSession.fromDer(fromHex(words[1] ?? ''), this.#wholeNow()))
+      this.#print(session === undefined ? '= error' : `= ${this.#name(side, session)}`)
+      return
+    }
+    this.#withSession(side, words[1] ?? '', (session) => {
+      if (what === 'dup') this.#print(`= ${this.#name(side, session.dup())}`)
+      else if (what === 'settime') session.setTime(Number(argument))
+      else if (what === 'settimeout') session.setTimeout(Number(argument))
+      else if (what === 'setctx')
+        this.#print(`= ${attempt(() => session.setSessionIdContext(fromHex(argument)))}`)
+      else this.#print(`= ${this.#names.get(session)} ${toHex(derOf(session)) || '-'}`)
+    })
+  }
+
+  #wholeNow(): number {
+    return this.#switches.OSSLTIME ? this.#nowMs : Math.floor(this.#nowMs / 1000) * 1000
+  }
+
+  #withSession(side: SideName, reference: string, use: (session: SslSession) => void): void {
+    const list = this.#sessions[side]
+    const session = reference.startsWith('#') ? list.at(Number(reference.slice(1)) % list.length) : undefined
+    if (session === undefined) this.#print('= none')
+    else use(session)
+  }
+
+  #name(side: SideName, session: SslSession): string {
+    const known = this.#names.get(session)
+    if (known !== undefined) return known
+    const name = `${side}${this.#sessions[side].length}`
+    this.#sessions[side].push(session)
+    this.#names.set(session, name)
+    return name
+  }
+
+  // ---- connections ----
+
+  #onConnection(what: string, words: readonly string[]): void {
+    const k = Number(words[0]) % 8
+    const connection = this.#connections[k]
+    if (what === 'open') this.#open(k)
+    else if (what === 'repeat') this.#repeat(k, Number(words[1]))
+    else if (connection === undefined) this.#print('= none')
+    else this.#onOpenConnection(what, k, connection, words.slice(1))
+  }
+
+  #onOpenConnection(what: string, k: number, connection: TraceConnection, words: readonly string[]): void {
+    const side: SideName = words[0] === 'c' ? 'c' : 's'
+    const operations: Record<string, () => void> = {
+      set: () => this.#set(connection, words[0] ?? ''),
+      handshake: () => this.#handshake(k, connection),
+      ticket: () => this.#ticket(k, connection),
+      reneg: () => this.#renegotiate(k, connection, words[0] === 'full'),
+      clear: () => this.#clear(connection),
+      free: () => this.#free(k),
+      conn: () => this.#configure(connection, side, words[1] ?? '', words[2] ?? ''),
+      has: () =>
+        this.#withSession('s', words[0] ?? '', (session) =>
+          this.#print(`= ${Number(connection.s.hasMatchingSessionId(session.sessionId))}`),
+        ),
+      sent: () => {
+        connection[side].setShutdown(true, false)
+        connection.sent[side] = true
+        connection.received[side] = false
+      },
+    }
+    const operation = operations[what]
+    if (operation !== undefined) operation()
+    else if (connection.state === 'fresh') this.#print('= none')
+    else if (what === 'read') this.#print(`= ${this.#read(k, connection, side)}`)
+    else if (what === 'shutdown') this.#print(`= ${this.#shutdown(k, connection, side)}`)
+    else this.#endTransport(k, connection, side, what === 'garbage')
+  }
+
+  #open(k: number): void {
+    this.#print(this.#connections[k] === undefined ? '= ok' : '= busy')
+    this.#connections[k] ??= this.#newConnection()
+  }
+
+  #newConnection(): TraceConnection {
+    const { s, c } = this.#contexts
+    const connection: TraceConnection = {
+      s: s.model.newConnection(),
+      c: c.model.newConnection(),
+      maxVersion: { s: s.maxVersion, c: c.maxVersion },
+      groups: { s: s.groups, c: c.groups },
+      state: 'fresh',
+      done: { s: false, c: false },
+      failed: { s: false, c: false },
+      sent: { s: false, c: false },
+      received: { s: false, c: false },
+      closed: { s: false, c: false },
+      tickets: [],
+    }
+    connection.c.setVerifyMode(0)
+    return connection
+  }
+
+  #set(connection: TraceConnection, reference: string): void {
+    const list = this.#sessions.c
+    const session = reference.startsWith('#') ? list.at(Number(reference.slice(1)) % list.length) : undefined
+    if (session === undefined && connection.state !== 'fresh') this.#print('= none')
+    else this.#print(`= ${Number(connection.c.setSession(session))}`)
+  }
+
+  #configure(connection: TraceConnection, side: SideName, what: string, argument: string): void {
+    const ssl = connection[side]
+    const value = Number(argument)
+    if (what === 'sidctx') this.#print(`= ${attempt(() => ssl.setSessionIdContext(fromHex(argument)))}`)
+    else if (what === 'verify') ssl.setVerifyMode(value)
+    else if (what === 'options') ssl.setOptions(value)
+    else if (what === 'tickets') ssl.setNumTickets(value)
+    else if (what === 'early') ssl.setMaxEarlyData(value)
+    else ssl.setGenerateSessionId(this.#generator(value))
+  }
+
+  #free(k: number): void {
+    const connection = this.#connections[k]
+    connection?.c.free()
+    connection?.s.free()
+    this.#connections[k] = undefined
+  }
+
+  #clear(connection: TraceConnection): void {
+    const client = connection.c.clear()
+    const server = connection.s.clear()
+    this.#print(`= ${Number(client)} ${Number(server)}`)
+    for (const side of ['s', 'c'] as const)
+      for (const flag of ['done', 'failed', 'sent', 'received', 'closed'] as const)
+        connection[flag][side] = false
+    connection.state = client && server ? 'fresh' : 'failed'
+    connection.tickets.length = 0
+  }
+
+  #repeat(k: number, count: number): void {
+    for (let turn = 0; turn < count; turn++) {
+      const connection = this.#connections[k] ?? this.#newConnection()
+      this.#connections[k] = connection
+      this.#handshake(k, connection)
+      this.#print(`= ${this.#read(k, connection, 'c')}`)
+      this.#shutdown(k, connection, 's')
+      this.#shutdown(k, connection, 'c')
+      this.#free(k)
+    }
+  }
+
+  #fail(k: number, connection: TraceConnection, side: SideName, alert: number | undefined): void {
+    connection.failed[side] = true
+    if (alert !== undefined)
+      this.#print(`alert ${k} ${side} 2 ${this.#switches.BINDERALERT || alert !== 51 ? alert : 47}`)
+  }
+
+  // ---- handshakes ----
+
+  #handshake(k: number, connection: TraceConnection): void {
+    if (connection.state !== 'fresh') {
+      this.#print('= done')
+      return
+    }
+    connection.c.connect()
+    this.#negotiate(k, connection, () => connection.s.accept())
+  }
+
+  #renegotiate(k: number, connection: TraceConnection, full: boolean): void {
+    const isClosing = connection.sent.c || connection.sent.s || connection.received.c || connection.received.s
+    if (
+      connection.state !== 'established' ||
+      isClosing ||
+      connection.c.session?.protocolVersion !== connection.c.protocolVersion
+    ) {
+      this.#print('= none')
+      return
+    }
+    const result = connection.c.protocolVersion === TLS1_3_VERSION ? 0 : 1
+    this.#print(`= ${result}`)
+    if (result === 0) return
+    connection.done.s = false
+    connection.done.c = false
+    connection.c.connect(full ? 'full' : 'abbreviated')
+    this.#negotiate(k, connection, () => connection.s.accept())
+  }
+
+  #negotiate(k: number, connection: TraceConnection, accept: () => void): void {
+    this.#serverK = k
+    const isRenegotiation = connection.state === 'established'
+    const version = isRenegotiation
+      ? connection.s.protocolVersion
+      : Math.min(connection.maxVersion.s, connection.maxVersion.c)
+    const offer = this.#clientHello(k, connection, isRenegotiation ? version : connection.maxVersion.c)
+    accept()
+    if (version === TLS1_3_VERSION) this.#negotiateTls13(k, connection, offer)
+    else this.#negotiateTls12(k, connection, offer)
+    connection.state = connection.done.s && connection.done.c ? 'established' : 'failed'
+    this.#printHandshake(k, connection)
+  }
+
+  #clientHello(
+    k: number,
+    connection: TraceConnection,
+    maxVersion: number,
+    helloRetryCipherSuite?: number,
+  ): ClientOffer {
+    const observed = this.#material.take(`hello ${k}`)
+    this.#clientRandom = observed?.[2] ?? '-'
+    const offer = connection.c.clientHello({
+      minVersion: TLS1_2_VERSION,
+      maxVersion,
+      ...(helloRetryCipherSuite === undefined ? {} : { helloRetryCipherSuite }),
+    })
+    this.#clientRandom = undefined
+    const ticket = offer.ticket === undefined ? 'none' : toHex(offer.ticket) || '-'
+    const psk =
+      offer.psk === undefined ? 'none' : `${toHex(offer.psk.identity)}:${offer.psk.obfuscatedTicketAge}`
+    this.#print(`hello ${k} ${toHex(offer.sessionId) || '-'} ${ticket} ${psk}`)
+    return offer
+  }
+
+  #suites(side: SideName, version: number): readonly number[] {
+    const { suite } = this.#contexts[side]
+    return (version === TLS1_3_VERSION ? SUITES_13 : SUITES_12)[suite] ?? []
+  }
+
+  #chooseSuite(version: number): number | undefined {
+    const known = this.#suites('s', version)
+    return this.#suites('c', version).find((suite) => known.includes(suite))
+  }
+
+  #group(connection: TraceConnection): number {
+    return connection.groups.s === 0 && connection.groups.c === 0 ? X25519 : P256
+  }
+
+  /** @returns undefined when the server has failed */
+  #resume(k: number, connection: TraceConnection, offer: ResumptionOffer): boolean | undefined {
+    const verdict = connection.s.resumeSession(offer)
+    if (!('resume' in verdict)) throw new Error('a synchronous callback made a promise')
+    const alert = verdict.resume ? undefined : verdict.alert
+    if (alert === undefined) return verdict.resume
+    this.#fail(k, connection, 's', alert)
+    return undefined
+  }
+
+  #sendAlert(k: number, connection: TraceConnection, side: SideName, description: number): void {
+    const isSent = connection[side].sendAlert('fatal', description)
+    this.#fail(k, connection, side, isSent ? description : undefined)
+  }
+
+  #negotiateTls13(k: number, connection: TraceConnection, first: ClientOffer): void {
+    const suite = this.#chooseSuite(TLS1_3_VERSION)
+    if (suite === undefined) return this.#sendAlert(k, connection, 's', 40)
+    let resumed = this.#resume(k, connection, this.#tls13Offer(connection, first, suite))
+    if (resumed === undefined) return
+    connection.s.serverHello()
+    let offer = first
+    if (connection.groups.s === 1 && connection.groups.c === 0) {
+      connection.s.helloRetryRequest()
+      connection.c.receiveHelloRetryRequest()
+      offer = this.#clientHello(k, connection, TLS1_3_VERSION, suite)
+      resumed = this.#resume(k, connection, this.#tls13Offer(connection, offer, suite))
+      if (resumed === undefined) return
+      connection.s.serverHello()
+    }
+    const verdict = connection.c.processServerHello({
+      protocolVersion: TLS1_3_VERSION,
+      sessionId: offer.sessionId,
+      cipherSuite: suite,
+      pskSelected: resumed,
+    })
+    if (verdict.alert !== undefined) return this.#fail(k, connection, 'c', verdict.alert)
+    this.#finish(k, connection, 'c', suite)
+    this.#finish(k, connection, 's', suite)
+    this.#issueTickets(k, connection)
+  }
+
+  #tls13Offer(connection: TraceConnection, offer: ClientOffer, selectedCipherSuite: number): ResumptionOffer {
+    const { psk } = offer
+    const base = {
+      protocolVersion: TLS1_3_VERSION,
+      sessionId: offer.sessionId,
+      selectedCipherSuite,
+      pskModeSupported: true,
+    }
+    if (psk === undefined) return base
+    const clientKey = toHex(contentOf(connection.c.session).masterKey)
+    const identity = {
+      identity: psk.identity,
+      obfuscatedTicketAge: psk.obfuscatedTicketAge,
+      ticket: this.#unseal(psk.identity, 'success-renew'),
+      verifyBinder: (session: SslSession) => toHex(contentOf(session).masterKey) === clientKey,
+    }
+    return { ...base, pskIdentities: [identity] }
+  }
+
+  #unseal(ticket: Uint8Array, success: 'success' | 'success-renew'): TicketOffer {
+    const der = this.#tickets.get(toHex(ticket))
+    if (der === undefined) return { status: 'no-decrypt' }
+    return { status: success, session: SslSession.fromDer(fromHex(der), this.#wholeNow()) }
+  }
+
+  #negotiateTls12(k: number, connection: TraceConnection, offer: ClientOffer): void {
+    const { s, c } = connection
+    const extendedMasterSecret = (c.setOptions(0) & SslOption.NO_EXTENDED_MASTER_SECRET) === 0
+    const resumed = this.#resume(k, connection, {
+      protocolVersion: TLS1_2_VERSION,
+      sessionId: offer.sessionId,
+      extendedMasterSecret,
+      cipherSuites: this.#suites('c', TLS1_2_VERSION),
+      ...(offer.ticket === undefined ? {} : { ticket: this.#tls12Ticket(offer.ticket) }),
+    })
+    if (resumed === undefined) return
+    const suite = resumed ? s.session?.cipherSuite : this.#chooseSuite(TLS1_2_VERSION)
+    if (suite === undefined) return this.#sendAlert(k, connection, 's', 40)
+    const { sessionId, ticketExpected } = s.serverHello()
+    const serverHasEms = (s.setOptions(0) & SslOption.NO_EXTENDED_MASTER_SECRET) === 0
+    if (resumed && ticketExpected) this.#issueTls12Ticket(k, connection)
+    const verdict = c.processServerHello({
+      protocolVersion: TLS1_2_VERSION,
+      sessionId,
+      cipherSuite: suite,
+      extendedMasterSecret: extendedMasterSecret && serverHasEms,
+    })
+    if (verdict.alert !== undefined) return this.#fail(k, connection, 'c', verdict.alert)
+    this.#completeTls12(k, connection, suite, verdict.resume, !resumed && ticketExpected)
+  }
+
+  #tls12Ticket(ticket: Uint8Array): TicketOffer {
+    return ticket.length === 0 ? { status: 'empty' } : this.#unseal(ticket, 'success')
+  }
+
+  /** Resumed, the client finishes last to speak and first to be done; in a full handshake it is the other way round. */
+  #completeTls12(
+    k: number,
+    connection: TraceConnection,
+    suite: number,
+    resumed: boolean,
+    withTicket: boolean,
+  ): void {
+    if (resumed) {
+      this.#readTickets(k, connection)
+      this.#finish(k, connection, 'c', suite)
+      this.#finish(k, connection, 's', suite)
+      return
+    }
+    sessionInternals.update(connection.s.session as SslSession, this.#outcome(k, connection, 's', suite))
+    if (withTicket) this.#issueTls12Ticket(k, connection)
+    this.#finish(k, connection, 's', suite)
+    this.#readTickets(k, connection)
+    this.#finish(k, connection, 'c', suite)
+  }
+
+  #readTickets(k: number, connection: TraceConnection): void {
+    for (
+      let words = this.#material.take(`nst ${k}`);
+      words !== undefined;
+      words = this.#material.take(`nst ${k}`)
+    )
+      this.#receiveTicket(connection, words)
+  }
+
+  #finish(k: number, connection: TraceConnection, side: SideName, suite: number): void {
+    const outcome = connection[side].sessionReused
+      ? connection[side].protocolVersion === TLS1_3_VERSION
+        ? { kexGroup: this.#group(connection) }
+        : {}
+      : this.#outcome(k, connection, side, suite)
+    connection[side].finishHandshake(outcome)
+    connection.done[side] = true
+  }
+
+  /** What the key exchange made, of which the model knows nothing. */
+  #outcome(k: number, connection: TraceConnection, side: SideName, suite: number): HandshakeOutcome {
+    const observed = decode(this.#material.peek(`sess ${k} ${side}`)?.[6])
+    return {
+      cipherSuite: suite,
+      masterKey: observed?.masterKey ?? new Uint8Array(0),
+      verifyResult: observed?.verifyResult ?? 0,
+      kexGroup: this.#group(connection),
+      ...(observed?.peerCertificate === undefined ? {} : { peerCertificate: observed.peerCertificate }),
+    }
+  }
+
+  // ---- tickets ----
+
+  #issueTls12Ticket(k: number, connection: TraceConnection): void {
+    this.#material.take(`tick ${k}`)
+    connection.s.issueTicket()
+    const der = toHex(derOf(connection.s.session as SslSession))
+    this.#print(`tick ${k} ${der}`)
+    connection.tickets.push(der)
+  }
+
+  #issueTickets(k: number, connection: TraceConnection): void {
+    while (connection.s.isTicketDue) {
+      const observed = decode(this.#material.peek(`tick ${k}`)?.[2])
+      const { verifyResult: _, ...material } = {
+        masterKey: observed?.masterKey ?? new Uint8Array(0),
+        ticketAgeAdd: observed?.ticketAgeAdd ?? 0,
+        verifyResult: 0,
+      }
+      const at = this.#lines.length
+      const issued = connection.s.issueTicket(material)
+      if ('alert' in issued) {
+        this.#fail(k, connection, 's', connection.sent.s ? undefined : issued.alert)
+        connection.done.s = false
+        return
+      }
+      this.#material.take(`tick ${k}`)
+      const der = toHex(derOf(issued.session))
+      // The ticket is observed as it is built: after its id was drawn, before the cache hears of it.
+      const drawn = this.#lines.slice(at).filter((line) => line.startsWith('id ')).length
+      this.#lines.splice(at + drawn, 0, `tick ${k} ${der}`)
+      connection.tickets.push(der)
+    }
+  }
+
+  #ticket(k: number, connection: TraceConnection): void {
+    if (connection.state !== 'established') {
+      this.#print('= none')
+      return
+    }
+    this.#serverK = k
+    const result = connection.s.newSessionTicket()
+    this.#print(`= ${Number(result)}`)
+    if (result) this.#issueTickets(k, connection)
+    if (connection.failed.s) connection.state = 'failed'
+  }
+
+  /** RFC 8446 §4.6.1, RFC 5077 §3.3. */
+  #receiveTicket(connection: TraceConnection, words: readonly string[]): void {
+    this.#print(words.join(' '))
+    const body = Buffer.from(words[2] ?? '', 'hex')
+    const isTls13 = connection.c.protocolVersion === TLS1_3_VERSION
+    const nonceEnd = isTls13 ? 9 + body.readUInt8(8) : 4
+    const length = body.readUInt16BE(nonceEnd)
+    const ticket = new Uint8Array(body.subarray(nonceEnd + 2, nonceEnd + 2 + length))
+    const sealed = connection.tickets.shift()
+    if (sealed !== undefined && (!isTls13 || ticket.length !== 32)) this.#tickets.set(toHex(ticket), sealed)
+    connection.c.receiveTicket({
+      lifetimeHintSec: body.readUInt32BE(0),
+      ticket,
+      ...(isTls13 ? this.#tls13Ticket(body, nonceEnd + 2 + length, sealed) : {}),
+    })
+  }
+
+  #tls13Ticket(
+    body: Buffer,
+    extensions: number,
+    sealed: string | undefined,
+  ): { ticketAgeAdd: number; masterKey: Uint8Array; maxEarlyData?: number } {
+    return {
+      ticketAgeAdd: body.readUInt32BE(4),
+      masterKey: decode(sealed)?.masterKey ?? new Uint8Array(0),
+      // The one extension that there is: early_data.
+      ...(body.readUInt16BE(extensions) > 0 ? { maxEarlyData: body.readUInt32BE(extensions + 6) } : {}),
+    }
+  }
+
+  // ---- what arrives ----
+
+  /** Messages that libssl has read, in their order: inputs to the model. */
+  #readMessages(k: number, connection: TraceConnection, side: SideName): void {
+    const prefixes = side === 'c' ? [`nst ${k}`, `recv ${k} c`] : [`recv ${k} s`]
+    for (
+      let words = this.#material.takeAny(prefixes);
+      words !== undefined;
+      words = this.#material.takeAny(prefixes)
+    ) {
+      if (words[0] === 'nst') this.#receiveTicket(connection, words)
+      else this.#receiveAlert(connection, side, words)
+    }
+  }
+
+  #receiveAlert(connection: TraceConnection, side: SideName, words: readonly string[]): void {
+    this.#print(words.join(' '))
+    const level = words[3] === '2' ? 'fatal' : 'warning'
+    connection[side].receiveAlert(level, Number(words[4]))
+    connection.received[side] = true
+    if (words[4] === '0') connection.closed[side] = true
+    else connection.failed[side] = true
+  }
+
+  #read(k: number, connection: TraceConnection, side: SideName): string {
+    if (!connection.received[side]) this.#readMessages(k, connection, side)
+    if (connection.received[side] && connection.closed[side]) return 'zero'
+    if (!connection.failed[side]) return 'want'
+    connection.state = 'failed'
+    return 'error'
+  }
+
+  /** `SSL_shutdown`: the first call sends, the second reads. */
+  #shutdown(k: number, connection: TraceConnection, side: SideName): number {
+    if (!connection.done[side] || connection.failed[side]) return -1
+    if (connection.sent[side]) {
+      if (!connection.received[side]) this.#readMessages(k, connection, side)
+      return connection.received[side] ? 1 : -1
+    }
+    const isClosed = connection[side].shutdown()
+    connection.sent[side] = true
+    this.#print(`alert ${k} ${side} 1 0`)
+    return Number(isClosed)
+  }
+
+  #endTransport(k: number, connection: TraceConnection, side: SideName, withGarbage: boolean): void {
+    if (connection.state !== 'established' || connection.failed[side]) {
+      this.#print('= none')
+      return
+    }
+    const before = this.#read(k, connection, side)
+    if (before !== 'want') {
+      this.#print(`= ${before}`)
+      return
+    }
+    this.#print(
+      `= ${withGarbage ? this.#badRecord(k, connection, side) : this.#endOfFile(k, connection, side)}`,
+    )
+  }
+
+  #badRecord(k: number, connection: TraceConnection, side: SideName): string {
+    this.#sendAlert(k, connection, side, 20)
+    connection.state = 'failed'
+    return 'error'
+  }
+
+  #endOfFile(k: number, connection: TraceConnection, side: SideName): string {
+    const isIgnored = (connection[side].setOptions(0) & SslOption.IGNORE_UNEXPECTED_EOF) !== 0
+    const isSent = connection[side].unexpectedEof()
+    if (isIgnored) {
+      connection.sent[side] = false
+      connection.received[side] = true
+      connection.closed[side] = true
+      return 'zero'
+    }
+    this.#fail(k, connection, side, isSent ? 50 : undefined)
+    connection.state = 'failed'
+    return 'error'
+  }
+
+  // ---- what has changed ----
+
+  #printHandshake(k: number, connection: TraceConnection): void {
+    const { s, c } = connection
+    const outcome = (side: SideName): string =>
+      connection.failed[side] ? 'fail' : connection.done[side] ? 'ok' : 'wait'
+    const reused = `${Number(s.sessionReused)}${Number(c.sessionReused)}`
+    this.#print(`hs ${k} S=${outcome('s')} C=${outcome('c')} reused=${reused} version=${s.protocolVersion}`)
+    for (const side of ['s', 'c'] as const) {
+      const { session } = connection[side]
+      if (session === undefined) continue
+      const der = connection.done[side] ? toHex(derOf(session)) : '-'
+      const id = toHex(session.sessionId) || '-'
+      this.#print(
+        `sess ${k} ${side} ${this.#name(side, session)} ${session.isResumable ? 'R' : 'N'} ${id} ${der}`,
+      )
+      this.#material.take(`sess ${k} ${side}`)
+    }
+  }
+
+  #printChanges(): void {
+    if (!this.#isEnded) {
+      this.#printContext(this.#contexts.s)
+      if (!this.#shared) this.#printContext(this.#contexts.c)
+    }
+    for (const side of ['s', 'c'] as const) {
+      for (const session of this.#sessions[side]) {
+        const now = `${session.isResumable ? 'R' : 'N'} ${session.timeSec} ${session.timeoutSec}`
+        if (this.#shown.get(session) === now) continue
+        this.#shown.set(session, now)
+        this.#print(`~ ${this.#names.get(session)} ${now}`)
+      }
+    }
+  }
+
+  #printContext(context: TraceContext): void {
+    const stats = `stats ${context.letter} ${Object.values(context.model.stats).join(' ')}`
+    if (stats !== context.lastStats) this.#print(stats)
+    context.lastStats = stats
+    const cached = [...context.model.sessions()]
+    if (cached.some((session) => !this.#names.has(session)))
+      cached.sort((a, b) => Buffer.compare(a.sessionId, b.sessionId))
+    const side: SideName = context.letter === 'S' ? 's' : 'c'
+    const names = cached.map((session) => this.#name(side, session)).sort(byName)
+    const cache = ['cache', context.letter, ...names].join(' ')
+    if (cache !== context.lastCache && (context.lastCache !== '' || names.length > 0)) this.#print(cache)
+    context.lastCache = cache
+  }
+}
+
+const connectionOperations = new Set([
+  'open',
+  'set',
+  'handshake',
+  'read',
+  'ticket',
+  'reneg',
+  'shutdown',
+  'sent',
+  'eof',
+  'garbage',
+  'clear',
+  'free',
+  'has',
+  'conn',
+  'repeat',
+])
+
+function byName(left: string, right: string): number {
+  // Server sessions come first.
+  return left[0] === right[0] ? Number(left.slice(1)) - Number(right.slice(1)) : left < right ? 1 : -1
+}
+
+function contentOf(session: SslSession | undefined): ReturnType<typeof sessionInternals.content> {
+  return sessionInternals.content(session ?? new SslSession())
+}
+
+/** Empty for a session that cannot be encoded yet. */
+function derOf(session: SslSession): Uint8Array {
+  return session.cipherSuite === undefined ? new Uint8Array(0) : session.toDer()
+}
+
+function decode(hex: string | undefined): SslSessionFields | undefined {
+  return hex === undefined || hex === '-' ? undefined : decodeSslSession(fromHex(hex))
+}
+
+function fromHex(hex: string): Uint8Array {
+  return hex === '-' ? new Uint8Array(0) : new Uint8Array(Buffer.from(hex, 'hex'))
+}
+
+function toHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex')
+}
+
+/** 1, or 0 when it is refused. */
+function attempt(change: () => void): number {
+  return (
+    attemptValue(() => {
+      change()
+      return 1
+    }) ?? 0
+  )
+}
+
+function attemptValue<T>(make: () => T): T | undefined {
+  try {
+    return make()
+  } catch {
+    return undefined
+  }
+}
