@@ -240,6 +240,7 @@ export class SslConnection implements SessionConnection {
   serverHello({ isForwardSecure = true }: CipherChoice = {}): ServerHelloParameters {
     const session = this.#expectSession('serverHello')
     const state = this.#state
+    settleMaxFragmentLength(session)
     if (!state.hit) {
       this.#askNotResumable(session, isForwardSecure)
       // R1.7, by the mode of the current context: a client must not believe that it could come back with this id.
@@ -259,7 +260,9 @@ export class SslConnection implements SessionConnection {
   /** The client has read the ServerHello (R11.4 to R11.6). With an alert in the verdict the handshake has failed. */
   processServerHello(hello: ServerHello): ServerHelloVerdict {
     this.#expectSession('processServerHello')
-    return processServerHello(this.#state, hello)
+    const verdict = processServerHello(this.#state, hello)
+    if (verdict.alert === undefined) settleMaxFragmentLength(this.#expectSession('processServerHello'))
+    return verdict
   }
 
   /**
@@ -283,12 +286,7 @@ export class SslConnection implements SessionConnection {
   finishHandshake(outcome: HandshakeOutcome = {}): void {
     const session = this.#expectSession('finishHandshake')
     const state = this.#state
-    // final_maxfragmentlen: what nobody asked for is off.
-    const { maxFragmentLengthMode } = sessionInternals.content(session)
-    sessionInternals.update(session, {
-      maxFragmentLengthMode: maxFragmentLengthMode === 255 ? 0 : maxFragmentLengthMode,
-      ...outcome,
-    })
+    sessionInternals.update(session, outcome)
     const ticketExpected = state.ticketExpected
     state.phase = 'established'
     state.renegotiating = false
@@ -526,4 +524,10 @@ export class SslConnection implements SessionConnection {
       throw new SessionStateError(`${operation} is not possible now: there is no session yet`)
     return session
   }
+}
+
+/** `final_maxfragmentlen`: what nobody has asked for by now is off, RFC 6066 §4. */
+function settleMaxFragmentLength(session: SslSession): void {
+  if (sessionInternals.content(session).maxFragmentLengthMode === 255)
+    sessionInternals.update(session, { maxFragmentLengthMode: 0 })
 }

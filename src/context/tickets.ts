@@ -53,9 +53,10 @@ export function issueTicket(
   const ticketed =
     state.sentTickets > 0 || state.hit ? sessionInternals.duplicateWithoutTicket(session) : session
   state.session = ticketed
-  const sessionId = generateSessionId(state)
-  if (typeof sessionId === 'string') return state.fail(sessionId, Alert.INTERNAL_ERROR)
-  sessionInternals.update(ticketed, { ...material, sessionId, maxEarlyData: state.maxEarlyData })
+  const { sessionId, failure } = generateSessionId(state)
+  sessionInternals.update(ticketed, { sessionId })
+  if (failure !== undefined) return state.fail(failure, Alert.INTERNAL_ERROR)
+  sessionInternals.update(ticketed, { ...material, maxEarlyData: state.maxEarlyData })
   sessionInternals.setTimeMs(ticketed, state.context.ports.now())
   countTicket(state)
   updateCache(state)

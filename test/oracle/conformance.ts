@@ -100,16 +100,23 @@ async function stillDiverges(runner: Runner, trace: readonly string[]): Promise<
   }
 }
 
-/** Side by side: the trace, then what each says about its last operation. */
+const LINES_BEFORE = 3
+const LINES_AFTER = 8
+
+/** Side by side: the trace, then what each says about its last operation, from where they part. */
 export function describeDivergence({ trace, at, libssl, model }: Divergence): string {
-  const mark = (line: string, other: Observation): string =>
-    other.includes(line) ? `    ${line}` : `  ! ${line}`
+  const length = Math.max(libssl.length, model.length)
+  const parting = Array.from({ length }, (_, index) => index).find((index) => libssl[index] !== model[index]) ?? 0
+  const excerpt = (lines: Observation): string[] =>
+    lines
+      .slice(Math.max(0, parting - LINES_BEFORE), parting + LINES_AFTER)
+      .map((line) => (libssl.includes(line) && model.includes(line) ? `    ${line}` : `  ! ${line}`))
   return [
     `the shortest trace that shows it (${at + 1} operations):`,
     ...trace.slice(0, at + 1).map((operation) => `  ${operation}`),
     'libssl:',
-    ...libssl.map((line) => mark(line, model)),
+    ...excerpt(libssl),
     'model:',
-    ...model.map((line) => mark(line, libssl)),
+    ...excerpt(model),
   ].join('\n')
 }

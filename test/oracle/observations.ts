@@ -46,6 +46,16 @@ export class Material {
     return this.#lines[at]?.split(' ')
   }
 
+  /** The parts that begin after each line of this text. */
+  split(separator: string): Material[] {
+    const parts: string[][] = []
+    for (const line of this.#lines) {
+      if (line === separator) parts.push([])
+      else parts.at(-1)?.push(line)
+    }
+    return parts.map((part) => new Material(part))
+  }
+
   /** A later line, left where it is. */
   peek(prefix: string): readonly string[] | undefined {
     return this.#lines

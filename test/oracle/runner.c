@@ -62,7 +62,8 @@ typedef struct {
     char *last_cache;
 } Context;
 
-typedef enum { FRESH, ESTABLISHED, FAILED } State;
+/* REPLACED: SSL_set_session on a live connection has reset its method and version; only its end is of interest. */
+typedef enum { FRESH, ESTABLISHED, FAILED, REPLACED } State;
 
 typedef struct {
     SSL *ssl[2];
@@ -855,6 +856,7 @@ static void clear(Connection *connection)
 static void repeat(Connection *connection, int count)
 {
     while (count-- > 0) {
+        puts("turn");
         if (connection->ssl[SERVER] == NULL)
             open_connection(connection);
         handshake(connection);
@@ -1177,6 +1179,19 @@ static void new_ticket(Connection *connection)
         connection->state = FAILED;
 }
 
+static int is_one_of(const char *what, const char *list)
+{
+    size_t len = strlen(what);
+    const char *at = list;
+
+    while ((at = strstr(at, what)) != NULL) {
+        if ((at == list || at[-1] == ' ') && (at[len] == ' ' || at[len] == 0))
+            return 1;
+        at++;
+    }
+    return 0;
+}
+
 static void on_connection(const char *what)
 {
     Connection *connection = &connections[number() % CONNECTIONS];
@@ -1188,11 +1203,12 @@ static void on_connection(const char *what)
             open_connection(connection);
         return;
     }
-    if (strcmp(what, "repeat") == 0) {
+    if (strcmp(what, "repeat") == 0 && connection->state != REPLACED) {
         repeat(connection, (int)number());
         return;
     }
-    if (connection->ssl[SERVER] == NULL) {
+    if (connection->ssl[SERVER] == NULL
+        || (connection->state == REPLACED && !is_one_of(what, "free clear"))) {
         puts("= none");
         return;
     }
@@ -1203,6 +1219,8 @@ static void on_connection(const char *what)
             puts("= none");
         else
             printf("= %d\n", SSL_set_session(connection->ssl[CLIENT], session));
+        if (session != NULL && connection->state != FRESH)
+            connection->state = REPLACED;
     } else if (strcmp(what, "handshake") == 0)
         handshake(connection);
     else if (strcmp(what, "ticket") == 0)
@@ -1237,19 +1255,6 @@ static void on_connection(const char *what)
         } else
             end_transport(connection, side, strcmp(what, "garbage") == 0);
     }
-}
-
-static int is_one_of(const char *what, const char *list)
-{
-    size_t len = strlen(what);
-    const char *at = list;
-
-    while ((at = strstr(at, what)) != NULL) {
-        if ((at == list || at[-1] == ' ') && (at[len] == ' ' || at[len] == 0))
-            return 1;
-        at++;
-    }
-    return 0;
 }
 
 static void run(char *line)

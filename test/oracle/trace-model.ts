@@ -65,14 +65,12 @@ interface TraceConnection {
   readonly c: SslConnection
   readonly maxVersion: Record<SideName, number>
   readonly groups: Record<SideName, number>
-  state: 'fresh' | 'established' | 'failed'
+  state: 'fresh' | 'established' | 'failed' | 'replaced'
   readonly done: Record<SideName, boolean>
   readonly failed: Record<SideName, boolean>
   /** SSL_get_shutdown. */
   readonly sent: Record<SideName, boolean>
   readonly received: Record<SideName, boolean>
-  /** The last thing read was close_notify. */
-  readonly closed: Record<SideName, boolean>
   /** What the server put into tickets that the client has not read yet. */
   readonly tickets: string[]
 }
@@ -97,6 +95,7 @@ export class TraceModel {
   /** What the client's random bytes are to be, during the making of a ClientHello. */
   #clientRandom: string | undefined
   #serverK = 0
+  #unseenIds = 0
 
   constructor(version: string) {
     this.#version = version
@@ -292,7 +291,9 @@ export class TraceModel {
     const k = this.#serverK
     const isTls13 = this.#connections[k]?.s.protocolVersion === TLS1_3_VERSION
     if (isTls13) return toHex(decode(this.#material.peek(`tick ${k}`)?.[2])?.sessionId ?? new Uint8Array(32))
-    return this.#material.peek(`sess ${k} s`)?.[5] ?? '00'.repeat(32)
+    const drawn = this.#material.peek(`sess ${k} s`)?.[5]
+    // An id that never gets out of libssl may be any, as long as it is new.
+    return drawn?.length === 64 ? drawn : (++this.#unseenIds).toString(16).padStart(64, 'e')
   }
 
   #takenId(): string | undefined {
@@ -354,6 +355,7 @@ export class TraceModel {
     const k = Number(words[0]) % 8
     const connection = this.#connections[k]
     if (what === 'open') this.#open(k)
+    else if (connection?.state === 'replaced' && what !== 'free' && what !== 'clear') this.#print('= none')
     else if (what === 'repeat') this.#repeat(k, Number(words[1]))
     else if (connection === undefined) this.#print('= none')
     else this.#onOpenConnection(what, k, connection, words.slice(1))
@@ -404,7 +406,6 @@ export class TraceModel {
       failed: { s: false, c: false },
       sent: { s: false, c: false },
       received: { s: false, c: false },
-      closed: { s: false, c: false },
       tickets: [],
     }
     connection.c.setVerifyMode(0)
@@ -416,6 +417,7 @@ export class TraceModel {
     const session = reference.startsWith('#') ? list.at(Number(reference.slice(1)) % list.length) : undefined
     if (session === undefined && connection.state !== 'fresh') this.#print('= none')
     else this.#print(`= ${Number(connection.c.setSession(session))}`)
+    if (session !== undefined && connection.state !== 'fresh') connection.state = 'replaced'
   }
 
   #configure(connection: TraceConnection, side: SideName, what: string, argument: string): void {
@@ -441,14 +443,17 @@ export class TraceModel {
     const server = connection.s.clear()
     this.#print(`= ${Number(client)} ${Number(server)}`)
     for (const side of ['s', 'c'] as const)
-      for (const flag of ['done', 'failed', 'sent', 'received', 'closed'] as const)
+      for (const flag of ['done', 'failed', 'sent', 'received'] as const)
         connection[flag][side] = false
     connection.state = client && server ? 'fresh' : 'failed'
     connection.tickets.length = 0
   }
 
   #repeat(k: number, count: number): void {
+    const turns = this.#material.split('turn')
     for (let turn = 0; turn < count; turn++) {
+      this.#print('turn')
+      this.#material = turns[turn] ?? new Material([])
       const connection = this.#connections[k] ?? this.#newConnection()
       this.#connections[k] = connection
       this.#handshake(k, connection)
@@ -789,16 +794,18 @@ export class TraceModel {
     const level = words[3] === '2' ? 'fatal' : 'warning'
     connection[side].receiveAlert(level, Number(words[4]))
     connection.received[side] = true
-    if (words[4] === '0') connection.closed[side] = true
-    else connection.failed[side] = true
+    if (words[4] !== '0') connection.failed[side] = true
   }
 
+  /** What has been closed once stays so: SSL_ERROR_ZERO_RETURN, even after a fatal alert. */
   #read(k: number, connection: TraceConnection, side: SideName): string {
-    if (!connection.received[side]) this.#readMessages(k, connection, side)
-    if (connection.received[side] && connection.closed[side]) return 'zero'
-    if (!connection.failed[side]) return 'want'
-    connection.state = 'failed'
-    return 'error'
+    if (connection.received[side]) return 'zero'
+    this.#readMessages(k, connection, side)
+    if (connection.failed[side]) {
+      connection.state = 'failed'
+      return 'error'
+    }
+    return connection.received[side] ? 'zero' : 'want'
   }
 
   /** `SSL_shutdown`: the first call sends, the second reads. */
@@ -841,7 +848,6 @@ export class TraceModel {
     if (isIgnored) {
       connection.sent[side] = false
       connection.received[side] = true
-      connection.closed[side] = true
       return 'zero'
     }
     this.#fail(k, connection, side, isSent ? 50 : undefined)
