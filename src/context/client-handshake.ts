@@ -138,7 +138,7 @@ function acceptNewSession(state: ConnectionState, hello: ServerHello): SslSessio
   sessionInternals.update(session, {
     protocolVersion: hello.protocolVersion,
     sessionId: state.isTls13 ? EMPTY : hello.sessionId.slice(),
-    flags: state.extendedMasterSecret ? flags | 1 : flags,
+    flags: state.extendedMasterSecret ? (flags | 1) >>> 0 : flags,
   })
   return session
 }

@@ -284,8 +284,8 @@ export class SslConnection implements SessionConnection {
    * @throws {@link SessionStateError} outside of a handshake
    */
   finishHandshake(outcome: HandshakeOutcome = {}): void {
-    const session = this.#expectSession('finishHandshake')
     const state = this.#state
+    const session = this.#withKeyExchangeGroup(this.#expectSession('finishHandshake'), outcome.kexGroup)
     sessionInternals.update(session, outcome)
     const ticketExpected = state.ticketExpected
     state.phase = 'established'
@@ -478,6 +478,18 @@ export class SslConnection implements SessionConnection {
     })
     sessionInternals.setNotResumable(session, isNotResumable)
     if (isNotResumable) this.#state.ticketExpected = false
+  }
+
+  /**
+   * `tls_parse_stoc_key_share`: a resumed client session that now belongs to another group goes on as a copy. The object
+   * that was offered stays as it is, and resumable, since the copy is what R10.15 flags.
+   */
+  #withKeyExchangeGroup(session: SslSession, kexGroup: number | undefined): SslSession {
+    const state = this.#state
+    const isUnchanged = kexGroup === undefined || kexGroup === sessionInternals.content(session).kexGroup
+    if (state.isServer || !state.isTls13 || !state.hit || isUnchanged) return session
+    state.session = sessionInternals.duplicateWithoutTicket(session)
+    return state.session
   }
 
   /** R2.1: TLS 1.2 tests the flush counter before it advances. */

@@ -106,7 +106,8 @@ const LINES_AFTER = 8
 /** Side by side: the trace, then what each says about its last operation, from where they part. */
 export function describeDivergence({ trace, at, libssl, model }: Divergence): string {
   const length = Math.max(libssl.length, model.length)
-  const parting = Array.from({ length }, (_, index) => index).find((index) => libssl[index] !== model[index]) ?? 0
+  const parting =
+    Array.from({ length }, (_, index) => index).find((index) => libssl[index] !== model[index]) ?? 0
   const excerpt = (lines: Observation): string[] =>
     lines
       .slice(Math.max(0, parting - LINES_BEFORE), parting + LINES_AFTER)

@@ -443,8 +443,7 @@ export class TraceModel {
     const server = connection.s.clear()
     this.#print(`= ${Number(client)} ${Number(server)}`)
     for (const side of ['s', 'c'] as const)
-      for (const flag of ['done', 'failed', 'sent', 'received'] as const)
-        connection[flag][side] = false
+      for (const flag of ['done', 'failed', 'sent', 'received'] as const) connection[flag][side] = false
     connection.state = client && server ? 'fresh' : 'failed'
     connection.tickets.length = 0
   }
