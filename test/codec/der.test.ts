@@ -1,0 +1,154 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { DerReader, DerTag, derElement, derInteger, explicitTag } from '../../src/codec/der.ts'
+import { SessionDerError } from '../../src/errors.ts'
+import { hex, toHex } from '../hex.ts'
+
+const UINT64 = { min: 0n, max: 2n ** 64n - 1n }
+const INT64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n }
+
+function failure(read: () => unknown): { message: string; offset: number } {
+  try {
+    read()
+  } catch (error) {
+    if (error instanceof SessionDerError) return { message: error.message, offset: error.offset }
+    throw error
+  }
+  throw new Error('was accepted')
+}
+
+describe('reading an INTEGER', () => {
+  test.each([
+    ['020100', 0n],
+    ['02017f', 127n],
+    ['02020080', 128n],
+    ['020180', -128n],
+    ['0202ff7f', -129n],
+    ['0201ff', -1n],
+    ['02087fffffffffffffff', 2n ** 63n - 1n],
+    ['02088000000000000000', -(2n ** 63n)],
+  ])('%s is %s (X.690 §8.3)', (der, value) => {
+    expect(new DerReader(hex(der)).integer(INT64, 'n')).toBe(value)
+  })
+
+  test('nine octets hold 2^64 - 1', () => {
+    expect(new DerReader(hex('020900ffffffffffffffff')).integer(UINT64, 'n')).toBe(2n ** 64n - 1n)
+  })
+
+  test.each([
+    ['without content', '0200', /at least one byte/, 2],
+    ['with a needless leading 00', '02020001', /minimal/, 2],
+    ['with a needless leading ff', '0202ff80', /minimal/, 2],
+    ['below the range', '0201ff', /must be 0 to/, 2],
+    ['above the range', '0209010000000000000000', /must be 0 to/, 2],
+    ['of ten octets', '020a01000000000000000000', /10 bytes/, 2],
+    ['of another type', '0401ff', /mandatory, got another element/, 0],
+    ['at the end of the input', '', /mandatory, got the end/, 0],
+  ])('%s is refused', (_, der, message, offset) => {
+    const error = failure(() => new DerReader(hex(der)).integer(UINT64, 'n'))
+    expect(error.message).toMatch(message)
+    expect(error.offset).toBe(offset)
+  })
+})
+
+describe('reading a length', () => {
+  test.each([
+    ['long form for 127', '04817f', /minimal/],
+    ['two octets for 255', '048200ff', /minimal/],
+    ['leading zero octet', '04830000ff', /minimal/],
+    ['indefinite form', '048000', /definite/],
+    ['five octets', '04850000000001', /at most 4 octets/],
+    ['reserved ff', '04ff', /at most 4 octets/],
+    ['truncated', '0482', /length of s is mandatory/],
+    ['missing', '04', /length of s is mandatory/],
+    ['beyond the input', '040201', /exceeds the 1 bytes left/],
+    ['4 GiB', '0484ffffffff', /exceeds/],
+  ])('%s is refused (X.690 §10.1)', (_, der, message) => {
+    expect(failure(() => new DerReader(hex(der)).octetString(0, 99, 's')).message).toMatch(message)
+  })
+
+  test.each([0, 1, 127, 128, 255, 256, 65_535, 65_536])(
+    '%i bytes come back as they were written',
+    (length) => {
+      const content = new Uint8Array(length).fill(7)
+      const reader = new DerReader(derElement(DerTag.OCTET_STRING, content))
+      expect(toHex(reader.octetString(0, 1e6, 's'))).toBe(toHex(content))
+      reader.end('s')
+    },
+  )
+})
+
+describe('reading an OCTET STRING', () => {
+  test('gives a copy', () => {
+    const input = hex('0401aa')
+    const bytes = new DerReader(input).octetString(1, 1, 's')
+    input.fill(0)
+    expect(toHex(bytes)).toBe('aa')
+  })
+
+  test.each([
+    [2, 2, /exactly 2 bytes, got 1/],
+    [0, 0, /exactly 0 bytes, got 1/],
+    [3, 9, /at most 9 bytes, got 1/],
+  ])('shorter than %i or longer than %i is refused', (min, max, message) => {
+    expect(failure(() => new DerReader(hex('0401aa')).octetString(min, max, 's')).message).toMatch(message)
+  })
+})
+
+describe('reading any well-formed element', () => {
+  test.each(['0500', '30030101ff', '1f1f00', '1f818000'.replace('818000', '810000'), '3004a0020500'])(
+    '%s is accepted',
+    (der) => {
+      expect(toHex(new DerReader(hex(der)).wellFormedElement('c'))).toBe(der)
+    },
+  )
+
+  test.each([
+    ['content that does not nest', '30020201', /exceeds/],
+    ['end-of-contents octets', '30020000', /end-of-contents/],
+    ['tag number 30 in the long form', '1f1e00', /minimal tag numbers/],
+    ['a tag number with a leading 80', '1f808100', /minimal tag numbers/],
+    ['a tag number that does not end', '1f81', /tag number of c is mandatory/],
+    ['nothing', '', /identifier of c is mandatory/],
+  ])('%s is refused', (_, der, message) => {
+    expect(failure(() => new DerReader(hex(der)).wellFormedElement('c')).message).toMatch(message)
+  })
+
+  test('64 levels are accepted, 65 are refused', () => {
+    const nested = (levels: number): Uint8Array => {
+      let element: Uint8Array = derElement(DerTag.SEQUENCE)
+      for (let level = 1; level < levels; level++) element = derElement(DerTag.SEQUENCE, element)
+      return element
+    }
+    expect(new DerReader(nested(64)).wellFormedElement('c').length).toBe(nested(64).length)
+    expect(failure(() => new DerReader(nested(65)).wellFormedElement('c')).message).toMatch(/deeper than 64/)
+  })
+})
+
+describe('a reader of a part', () => {
+  test('cannot leave it', () => {
+    const reader = new DerReader(hex('3002020103'))
+    const content = reader.element(DerTag.SEQUENCE, 's')
+    expect(failure(() => content.integer(UINT64, 'n')).message).toMatch(/exceeds the 0 bytes left/)
+  })
+
+  test('refuses what is left over', () => {
+    const error = failure(() => new DerReader(hex('0500')).end('s'))
+    expect(error.message).toMatch(/s must end here, got 2 bytes more/)
+  })
+
+  test('leaves an optional element of another tag where it is', () => {
+    const reader = new DerReader(hex('020101'))
+    expect(reader.optionalElement(explicitTag(1), 'x')).toBeUndefined()
+    expect(reader.integer(UINT64, 'n')).toBe(1n)
+  })
+})
+
+test('every integer of 64 bits comes back as it was written, in the fewest octets', () => {
+  fc.assert(
+    fc.property(fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n), (value) => {
+      const der = derInteger(value)
+      expect(new DerReader(der).integer(INT64, 'n')).toBe(value)
+    }),
+  )
+})
