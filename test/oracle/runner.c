@@ -260,12 +260,15 @@ static void fill_random(unsigned char *out, size_t len)
         out[i] = (unsigned char)next_random();
 }
 
-/* Whether the server is drawing a session id now, for which `collide` puts one that is taken. */
+/*
+ * Whether the server is drawing a session id now, for which `collide` puts one that is taken. In TLS 1.2 it has no
+ * session at that moment, but has one when it draws its random.
+ */
 static int is_drawing_id(SSL *ssl)
 {
     OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
 
-    return (state == TLS_ST_SR_CLNT_HELLO && SSL_version(ssl) == TLS1_2_VERSION)
+    return (state == TLS_ST_SR_CLNT_HELLO && SSL_version(ssl) == TLS1_2_VERSION && SSL_get_session(ssl) == NULL)
            || (state == TLS_ST_SW_SESSION_TICKET && SSL_version(ssl) == TLS1_3_VERSION);
 }
 
@@ -1260,7 +1263,6 @@ static void on_connection(const char *what)
 static void run(char *line)
 {
     const char *what = strtok(line, " \n");
-    int clear_collisions = collide_left;
 
     if (what == NULL)
         return;
@@ -1270,10 +1272,9 @@ static void run(char *line)
         free_all();
     else if (strcmp(what, "clock") == 0)
         sslctx_clock_ms += number();
-    else if (strcmp(what, "collide") == 0) {
+    else if (strcmp(what, "collide") == 0)
         collide_left = (int)number();
-        clear_collisions = 0;
-    } else if (is_one_of(what, "import dup settime settimeout setctx show"))
+    else if (is_one_of(what, "import dup settime settimeout setctx show"))
         on_session(what);
     else if (is_one_of(what, "open set handshake read ticket reneg shutdown sent eof garbage clear free has conn repeat"))
         on_connection(what);
@@ -1282,7 +1283,7 @@ static void run(char *line)
         int side = letter != NULL && letter[0] == 'C' ? CLIENT : SERVER;
         on_context(what, &contexts[shared ? SERVER : side], side);
     }
-    if (clear_collisions)
+    if (is_one_of(what, "handshake ticket reneg repeat"))
         collide_left = 0;
     print_changes();
     puts(".");

@@ -107,9 +107,8 @@ export class TraceModel {
     this.#lines = []
     this.#material = new Material(observed)
     const [what = '', ...words] = operation.split(' ')
-    const collisions = this.#collisions
     this.#dispatch(what, words)
-    if (what !== 'collide' && collisions > 0) this.#collisions = 0
+    if (['handshake', 'ticket', 'reneg', 'repeat'].includes(what)) this.#collisions = 0
     this.#printChanges()
     return this.#lines
   }
