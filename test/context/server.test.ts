@@ -1,0 +1,1076 @@
+import { describe, expect, test } from 'vitest'
+import type { SslConnection } from '../../src/context/ssl-connection.ts'
+import { SessionCacheMode } from '../../src/session/session-cache-mode.ts'
+import { Alert, SslOption, VerifyMode } from '../../src/session/ssl-constants.ts'
+import type { SslSession } from '../../src/session/ssl-session.ts'
+import {
+  decide,
+  idOf,
+  issueAll,
+  makeSession,
+  makeTls13Session,
+  offer12,
+  offer13,
+  START_SEC,
+  STATEFUL,
+  serve,
+  TLS12,
+  TLS13,
+  testContext,
+} from './fixtures.ts'
+
+const { SERVER, NO_INTERNAL, NO_INTERNAL_LOOKUP, NO_INTERNAL_STORE, NO_AUTO_CLEAR, OFF, CLIENT } =
+  SessionCacheMode
+
+function accepted(test: ReturnType<typeof testContext>): SslConnection {
+  const connection = test.context.newConnection()
+  connection.accept()
+  return connection
+}
+
+describe('a TLS 1.2 server without tickets', () => {
+  test('stores a full handshake and resumes it by its id (H1)', () => {
+    const test = testContext(STATEFUL)
+    const first = serve(test, offer12())
+    const second = serve(test, offer12(first.session?.sessionId))
+    expect(second.sessionReused).toBe(true)
+    expect(second.session).toBe(first.session)
+    expect(test.context.stats).toMatchObject({ number: 1, accept: 2, acceptGood: 2, hits: 1, misses: 0 })
+    expect(test.created).toEqual([first.session])
+  })
+
+  test('without an id looks nothing up and counts nothing', () => {
+    const test = testContext(STATEFUL)
+    expect(decide(accepted(test), offer12())).toEqual({ resume: false, reason: 'not-offered' })
+    expect(test.context.stats).toMatchObject({ misses: 0, hits: 0 })
+  })
+
+  test('counts an unknown id as a miss (R3.3)', () => {
+    const test = testContext(STATEFUL)
+    expect(decide(accepted(test), offer12(idOf(9)))).toEqual({ resume: false, reason: 'not-found' })
+    expect(test.context.stats.misses).toBe(1)
+  })
+
+  test('removes an expired session, counts a timeout, and goes on (H3)', () => {
+    const test = testContext(STATEFUL)
+    const session = makeSession(1)
+    test.context.addSession(session)
+    test.clock.nowMs += 100_001
+    expect(decide(accepted(test), offer12(idOf(1)))).toEqual({ resume: false, reason: 'expired' })
+    expect(test.removed).toEqual([[session, 'expire']])
+    expect(test.context.stats).toMatchObject({ timeouts: 1, hits: 0, misses: 0, number: 0 })
+  })
+
+  test('leaves a session of another context where it is (H5)', () => {
+    const test = testContext({ ...STATEFUL, sessionIdContext: 'b' })
+    test.context.addSession(makeSession(1, { sessionIdContext: Uint8Array.of(0x61) }))
+    expect(decide(accepted(test), offer12(idOf(1)))).toEqual({
+      resume: false,
+      reason: 'session-id-context-mismatch',
+    })
+    expect(test.context.stats).toMatchObject({ timeouts: 0, misses: 0, number: 1 })
+  })
+
+  test('finds in mode OFF what was added by hand (R1.5)', () => {
+    const test = testContext({ ...STATEFUL, sessionCacheMode: OFF })
+    test.context.addSession(makeSession(1))
+    expect(decide(accepted(test), offer12(idOf(1)))).toMatchObject({ resume: true, source: 'internal' })
+  })
+
+  test('resumes an internal session that is flagged not resumable (R4.2)', () => {
+    const test = testContext(STATEFUL)
+    const session = makeSession(1)
+    test.context.removeSession(session)
+    test.context.addSession(session)
+    expect(decide(accepted(test), offer12(idOf(1))).resume).toBe(true)
+  })
+
+  test.each([
+    [SERVER, 1, idOf(0xff).length],
+    [OFF, 0, 0],
+    [CLIENT, 0, 0],
+  ])(
+    'in mode %i stores %i sessions and sends an id of %i bytes (R1.7)',
+    (sessionCacheMode, number, length) => {
+      const test = testContext({ ...STATEFUL, sessionCacheMode })
+      const connection = accepted(test)
+      decide(connection, offer12())
+      expect(connection.serverHello().sessionId.length).toBe(length)
+      connection.finishHandshake({ cipherSuite: 1 })
+      expect(test.context.stats.number).toBe(number)
+      expect(test.created.length).toBe(number)
+    },
+  )
+
+  test('fails when it verifies clients, has no context and finds a session without one (R3.3 step 5)', () => {
+    const test = testContext({ ...STATEFUL, verifyMode: VerifyMode.PEER })
+    test.context.addSession(makeSession(1))
+    const connection = accepted(test)
+    expect(decide(connection, offer12(idOf(1)))).toEqual({
+      resume: false,
+      reason: 'session-id-context-uninitialized',
+      alert: Alert.INTERNAL_ERROR,
+    })
+    expect(test.context.stats).toMatchObject({ number: 1, hits: 0 })
+    expect(() => connection.serverHello()).toThrow(expect.objectContaining({ code: 'ERR_SESSION_STATE' }))
+  })
+
+  test('when it verifies clients without a context stores and reports nothing (R2.3, R9.5)', () => {
+    const test = testContext({ ...STATEFUL, verifyMode: VerifyMode.PEER })
+    serve(test, offer12())
+    expect(test.created).toEqual([])
+    expect(test.context.stats.number).toBe(0)
+  })
+
+  test('with a context of its own stores them, stamped with it (R9.3)', () => {
+    const test = testContext({ ...STATEFUL, verifyMode: VerifyMode.PEER, sessionIdContext: 'x' })
+    expect(Buffer.from(serve(test, offer12()).session?.sessionIdContext ?? []).toString()).toBe('x')
+    expect(test.context.stats.number).toBe(1)
+  })
+
+  test('fails when the client no longer offers the suite of its session, which is lost', () => {
+    const test = testContext(STATEFUL)
+    test.context.addSession(makeSession(1))
+    const verdict = decide(accepted(test), { ...offer12(idOf(1)), cipherSuites: [0xc02b] })
+    expect(verdict).toEqual({ resume: false, reason: 'cipher-not-offered', alert: Alert.ILLEGAL_PARAMETER })
+    expect(test.context.stats).toMatchObject({ hits: 1, number: 0 })
+  })
+
+  test('resumes when the client offers the suite', () => {
+    const test = testContext(STATEFUL)
+    test.context.addSession(makeSession(1))
+    expect(decide(accepted(test), { ...offer12(idOf(1)), cipherSuites: [0xc02b, 0xc02c] }).resume).toBe(true)
+  })
+
+  test('fails on a session with compression', () => {
+    const test = testContext(STATEFUL)
+    test.context.addSession(makeSession(1, { compressionId: 1 }))
+    expect(decide(accepted(test), offer12(idOf(1)))).toMatchObject({
+      reason: 'compression',
+      alert: Alert.HANDSHAKE_FAILURE,
+    })
+  })
+
+  test('notes the extended master secret, unless it is switched off', () => {
+    const offer = { ...offer12(), extendedMasterSecret: true }
+    expect(serve(testContext(STATEFUL), offer).session?.extendedMasterSecret).toBe(true)
+    const without = testContext({ options: SslOption.NO_TICKET | SslOption.NO_EXTENDED_MASTER_SECRET })
+    expect(serve(without, offer).session?.extendedMasterSecret).toBe(false)
+  })
+
+  test('gives a new session the timeout of the context, 0 meaning 7200 (R6.2)', () => {
+    const test = testContext({ ...STATEFUL, sessionTimeout: 0 })
+    expect(serve(test, offer12()).session?.timeoutSec).toBe(7200)
+    test.context.setSessionTimeout(9)
+    expect(serve(test, offer12()).session?.timeoutSec).toBe(9)
+  })
+
+  test('reports a verdict of each handshake as an event', () => {
+    const test = testContext(STATEFUL)
+    const connection = accepted(test)
+    const verdict = decide(connection, offer12())
+    expect(test.events).toContainEqual({ type: 'resumption', connection, verdict })
+  })
+})
+
+describe('the get callback (R3.2)', () => {
+  const offer = offer12(idOf(1))
+
+  test('is asked after an internal miss, and its answer is copied into the internal cache', () => {
+    const stored = makeSession(1)
+    const test = testContext({ ...STATEFUL, getSessionCallback: () => stored })
+    expect(decide(accepted(test), offer)).toMatchObject({ resume: true, source: 'external', session: stored })
+    expect(test.context.stats).toMatchObject({ misses: 1, cbHits: 1, hits: 1, number: 1 })
+    expect(decide(accepted(test), offer)).toMatchObject({ source: 'internal' })
+    expect(test.context.stats).toMatchObject({ misses: 1, cbHits: 1, hits: 2 })
+  })
+
+  test.each([
+    [SERVER | NO_INTERNAL_STORE, { misses: 1, cbHits: 1, number: 0 }],
+    [SERVER | NO_INTERNAL, { misses: 0, cbHits: 1, number: 0 }],
+    [SERVER | NO_INTERNAL_LOOKUP, { misses: 0, cbHits: 1, number: 1 }],
+    [OFF, { misses: 1, cbHits: 1, number: 1 }],
+  ])('in mode %i leaves the counters %o', (sessionCacheMode, stats) => {
+    const test = testContext({ ...STATEFUL, sessionCacheMode, getSessionCallback: () => makeSession(1) })
+    expect(decide(accepted(test), offer).resume).toBe(true)
+    expect(test.context.stats).toMatchObject(stats)
+  })
+
+  test('is not asked when the internal cache answers', () => {
+    const test = testContext({
+      ...STATEFUL,
+      getSessionCallback() {
+        throw new Error('was asked')
+      },
+    })
+    test.context.addSession(makeSession(1))
+    expect(decide(accepted(test), offer).resume).toBe(true)
+    expect(test.events.some(({ type }) => type === 'callback-error')).toBe(false)
+  })
+
+  test('gets a copy of the id, and the connection with its appData', () => {
+    const seen: unknown[] = []
+    const test = testContext({
+      ...STATEFUL,
+      getSessionCallback(connection, id) {
+        seen.push(connection.appData, connection.isServer, connection.protocolVersion)
+        id.fill(0)
+        return undefined
+      },
+    })
+    const connection = test.context.newConnection({ appData: 'mine' })
+    connection.accept()
+    const id = idOf(1)
+    decide(connection, offer12(id))
+    expect(id).toEqual(idOf(1))
+    expect(seen).toEqual(['mine', true, TLS12])
+  })
+
+  test('with a session of another id is a miss before anything is counted or copied (D8)', () => {
+    const test = testContext({ ...STATEFUL, getSessionCallback: () => makeSession(2) })
+    expect(decide(accepted(test), offer)).toEqual({ resume: false, reason: 'wrong-session' })
+    expect(test.context.stats).toMatchObject({ cbHits: 0, number: 0 })
+  })
+
+  test('with a session that is flagged is a miss that counts no cbHit (NORES)', () => {
+    const dead = makeSession(1)
+    const test = testContext({ ...STATEFUL, getSessionCallback: () => dead })
+    test.context.removeSession(dead)
+    expect(decide(accepted(test), offer)).toEqual({ resume: false, reason: 'not-resumable' })
+    expect(test.context.stats.cbHits).toBe(0)
+  })
+
+  test('that answers with another version counts a cbHit and refuses', () => {
+    const test = testContext({
+      ...STATEFUL,
+      getSessionCallback: () => makeSession(1, { protocolVersion: 0x0302 }),
+    })
+    expect(decide(accepted(test), offer)).toEqual({ resume: false, reason: 'version-mismatch' })
+    expect(test.context.stats).toMatchObject({ cbHits: 1, number: 1 })
+  })
+
+  test('whose session has expired is told to remove it', () => {
+    const stale = makeSession(1, { timeSec: START_SEC - 101 })
+    const test = testContext({ ...STATEFUL, getSessionCallback: () => stale })
+    expect(decide(accepted(test), offer)).toEqual({ resume: false, reason: 'expired' })
+    expect(test.removed).toEqual([[stale, 'expire']])
+  })
+
+  test.each([
+    [
+      'throws',
+      () => {
+        throw new Error('store')
+      },
+      /store/,
+    ],
+    [
+      'answers with something else',
+      () => Buffer.from('x') as unknown as SslSession,
+      /SslSession or undefined/,
+    ],
+  ])('that %s is an event and a full handshake', (_, getSessionCallback, message) => {
+    const test = testContext({ ...STATEFUL, getSessionCallback })
+    expect(decide(accepted(test), offer)).toEqual({ resume: false, reason: 'callback-failed' })
+    expect(test.events).toContainEqual(
+      expect.objectContaining({
+        callback: 'get',
+        error: expect.objectContaining({ message: expect.stringMatching(message) }),
+      }),
+    )
+  })
+
+  test('that answers with null has found nothing', () => {
+    const test = testContext({ ...STATEFUL, getSessionCallback: () => null as unknown as undefined })
+    expect(decide(accepted(test), offer)).toEqual({ resume: false, reason: 'not-found' })
+  })
+})
+
+describe('an asynchronous get callback (D7)', () => {
+  const offer = offer12(idOf(1))
+
+  test('makes the verdict a promise', async () => {
+    const test = testContext({ ...STATEFUL, getSessionCallback: async () => makeSession(1) })
+    const connection = accepted(test)
+    const verdict = connection.resumeSession(offer)
+    expect(verdict).toBeInstanceOf(Promise)
+    expect(await verdict).toMatchObject({ resume: true, source: 'external' })
+    expect(connection.sessionReused).toBe(true)
+  })
+
+  test('that rejects is an event and a full handshake', async () => {
+    const test = testContext({ ...STATEFUL, getSessionCallback: () => Promise.reject(new Error('down')) })
+    expect(await accepted(test).resumeSession(offer)).toEqual({ resume: false, reason: 'callback-failed' })
+    expect(test.events).toContainEqual(expect.objectContaining({ type: 'callback-error', callback: 'get' }))
+  })
+
+  test.each([
+    ['was freed', (connection: SslConnection) => connection.free()],
+    ['was cleared', (connection: SslConnection) => void connection.clear()],
+    ['has received a fatal alert', (connection: SslConnection) => connection.receiveAlert('fatal', 40)],
+    ['asks again', (connection: SslConnection) => void connection.resumeSession(offer12())],
+  ])('whose connection %s meanwhile changes nothing any more', async (_, end) => {
+    const test = testContext({ ...STATEFUL, getSessionCallback: async () => makeSession(1) })
+    const connection = accepted(test)
+    const verdict = connection.resumeSession(offer)
+    end(connection)
+    const session = connection.session
+    expect(await verdict).toEqual({ resume: false, reason: 'abandoned' })
+    expect(test.context.stats).toMatchObject({ cbHits: 0, hits: 0, number: 0 })
+    expect(connection.session).toBe(session)
+  })
+
+  test('may look PSK identities up one after the other', async () => {
+    const asked: number[] = []
+    const test = testContext({
+      ...STATEFUL,
+      getSessionCallback: async (_, id) => {
+        asked.push(id[0] ?? 0)
+        return id[0] === 2 ? makeTls13Session(2) : undefined
+      },
+    })
+    expect(await accepted(test).resumeSession(offer13(idOf(1), idOf(2), idOf(3)))).toMatchObject({
+      resume: true,
+      pskIdentity: 1,
+    })
+    expect(asked).toEqual([1, 2])
+  })
+
+  test('abandoned between two identities asks for no more', async () => {
+    const asked: number[] = []
+    const test = testContext({
+      ...STATEFUL,
+      getSessionCallback: async (_, id) => void asked.push(id[0] ?? 0) as undefined,
+    })
+    const connection = accepted(test)
+    const verdict = connection.resumeSession(offer13(idOf(1), idOf(2)))
+    connection.free()
+    expect(await verdict).toEqual({ resume: false, reason: 'abandoned' })
+    expect(asked).toEqual([1])
+  })
+})
+
+describe('the new callback (R2.4b)', () => {
+  test('is called although NO_INTERNAL_STORE stores nothing', () => {
+    const test = testContext({ ...STATEFUL, sessionCacheMode: SERVER | NO_INTERNAL_STORE })
+    serve(test, offer12())
+    expect(test.created.length).toBe(1)
+    expect(test.context.stats.number).toBe(0)
+  })
+
+  test('whose answer is 0 leaves the session in the cache', () => {
+    const test = testContext({ ...STATEFUL, newSessionCallback: () => 0 })
+    serve(test, offer12())
+    expect(test.context.stats.number).toBe(1)
+  })
+
+  test('that throws or rejects is an event', async () => {
+    const test = testContext({
+      ...STATEFUL,
+      newSessionCallback() {
+        throw new Error('sync')
+      },
+    })
+    serve(test, offer12())
+    test.context.setNewSessionCallback(() => Promise.reject(new Error('async')))
+    serve(test, offer12())
+    await Promise.resolve()
+    const errors = test.events.flatMap((event) =>
+      event.type === 'callback-error' ? [`${event.callback}: ${(event.error as Error).message}`] : [],
+    )
+    expect(errors).toEqual(['new: sync', 'new: async'])
+  })
+
+  test('absent, the session is still stored, and an event', () => {
+    const test = testContext(STATEFUL)
+    test.context.setNewSessionCallback()
+    const { session } = serve(test, offer12())
+    expect(test.context.stats.number).toBe(1)
+    expect(test.events).toContainEqual(expect.objectContaining({ type: 'new-session', session }))
+  })
+})
+
+describe('the flush every 255 connections (R2.5 to R2.9)', () => {
+  function serveMany(test: ReturnType<typeof testContext>, count: number, version: number): void {
+    for (let turn = 0; turn < count; turn++) serve(test, version === TLS13 ? offer13() : offer12())
+  }
+
+  test.each([
+    ['TLS 1.2', TLS12, 255],
+    ['TLS 1.3', TLS13, 254],
+  ])('of %s comes after %i/%i quiet connections', (_, version, quiet) => {
+    const test = testContext({ ...STATEFUL, numTickets: 1 })
+    const stale = makeSession(1, { timeSec: START_SEC - 1000 })
+    test.context.addSession(stale)
+    serveMany(test, quiet, version)
+    expect(test.removed).toEqual([])
+    serveMany(test, 1, version)
+    expect(test.removed).toEqual([[stale, 'flush']])
+    test.context.addSession(stale)
+    serveMany(test, 255, version)
+    expect(test.removed.length).toBe(1)
+    serveMany(test, 1, version)
+    expect(test.removed.length).toBe(2)
+  })
+
+  test.each([
+    ['NO_AUTO_CLEAR', SERVER | NO_AUTO_CLEAR],
+    ['a mode without SERVER', CLIENT],
+  ])('does not come with %s', (_, sessionCacheMode) => {
+    const test = testContext({ ...STATEFUL, sessionCacheMode })
+    test.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
+    serveMany(test, 300, TLS12)
+    expect(test.removed).toEqual([])
+  })
+
+  test('is skipped when its connection has nothing to store (R2.7), and comes with a resumed one', () => {
+    const test = testContext(STATEFUL)
+    serveMany(test, 255, TLS12)
+    test.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
+    serve(test, { ...offer12(), ticket: { status: 'empty' } }, withTickets(test))
+    expect(test.removed).toEqual([])
+    serveMany(test, 255, TLS12)
+    const known = serve(test, offer12()).session
+    expect(test.removed.length).toBe(1)
+    test.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
+    for (let turn = 0; turn < 256; turn++) serve(test, offer12(known?.sessionId))
+    expect(test.removed.length).toBe(2)
+  })
+
+  test('takes the whole second of the clock', () => {
+    const test = testContext(STATEFUL)
+    serveMany(test, 255, TLS12)
+    test.context.addSession(makeSession(1, { timeSec: START_SEC - 100 }))
+    test.clock.nowMs += 999
+    serveMany(test, 1, TLS12)
+    expect(test.removed).toEqual([])
+  })
+
+  function withTickets(test: ReturnType<typeof testContext>): SslConnection {
+    const connection = test.context.newConnection()
+    connection.clearOptions(SslOption.NO_TICKET)
+    return connection
+  }
+})
+
+describe('session tickets of TLS 1.2', () => {
+  test.each([
+    ['empty', { status: 'empty' } as const, true],
+    ['undecryptable', { status: 'no-decrypt' } as const, true],
+    ['ignored', { status: 'ignored' } as const, false],
+    ['absent', undefined, false],
+  ])('%s', (_, ticket, expected) => {
+    const test = testContext()
+    const connection = accepted(test)
+    decide(connection, ticket === undefined ? offer12() : { ...offer12(), ticket })
+    const hello = connection.serverHello()
+    expect(hello.ticketExpected).toBe(expected)
+    expect(hello.sessionId.length).toBe(expected ? 0 : 32)
+  })
+
+  test('undecryptable keep the session id from being tried', () => {
+    const test = testContext()
+    test.context.addSession(makeSession(1))
+    expect(decide(accepted(test), { ...offer12(idOf(1)), ticket: { status: 'no-decrypt' } })).toEqual({
+      resume: false,
+      reason: 'ticket-undecryptable',
+    })
+    expect(test.context.stats).toMatchObject({ hits: 0, misses: 0 })
+  })
+
+  test('ignored or empty leave the session id to be tried', () => {
+    const test = testContext()
+    test.context.addSession(makeSession(1))
+    for (const status of ['empty', 'ignored'] as const)
+      expect(decide(accepted(test), { ...offer12(idOf(1)), ticket: { status } })).toMatchObject({
+        source: 'internal',
+      })
+  })
+
+  test('decrypted are resumed under the id of the ClientHello, and renewed when asked', () => {
+    const test = testContext()
+    const connection = accepted(test)
+    const session = makeSession(0, { sessionId: new Uint8Array(0) })
+    expect(
+      decide(connection, { ...offer12(idOf(5)), ticket: { status: 'success-renew', session } }),
+    ).toMatchObject({ resume: true, source: 'ticket' })
+    expect(connection.serverHello()).toEqual({ sessionId: idOf(5), ticketExpected: true })
+    expect(connection.issueTicket()).toEqual({ session, lifetimeHintSec: 0, stateful: false })
+    connection.finishHandshake()
+    expect(test.created).toEqual([])
+  })
+
+  test('without an id in the ClientHello keep theirs', () => {
+    const test = testContext()
+    const session = makeSession(3)
+    decide(accepted(test), { ...offer12(), ticket: { status: 'success', session } })
+    expect(session.sessionId).toEqual(idOf(3))
+  })
+
+  test('expired count a timeout, are not removed, and bring a new ticket', () => {
+    const test = testContext()
+    const connection = accepted(test)
+    const session = makeSession(3, { timeSec: 5 })
+    expect(decide(connection, { ...offer12(), ticket: { status: 'success', session } })).toEqual({
+      resume: false,
+      reason: 'expired',
+    })
+    expect(test.removed).toEqual([])
+    expect(connection.serverHello().ticketExpected).toBe(true)
+    expect(connection.issueTicket()).toMatchObject({ lifetimeHintSec: 7200 })
+  })
+
+  test('are not looked at with SSL_OP_NO_TICKET', () => {
+    const test = testContext(STATEFUL)
+    const connection = accepted(test)
+    decide(connection, { ...offer12(), ticket: { status: 'empty' } })
+    expect(connection.serverHello()).toMatchObject({ ticketExpected: false })
+  })
+
+  test('are not sent when NO_TICKET came after the ClientHello', () => {
+    const connection = accepted(testContext())
+    decide(connection, { ...offer12(), ticket: { status: 'empty' } })
+    connection.setOptions(SslOption.NO_TICKET)
+    expect(connection.serverHello().ticketExpected).toBe(false)
+  })
+
+  test('leave the server with nothing to store (R2.1)', () => {
+    const test = testContext()
+    serve(test, { ...offer12(), ticket: { status: 'empty' } })
+    expect(test.created).toEqual([])
+    expect(test.context.stats).toMatchObject({ number: 0, acceptGood: 1 })
+  })
+})
+
+describe('the id of a new session (R8)', () => {
+  test('is 32 random bytes', () => {
+    expect(serve(testContext(STATEFUL), offer12()).session?.sessionId.length).toBe(32)
+  })
+
+  test('is drawn up to ten times while it is taken (R8.5)', () => {
+    const test = testContext(STATEFUL)
+    test.context.addSession(makeSession(1))
+    test.draws.push(1, 1, 1, 1, 1, 1, 1, 1, 1, 2)
+    expect(serve(test, offer12()).session?.sessionId).toEqual(idOf(2))
+    test.draws.push(...new Array<number>(10).fill(1))
+    expect(decide(accepted(test), offer12())).toEqual({
+      resume: false,
+      reason: 'session-id-callback-failed',
+      alert: Alert.INTERNAL_ERROR,
+    })
+  })
+
+  test('may be taken at another version (R8.7)', () => {
+    const test = testContext(STATEFUL)
+    test.context.addSession(makeSession(1, { protocolVersion: 0x0302 }))
+    test.draws.push(1)
+    expect(serve(test, offer12()).session?.sessionId).toEqual(idOf(1))
+  })
+
+  test.each([1, 8, 32])('from a callback may have %i bytes (R8.6)', (length) => {
+    const test = testContext({ ...STATEFUL, generateSessionId: () => new Uint8Array(length).fill(6) })
+    expect(serve(test, offer12()).session?.sessionId).toEqual(new Uint8Array(length).fill(6))
+  })
+
+  test.each([
+    ['of 0 bytes', () => new Uint8Array(0), 'session-id-bad-length'],
+    ['of 33 bytes', () => new Uint8Array(33), 'session-id-bad-length'],
+    ['that does not come', () => undefined, 'session-id-callback-failed'],
+    ['that is taken', () => idOf(1), 'session-id-conflict'],
+  ])('%s fails the handshake (R8.6, R8.7)', (_, generateSessionId, reason) => {
+    const test = testContext({ ...STATEFUL, generateSessionId })
+    test.context.addSession(makeSession(1))
+    expect(decide(accepted(test), offer12())).toEqual({ resume: false, reason, alert: Alert.INTERNAL_ERROR })
+    expect(test.context.stats.number).toBe(1)
+  })
+
+  test('from a callback that throws fails the handshake, with an event', () => {
+    const test = testContext({
+      ...STATEFUL,
+      generateSessionId() {
+        throw new Error('no id')
+      },
+    })
+    expect(decide(accepted(test), offer12())).toMatchObject({ reason: 'session-id-callback-failed' })
+    expect(test.events).toContainEqual(expect.objectContaining({ callback: 'generate-session-id' }))
+  })
+
+  test("comes from the connection's generator before the context's, which may come later (R8.4)", () => {
+    const test = testContext(STATEFUL)
+    const own = test.context.newConnection({ generateSessionId: () => idOf(3) })
+    const other = test.context.newConnection()
+    test.context.setGenerateSessionId(() => idOf(4))
+    expect(serve(test, offer12(), own).session?.sessionId).toEqual(idOf(3))
+    expect(serve(test, offer12(), other).session?.sessionId).toEqual(idOf(4))
+  })
+
+  test('that conflicts in TLS 1.3 takes the cached session with it, as the alert removes what has its id', () => {
+    const test = testContext({ ...STATEFUL, generateSessionId: () => idOf(1) })
+    test.context.addSession(makeTls13Session(1))
+    const connection = accepted(test)
+    decide(connection, offer13())
+    connection.serverHello()
+    connection.finishHandshake({ cipherSuite: 0x1302 })
+    expect(connection.issueTicket()).toMatchObject({
+      reason: 'session-id-conflict',
+      alert: Alert.INTERNAL_ERROR,
+    })
+    expect(test.context.stats.number).toBe(0)
+  })
+})
+
+describe('hasMatchingSessionId (R8.8)', () => {
+  test("asks for the connection's version, whatever the mode", () => {
+    const test = testContext({ sessionCacheMode: SERVER | NO_INTERNAL })
+    test.context.addSession(makeTls13Session(1))
+    const connection = test.context.newConnection()
+    expect(connection.hasMatchingSessionId(idOf(1))).toBe(true)
+    expect(connection.hasMatchingSessionId(idOf(2))).toBe(false)
+    expect(connection.hasMatchingSessionId(new Uint8Array(33))).toBe(false)
+    connection.accept()
+    decide(connection, offer12())
+    expect(connection.hasMatchingSessionId(idOf(1))).toBe(false)
+  })
+})
+
+describe('a TLS 1.3 server with stateful tickets', () => {
+  test('resumes the same ticket any number of times, and stores one more session each time (H11, R10.8)', () => {
+    const test = testContext(STATEFUL)
+    const ticket = serve(test, offer13()).session?.sessionId ?? idOf(0)
+    const numbers = [1, 2, 3].map(() => {
+      expect(serve(test, offer13(ticket)).sessionReused).toBe(true)
+      return test.context.stats.number
+    })
+    expect(numbers).toEqual([3, 4, 5])
+  })
+
+  test('asks the external cache for a ticket of 32 bytes (H14)', () => {
+    const test = testContext({
+      ...STATEFUL,
+      sessionCacheMode: SERVER | NO_INTERNAL_STORE,
+      getSessionCallback: () => makeTls13Session(1),
+    })
+    expect(serve(test, offer13(idOf(1))).sessionReused).toBe(true)
+    expect(test.context.stats).toMatchObject({ misses: 1, cbHits: 1, hits: 1, number: 0 })
+  })
+
+  test.each([31, 33, 200])('does not look up a ticket of %i bytes (R8.9)', (length) => {
+    const test = testContext(STATEFUL)
+    expect(decide(accepted(test), offer13(new Uint8Array(length)))).toEqual({
+      resume: false,
+      reason: 'ticket-undecryptable',
+    })
+    expect(test.context.stats.misses).toBe(0)
+  })
+
+  test('fails on an empty identity', () => {
+    expect(decide(accepted(testContext(STATEFUL)), offer13(new Uint8Array(0)))).toEqual({
+      resume: false,
+      reason: 'empty-psk-identity',
+      alert: Alert.DECODE_ERROR,
+    })
+  })
+
+  test('removes an expired session (D6), and issues as many tickets as for a full handshake (R10.13)', () => {
+    const test = testContext(STATEFUL)
+    const stale = makeTls13Session(1, { timeSec: 5 })
+    test.context.addSession(stale)
+    serve(test, offer13(idOf(1)))
+    expect(test.removed).toEqual([[stale, 'expire']])
+    expect(test.context.stats).toMatchObject({ timeouts: 1, number: 2 })
+  })
+
+  test('ignores PSKs without a key exchange mode of its own', () => {
+    const test = testContext(STATEFUL)
+    expect(decide(accepted(test), { ...offer13(idOf(1)), pskModeSupported: false })).toEqual({
+      resume: false,
+      reason: 'psk-modes-unsupported',
+    })
+    const { pskModeSupported: _, ...silent } = offer13(idOf(1))
+    expect(decide(accepted(test), silent)).toEqual({ resume: false, reason: 'psk-modes-unsupported' })
+    expect(test.context.stats.misses).toBe(0)
+  })
+
+  test('refuses a PSK of another hash, and issues tickets all the same', () => {
+    const test = testContext(STATEFUL)
+    test.context.addSession(makeTls13Session(1, { cipherSuite: 0x1301 }))
+    const connection = serve(test, offer13(idOf(1)))
+    expect(connection.sessionReused).toBe(false)
+    expect(test.events).toContainEqual(
+      expect.objectContaining({ verdict: { resume: false, reason: 'cipher-hash-mismatch' } }),
+    )
+    expect(test.context.stats.number).toBe(3)
+  })
+
+  test('fails when the binder does not verify; the session stays', () => {
+    const test = testContext(STATEFUL)
+    test.context.addSession(makeTls13Session(1))
+    const offer = { ...offer13(), pskIdentities: [{ identity: idOf(1), verifyBinder: () => false }] }
+    expect(decide(accepted(test), offer)).toEqual({
+      resume: false,
+      reason: 'binder-mismatch',
+      alert: Alert.DECRYPT_ERROR,
+    })
+    expect(test.context.stats).toMatchObject({ number: 1, hits: 0 })
+  })
+
+  test('loses the session when it verifies clients without a context (the alert is its end)', () => {
+    const test = testContext({ ...STATEFUL, verifyMode: VerifyMode.PEER })
+    const session = makeTls13Session(1)
+    test.context.addSession(session)
+    expect(decide(accepted(test), offer13(idOf(1)))).toMatchObject({ alert: Alert.INTERNAL_ERROR })
+    expect(test.removed).toEqual([[session, 'delete']])
+  })
+
+  test('with an external PSK stamps and copies it, and never removes it', () => {
+    const test = testContext({ ...STATEFUL, sessionIdContext: 'x', maxEarlyData: 9 })
+    const psk = makeTls13Session(1, { ticket: Uint8Array.of(1) })
+    const offer = { ...offer13(), pskIdentities: [{ identity: idOf(9), externalPsk: psk }] }
+    const verdict = decide(accepted(test), offer)
+    expect(verdict).toMatchObject({ resume: true, source: 'external-psk', earlyDataAllowed: true })
+    expect(verdict.resume && verdict.session).not.toBe(psk)
+    expect(psk.sessionIdContext.length).toBe(0)
+  })
+
+  test('with an expired external PSK counts a timeout and removes nothing', () => {
+    const test = testContext(STATEFUL)
+    const offer = {
+      ...offer13(),
+      pskIdentities: [{ identity: idOf(9), externalPsk: makeTls13Session(1, { timeSec: 5 }) }],
+    }
+    expect(decide(accepted(test), offer)).toEqual({ resume: false, reason: 'expired' })
+    expect(test.removed).toEqual([])
+  })
+
+  test('after a HelloRetryRequest decides anew, and counts the hit twice (R7)', () => {
+    const test = testContext(STATEFUL)
+    test.context.addSession(makeTls13Session(1))
+    const connection = accepted(test)
+    decide(connection, offer13(idOf(1)))
+    connection.serverHello()
+    connection.helloRetryRequest()
+    expect([connection.session, connection.sessionReused]).toEqual([undefined, false])
+    expect(decide(connection, offer13(idOf(1)))).toMatchObject({ resume: true, earlyDataAllowed: false })
+    expect(test.context.stats).toMatchObject({ hits: 2, accept: 1 })
+  })
+})
+
+describe('anti-replay (R10.8, R10.9)', () => {
+  const options = { maxEarlyData: 100 }
+
+  test('makes tickets stateful and lets each be used once', () => {
+    const test = testContext(options)
+    const ticket = serve(test, offer13()).session?.sessionId ?? idOf(0)
+    expect(serve(test, offer13(ticket)).sessionReused).toBe(true)
+    expect(serve(test, offer13(ticket)).sessionReused).toBe(false)
+    expect(test.context.stats.misses).toBe(1)
+  })
+
+  test('refuses what was not in the internal cache', () => {
+    const test = testContext({
+      ...options,
+      sessionCacheMode: SERVER | NO_INTERNAL,
+      getSessionCallback: () => makeTls13Session(1),
+    })
+    expect(decide(accepted(test), offer13(idOf(1)))).toEqual({ resume: false, reason: 'replayed' })
+  })
+
+  test('kills resumption through a HelloRetryRequest', () => {
+    const test = testContext(options)
+    test.context.addSession(makeTls13Session(1))
+    const connection = accepted(test)
+    expect(decide(connection, offer13(idOf(1))).resume).toBe(true)
+    connection.helloRetryRequest()
+    expect(decide(connection, offer13(idOf(1)))).toEqual({ resume: false, reason: 'not-found' })
+    expect(test.context.stats).toMatchObject({ hits: 1, misses: 1 })
+  })
+
+  test('is off with NO_ANTI_REPLAY, and tickets are stateless', () => {
+    const test = testContext({ ...options, options: SslOption.NO_ANTI_REPLAY })
+    const connection = accepted(test)
+    decide(connection, offer13())
+    connection.serverHello()
+    connection.finishHandshake({ cipherSuite: 0x1302 })
+    expect(connection.issueTicket()).toMatchObject({ stateful: false })
+  })
+
+  test.each([
+    ['the first identity in time', 0, 0, true],
+    ['the first identity with an incredible age', 0, 60_000, false],
+    ['the second identity', 1, 0, false],
+  ])('early data for %s', (_, index, age, allowed) => {
+    const test = testContext(options)
+    test.context.addSession(makeTls13Session(1))
+    const known = { identity: idOf(1), obfuscatedTicketAge: age }
+    const identities = index === 0 ? [known] : [{ identity: idOf(9) }, known]
+    expect(decide(accepted(test), { ...offer13(), pskIdentities: identities })).toMatchObject({
+      resume: true,
+      earlyDataAllowed: allowed,
+      pskIdentity: index,
+    })
+  })
+
+  test('without an age given the ticket counts as new', () => {
+    const test = testContext(options)
+    test.context.addSession(makeTls13Session(1))
+    expect(decide(accepted(test), offer13(idOf(1)))).toMatchObject({ earlyDataAllowed: true })
+  })
+})
+
+describe('tickets of TLS 1.3', () => {
+  test('stateless, leave the internal cache empty, but are reported each (H9, R10.6)', () => {
+    const test = testContext()
+    test.context.setRemoveSessionCallback()
+    serve(test, offer13())
+    expect(test.created.length).toBe(2)
+    expect(new Set(test.created.map((session) => Buffer.from(session.sessionId).toString('hex'))).size).toBe(
+      2,
+    )
+    expect(test.context.stats.number).toBe(0)
+  })
+
+  test('stateless, are kept internally once a remove callback is there (R10.6)', () => {
+    const test = testContext()
+    serve(test, offer13())
+    expect(test.context.stats.number).toBe(2)
+  })
+
+  test.each([0, 1, 5])(
+    'are %i after a full handshake, and at most one after a resumption (R10.2)',
+    (numTickets) => {
+      const test = testContext({ ...STATEFUL, numTickets })
+      serve(test, offer13())
+      expect(test.created.length).toBe(numTickets)
+      test.context.addSession(makeTls13Session(1))
+      serve(test, offer13(idOf(1)))
+      expect(test.created.length).toBe(numTickets + Math.min(numTickets, 1))
+    },
+  )
+
+  test.each([
+    ['success', 0],
+    ['success-renew', 1],
+  ] as const)('stateless, with %s bring %i new ones (R10.3)', (status, count) => {
+    const test = testContext()
+    const offer = {
+      ...offer13(),
+      pskIdentities: [{ identity: new Uint8Array(200), ticket: { status, session: makeTls13Session(1) } }],
+    }
+    expect(serve(test, offer).sessionReused).toBe(true)
+    expect(test.created.length).toBe(count)
+  })
+
+  test('stateless and undecryptable, bring new ones', () => {
+    const test = testContext()
+    const offer = {
+      ...offer13(),
+      pskIdentities: [
+        { identity: new Uint8Array(200), ticket: { status: 'no-decrypt' as const } },
+        { identity: new Uint8Array(9) },
+      ],
+    }
+    expect(serve(test, offer).sessionReused).toBe(false)
+    expect(test.created.length).toBe(2)
+  })
+
+  test('inherit the timeout of the resumed session, with a new time (R6.9), at most a week on the wire (R10.5)', () => {
+    const test = testContext(STATEFUL)
+    test.context.addSession(makeTls13Session(1, { timeoutSec: 700_000 }))
+    test.clock.nowMs += 50_000
+    const connection = accepted(test)
+    decide(connection, offer13(idOf(1)))
+    connection.serverHello()
+    connection.finishHandshake()
+    const issued = connection.issueTicket()
+    expect(issued).toMatchObject({ lifetimeHintSec: 604_800, stateful: true })
+    expect(connection.session).toMatchObject({ timeoutSec: 700_000, timeSec: START_SEC + 50 })
+    expect(connection.isTicketDue).toBe(false)
+  })
+
+  test('never change a session that is cached (R10.4)', () => {
+    const test = testContext(STATEFUL)
+    const cached = makeTls13Session(1)
+    test.context.addSession(cached)
+    const connection = serve(test, offer13(idOf(1)))
+    expect(connection.session).not.toBe(cached)
+    expect(cached.sessionId).toEqual(idOf(1))
+  })
+
+  test('can be asked for later, one at a time (R10.2)', () => {
+    const test = testContext(STATEFUL)
+    const connection = serve(test, offer13())
+    expect([connection.newSessionTicket(), connection.newSessionTicket()]).toEqual([true, true])
+    issueAll(connection)
+    expect(test.created.length).toBe(4)
+  })
+
+  test.each([
+    ['before the handshake', () => testContext().context.newConnection()],
+    ['in TLS 1.2', () => serve(testContext(STATEFUL), offer12())],
+  ])('cannot be asked for %s', (_, make) => {
+    expect(make().newSessionTicket()).toBe(false)
+  })
+
+  test('are counted anew after post-handshake authentication, for a changed session (R10.2)', () => {
+    const test = testContext(STATEFUL)
+    const connection = serve(test, offer13())
+    const before = connection.session
+    connection.finishPostHandshakeAuth({ verifyResult: 18 })
+    expect(connection.session).not.toBe(before)
+    issueAll(connection)
+    expect(test.created.length).toBe(4)
+    expect(test.context.stats.acceptGood).toBe(1)
+  })
+})
+
+describe('the not-resumable callback (R11.8)', () => {
+  test('true: the id is sent, nothing is stored, no ticket follows', () => {
+    const seen: boolean[] = []
+    const test = testContext({
+      ...STATEFUL,
+      notResumableCallback: (_, isForwardSecure) => seen.push(isForwardSecure) > 0,
+    })
+    const connection = accepted(test)
+    decide(connection, offer12())
+    expect(connection.serverHello({ isForwardSecure: false }).sessionId.length).toBe(32)
+    connection.finishHandshake({ cipherSuite: 1 })
+    expect(connection.session?.isResumable).toBe(false)
+    expect([test.created, test.context.stats.number, seen]).toEqual([[], 0, [false]])
+  })
+
+  test('true in TLS 1.3: no tickets', () => {
+    const test = testContext({ ...STATEFUL, notResumableCallback: () => true })
+    serve(test, offer13())
+    expect(test.created).toEqual([])
+  })
+
+  test('false: all goes on; a resumed session is not asked about', () => {
+    let asked = 0
+    const test = testContext({ ...STATEFUL, notResumableCallback: () => ++asked < 0 })
+    const { session } = serve(test, offer12())
+    serve(test, offer12(session?.sessionId))
+    expect([asked, test.context.stats.hits]).toEqual([1, 1])
+  })
+
+  test('that throws counts as true, with an event', () => {
+    const test = testContext({
+      ...STATEFUL,
+      notResumableCallback() {
+        throw new Error('no')
+      },
+    })
+    serve(test, offer12())
+    expect(test.context.stats.number).toBe(0)
+    expect(test.events).toContainEqual(expect.objectContaining({ callback: 'not-resumable' }))
+  })
+})
+
+describe('renegotiation', () => {
+  test('counts as such, and may resume', () => {
+    const test = testContext(STATEFUL)
+    const connection = serve(test, offer12())
+    serve(test, offer12(connection.session?.sessionId), connection)
+    expect(connection.sessionReused).toBe(true)
+    expect(test.context.stats).toMatchObject({ accept: 1, acceptRenegotiate: 1, acceptGood: 2, hits: 1 })
+  })
+
+  test('does not resume with NO_SESSION_RESUMPTION_ON_RENEGOTIATION, unless the server asked for it abbreviated', () => {
+    const test = testContext({
+      options: SslOption.NO_TICKET | SslOption.NO_SESSION_RESUMPTION_ON_RENEGOTIATION,
+    })
+    const connection = serve(test, offer12())
+    const offer = offer12(connection.session?.sessionId)
+    connection.accept('abbreviated')
+    expect(decide(connection, offer).resume).toBe(true)
+    connection.finishHandshake()
+    connection.accept()
+    expect(decide(connection, offer)).toEqual({ resume: false, reason: 'renegotiation' })
+    expect(test.context.stats.misses).toBe(0)
+  })
+
+  test('may not drop the extended master secret (RFC 7627 §5.4)', () => {
+    const test = testContext(STATEFUL)
+    const connection = serve(test, { ...offer12(), extendedMasterSecret: true })
+    connection.accept()
+    expect(decide(connection, offer12())).toMatchObject({
+      reason: 'extended-master-secret-dropped',
+      alert: Alert.HANDSHAKE_FAILURE,
+    })
+  })
+
+  test('cannot be cleared in its midst', () => {
+    const connection = serve(testContext(STATEFUL), offer12())
+    connection.accept()
+    expect(connection.clear()).toBe(false)
+  })
+})
+
+describe('switching contexts (R2.8, R9.2)', () => {
+  test('counts the success where it ends, and keeps the cache of where it began', () => {
+    const [first, second] = [testContext(STATEFUL), testContext({ sessionIdContext: 'second' })]
+    const connection = accepted(first)
+    second.context.adoptConnection(connection)
+    expect(Buffer.from(connection.sessionIdContext).toString()).toBe('second')
+    decide(connection, offer12())
+    connection.serverHello()
+    connection.finishHandshake({ cipherSuite: 1 })
+    expect(first.context.stats).toMatchObject({ accept: 0, acceptGood: 0, number: 1 })
+    expect(second.context.stats).toMatchObject({ accept: 1, acceptGood: 1, number: 0 })
+    connection.accept()
+    expect(second.context.stats.acceptRenegotiate).toBe(1)
+  })
+
+  test("keeps a connection's own session id context", () => {
+    const [first, second] = [testContext(), testContext({ sessionIdContext: 'second' })]
+    const connection = first.context.newConnection({ sessionIdContext: Uint8Array.of(9) })
+    second.context.adoptConnection(connection)
+    expect(connection.sessionIdContext).toEqual(Uint8Array.of(9))
+    expect(second.context.stats.accept).toBe(0)
+  })
+
+  test('blanks the id by the mode of where it is', () => {
+    const [first, second] = [testContext(STATEFUL), testContext({ sessionCacheMode: OFF })]
+    const connection = accepted(first)
+    second.context.adoptConnection(connection)
+    decide(connection, offer12())
+    expect(connection.serverHello().sessionId.length).toBe(0)
+  })
+})
+
+describe('a session that another TLS stack made', () => {
+  test("takes the place of the model's, stamped with the connection's context", () => {
+    const test = testContext({ ...STATEFUL, sessionIdContext: 'x' })
+    const connection = accepted(test)
+    decide(connection, offer12())
+    const made = makeSession(7)
+    connection.adoptSession(made)
+    connection.finishHandshake()
+    expect(test.created).toEqual([made])
+    expect(Buffer.from(made.sessionIdContext).toString()).toBe('x')
+  })
+})
+
+describe('calls at the wrong moment', () => {
+  test.each([
+    ['resumeSession', (connection: SslConnection) => connection.resumeSession(offer12())],
+    ['serverHello', (connection: SslConnection) => connection.serverHello()],
+    ['finishHandshake', (connection: SslConnection) => connection.finishHandshake()],
+    ['issueTicket', (connection: SslConnection) => connection.issueTicket()],
+    ['shutdown', (connection: SslConnection) => connection.shutdown()],
+    [
+      'clientHello',
+      (connection: SslConnection) => connection.clientHello({ minVersion: 771, maxVersion: 772 }),
+    ],
+  ])('%s before a handshake is an ERR_SESSION_STATE', (name, call) => {
+    expect(() => call(testContext().context.newConnection())).toThrow(
+      expect.objectContaining({ code: 'ERR_SESSION_STATE', message: expect.stringContaining(name) }),
+    )
+  })
+
+  test('accept within a handshake, and a session before there is one', () => {
+    const connection = accepted(testContext())
+    expect(connection.isHandshaking).toBe(true)
+    expect(() => connection.accept()).toThrow(expect.objectContaining({ code: 'ERR_SESSION_STATE' }))
+    expect(() => connection.serverHello()).toThrow(/there is no session yet/)
+  })
+})
