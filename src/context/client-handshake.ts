@@ -4,7 +4,7 @@ import { MAX_ID_LENGTH } from '../session/ranges.ts'
 import { Alert, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
 import type { ConnectionState } from './connection-state.ts'
-import { startNewSession } from './new-session.ts'
+import { startClientSession } from './new-session.ts'
 
 /** What this client is able to offer. */
 export interface ClientCapabilities {
@@ -65,8 +65,8 @@ function sessionToOffer(state: ConnectionState, { minVersion, maxVersion }: Clie
     session?.isResumable === true &&
     session.protocolVersion >= minVersion &&
     session.protocolVersion <= maxVersion
-  if (!isUsable && (!state.isHelloRetry || session === undefined)) startNewSession(state)
-  return state.session as SslSession
+  if (session !== undefined && (isUsable || state.isHelloRetry)) return session
+  return startClientSession(state)
 }
 
 /** RFC 8446 §4.1.2 and §D.4: the id of a TLS 1.2 session, or random bytes that make the handshake look like 1.2. */
@@ -105,42 +105,44 @@ function pskOf(
 }
 
 /** `tls_process_server_hello`, R11.4 to R11.6. */
-export function processServerHello(state: ConnectionState, hello: ServerHello): ServerHelloVerdict {
+export function processServerHello(
+  state: ConnectionState,
+  offered: SslSession,
+  hello: ServerHello,
+): ServerHelloVerdict {
   const hadExtendedMasterSecret = state.extendedMasterSecret
   state.protocolVersion = hello.protocolVersion
   state.extendedMasterSecret = !state.isTls13 && hello.extendedMasterSecret === true
   if (state.isTls13 && hello.pskSelected === true && !state.offeredPsk)
     return fail(state, 'psk-not-offered', Alert.ILLEGAL_PARAMETER)
-  state.hit = isAccepted(state, hello)
-  const session = state.hit ? (state.session as SslSession) : acceptNewSession(state, hello)
-  const refusal = state.hit ? checkResumed(state, session, hello) : undefined
+  state.hit = isAccepted(state, offered, hello)
+  const refusal = state.hit ? checkResumed(state, offered, hello) : acceptNewSession(state, offered, hello)
   if (refusal !== undefined) return refusal
   if (hadExtendedMasterSecret && !state.extendedMasterSecret)
     return fail(state, 'extended-master-secret-mismatch', Alert.HANDSHAKE_FAILURE)
   return { resume: state.hit }
 }
 
-function isAccepted(state: ConnectionState, hello: ServerHello): boolean {
+function isAccepted(state: ConnectionState, offered: SslSession, hello: ServerHello): boolean {
   if (state.isTls13) return hello.pskSelected === true
-  const offered = state.session === undefined ? EMPTY : sessionInternals.content(state.session).sessionId
-  return hello.sessionId.length > 0 && equalBytes(hello.sessionId, offered)
+  return (
+    hello.sessionId.length > 0 && equalBytes(hello.sessionId, sessionInternals.content(offered).sessionId)
+  )
 }
 
 /** R11.6: what was offered and refused counts as a miss. */
-function acceptNewSession(state: ConnectionState, hello: ServerHello): SslSession {
-  const offered = state.session as SslSession
+function acceptNewSession(state: ConnectionState, offered: SslSession, hello: ServerHello): undefined {
+  let session = offered
   if (sessionInternals.content(offered).sessionId.length > 0) {
     state.context.counters.misses++
-    startNewSession(state)
+    session = startClientSession(state)
   }
-  const session = state.session as SslSession
-  const flags = sessionInternals.content(session).flags
+  const { flags } = sessionInternals.content(session)
   sessionInternals.update(session, {
     protocolVersion: hello.protocolVersion,
     sessionId: state.isTls13 ? EMPTY : hello.sessionId.slice(),
     flags: state.extendedMasterSecret ? (flags | 1) >>> 0 : flags,
   })
-  return session
 }
 
 function checkResumed(

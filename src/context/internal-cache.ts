@@ -71,6 +71,7 @@ export class InternalCache implements ExpiryOrder {
   /** R6.7: a session's time or timeout has changed. */
   reposition(session: SslSession): void {
     const entry = this.#entries.get(keyOf(session))
+    /* v8 ignore next -- a session tells only the caches that hold it */
     if (entry === undefined) return
     this.#unlinkEntry(entry)
     this.#link(entry)
@@ -117,6 +118,7 @@ export class InternalCache implements ExpiryOrder {
   #firstNotLaterThan(expiry: number, earliest: Entry): Entry {
     let next = this.#latest?.earlier
     while (next !== undefined && expiry < next.session.expiresAtMs) next = next.earlier
+    /* v8 ignore next -- the earliest, which ends the list, is not later */
     return next ?? earliest
   }
 

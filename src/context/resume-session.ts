@@ -12,7 +12,7 @@ import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
 import type { Refusal, RefusalReason, Resumption, ResumptionVerdict } from '../session/verdict.ts'
 import type { ConnectionState } from './connection-state.ts'
 import { type Lookup, lookUpSession } from './look-up-session.ts'
-import { startNewSession } from './new-session.ts'
+import { startServerSession } from './new-session.ts'
 
 /** A session to be judged, or why there is none. */
 type Candidate =
@@ -102,7 +102,7 @@ function requirements(state: ConnectionState, offer: ResumptionOffer): Resumptio
 
 /** A full handshake: `ssl_get_new_session`. */
 function refuse(state: ConnectionState, reason: RefusalReason): Refusal {
-  const failure = startNewSession(state)
+  const failure = startServerSession(state)
   return failure === undefined ? { resume: false, reason } : state.fail(failure, Alert.INTERNAL_ERROR)
 }
 

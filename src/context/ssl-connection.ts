@@ -259,8 +259,7 @@ export class SslConnection implements SessionConnection {
 
   /** The client has read the ServerHello (R11.4 to R11.6). With an alert in the verdict the handshake has failed. */
   processServerHello(hello: ServerHello): ServerHelloVerdict {
-    this.#expectSession('processServerHello')
-    const verdict = processServerHello(this.#state, hello)
+    const verdict = processServerHello(this.#state, this.#expectSession('processServerHello'), hello)
     if (verdict.alert === undefined) settleMaxFragmentLength(this.#expectSession('processServerHello'))
     return verdict
   }

@@ -122,6 +122,18 @@ describe('a TLS 1.2 server without tickets', () => {
     expect(test.context.stats.number).toBe(0)
   })
 
+  test('takes verify mode and context of the connection over those of the context', () => {
+    const test = testContext(STATEFUL)
+    serve(test, offer12(), test.context.newConnection({ verifyMode: VerifyMode.PEER }))
+    expect(test.context.stats.number).toBe(0)
+    serve(
+      test,
+      offer12(),
+      test.context.newConnection({ verifyMode: VerifyMode.PEER, sessionIdContext: idOf(1) }),
+    )
+    expect(test.context.stats.number).toBe(1)
+  })
+
   test('with a context of its own stores them, stamped with it (R9.3)', () => {
     const test = testContext({ ...STATEFUL, verifyMode: VerifyMode.PEER, sessionIdContext: 'x' })
     expect(Buffer.from(serve(test, offer12()).session?.sessionIdContext ?? []).toString()).toBe('x')

@@ -1,5 +1,5 @@
 import { SessionCacheMode } from '../../src/index.ts'
-import { type Certificate, makeCertificate } from './certificate.ts'
+import { type Certificate, makeCertificate } from '../certificate.ts'
 import { type Client, nodeClient, opensslClient } from './clients.ts'
 import { ServerProcess, type Store } from './server-process.ts'
 

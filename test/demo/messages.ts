@@ -1,4 +1,4 @@
-import type { Certificate } from './certificate.ts'
+import type { Certificate } from '../certificate.ts'
 
 /** Parent to server process. */
 export type ToServer =

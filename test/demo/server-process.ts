@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import type { Certificate } from './certificate.ts'
+import type { Certificate } from '../certificate.ts'
 import type { FromServer, ReportedHandshake, ToServer } from './messages.ts'
 
 /** The external store: id to DER. A real one would hold the DER sealed, since it contains the master secret. */

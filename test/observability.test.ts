@@ -1,0 +1,60 @@
+import { format } from 'node:util'
+import createDebug from 'debug'
+import { afterEach, describe, expect, test } from 'vitest'
+import { debugLog } from '../src/observability/debug-log.ts'
+import { decide, idOf, makeSession, offer12, STATEFUL, serve, testContext } from './context/fixtures.ts'
+
+describe('DEBUG=sslctx:*', () => {
+  const lines: string[] = []
+  const write = createDebug.log
+  afterEach(() => {
+    createDebug.log = write
+    createDebug.disable()
+    lines.length = 0
+  })
+
+  function listen(namespaces: string): ReturnType<typeof testContext> {
+    createDebug.log = (...words: unknown[]) => void lines.push(format(...words))
+    createDebug.enable(namespaces)
+    const test = testContext({
+      ...STATEFUL,
+      getSessionCallback() {
+        throw new Error('store is down')
+      },
+    })
+    test.context.subscribe(debugLog())
+    return test
+  }
+
+  test('shows lookups, what enters and leaves the cache, and failing callbacks', () => {
+    const test = listen('sslctx:*')
+    const { session } = serve(test, offer12(idOf(3)))
+    serve(test, offer12(session?.sessionId))
+    test.context.free()
+    const text = lines.join('\n')
+    for (const part of [
+      /full handshake: callback-failed/,
+      /resumed from internal/,
+      /new \{/,
+      /free \{/,
+      /get failed: Error: store is down/,
+    ])
+      expect(text).toMatch(part)
+  })
+
+  test('shows no secret', () => {
+    const test = listen('sslctx:*')
+    test.context.addSession(makeSession(1))
+    const connection = test.context.newConnection()
+    connection.accept()
+    decide(connection, offer12(idOf(1)))
+    expect(lines.join('\n')).not.toMatch(/1c1d1e1f|01010101010101/)
+  })
+
+  test('shows nothing of a namespace that is off', () => {
+    const test = listen('sslctx:cache')
+    serve(test, offer12(idOf(3)))
+    expect(lines.some((line) => line.includes('sslctx:resumption'))).toBe(false)
+    expect(lines.some((line) => line.includes('sslctx:cache'))).toBe(true)
+  })
+})
