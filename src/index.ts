@@ -18,7 +18,23 @@ export class SslContext extends SslContextModel {
   }
 }
 
+export type {
+  ClientCapabilities,
+  ClientOffer,
+  ClientRefusal,
+  ServerHello,
+  ServerHelloVerdict,
+} from './context/client-handshake.ts'
+export type {
+  CipherChoice,
+  HandshakeOutcome,
+  Renegotiation,
+  ServerHelloParameters,
+  SslConnectionOptions,
+} from './context/ssl-connection.ts'
 export { SslConnection } from './context/ssl-connection.ts'
+export type { SslContextModel } from './context/ssl-context.ts'
+export type { IssuedTicket, ReceivedTicket, TicketMaterial } from './context/tickets.ts'
 export { SessionCacheError, SessionDerError, SessionRangeError, SessionStateError } from './errors.ts'
 export {
   type AttachServerOptions,
@@ -27,6 +43,32 @@ export {
   type ServerHandshake,
 } from './node/attach-server.ts'
 export { debugLog } from './observability/debug-log.ts'
+export type {
+  CallbackName,
+  GenerateSessionId,
+  GetSessionCallback,
+  NewSessionCallback,
+  NotResumableCallback,
+  RemovalReason,
+  RemoveSessionCallback,
+  SessionConnection,
+  SessionStats,
+  SslContextEvent,
+  SslContextListener,
+  SslContextPorts,
+} from './session/contracts.ts'
+export type { PskIdentity, ResumptionOffer, TicketOffer, TicketStatus } from './session/offer.ts'
 export { SessionCacheMode } from './session/session-cache-mode.ts'
+export type { SessionStore, StoreEntry } from './session/session-store.ts'
+export type { AlertLevel } from './session/ssl-constants.ts'
 export { Alert, SslOption, VerifyMode } from './session/ssl-constants.ts'
 export { SslSession } from './session/ssl-session.ts'
+export type {
+  Refusal,
+  RefusalReason,
+  Resumption,
+  ResumptionVerdict,
+  SessionSource,
+} from './session/verdict.ts'
+export { MemoryStore, type MemoryStoreOptions } from './store/memory-store.ts'
+export { type StoreCallbacks, storeCallbacks } from './store/store-callbacks.ts'

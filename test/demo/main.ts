@@ -1,7 +1,7 @@
-import { SessionCacheMode } from '../../src/index.ts'
+import { MemoryStore, SessionCacheMode } from '../../src/index.ts'
 import { type Certificate, makeCertificate } from '../certificate.ts'
 import { type Client, nodeClient, opensslClient } from './clients.ts'
-import { ServerProcess, type Store } from './server-process.ts'
+import { ServerProcess } from './server-process.ts'
 
 /** Two server processes, one cache mode, and which connections it makes resume. */
 interface Scenario {
@@ -102,7 +102,8 @@ async function printStatistics(server: ServerProcess): Promise<void> {
 
 async function play(scenario: Scenario, certificate: Certificate, clients: readonly Client[]): Promise<void> {
   console.log(`\n${scenario.title}`)
-  const store: Store = new Map()
+  // A store that outlives its process would hold sessions sealed: they contain master secrets.
+  const store = new MemoryStore()
   const servers = { A: new ServerProcess('A', store), B: new ServerProcess('B', store) }
   try {
     await Promise.all(

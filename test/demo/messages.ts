@@ -14,7 +14,7 @@ export type ToServer =
 /** Server process to parent. */
 export type FromServer =
   | { readonly type: 'listening'; readonly port: number }
-  | { readonly type: 'store'; readonly id: string; readonly der: string }
+  | { readonly type: 'store'; readonly id: string; readonly der: string; readonly expiresAtMs: number }
   | { readonly type: 'find'; readonly request: number; readonly id: string }
   | { readonly type: 'handshake'; readonly handshake: ReportedHandshake }
   | { readonly type: 'stats'; readonly stats: Record<string, number> }

@@ -1,23 +1,21 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import type { MemoryStore } from '../../src/index.ts'
 import type { Certificate } from '../certificate.ts'
 import type { FromServer, ReportedHandshake, ToServer } from './messages.ts'
-
-/** The external store: id to DER. A real one would hold the DER sealed, since it contains the master secret. */
-export type Store = Map<string, string>
 
 /** A server in a process of its own, seen from the parent. */
 export class ServerProcess {
   readonly name: string
   readonly #child: ChildProcess
-  readonly #store: Store
+  readonly #store: MemoryStore
   readonly #handshakes: ReportedHandshake[] = []
   #wake: (() => void) | undefined
   #fail: ((error: Error) => void) | undefined
   #stats: Record<string, number> | undefined
   #port = 0
 
-  constructor(name: string, store: Store) {
+  constructor(name: string, store: MemoryStore) {
     this.name = name
     this.#store = store
     this.#child = fork(new URL('./server.ts', import.meta.url), {
@@ -64,12 +62,20 @@ export class ServerProcess {
 
   #receive(message: FromServer): void {
     if (message.type === 'listening') this.#port = message.port
-    else if (message.type === 'store') this.#store.set(message.id, message.der)
-    else if (message.type === 'find')
-      this.#send({ type: 'found', request: message.request, der: this.#store.get(message.id) })
+    else if (message.type === 'store') this.#keep(message)
+    else if (message.type === 'find') this.#find(message)
     else if (message.type === 'handshake') this.#handshakes.push(message.handshake)
     else this.#stats = message.stats
     this.#wake?.()
+  }
+
+  #keep({ id, der, expiresAtMs }: Extract<FromServer, { type: 'store' }>): void {
+    this.#store.set([{ key: Buffer.from(id, 'hex'), value: Buffer.from(der, 'base64'), expiresAtMs }])
+  }
+
+  #find({ request, id }: Extract<FromServer, { type: 'find' }>): void {
+    const der = this.#store.get(Buffer.from(id, 'hex'))
+    this.#send({ type: 'found', request, der: der && Buffer.from(der).toString('base64') })
   }
 
   async #until(isDone: () => boolean): Promise<void> {

@@ -1,7 +1,7 @@
 import { constants } from 'node:crypto'
 import https from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { attachServer, SslContext, SslSession } from '../../src/index.ts'
+import { attachServer, type SessionStore, SslContext, storeCallbacks } from '../../src/index.ts'
 import type { FromServer, ToServer } from './messages.ts'
 
 // One HTTPS server process. Its external cache lies in the parent process, at the other end of an IPC channel.
@@ -20,21 +20,32 @@ function find(id: string): Promise<string | undefined> {
   })
 }
 
-function start({ certificate, mode, external }: Extract<ToServer, { type: 'start' }>): void {
-  context = new SslContext({ sessionCacheMode: mode, sessionIdContext: 'demo' })
-  if (external) {
-    context.setNewSessionCallback((_, session) =>
+/** A store whose sessions lie in the parent process. */
+const parentStore: SessionStore = {
+  async get(key) {
+    const der = await find(Buffer.from(key).toString('hex'))
+    return der === undefined ? undefined : new Uint8Array(Buffer.from(der, 'base64'))
+  },
+  set(entries) {
+    for (const { key, value, expiresAtMs } of entries)
       send({
         type: 'store',
-        id: Buffer.from(session.sessionId).toString('hex'),
-        der: Buffer.from(session.toDer()).toString('base64'),
-      }),
-    )
-    context.setGetSessionCallback(async (_, id) => {
-      const der = await find(Buffer.from(id).toString('hex'))
-      return der === undefined ? undefined : SslSession.fromDer(Buffer.from(der, 'base64'))
-    })
-  }
+        id: Buffer.from(key).toString('hex'),
+        der: Buffer.from(value).toString('base64'),
+        expiresAtMs,
+      })
+  },
+  take: () => undefined,
+  delete: () => undefined,
+  close: () => undefined,
+}
+
+function start({ certificate, mode, external }: Extract<ToServer, { type: 'start' }>): void {
+  context = new SslContext({
+    sessionCacheMode: mode,
+    sessionIdContext: 'demo',
+    ...(external ? storeCallbacks(parentStore) : {}),
+  })
   const server = https.createServer(
     { ...certificate, maxVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_TICKET },
     (_request, response) => response.end('hello\n'),

@@ -1,0 +1,58 @@
+import { LRUCache } from 'lru-cache'
+import type { SessionStore, StoreEntry } from '../session/session-store.ts'
+
+export interface MemoryStoreOptions {
+  /** Sessions; the least recently used goes first. 20480 by default, as in libssl. */
+  readonly maxSessions?: number
+  /** Milliseconds since the epoch; the system's clock by default. */
+  readonly now?: () => number
+}
+
+const DEFAULT_MAX_SESSIONS = 20_480
+
+interface Kept {
+  readonly value: Uint8Array
+  readonly expiresAtMs: number
+}
+
+/** A store in this process's memory: the reference for all others, and enough for one process. */
+export class MemoryStore implements SessionStore {
+  readonly #sessions: LRUCache<string, Kept>
+  readonly #now: () => number
+
+  constructor({ maxSessions = DEFAULT_MAX_SESSIONS, now = Date.now }: MemoryStoreOptions = {}) {
+    this.#sessions = new LRUCache({ max: maxSessions })
+    this.#now = now
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    const name = nameOf(key)
+    const kept = this.#sessions.get(name)
+    if (kept === undefined || kept.expiresAtMs >= this.#now()) return kept?.value.slice()
+    this.#sessions.delete(name)
+    return undefined
+  }
+
+  set(entries: readonly StoreEntry[]): void {
+    for (const { key, value, expiresAtMs } of entries)
+      this.#sessions.set(nameOf(key), { value: value.slice(), expiresAtMs })
+  }
+
+  take(key: Uint8Array): Uint8Array | undefined {
+    const value = this.get(key)
+    this.delete(key)
+    return value
+  }
+
+  delete(key: Uint8Array): void {
+    this.#sessions.delete(nameOf(key))
+  }
+
+  close(): void {
+    this.#sessions.clear()
+  }
+}
+
+function nameOf(key: Uint8Array): string {
+  return Buffer.from(key).toString('latin1')
+}

@@ -1,0 +1,120 @@
+import { describe, expect, test } from 'vitest'
+import { MemoryStore, SessionCacheMode, SslContext, storeCallbacks } from '../../src/index.ts'
+import {
+  decide,
+  idOf,
+  makeSession,
+  offer12,
+  START_SEC,
+  STATEFUL,
+  serve,
+  testContext,
+} from '../context/fixtures.ts'
+
+const KEY = idOf(1)
+const VALUE = Uint8Array.of(1, 2, 3)
+
+describe('the memory store', () => {
+  test('gives back a copy of what was set, until it expires', () => {
+    let nowMs = 1000
+    const store = new MemoryStore({ now: () => nowMs })
+    const value = VALUE.slice()
+    store.set([{ key: KEY, value, expiresAtMs: 2000 }])
+    value.fill(0)
+    store.get(KEY)?.fill(0)
+    nowMs = 2000
+    expect(store.get(KEY)).toEqual(VALUE)
+    nowMs = 2001
+    expect(store.get(KEY)).toBeUndefined()
+    nowMs = 1000
+    expect(store.get(KEY)).toBeUndefined()
+  })
+
+  test('is taken from once', () => {
+    const store = new MemoryStore()
+    store.set([{ key: KEY, value: VALUE, expiresAtMs: Number.POSITIVE_INFINITY }])
+    expect([store.take(KEY), store.take(KEY)]).toEqual([VALUE, undefined])
+  })
+
+  test('forgets what is deleted, what was used least recently, and all when it is closed', () => {
+    const store = new MemoryStore({ maxSessions: 2 })
+    const set = (id: number): void =>
+      store.set([{ key: idOf(id), value: VALUE, expiresAtMs: Number.POSITIVE_INFINITY }])
+    const kept = (): number[] => [1, 2, 3].filter((id) => store.get(idOf(id)) !== undefined)
+    for (const id of [1, 2, 3]) set(id)
+    expect(kept()).toEqual([2, 3])
+    store.delete(idOf(2))
+    store.delete(idOf(9))
+    expect(kept()).toEqual([3])
+    store.close()
+    expect(kept()).toEqual([])
+  })
+})
+
+describe('storeCallbacks', () => {
+  test('shares sessions between contexts, the internal cache aside', () => {
+    const store = new MemoryStore({ now: () => START_SEC * 1000 })
+    const settings = {
+      ...STATEFUL,
+      ...storeCallbacks(store),
+      sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL,
+    }
+    const [first, second] = [testContext(settings), testContext(settings)]
+    const made = serve(first, offer12()).session
+    expect(serve(second, offer12(made?.sessionId)).sessionReused).toBe(true)
+    expect(second.context.stats).toMatchObject({ cbHits: 1, hits: 1, number: 0 })
+  })
+
+  test.each([
+    [
+      'removeSession',
+      (context: SslContext) => [...context.sessions()].forEach((session) => context.removeSession(session)),
+      false,
+    ],
+    ['flushSessions', (context: SslContext) => context.flushSessions(0), true],
+    ['free', (context: SslContext) => context.free(), true],
+    [
+      'eviction',
+      (context: SslContext) => {
+        context.setSessionCacheSize(1)
+        context.addSession(makeSession(2))
+      },
+      true,
+    ],
+  ])('after %s the store has the session: %s', (_, end, kept) => {
+    const store = new MemoryStore()
+    const context = new SslContext(storeCallbacks(store))
+    context.addSession(makeSession(1))
+    store.set([{ key: KEY, value: makeSession(1).toDer(), expiresAtMs: Number.POSITIVE_INFINITY }])
+    end(context)
+    expect(store.get(KEY) !== undefined).toBe(kept)
+  })
+
+  test('what the store holds under a key that is no session is a miss, and an event', () => {
+    const store = new MemoryStore()
+    store.set([{ key: KEY, value: VALUE, expiresAtMs: Number.POSITIVE_INFINITY }])
+    const test = testContext({ ...STATEFUL, ...storeCallbacks(store) })
+    const connection = test.context.newConnection()
+    connection.accept()
+    expect(decide(connection, offer12(KEY))).toEqual({ resume: false, reason: 'callback-failed' })
+    expect(test.events).toContainEqual(expect.objectContaining({ type: 'callback-error', callback: 'get' }))
+  })
+})
+
+test('SslContext takes clock, randomness and SHA-256 from the system', () => {
+  const context = new SslContext(STATEFUL)
+  const connection = context.newConnection()
+  const before = Math.floor(Date.now() / 1000)
+  connection.accept()
+  decide(connection, offer12())
+  expect(connection.session?.timeSec).toBeGreaterThanOrEqual(before)
+  expect(new Set(connection.session?.sessionId).size).toBeGreaterThan(8)
+  const client = context.newConnection()
+  client.connect()
+  client.clientHello({ minVersion: 771, maxVersion: 771 })
+  client.processServerHello({ protocolVersion: 771, sessionId: new Uint8Array(0), cipherSuite: 1 })
+  const hash = Buffer.from(client.receiveTicket({ lifetimeHintSec: 1, ticket: VALUE }).sessionId).toString(
+    'hex',
+  )
+  expect(hash).toBe('039058c6f2c0cb492c533b0a4d14ef77cc0f78abccced5287d84a1a2011cfb81')
+})
