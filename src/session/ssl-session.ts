@@ -102,7 +102,7 @@ export class SslSession {
 
   /**
    * What `i2d_SSL_SESSION(3)` of libssl 3.5 writes, byte for byte. Holds the master key: store it sealed. Not written
-   * are the resumable flag and the milliseconds of the creation time (R12.3).
+   * are the resumable flag and the milliseconds of the creation time (R12.3, R6.8).
    *
    * @throws {@link SessionDerError} when the session has no cipher suite yet (R12.2)
    */

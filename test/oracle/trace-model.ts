@@ -564,7 +564,10 @@ export class TraceModel {
 
   #negotiateTls13(k: number, connection: TraceConnection, first: ClientOffer): void {
     const suite = this.#chooseSuite(TLS1_3_VERSION)
-    if (suite === undefined) return this.#sendAlert(k, connection, 's', 40)
+    if (suite === undefined) {
+      this.#sendAlert(k, connection, 's', 40)
+      return
+    }
     let resumed = this.#resume(k, connection, this.#tls13Offer(connection, first, suite))
     if (resumed === undefined) return
     connection.s.serverHello()
@@ -583,7 +586,10 @@ export class TraceModel {
       cipherSuite: suite,
       pskSelected: resumed,
     })
-    if (verdict.alert !== undefined) return this.#fail(k, connection, 'c', verdict.alert)
+    if (verdict.alert !== undefined) {
+      this.#fail(k, connection, 'c', verdict.alert)
+      return
+    }
     this.#finish(k, connection, 'c', suite)
     this.#finish(k, connection, 's', suite)
     this.#issueTickets(k, connection)
@@ -626,7 +632,10 @@ export class TraceModel {
     })
     if (resumed === undefined) return
     const suite = resumed ? s.session?.cipherSuite : this.#chooseSuite(TLS1_2_VERSION)
-    if (suite === undefined) return this.#sendAlert(k, connection, 's', 40)
+    if (suite === undefined) {
+      this.#sendAlert(k, connection, 's', 40)
+      return
+    }
     const { sessionId, ticketExpected } = s.serverHello()
     const serverHasEms = (s.setOptions(0) & SslOption.NO_EXTENDED_MASTER_SECRET) === 0
     if (resumed && ticketExpected) this.#issueTls12Ticket(k, connection)
@@ -636,7 +645,10 @@ export class TraceModel {
       cipherSuite: suite,
       extendedMasterSecret: extendedMasterSecret && serverHasEms,
     })
-    if (verdict.alert !== undefined) return this.#fail(k, connection, 'c', verdict.alert)
+    if (verdict.alert !== undefined) {
+      this.#fail(k, connection, 'c', verdict.alert)
+      return
+    }
     this.#completeTls12(k, connection, suite, verdict.resume, !resumed && ticketExpected)
   }
 

@@ -121,7 +121,7 @@ describe('what a session tells', () => {
 })
 
 describe('time and timeout', () => {
-  test.each([0, 1, 18_446_744_073])('%d seconds are accepted', (seconds) => {
+  test.each([0, 1, 18_446_744_073])('%d seconds are accepted (R6.5)', (seconds) => {
     const session = makeSession(1)
     session.setTime(seconds)
     session.setTimeout(seconds)

@@ -68,7 +68,9 @@ describe('storeCallbacks', () => {
   test.each([
     [
       'removeSession',
-      (context: SslContext) => [...context.sessions()].forEach((session) => context.removeSession(session)),
+      (context: SslContext) => {
+        for (const session of context.sessions()) context.removeSession(session)
+      },
       false,
     ],
     ['flushSessions', (context: SslContext) => context.flushSessions(0), true],

@@ -1,0 +1,151 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { builtinModules } from 'node:module'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+import { describe, expect, test } from 'vitest'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const src = join(root, 'src')
+
+/** Who may import whom; a folder may always import itself. */
+const mayImport: Record<string, readonly string[]> = {
+  'errors.ts': [],
+  codec: ['errors.ts'],
+  session: ['codec', 'errors.ts'],
+  context: ['session', 'codec', 'errors.ts'],
+  store: ['session', 'codec', 'errors.ts', 'lru-cache', 'node:*'],
+  observability: ['session', 'errors.ts', 'debug', 'node:*'],
+  node: ['context', 'store', 'observability', 'session', 'codec', 'errors.ts', 'node:*'],
+  cli: ['node', 'context', 'store', 'observability', 'session', 'codec', 'errors.ts', 'node:*'],
+  testing: ['session', 'errors.ts'],
+  'index.ts': ['node', 'context', 'store', 'observability', 'session', 'codec', 'errors.ts', 'node:*'],
+}
+const tlsModules = ['node:tls', 'node:net', 'node:https', 'node:http2']
+const mayUseTls = ['node', 'cli']
+
+interface Import {
+  readonly file: string
+  readonly from: string
+  readonly target: string
+}
+
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .sort()
+const imports = files.flatMap(importsOf)
+
+function importsOf(file: string): Import[] {
+  const text = readFileSync(join(src, file), 'utf8')
+  // Finds import, import type, export from, and import().
+  return ts.preProcessFile(text, true, true).importedFiles.map(({ fileName }) => ({
+    file,
+    from: roomOf(file),
+    target: fileName.startsWith('.') ? roomOf(relative(src, join(src, dirname(file), fileName))) : fileName,
+  }))
+}
+
+/** The folder, or for files at the top the file itself. */
+function roomOf(file: string): string {
+  return file.split('/')[0] ?? file
+}
+
+function isAllowed({ from, target }: Import): boolean {
+  const allowed = mayImport[from] ?? []
+  if (tlsModules.includes(target)) return mayUseTls.includes(from)
+  return (
+    target === from || allowed.includes(target) || (target.startsWith('node:') && allowed.includes('node:*'))
+  )
+}
+
+describe('the import table', () => {
+  test('has a line for everything in src', () => {
+    expect([...new Set(files.map(roomOf))].filter((room) => !(room in mayImport))).toEqual([])
+  })
+
+  test('is kept, import type included', () => {
+    expect(
+      imports.filter((one) => !isAllowed(one)).map(({ file, target }) => `${file} imports ${target}`),
+    ).toEqual([])
+    expect(imports.length).toBeGreaterThan(50)
+  })
+
+  test.each([
+    ['codec', 'session', false],
+    ['session', 'context', false],
+    ['context', 'node:crypto', false],
+    ['context', 'debug', false],
+    ['store', 'node:net', false],
+    ['observability', 'context', false],
+    ['index.ts', 'node:crypto', true],
+    ['node', 'node:tls', true],
+    ['codec', 'codec', true],
+  ])('lets %s import %s: %s', (from, target, allowed) => {
+    expect(isAllowed({ file: '', from, target })).toBe(allowed)
+  })
+
+  test('names every builtin with node:', () => {
+    expect(imports.filter(({ target }) => builtinModules.includes(target))).toEqual([])
+  })
+
+  test('brings in no packages but lru-cache and debug', () => {
+    const packages = imports
+      .map(({ target }) => target)
+      .filter((target) => !(target in mayImport) && !target.startsWith('node:'))
+    expect([...new Set(packages)].sort()).toEqual(['debug', 'lru-cache'])
+  })
+})
+
+describe('src/README.md', () => {
+  const map = readFileSync(join(src, 'README.md'), 'utf8')
+
+  test('names every file', () => {
+    expect(files.filter((file) => !map.includes(`\`${file.split('/').at(-1)}\``))).toEqual([])
+  })
+
+  test('names no file that is not there', () => {
+    const named = [...map.matchAll(/`([a-z0-9-]+\.ts)`/g)].map(([, file]) => file)
+    const present = new Set(files.map((file) => file.split('/').at(-1)))
+    expect(named.filter((file) => !present.has(file))).toEqual([])
+  })
+
+  test('leads from every rule to a file that cites it', () => {
+    const rows = [...map.matchAll(/^\| (R\d+(?:\.\d+)?[^|]*)\|([^|]*)\|/gm)]
+    expect(rows.length).toBeGreaterThan(20)
+    for (const [, rules = '', cell = ''] of rows) {
+      const text = [...cell.matchAll(/`([a-z0-9-]+\.ts)`/g)]
+        .map(([, name]) =>
+          readFileSync(join(src, files.find((file) => file.endsWith(`/${name}`)) ?? ''), 'utf8'),
+        )
+        .join('')
+      const cited = [...rules.matchAll(/R\d+(?:\.\d+)?/g)].map(([rule]) => rule)
+      expect(cited.filter((rule) => !new RegExp(`${rule.replace('.', '\\.')}(?!\\d)`).test(text))).toEqual([])
+    }
+  })
+})
+
+test('every rule R1 to R12 is cited by a test or by the trace generator', () => {
+  const texts = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts') && file !== 'architecture.test.ts')
+    .map((file) => readFileSync(join(root, 'test', file), 'utf8'))
+    .join('\n')
+  const missing = Object.entries(ruleCounts).flatMap(([chapter, count]) =>
+    Array.from({ length: count }, (_, index) => `${chapter}.${index + 1}`).filter(
+      (rule) => !isCited(rule, texts),
+    ),
+  )
+  expect(missing).toEqual([])
+})
+
+/** How many rules the chapters of the specification have; those of chapter 5 and 7 have no numbers of their own. */
+const ruleCounts = { R1: 7, R2: 11, R3: 3, R4: 9, R6: 10, R8: 9, R9: 5, R10: 16, R11: 8, R12: 9 }
+
+function isCited(rule: string, text: string): boolean {
+  const [chapter, number] = rule.split('.')
+  if (new RegExp(`${chapter}\\.${number}(?!\\d)`).test(text)) return true
+  // "R2.5 to R2.9"
+  return [...text.matchAll(/(R\d+)\.(\d+) to \1\.(\d+)/g)].some(
+    ([, from, first, last]) =>
+      from === chapter && Number(first) <= Number(number) && Number(number) <= Number(last),
+  )
+}

@@ -1,0 +1,110 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import * as library from '../src/index.ts'
+import { missingCommand, peerTest } from './peers.ts'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, never>
+
+function topLevel(): string[] {
+  const names = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+    cwd: root,
+    encoding: 'utf8',
+  })
+  return [...new Set(names.split('\n').map((name) => name.split('/')[0] ?? ''))].filter(
+    (name) => name !== '' && !name.startsWith('.'),
+  )
+}
+
+describe('the package', () => {
+  test('is an ES module for Node 20.19 and up, without side effects', () => {
+    expect(manifest).toMatchObject({
+      name: 'sslctx',
+      type: 'module',
+      engines: { node: '>=20.19' },
+      sideEffects: false,
+      license: 'MIT',
+    })
+  })
+
+  test('depends on lru-cache and debug, and on nothing else', () => {
+    expect(Object.keys(manifest['dependencies'] ?? {}).sort()).toEqual(['debug', 'lru-cache'])
+    expect(manifest['peerDependencies']).toBeUndefined()
+  })
+
+  test('gives types first in its exports', () => {
+    expect(Object.keys(manifest['exports']?.['.'] ?? {})).toEqual(['types', 'default'])
+  })
+
+  test('packs the library, its sources and its papers, and no test or configuration', () => {
+    const [packed] = JSON.parse(
+      execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+        cwd: root,
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      }),
+    ) as { files: { path: string }[] }[]
+    const folders = new Set(packed?.files.map(({ path }) => path.split('/')[0]))
+    folders.delete('dist')
+    expect([...folders].sort()).toEqual(['LICENSE', 'README.md', 'package.json', 'src'])
+  })
+
+  peerTest(
+    'has at its top level what the card asks for, and dotfiles',
+    missingCommand('git', 'rev-parse'),
+    () => {
+      expect(topLevel().sort()).toEqual([
+        'LICENSE',
+        'README.md',
+        'package-lock.json',
+        'package.json',
+        'src',
+        'test',
+        'tsconfig.json',
+      ])
+    },
+  )
+
+  test('exports these values, and no others', () => {
+    expect(Object.keys(library).sort()).toEqual([
+      'Alert',
+      'MemoryStore',
+      'SessionCacheError',
+      'SessionCacheMode',
+      'SessionDerError',
+      'SessionRangeError',
+      'SessionStateError',
+      'SslConnection',
+      'SslContext',
+      'SslOption',
+      'SslSession',
+      'VerifyMode',
+      'attachServer',
+      'debugLog',
+      'storeCallbacks',
+    ])
+  })
+})
+
+describe('README.md', () => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+
+  test('names only what the library exports', () => {
+    const imported = [...readme.matchAll(/import \{([^}]*)\} from 'sslctx'/g)].flatMap(([, names = '']) =>
+      names.split(',').map((name) => name.trim()),
+    )
+    expect(imported.length).toBeGreaterThan(5)
+    expect(imported.filter((name) => !(name in library))).toEqual([])
+  })
+
+  test('has a line for each departure from libssl', () => {
+    for (let number = 1; number <= 9; number++) expect(readme).toContain(`| D${number} |`)
+  })
+
+  test('names every session cache mode', () => {
+    for (const name of Object.keys(library.SessionCacheMode)) expect(readme).toContain(`\`${name}\``)
+  })
+})
