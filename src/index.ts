@@ -27,14 +27,13 @@ export type {
 } from './context/client-handshake.ts'
 export type {
   CipherChoice,
-  HandshakeOutcome,
   Renegotiation,
   ServerHelloParameters,
   SslConnectionOptions,
 } from './context/ssl-connection.ts'
 export { SslConnection } from './context/ssl-connection.ts'
 export type { SslContextModel } from './context/ssl-context.ts'
-export type { IssuedTicket, ReceivedTicket, TicketMaterial } from './context/tickets.ts'
+export type { HandshakeOutcome, IssuedTicket, ReceivedTicket, TicketMaterial } from './context/tickets.ts'
 export { SessionCacheError, SessionDerError, SessionRangeError, SessionStateError } from './errors.ts'
 export {
   type AttachServerOptions,

@@ -6,7 +6,7 @@ import type { ResumptionOffer } from '../session/offer.ts'
 import { checkIdLength, checkInteger, MAX_ID_LENGTH } from '../session/ranges.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { Alert, type AlertLevel, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
-import { type SessionContent, type SslSession, sessionInternals } from '../session/ssl-session.ts'
+import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
 import type { Refusal, ResumptionVerdict } from '../session/verdict.ts'
 import {
   buildClientOffer,
@@ -20,6 +20,7 @@ import { ConnectionState, type Phase } from './connection-state.ts'
 import type { ContextState } from './context-state.ts'
 import { resumeSession } from './resume-session.ts'
 import {
+  type HandshakeOutcome,
   type IssuedTicket,
   issueTicket,
   type ReceivedTicket,
@@ -52,26 +53,6 @@ export interface ServerHelloParameters {
   /** A session_ticket extension, and a NewSessionTicket before Finished. */
   readonly ticketExpected: boolean
 }
-
-/** What the handshake has made. Fields that it did not negotiate anew stay away. */
-export type HandshakeOutcome = Partial<
-  Pick<
-    SessionContent,
-    | 'cipherSuite'
-    | 'masterKey'
-    | 'peerCertificate'
-    | 'peerRawPublicKey'
-    | 'verifyResult'
-    | 'hostname'
-    | 'alpnSelected'
-    | 'kexGroup'
-    | 'pskIdentity'
-    | 'pskIdentityHint'
-    | 'srpUsername'
-    | 'ticketAppData'
-    | 'maxFragmentLengthMode'
-  >
->
 
 /** `renegotiate(3)`: a full one never resumes on the client; an abbreviated one may. */
 export type Renegotiation = 'full' | 'abbreviated'
@@ -298,7 +279,7 @@ export class SslConnection implements SessionConnection {
 
   /**
    * The server builds a NewSessionTicket (R10.4): in TLS 1.2 before {@link finishHandshake} when the ServerHello said
-   * so, in TLS 1.3 while {@link isTicketDue}.
+   * so, with what the key exchange has made; in TLS 1.3 while {@link isTicketDue}.
    *
    * @returns a {@link Refusal} with the alert when no session id could be made: the connection has failed
    */

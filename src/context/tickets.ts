@@ -1,6 +1,6 @@
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { Alert } from '../session/ssl-constants.ts'
-import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
+import { type SessionContent, type SslSession, sessionInternals } from '../session/ssl-session.ts'
 import type { Refusal } from '../session/verdict.ts'
 import type { ConnectionState } from './connection-state.ts'
 import { generateSessionId } from './session-id.ts'
@@ -9,13 +9,30 @@ import { updateCache } from './update-cache.ts'
 /** RFC 8446 §4.6.1: servers must not use a longer lifetime, clients must not cache for longer. */
 const ONE_WEEK_SEC = 604_800
 
-/** What the server's key schedule adds to a TLS 1.3 ticket; nothing for TLS 1.2. */
-export interface TicketMaterial {
-  /** The PSK of this ticket, HKDF-Expand-Label(resumption secret, "resumption", nonce); kept, not copied. */
-  readonly masterKey?: Uint8Array
-  /** 32 random bits. */
+/** What the handshake has made. Fields that it did not negotiate anew stay away. */
+export type HandshakeOutcome = Partial<
+  Pick<
+    SessionContent,
+    | 'cipherSuite'
+    | 'masterKey'
+    | 'peerCertificate'
+    | 'peerRawPublicKey'
+    | 'verifyResult'
+    | 'hostname'
+    | 'alpnSelected'
+    | 'kexGroup'
+    | 'pskIdentity'
+    | 'pskIdentityHint'
+    | 'srpUsername'
+    | 'ticketAppData'
+    | 'maxFragmentLengthMode'
+  >
+>
+
+/** What goes into a ticket besides the session as it is; byte arrays are kept, not copied. */
+export interface TicketMaterial extends HandshakeOutcome {
+  /** TLS 1.3: 32 random bits. The master key is the PSK of this ticket, RFC 8446 §4.6.1. */
   readonly ticketAgeAdd?: number
-  readonly alpnSelected?: Uint8Array
 }
 
 /** A ticket to be put into a NewSessionTicket message. */
@@ -48,7 +65,10 @@ export function issueTicket(
   material: TicketMaterial,
 ): IssuedTicket | (Refusal & { readonly alert: number }) {
   const stateful = state.isTls13 && state.hasStatefulTickets
-  if (!state.isTls13) return { session, lifetimeHintSec: state.hit ? 0 : session.timeoutSec, stateful }
+  if (!state.isTls13) {
+    if (!state.hit) sessionInternals.update(session, material)
+    return { session, lifetimeHintSec: state.hit ? 0 : session.timeoutSec, stateful }
+  }
   // The present session may be in a cache already, and what is cached is not changed.
   const ticketed =
     state.sentTickets > 0 || state.hit ? sessionInternals.duplicateWithoutTicket(session) : session

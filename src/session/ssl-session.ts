@@ -152,6 +152,16 @@ export class SslSession {
     return hostname === undefined ? undefined : String.fromCharCode(...hostname)
   }
 
+  /** `SSL_SESSION_get_ticket_lifetime_hint(3)`, seconds. */
+  get ticketLifetimeHintSec(): number {
+    return Number(this.#content.ticketLifetimeHintSec)
+  }
+
+  /** `SSL_SESSION_get_max_early_data(3)`, bytes. */
+  get maxEarlyData(): number {
+    return this.#content.maxEarlyData
+  }
+
   get hasTicket(): boolean {
     return (this.#content.ticket?.length ?? 0) > 0
   }

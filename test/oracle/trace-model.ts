@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { decodeSslSession, type SslSessionFields } from '../../src/codec/ssl-session-der.ts'
 import type { ClientOffer } from '../../src/context/client-handshake.ts'
-import type { HandshakeOutcome, SslConnection } from '../../src/context/ssl-connection.ts'
+import type { SslConnection } from '../../src/context/ssl-connection.ts'
 import { SslContextModel } from '../../src/context/ssl-context.ts'
+import type { HandshakeOutcome, TicketMaterial } from '../../src/context/tickets.ts'
 import type { SslContextPorts } from '../../src/session/contracts.ts'
 import type { ResumptionOffer, TicketOffer } from '../../src/session/offer.ts'
 import { SessionCacheMode } from '../../src/session/session-cache-mode.ts'
@@ -670,8 +671,7 @@ export class TraceModel {
       this.#finish(k, connection, 's', suite)
       return
     }
-    sessionInternals.update(connection.s.session as SslSession, this.#outcome(k, connection, 's', suite))
-    if (withTicket) this.#issueTls12Ticket(k, connection)
+    if (withTicket) this.#issueTls12Ticket(k, connection, this.#outcome(k, connection, 's', suite))
     this.#finish(k, connection, 's', suite)
     this.#readTickets(k, connection)
     this.#finish(k, connection, 'c', suite)
@@ -710,9 +710,9 @@ export class TraceModel {
 
   // ---- tickets ----
 
-  #issueTls12Ticket(k: number, connection: TraceConnection): void {
+  #issueTls12Ticket(k: number, connection: TraceConnection, material: TicketMaterial = {}): void {
     this.#material.take(`tick ${k}`)
-    connection.s.issueTicket()
+    connection.s.issueTicket(material)
     const der = toHex(derOf(connection.s.session as SslSession))
     this.#print(`tick ${k} ${der}`)
     connection.tickets.push(der)

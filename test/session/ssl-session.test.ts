@@ -77,6 +77,8 @@ describe('what a session tells', () => {
       cipherSuite: 0xc030,
       hostname: 'example.org',
       hasTicket: true,
+      ticketLifetimeHintSec: 300,
+      maxEarlyData: 16_384,
       extendedMasterSecret: true,
     })
     expect(toHex(session.sessionIdContext)).toBe('637478')
