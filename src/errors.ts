@@ -40,3 +40,16 @@ export class SessionRangeError extends RangeError {
 export class SessionStateError extends SessionCacheError {
   readonly code = 'ERR_SESSION_STATE'
 }
+
+/** A rule of libssl ends the handshake: `tlsClientError` of a Node server hears of it. */
+export class ResumptionError extends SessionCacheError {
+  readonly code = 'ERR_SESSION_RESUMPTION'
+
+  /** One of the reasons of a refusal that come with an alert. */
+  readonly reason: string
+
+  constructor(reason: string) {
+    super(`the session cannot be resumed, and the handshake must fail: ${reason}`)
+    this.reason = reason
+  }
+}

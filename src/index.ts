@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { type SslContextOptions as ModelOptions, SslContextModel } from './context/ssl-context.ts'
+import { debugLog } from './observability/debug-log.ts'
 import type { SslContextPorts } from './session/contracts.ts'
 
 /** The context's settings, and the ports that a test may want to replace. */
@@ -11,10 +12,11 @@ const ports: SslContextPorts = {
   sha256: (bytes) => new Uint8Array(createHash('sha256').update(bytes).digest()),
 }
 
-/** {@link SslContextModel} with the system's clock, `node:crypto`'s random bytes and SHA-256. */
+/** {@link SslContextModel} with the system's clock, `node:crypto`'s random bytes and SHA-256, and `DEBUG=sslctx:*`. */
 export class SslContext extends SslContextModel {
   constructor(options: SslContextOptions = {}) {
     super({ ...ports, ...options }, options)
+    this.subscribe(debugLog())
   }
 }
 
@@ -34,14 +36,19 @@ export type {
 export { SslConnection } from './context/ssl-connection.ts'
 export type { SslContextModel } from './context/ssl-context.ts'
 export type { HandshakeOutcome, IssuedTicket, ReceivedTicket, TicketMaterial } from './context/tickets.ts'
-export { SessionCacheError, SessionDerError, SessionRangeError, SessionStateError } from './errors.ts'
+export {
+  ResumptionError,
+  SessionCacheError,
+  SessionDerError,
+  SessionRangeError,
+  SessionStateError,
+} from './errors.ts'
 export {
   type AttachServerOptions,
   attachServer,
   type ServerAttachment,
   type ServerHandshake,
 } from './node/attach-server.ts'
-export { debugLog } from './observability/debug-log.ts'
 export type {
   CallbackName,
   GenerateSessionId,

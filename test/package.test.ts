@@ -72,6 +72,7 @@ describe('the package', () => {
     expect(Object.keys(library).sort()).toEqual([
       'Alert',
       'MemoryStore',
+      'ResumptionError',
       'SessionCacheError',
       'SessionCacheMode',
       'SessionDerError',
@@ -83,7 +84,6 @@ describe('the package', () => {
       'SslSession',
       'VerifyMode',
       'attachServer',
-      'debugLog',
       'storeCallbacks',
     ])
   })

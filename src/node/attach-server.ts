@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import tls from 'node:tls'
 import type { SslConnection } from '../context/ssl-connection.ts'
 import type { SslContextModel } from '../context/ssl-context.ts'
-import { debugLog } from '../observability/debug-log.ts'
+import { ResumptionError } from '../errors.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { utf8 } from '../session/bytes.ts'
 import { TLS1_2_VERSION, TLS1_3_VERSION } from '../session/ssl-constants.ts'
@@ -87,7 +87,6 @@ class Attachment {
     this.#listen('newSession', (_id: Buffer, der: Buffer, done: () => void) => this.#onNewSession(der, done))
     this.#listen('resumeSession', (id: Buffer, done: ResumeCallback) => this.#onResumeSession(id, done))
     this.#listen('secureConnection', (socket: tls.TLSSocket) => this.#onSecureConnection(socket))
-    this.#undo.push(context.subscribe(debugLog()))
   }
 
   detach(): void {
@@ -166,7 +165,7 @@ class Attachment {
     handshake.verdict = verdict
     if (verdict.resume) answer(null, this.#export(verdict.session))
     else if (verdict.alert === undefined) answer(null, null)
-    else answer(new Error(`session resumption failed: ${verdict.reason}`), null)
+    else answer(new ResumptionError(verdict.reason), null)
   }
 
   /** Node's libssl compares the session id context with its own, so that is what it gets to see. */
@@ -189,24 +188,35 @@ class Attachment {
   }
 
   #adopt(handshake: Handshake, session: SslSession): void {
+    const { connection } = handshake
     // TLS 1.3 looks its sessions up by PSK identity, of which resumeSession knows nothing.
-    if (session.protocolVersion === TLS1_3_VERSION || handshake.connection.sessionReused) return
+    if (session.protocolVersion === TLS1_3_VERSION) return
+    if (!connection.isHandshaking) {
+      // A renegotiation, of which Node says nothing until it has a new session.
+      connection.accept()
+      handshake.verdict = undefined
+    }
     this.#decideWithoutLookup(handshake, undefined)
-    handshake.connection.adoptSession(session)
-    handshake.connection.finishHandshake()
+    connection.adoptSession(session)
+    connection.finishHandshake()
   }
 
   #onSecureConnection(socket: tls.TLSSocket): void {
     const handshake = this.#current.getStore()
     if (handshake === undefined) return
-    this.#finish(handshake, socket)
     const resumed = socket.isSessionReused()
-    this.#options.onHandshake?.({
-      socket,
-      protocol: socket.getProtocol() ?? 'unknown',
-      resumed,
-      reason: handshake.isLookupLate ? 'lookup-timeout' : reasonOf(handshake.verdict, resumed),
-    })
+    try {
+      this.#finish(handshake, socket)
+      this.#options.onHandshake?.({
+        socket,
+        protocol: socket.getProtocol() ?? 'unknown',
+        resumed,
+        reason: handshake.isLookupLate ? 'lookup-timeout' : reasonOf(handshake.verdict, resumed),
+      })
+    } catch (error) {
+      // The connection is good whatever was made of it here, and its other listeners must hear of it.
+      process.emitWarning(error instanceof Error ? error : String(error))
+    }
   }
 
   /** For handshakes without a newSession event: resumed ones, and those of tickets. */

@@ -281,6 +281,38 @@ describe('a lookup that goes wrong is a full handshake', () => {
   })
 })
 
+test('onHandshake may throw: other listeners hear of the connection, and the process of the error', async () => {
+  const error = new Error('observer')
+  const harness = await start(
+    {},
+    {
+      onHandshake() {
+        throw error
+      },
+    },
+  )
+  const [[warning]] = await Promise.all([once(process, 'warning'), connect(harness)])
+  expect(warning).toBe(error)
+})
+
+test('a renegotiation is counted as such, and its session kept', async () => {
+  const harness = await start({}, {}, {}, (options) =>
+    tls.createServer(options, (socket) => socket.on('error', () => undefined).resume()),
+  )
+  const socket = tls.connect({
+    host: '127.0.0.1',
+    port: harness.port,
+    servername: NAME,
+    ca: certificate.cert,
+  })
+  await once(socket, 'secureConnect')
+  await new Promise<void>((resolve, reject) =>
+    socket.renegotiate({}, (error) => (error === null ? resolve() : reject(error))),
+  )
+  socket.destroy()
+  expect(harness.context.stats).toMatchObject({ accept: 1, acceptRenegotiate: 1, acceptGood: 2, number: 2 })
+})
+
 test('the new callback may throw: the handshake succeeds', async () => {
   const harness = await start({
     newSessionCallback() {
@@ -299,7 +331,7 @@ test('verifying clients without a session id context is fatal to a resumption, a
     once(harness.server, 'tlsClientError').then(([cause]) => cause as Error),
     connect(harness, session).catch(() => undefined),
   ])
-  expect(error.message).toBe('session resumption failed: session-id-context-uninitialized')
+  expect(error).toMatchObject({ code: 'ERR_SESSION_RESUMPTION', reason: 'session-id-context-uninitialized' })
 })
 
 describe('servers of Node', () => {
