@@ -872,6 +872,17 @@ describe('tickets of TLS 1.3', () => {
     expect(test.created.length).toBe(count)
   })
 
+  test('stateless, of another hash, bring as many as a full handshake, even when they need no renewal', () => {
+    const test = testContext()
+    const session = makeTls13Session(1, { cipherSuite: 0x1301 })
+    const offer = {
+      ...offer13(),
+      pskIdentities: [{ identity: new Uint8Array(200), ticket: { status: 'success' as const, session } }],
+    }
+    expect(serve(test, offer).sessionReused).toBe(false)
+    expect(test.created.length).toBe(2)
+  })
+
   test('stateless and undecryptable, bring new ones', () => {
     const test = testContext()
     const offer = {

@@ -1,7 +1,7 @@
 import { generateTrace } from './generator.ts'
 import type { Runner } from './libssl.ts'
 import { type Observation, splitObservations } from './observations.ts'
-import { TraceModel } from './trace-model.ts'
+import { switchesOf, TraceModel } from './trace-model.ts'
 
 /** The first operation of a trace after which the model and libssl do not say the same. */
 export interface Divergence {
@@ -66,7 +66,7 @@ export async function runRandomTraces(
 
   async function startBatch(): Promise<{ traces: string[][]; observed: Observation[] }> {
     const traces = Array.from({ length: TRACES_PER_RUN }, () =>
-      generateTrace(Math.imul(seed, 0x01000193) + next++),
+      generateTrace(Math.imul(seed, 0x01000193) + next++, switchesOf(runner.version)),
     )
     return { traces, observed: splitObservations(await runner.run(`${traces.flat().join('\n')}\n`)) }
   }

@@ -1,5 +1,6 @@
 import { encodeSslSession } from '../../src/codec/ssl-session-der.ts'
 import { Random } from './random.ts'
+import type { Switches } from './trace-model.ts'
 
 /**
  * Random traces over the whole of PROTOCOL.md. Each trace has a character of its own (versions, modes, which callbacks),
@@ -8,8 +9,8 @@ import { Random } from './random.ts'
  * The rules that it is there to exercise: R1.3 to R1.7, R2.1 to R2.11, R3.1 to R3.3, R4.1 to R4.9, R5.1 to R5.3, R6.1 to
  * R6.10, R7, R8.1 to R8.9, R9.1 to R9.5, R10.1 to R10.16, R11.1 to R11.8, R12.1 to R12.9.
  */
-export function generateTrace(seed: number): string[] {
-  return new Generator(new Random(seed)).generate()
+export function generateTrace(seed: number, switches: Pick<Switches, 'OSSLTIME'>): string[] {
+  return new Generator(new Random(seed), switches).generate()
 }
 
 const START_SEC = 1_700_000_000
@@ -29,21 +30,26 @@ class Generator {
   nowMs = START_SEC * 1000
   connections = 3
 
-  constructor(random: Random) {
+  /** Without OSSLTIME a sum of time and timeout beyond 2^64 ns is not the same as never. */
+  readonly longTimeouts: readonly number[]
+
+  constructor(random: Random, { OSSLTIME }: Pick<Switches, 'OSSLTIME'>) {
     this.random = random
+    this.longTimeouts = OSSLTIME ? [18_446_744_072, 18_446_744_073] : [7200, 1_000_000_000]
     this.maxVersion = random.pick([771, 772])
     this.shared = random.chance(15)
     this.stable = random.chance(40)
   }
 
   generate(): string[] {
-    const trace = [`reset ${Number(this.shared)}`, ...this.setting()]
+    const trace = [`reset ${Number(this.shared)}`]
+    if (this.random.chance(5)) return [...trace, ...this.hundreds(), 'end']
+    trace.push(...this.setting())
     const length = 20 + this.random.below(60)
     while (trace.length < length) {
       const made = this.choose(this.random.chance(this.stable ? 3 : 12) ? settings : actions)
       trace.push(...(typeof made === 'string' ? [made] : made))
     }
-    if (this.random.chance(4)) trace.push(...this.hundreds())
     return [...trace, 'end']
   }
 
@@ -60,20 +66,7 @@ class Generator {
   setting(): string[] {
     const { random } = this
     const lines = [`maxver S ${this.maxVersion}`]
-    if (random.chance(70)) lines.push(`mode C ${random.pick([1, 3, 3, 0x203])}`)
-    if (random.chance(50)) lines.push(`mode S ${this.mode()}`)
-    if (random.chance(50)) lines.push(`options S set ${0x4000}`)
-    if (random.chance(60)) lines.push(`newcb S ${random.pick([1, 2, 5, 6])}`, `remcb S ${random.below(2)}`)
-    if (random.chance(50)) lines.push(`newcb C ${random.pick([1, 2])}`, `remcb C ${random.below(2)}`)
-    if (random.chance(50)) lines.push(`getcb S ${random.pick([1, 1, 2, 2, 3, 4])}`)
-    if (random.chance(30)) lines.push(`size S ${1 + random.below(6)}`)
-    if (random.chance(20)) lines.push(`size C ${1 + random.below(4)}`)
-    if (random.chance(30)) lines.push(`timeout S ${random.pick([1, 2, 10, 60])}`)
-    if (random.chance(20)) lines.push(`timeout C ${random.pick([1, 10, 100])}`)
-    if (random.chance(20)) lines.push(`sidctx S ${random.pick(CONTEXTS)}`)
-    if (random.chance(15)) lines.push('verify S 1')
-    if (random.chance(20)) lines.push(`early S ${random.pick([0, 16384])}`)
-    if (random.chance(10)) lines.push('groups S 1')
+    for (const [percent, make] of initially) if (random.chance(percent)) lines.push(...make(this))
     return lines
   }
 
@@ -115,45 +108,95 @@ class Generator {
     const k = this.k()
     const lines = [`free ${k}`, `open ${k}`]
     if (random.chance(80)) lines.push(`set ${k} ${random.chance(75) ? '#-1' : this.session()}`)
+    if (random.chance(4)) lines.push(`conn ${k} c sidctx ${random.pick(CONTEXTS)}`)
     lines.push(`handshake ${k}`)
     if (random.chance(85)) lines.push(`read ${k} c`)
     if (random.chance(10)) lines.push(`ticket ${k}`, `read ${k} c`)
-    if (this.maxVersion === 771 && random.chance(15))
-      lines.push(`reneg ${k} ${random.pick(['full', 'short'])}`)
-    const end = random.below(10)
-    if (end < 6) lines.push(`shutdown ${k} s`, `shutdown ${k} c`, `free ${k}`)
-    else if (end === 6) lines.push(`sent ${k} c`, `sent ${k} s`, `free ${k}`)
-    else if (end === 7) lines.push(`free ${k}`)
-    else if (end === 8) lines.push(`shutdown ${k} c`, `read ${k} s`, `clear ${k}`)
-    return lines
+    if (this.maxVersion === 771 && random.chance(20)) lines.push(...this.renegotiation(k))
+    return [...lines, ...random.pick(endings)(k, random.pick(['s', 'c']))]
   }
 
-  hundreds(): string[] {
+  renegotiation(k: number): string[] {
     const { random } = this
-    const count = 250 + random.below(8)
+    const change = random.chance(25)
+      ? [`conn ${k} ${this.side()} options ${random.pick([0x1, 0x1, 0x10000])}`]
+      : []
+    return [...change, `reneg ${k} ${random.pick(['full', 'short', 'short'])}`]
+  }
+
+  /** A connection whose session comes back at the very end of its life, or of its ticket's. */
+  boundary(): string[] {
+    const { random } = this
+    const k = this.k()
+    const seconds = random.pick([1, 2, 10, 60])
+    const visit = (session: string): string[] => [
+      `free ${k}`,
+      `open ${k}`,
+      `set ${k} ${session}`,
+      `handshake ${k}`,
+      `read ${k} c`,
+      `shutdown ${k} s`,
+      `shutdown ${k} c`,
+    ]
     return [
-      `mode S ${random.pick([2, 3, 0x82])}`,
-      `mode C ${random.pick([1, 3, 0x81])}`,
-      'newcb S 0',
-      'newcb C 0',
-      `size S ${random.pick([0, 4])}`,
-      `timeout S ${random.pick([5, 50])}`,
-      `repeat 7 ${count}`,
-      this.clock(10_000),
-      ...Array.from({ length: 8 }, () => [
-        `repeat 7 1`,
-        random.chance(30) ? this.clock(6_000) : `show s #0`,
-      ]).flat(),
-      `repeat 7 ${254 + random.below(4)}`,
-      this.clock(10_000),
-      'repeat 7 2',
-      'repeat 7 2',
+      `timeout S ${seconds}`,
+      ...visit('-'),
+      this.clock(seconds * 1000 + random.pick([-1, 0, 1, 999, 1000, 1001, 1999, 2000, 2001])),
+      ...visit('#-1'),
     ]
   }
 
-  import(): string {
+  /** The cache alone: what is added, how it is ordered, what is evicted and flushed. */
+  cacheOnly(): string[] {
     const { random } = this
-    const side = this.side()
+    const x = this.context()
+    const side = x.toLowerCase()
+    const lines = [
+      `mode ${x} ${random.pick([2, 0x402, 0x402, 3])}`,
+      `size ${x} ${random.pick([0, 2, 3, 4])}`,
+      `remcb ${x} 1`,
+    ]
+    const one = (): string => `#${-1 - random.below(5)}`
+    for (let count = 8 + random.below(10); count > 0; count--) {
+      const timeout = random.pick([1, 10, 10, 20, 7200, ...this.longTimeouts])
+      lines.push(
+        ...random.pick<() => string[]>([
+          () => [this.import(side), `settimeout ${side} #-1 ${timeout}`, `add ${x} #-1`],
+          () => [this.import(side), `add ${x} #-1`],
+          () => [`add ${x} ${one()}`],
+          () => [this.clock(random.pick([1, 1000, 5000])), `add ${x} ${one()}`],
+          () => [`settime ${side} ${one()} ${this.seconds()}`],
+          () => [`settimeout ${side} ${one()} ${timeout}`],
+          () => [`flush ${x} ${this.seconds() + random.pick([0, 1, 5, 10, 11, 20])}`],
+          () => [`remove ${x} ${one()}`],
+        ])(),
+      )
+    }
+    return lines
+  }
+
+  /** Around the 255th connection of a role, with sessions that have expired and wait for the flush. */
+  hundreds(): string[] {
+    const { random } = this
+    const one = (): string[] => (random.chance(70) ? [this.clock(6_000), 'repeat 7 1'] : ['repeat 7 1'])
+    const singles = (): string[] => Array.from({ length: 10 }, one).flat()
+    return [
+      `maxver S ${this.maxVersion}`,
+      ...(random.chance(75) ? [`options S set ${0x4000}`] : []),
+      `mode S ${random.pick([2, 2, 3, 3, 0x82, 1])}`,
+      ...(this.shared ? [] : [`mode C ${random.pick([1, 1, 3, 0x81, 2])}`]),
+      `tickets S ${random.pick([1, 1, 2])}`,
+      'timeout S 5',
+      'timeout C 5',
+      `repeat 7 ${(this.shared && random.chance(50) ? 124 : 248) + random.below(3)}`,
+      ...singles(),
+      `repeat 7 ${244 + random.below(3)}`,
+      ...singles(),
+    ]
+  }
+
+  import(side: string = this.side()): string {
+    const { random } = this
     const version = random.pick([0x0303, 0x0304, 0x0303, 0x0304, 0x0302])
     const cipherSuite = version === 0x0304 ? random.pick([0x1301, 0x1302]) : random.pick([0xc02b, 0xc02c])
     const ticket = random.chance(30)
@@ -187,8 +230,44 @@ class Generator {
   }
 }
 
+/** What a trace may begin with, each by its percentage. */
+const initially: readonly (readonly [percent: number, make: (generator: Generator) => string[]])[] = [
+  [70, (g) => [`mode C ${g.random.pick([1, 3, 3, 0x203])}`]],
+  [50, (g) => [`mode S ${g.mode()}`]],
+  [50, () => [`options S set ${0x4000}`]],
+  [60, (g) => [`newcb S ${g.random.pick([1, 2, 5, 6])}`, `remcb S ${g.random.below(2)}`]],
+  [50, (g) => [`newcb C ${g.random.pick([1, 2])}`, `remcb C ${g.random.below(2)}`]],
+  [50, (g) => [`getcb S ${g.random.pick([1, 1, 2, 2, 3, 4])}`]],
+  [30, (g) => [`size S ${1 + g.random.below(6)}`]],
+  [20, (g) => [`size C ${1 + g.random.below(4)}`]],
+  [30, (g) => [`timeout S ${g.random.pick([1, 2, 10, 60])}`]],
+  [20, (g) => [`timeout C ${g.random.pick([1, 10, 100])}`]],
+  [20, (g) => [`sidctx S ${g.random.pick(CONTEXTS)}`]],
+  [15, () => ['verify S 1']],
+  [10, () => ['verify C 1']],
+  [20, () => ['early S 16384']],
+  [8, () => ['early S 16384', `options S set ${0x100_0000}`]],
+  [12, (g) => [`idcb S ${g.random.pick([1, 2, 2, 6, 7])}`]],
+  [10, () => ['groups S 1']],
+]
+
+/** How a connection ends. */
+const endings: readonly ((k: number, side: string) => string[])[] = [
+  ...new Array<(k: number) => string[]>(7).fill((k) => [`shutdown ${k} s`, `shutdown ${k} c`, `free ${k}`]),
+  (k) => [`sent ${k} c`, `sent ${k} s`, `free ${k}`],
+  (k) => [`free ${k}`],
+  (k) => [`shutdown ${k} c`, `read ${k} s`, `clear ${k}`],
+  (k) => [`clear ${k}`, `handshake ${k}`],
+  (k, side) => [`shutdown ${k} ${side}`, `eof ${k} ${side}`, `free ${k}`],
+  (k, side) => [`shutdown ${k} ${side}`, `garbage ${k} ${side}`, `free ${k}`],
+  (k, side) => [`eof ${k} ${side}`, `free ${k}`],
+  () => [],
+]
+
 const actions: Weighted = [
   [60, (g) => g.visit()],
+  [4, (g) => g.boundary()],
+  [3, (g) => g.cacheOnly()],
   [8, (g) => g.clock(g.random.pick([1, 400, 999, 1000, 1001, 2000, 9000, 61_000]))],
   [5, (g) => g.import()],
   [4, (g) => `add ${g.context()} ${g.session()}`],
@@ -202,7 +281,10 @@ const actions: Weighted = [
   [1, (g) => `extdel S ${g.session()}`],
   [2, (g) => `dup ${g.side()} ${g.session()}`],
   [2, (g) => `settime ${g.side()} ${g.session()} ${g.seconds()}`],
-  [2, (g) => `settimeout ${g.side()} ${g.session()} ${g.random.pick([0, 1, 10, 100, 7200, 18_446_744_073])}`],
+  [
+    2,
+    (g) => `settimeout ${g.side()} ${g.session()} ${g.random.pick([0, 1, 10, 100, 7200, ...g.longTimeouts])}`,
+  ],
   [1, (g) => `setctx ${g.side()} ${g.session()} ${g.random.pick(CONTEXTS)}`],
   [1, (g) => `show ${g.side()} ${g.session()}`],
   [3, (g) => [`open ${g.k()}`, `handshake ${g.k()}`]],
@@ -231,7 +313,7 @@ const settings: Weighted = [
   [3, (g) => `size ${g.context()} ${g.random.pick([-1, 0, 1, 2, 3, 5, 8])}`],
   [2, (g) => `timeout ${g.context()} ${g.random.pick([0, 1, 10, 100, 7200, 700_000])}`],
   [3, (g) => `sidctx ${g.context()} ${g.random.chance(5) ? 'aa'.repeat(33) : g.random.pick(CONTEXTS)}`],
-  [2, (g) => `verify S ${g.random.below(2)}`],
+  [3, (g) => `verify ${g.context()} ${g.random.below(2)}`],
   [
     4,
     (g) =>

@@ -263,12 +263,12 @@ export class TraceModel {
   #generator(mode: number): (() => Uint8Array | undefined) | undefined {
     if (mode === 0) return undefined
     return () => {
-      const words = this.#material.take('id')
-      this.#print(words?.join(' ') ?? `id ${this.#serverK} asked-for-in-vain`)
+      const id = this.#material.take('id')?.[3] ?? 'asked-for-in-vain'
+      this.#print(`id ${this.#serverK} ${mode} ${id}`)
       if (mode === 4) return undefined
       if (mode === 3) return new Uint8Array(0)
       if (mode === 5) return new Uint8Array(33)
-      return fromHex(words?.[2] ?? '-')
+      return fromHex(id)
     }
   }
 
@@ -280,7 +280,7 @@ export class TraceModel {
     if (collision !== undefined) {
       this.#collisions--
       this.#material.take('id')
-      this.#print(`id ${this.#serverK} ${collision}`)
+      this.#print(`id ${this.#serverK} 0 ${collision}`)
       return fromHex(collision)
     }
     return fromHex(this.#nextServerId())
@@ -408,7 +408,6 @@ export class TraceModel {
       received: { s: false, c: false },
       tickets: [],
     }
-    connection.c.setVerifyMode(0)
     return connection
   }
 
@@ -441,7 +440,8 @@ export class TraceModel {
   #clear(connection: TraceConnection): void {
     const client = connection.c.clear()
     const server = connection.s.clear()
-    this.#print(`= ${Number(client)} ${Number(server)}`)
+    const has = `${Number(connection.c.session !== undefined)}${Number(connection.s.session !== undefined)}`
+    this.#print(`= ${Number(client)} ${Number(server)} ${has}`)
     for (const side of ['s', 'c'] as const)
       for (const flag of ['done', 'failed', 'sent', 'received'] as const) connection[flag][side] = false
     connection.state = client && server ? 'fresh' : 'failed'
