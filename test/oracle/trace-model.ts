@@ -763,7 +763,9 @@ export class TraceModel {
     const length = body.readUInt16BE(nonceEnd)
     const ticket = new Uint8Array(body.subarray(nonceEnd + 2, nonceEnd + 2 + length))
     const sealed = connection.tickets.shift()
-    if (sealed !== undefined && (!isTls13 || ticket.length !== 32)) this.#tickets.set(toHex(ticket), sealed)
+    // A stateful ticket is the session id itself.
+    if (sealed !== undefined && toHex(decode(sealed)?.sessionId ?? ticket) !== toHex(ticket))
+      this.#tickets.set(toHex(ticket), sealed)
     connection.c.receiveTicket({
       lifetimeHintSec: body.readUInt32BE(0),
       ticket,
