@@ -22,17 +22,40 @@ export function encodePem(der: Uint8Array): string {
 }
 
 /**
- * Finds the first block in `text`; what stands before and after it is passed over, as `PEM_read(3)` does.
+ * Finds the first block in `text`; what stands before and after it is passed over, as `PEM_read(3)` does. Lines end in LF or
+ * CR LF and may have white space before that (RFC 7468 §3); they need not have 64 characters.
  *
  * @throws {@link SessionDerError} when there is none, or what is in it is not base64; encrypted blocks are refused
  */
 export function decodePem(text: string): Uint8Array {
-  const begin = text.indexOf(BEGIN)
-  if (begin < 0) throw new SessionDerError(`PEM must hold the line "${BEGIN}"`, 0)
-  const start = begin + BEGIN.length
-  const end = text.indexOf(END, start)
-  if (end < 0) throw new SessionDerError(`PEM must hold the line "${END}" after its beginning`, text.length)
-  return decodeBase64(text, start, end)
+  const begin = findLine(text, BEGIN, 0)
+  if (begin === undefined) throw new SessionDerError(`PEM must hold the line "${BEGIN}"`, 0)
+  const end = findLine(text, END, begin.next)
+  if (end === undefined)
+    throw new SessionDerError(`PEM must hold the line "${END}" after its beginning`, text.length)
+  return decodeBase64(text, begin.next, end.start)
+}
+
+/** From `start` to before `end` is what counts; what ends the line, and white space before that, goes on to `next`. */
+interface Line {
+  readonly start: number
+  readonly end: number
+  readonly next: number
+}
+
+function lineAt(text: string, start: number): Line {
+  const lineFeed = text.indexOf('\n', start)
+  const next = lineFeed < 0 ? text.length : lineFeed + 1
+  let end = next
+  while (end > start && WHITESPACE.includes(text.charAt(end - 1))) end--
+  return { start, end, next }
+}
+
+/** The boundaries stand on lines of their own, RFC 7468 §2: one in the middle of a line is a part of something else. */
+function findLine(text: string, wanted: string, from: number): Line | undefined {
+  for (let line = lineAt(text, from); line.start < text.length; line = lineAt(text, line.next))
+    if (text.slice(line.start, line.end) === wanted) return line
+  return undefined
 }
 
 function encodeBase64(bytes: Uint8Array): string {
@@ -47,7 +70,7 @@ function encodeBase64(bytes: Uint8Array): string {
   return text
 }
 
-/** RFC 4648 §4 with white space between; the bits that padding leaves over must be zero, §3.5. */
+/** RFC 4648 §4, over lines; the bits that padding leaves over must be zero, §3.5. */
 function decodeBase64(text: string, start: number, end: number): Uint8Array {
   const { sextets, padding } = readSextets(text, start, end)
   if ((sextets.length + padding) % 4 !== 0)
@@ -68,14 +91,21 @@ function decodeBase64(text: string, start: number, end: number): Uint8Array {
 function readSextets(text: string, start: number, end: number): { sextets: number[]; padding: number } {
   const sextets: number[] = []
   let padding = 0
-  for (let index = start; index < end; index++) {
-    const character = text.charAt(index)
-    if (WHITESPACE.includes(character)) continue
-    const sextet = ALPHABET.indexOf(character)
-    if (character === '=' && padding < 2) padding++
+  for (const index of indexesInLines(text, start, end)) {
+    const sextet = ALPHABET.indexOf(text.charAt(index))
+    if (text.charAt(index) === '=' && padding < 2) padding++
     else if (sextet < 0 || padding > 0)
       throw new SessionDerError('PEM must hold base64 and nothing else', index)
     else sextets.push(sextet)
   }
+  if (sextets.length === 0) throw new SessionDerError('PEM must hold base64, got none', start)
   return { sextets, padding }
+}
+
+/** An empty line would end the headers of RFC 1421, which are refused. */
+function* indexesInLines(text: string, start: number, end: number): Generator<number, void> {
+  for (let line = lineAt(text, start); line.start < end; line = lineAt(text, line.next)) {
+    if (line.start === line.end) throw new SessionDerError('PEM must not hold an empty line', line.start)
+    for (let index = line.start; index < line.end; index++) yield index
+  }
 }

@@ -43,10 +43,16 @@ function askExternal(state: ConnectionState, sessionId: Uint8Array): Awaitable<L
 
 function acceptExternal(state: ConnectionState, sessionId: Uint8Array, session: SslSession): Lookup {
   const { context } = state
-  // D8: before it is counted or copied. An answer under a wrong id would break the handshake at the client.
-  if (!equalBytes(sessionInternals.content(session).sessionId, sessionId)) return { reason: 'wrong-session' }
+  // D8: before it is counted or copied. An answer under a wrong id would break the handshake at the client, one of
+  // another version the binder of a TLS 1.3 handshake.
+  if (!equalBytes(sessionInternals.content(session).sessionId, sessionId) || isForeignToTls13(state, session))
+    return { reason: 'wrong-session' }
   if (!session.isResumable) return { reason: 'not-resumable' }
   context.counters.cbHits++
   if (!context.hasMode(SessionCacheMode.NO_INTERNAL_STORE)) context.add(session)
   return { session, source: 'external' }
+}
+
+function isForeignToTls13(state: ConnectionState, session: SslSession): boolean {
+  return state.isTls13 && session.protocolVersion !== state.protocolVersion
 }

@@ -38,7 +38,7 @@ export interface TicketMaterial extends HandshakeOutcome {
 /** A ticket to be put into a NewSessionTicket message. */
 export interface IssuedTicket {
   readonly session: SslSession
-  /** Seconds (R10.5). */
+  /** Seconds, 32 bits (R10.5). */
   readonly lifetimeHintSec: number
   /** The ticket is the session id; otherwise it is the sealed session. */
   readonly stateful: boolean
@@ -67,7 +67,7 @@ export function issueTicket(
   const stateful = state.isTls13 && state.hasStatefulTickets
   if (!state.isTls13) {
     if (!state.hit) sessionInternals.update(session, material)
-    return { session, lifetimeHintSec: state.hit ? 0 : session.timeoutSec, stateful }
+    return { session, lifetimeHintSec: state.hit ? 0 : session.timeoutSec >>> 0, stateful }
   }
   // The present session may be in a cache already, and what is cached is not changed.
   const ticketed =

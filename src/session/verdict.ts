@@ -18,7 +18,7 @@ export type RefusalReason =
   | 'not-found'
   /** The get callback threw or rejected. */
   | 'callback-failed'
-  /** The get callback answered with a session of another id (D8). */
+  /** The get callback answered with a session of another id, or in TLS 1.3 of another version (D8). */
   | 'wrong-session'
   /** The get callback answered with a session that is flagged not resumable. */
   | 'not-resumable'

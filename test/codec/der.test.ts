@@ -86,6 +86,14 @@ describe('reading an OCTET STRING', () => {
     expect(toHex(bytes)).toBe('aa')
   })
 
+  test('gives a copy of a Buffer as well, whose own slice would alias', () => {
+    const input = Buffer.from('0401aa', 'hex')
+    const bytes = new DerReader(input).octetString(1, 1, 's')
+    input.fill(0)
+    expect(toHex(bytes)).toBe('aa')
+    expect(bytes.constructor).toBe(Uint8Array)
+  })
+
   test.each([
     [2, 2, /exactly 2 bytes, got 1/],
     [0, 0, /exactly 0 bytes, got 1/],
@@ -105,6 +113,7 @@ describe('reading any well-formed element', () => {
 
   test.each([
     ['content that does not nest', '30020201', /exceeds/],
+    ['a second element within that does not nest', '300405000201', /exceeds/],
     ['end-of-contents octets', '30020000', /end-of-contents/],
     ['tag number 30 in the long form', '1f1e00', /minimal tag numbers/],
     ['a tag number with a leading 80', '1f808100', /minimal tag numbers/],
@@ -125,11 +134,36 @@ describe('reading any well-formed element', () => {
   })
 })
 
+test.each([
+  ['of a length that is not minimal', '300504817f0000', 3],
+  ['of a length in too many octets', '300504850000000001', 3],
+  ['of an indefinite length', '300404800000', 3],
+  ['of a length that exceeds the input', '3004040101', 1],
+  ['of a length that exceeds what encloses it', '300304020101', 3],
+  ['of end-of-contents octets', '300405000000', 4],
+  ['of an INTEGER in a longer form', '300402020001', 4],
+  ['of the second of two elements', '300405000481', 6],
+])('an error has the offset %s', (_, der, offset) => {
+  const read = (): void => {
+    const body = new DerReader(hex(der)).element(DerTag.SEQUENCE, 's')
+    if (der.startsWith('02', 4)) body.integer(UINT64, 'n')
+    else while (body.remaining > 0) body.wellFormedElement('c')
+  }
+  expect(failure(read).offset).toBe(offset)
+})
+
 describe('a reader of a part', () => {
   test('cannot leave it', () => {
     const reader = new DerReader(hex('3002020103'))
     const content = reader.element(DerTag.SEQUENCE, 's')
     expect(failure(() => content.integer(UINT64, 'n')).message).toMatch(/exceeds the 0 bytes left/)
+  })
+
+  test('does not see what follows it', () => {
+    const content = new DerReader(hex('3000020101')).element(DerTag.SEQUENCE, 's')
+    expect(content.optionalElement(DerTag.INTEGER, 'n')).toBeUndefined()
+    expect(failure(() => content.integer(UINT64, 'n'))).toMatchObject({ offset: 2 })
+    expect(failure(() => content.wellFormedElement('c'))).toMatchObject({ offset: 2 })
   })
 
   test('refuses what is left over', () => {

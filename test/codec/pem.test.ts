@@ -21,7 +21,7 @@ function refusal(text: string): SessionDerError {
 }
 
 describe('PEM', () => {
-  test.each([0, 1, 2, 3, 47, 48, 49])('%i bytes come back as they were written', (length) => {
+  test.each([1, 2, 3, 47, 48, 49])('%i bytes come back as they were written', (length) => {
     const bytes = new Uint8Array(length).map((_, index) => index * 37)
     expect(toHex(decodePem(encodePem(bytes)))).toBe(toHex(bytes))
   })
@@ -48,6 +48,14 @@ describe('PEM', () => {
     ['data after padding', `${BEGIN}\nAA==AAAA\n${END}`, /base64 and nothing else/, 43],
     ['three padding characters', `${BEGIN}\nA===\n${END}`, /base64 and nothing else/, 42],
     ['a part of a group', `${BEGIN}\nAAA\n${END}`, /whole groups/, 43],
+    ['a group that lacks two characters', `${BEGIN}\nAA\n${END}`, /whole groups/, 42],
+    ['nothing in it', `${BEGIN}\n${END}`, /got none/, 39],
+    ['an empty line', `${BEGIN}\nAAAA\n\nAAAA\n${END}`, /empty line/, 44],
+    ['white space within a line', `${BEGIN}\nAA AA\n${END}`, /base64 and nothing else/, 41],
+    ['a beginning within a line', `x${BEGIN}\nAAAA\n${END}`, /must hold the line/, 0],
+    ['base64 on the line of the beginning', `${BEGIN}AAAA\n${END}`, /must hold the line/, 0],
+    ['an end within a line', `${BEGIN}\nAAAA${END}\n`, /after its beginning/, 80],
+    ['the end of another label', `${BEGIN}\nAAAA\n-----END X-----\n${END}`, /base64 and nothing else/, 44],
     ['unused bits that are set', `${BEGIN}\nAAB=\n${END}`, /unused bits/, 44],
   ])('with %s is refused', (_, text, message, offset) => {
     const error = refusal(text)
@@ -55,9 +63,22 @@ describe('PEM', () => {
     expect(error.offset).toBe(offset)
   })
 
+  test('may have lines that end in white space and CR LF, and no line feed at the end (RFC 7468 §3)', () => {
+    expect(toHex(decodePem(`${BEGIN} \t\r\nAQ==\r\n${END} `))).toBe('01')
+  })
+
+  test('may have lines of any length', () => {
+    expect(toHex(decodePem(`${BEGIN}\nA\nQIDBAUG\n${END}`))).toBe('010203040506')
+  })
+
+  test('may stand after a block of another label, and after its own end', () => {
+    const other = '-----BEGIN X-----\n//8=\n-----END X-----\n'
+    expect(toHex(decodePem(`${END}\n${other}${BEGIN}\nAQ==\n${END}\n${other}`))).toBe('01')
+  })
+
   test('leaves bits unused only where there is padding', () => {
-    expect(toHex(decodePem(`${BEGIN}AQ==${END}`))).toBe('01')
-    expect(refusal(`${BEGIN}AR==${END}`).message).toMatch(/unused bits/)
+    expect(toHex(decodePem(`${BEGIN}\nAQ==\n${END}`))).toBe('01')
+    expect(refusal(`${BEGIN}\nAR==\n${END}`).message).toMatch(/unused bits/)
   })
 })
 

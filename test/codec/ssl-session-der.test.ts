@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { derElement, derInteger, explicitTag } from '../../src/codec/der.ts'
 import { decodeSslSession, encodeSslSession, type SslSessionFields } from '../../src/codec/ssl-session-der.ts'
-import { SessionDerError } from '../../src/errors.ts'
+import { SessionDerError, SessionRangeError } from '../../src/errors.ts'
 import { hex, toHex } from '../hex.ts'
 import { anyFields, MINIMAL, V1, V2, V3 } from './session-fields.ts'
 
@@ -76,6 +76,10 @@ describe('the protocol version (R12.4)', () => {
       expect(refusal(session({ protocol: derInteger(BigInt(version)) })).message).toMatch(/TLS or DTLS/)
     },
   )
+
+  test('is refused with the offset of its element', () => {
+    expect(refusal(session({ protocol: derInteger(0x0400n) })).offset).toBe(5)
+  })
 
   test('a version beyond int32 is refused', () => {
     expect(refusal(session({ protocol: derInteger(2n ** 31n) })).message).toMatch(/protocol version must be/)
@@ -198,10 +202,19 @@ describe('optional elements', () => {
     expect(refusal(session({ rest })).message).toMatch(message)
   })
 
+  test('a certificate that is no SEQUENCE is refused with its own offset', () => {
+    expect(refusal(session({ rest: [explicit(3, octets(1))] })).offset).toBe(25)
+  })
+
   test.each([
     ['bytes after the session', hex(`${toHex(V2)}00`)],
     ['an indefinite length', hex('30800201010000')],
     ['an INTEGER without content', session({ rest: [explicit(1, hex('0200'))] })],
+    ['a length that is not minimal', hex(`308176${toHex(V2).slice(4)}`)],
+    ['an OCTET STRING in pieces', session({ key: hex('2403040101') })],
+    ['a tag number below 31 in the long form', session({ rest: [hex('bf0103020101')] })],
+    ['key_arg [0] in pieces', session({ rest: [hex('a003040101')] })],
+    ['bytes after the raw public key', session({ rest: [explicit(20, derElement(4, hex('3002050000')))] })],
   ])('%s, which libssl would take, is refused (D9)', (_, der) => {
     expect(refusal(der).code).toBe('ERR_SESSION_DER_INVALID')
   })
@@ -239,5 +252,13 @@ test('an error names the rule and never the bytes', () => {
   const error = refusal(session({ key: secret }))
   expect(error.name).toBe('SessionDerError')
   expect(error.message).not.toMatch(/4141|AAAA/)
+  expect(error.message).toMatch(/at offset 24/)
   expect(error.cause).toBeUndefined()
+})
+
+test('a range error is a RangeError with a name and a code of its own', () => {
+  const error = new SessionRangeError('timeout must be at least 0, got -1')
+  expect(error).toBeInstanceOf(RangeError)
+  expect(error.name).toBe('SessionRangeError')
+  expect(error.code).toBe('ERR_SESSION_OUT_OF_RANGE')
 })

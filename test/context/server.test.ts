@@ -244,6 +244,12 @@ describe('the get callback (R3.2)', () => {
     expect(test.context.stats).toMatchObject({ cbHits: 0, number: 0 })
   })
 
+  test('with a session of another version is a miss in TLS 1.3, before its binder is looked at (D8)', () => {
+    const test = testContext({ ...STATEFUL, getSessionCallback: () => makeSession(1) })
+    expect(decide(accepted(test), offer13(idOf(1)))).toEqual({ resume: false, reason: 'wrong-session' })
+    expect(test.context.stats).toMatchObject({ cbHits: 0, number: 0 })
+  })
+
   test('with a session that is flagged is a miss that counts no cbHit (NORES)', () => {
     const dead = makeSession(1)
     const test = testContext({ ...STATEFUL, getSessionCallback: () => dead })

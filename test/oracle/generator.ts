@@ -15,6 +15,8 @@ export function generateTrace(seed: number, switches: Pick<Switches, 'OSSLTIME'>
 
 const START_SEC = 1_700_000_000
 const CONTEXTS = ['a6ca', '-', '00', '63747832']
+/** One for TLS 1.2, whose key exchange would fail with two; in TLS 1.3 the binder tells them apart. */
+const KEYS = ['5a'.repeat(48), 'a5'.repeat(48)]
 const IDS = ['11'.repeat(32), '22'.repeat(32), '33'.repeat(8), '44']
 
 type Weighted = readonly (readonly [
@@ -146,6 +148,39 @@ class Generator {
     ]
   }
 
+  /** A generator that comes after its connection: R8.4. */
+  lateGenerator(): string[] {
+    const { random } = this
+    const k = this.k()
+    const late = [`idcb S ${random.pick([0, 1, 2, 7])}`, `conn ${k} s idcb ${random.pick([0, 1, 2, 7])}`]
+    return [
+      `idcb S ${random.pick([0, 0, 1, 2])}`,
+      `free ${k}`,
+      `open ${k}`,
+      random.pick(late),
+      `handshake ${k}`,
+      'idcb S 0',
+    ]
+  }
+
+  /** The external cache knows the id, at this or at another version. */
+  foreignVersion(): string[] {
+    const { random } = this
+    const k = this.k()
+    const id = random.pick(IDS.slice(0, 2))
+    return [
+      `getcb S ${random.pick([1, 2])}`,
+      this.import('s', random.pick([0x0303, 0x0304, 0x0302]), id),
+      random.pick(['extput S #-1', 'extput S #-1', 'add S #-1']),
+      this.import('c', random.pick([0x0303, 0x0304]), id),
+      `free ${k}`,
+      `open ${k}`,
+      `set ${k} #-1`,
+      `handshake ${k}`,
+      `read ${k} c`,
+    ]
+  }
+
   /** The cache alone: what is added, how it is ordered, what is evicted and flushed. */
   cacheOnly(): string[] {
     const { random } = this
@@ -195,19 +230,21 @@ class Generator {
     ]
   }
 
-  import(side: string = this.side()): string {
+  import(
+    side: string = this.side(),
+    version: number = this.random.pick([0x0303, 0x0304, 0x0303, 0x0304, 0x0302]),
+    id: string = this.random.pick(IDS),
+  ): string {
     const { random } = this
-    const version = random.pick([0x0303, 0x0304, 0x0303, 0x0304, 0x0302])
     const cipherSuite = version === 0x0304 ? random.pick([0x1301, 0x1302]) : random.pick([0xc02b, 0xc02c])
-    const ticket = random.chance(30)
-      ? new Uint8Array(random.pick([32, 80])).fill(random.below(256))
-      : undefined
+    // Sometimes the ticket is an id, as it is of stateful TLS 1.3 sessions.
+    const ticket = random.chance(40) ? random.pick([id, id, random.hex(80)]) : undefined
     const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text === '-' ? '' : text, 'hex'))
     const der = encodeSslSession({
       protocolVersion: version,
       cipherSuite,
-      sessionId: random.chance(5) ? new Uint8Array(0) : bytes(random.pick(IDS)),
-      masterKey: bytes(random.hex(random.pick([48, 32]))),
+      sessionId: random.chance(5) ? new Uint8Array(0) : bytes(id),
+      masterKey: bytes(version === 0x0304 ? random.pick(KEYS) : (KEYS[0] ?? '')),
       timeSec: random.chance(10) ? 0 : this.seconds(),
       timeoutSec: random.pick([0, 1, 10, 100, 7200]),
       sessionIdContext: bytes(random.pick(CONTEXTS)),
@@ -215,7 +252,7 @@ class Generator {
       ...(random.chance(20) ? { hostname: bytes('6578616d706c652e6f7267') } : {}),
       ...(random.chance(10) ? { pskIdentityHint: bytes('68'), pskIdentity: bytes('6964') } : {}),
       ticketLifetimeHintSec: random.pick([0n, 300n, 604800n, 2n ** 64n - 1n]),
-      ...(ticket === undefined ? {} : { ticket }),
+      ...(ticket === undefined ? {} : { ticket: bytes(ticket) }),
       compressionId: 0,
       flags: random.pick([0, 1, 1, 0x80000001]),
       ticketAgeAdd: random.pick([0, 1, 0xfedcba98]),
@@ -257,7 +294,7 @@ const endings: readonly ((k: number, side: string) => string[])[] = [
   (k) => [`sent ${k} c`, `sent ${k} s`, `free ${k}`],
   (k) => [`free ${k}`],
   (k) => [`shutdown ${k} c`, `read ${k} s`, `clear ${k}`],
-  (k) => [`clear ${k}`, `handshake ${k}`],
+  (k) => [`clear ${k}`, `has ${k} #-1`, `handshake ${k}`],
   (k, side) => [`shutdown ${k} ${side}`, `eof ${k} ${side}`, `free ${k}`],
   (k, side) => [`shutdown ${k} ${side}`, `garbage ${k} ${side}`, `free ${k}`],
   (k, side) => [`eof ${k} ${side}`, `free ${k}`],
@@ -268,6 +305,8 @@ const actions: Weighted = [
   [60, (g) => g.visit()],
   [4, (g) => g.boundary()],
   [3, (g) => g.cacheOnly()],
+  [2, (g) => g.lateGenerator()],
+  [3, (g) => g.foreignVersion()],
   [8, (g) => g.clock(g.random.pick([1, 400, 999, 1000, 1001, 2000, 9000, 61_000]))],
   [5, (g) => g.import()],
   [4, (g) => `add ${g.context()} ${g.session()}`],

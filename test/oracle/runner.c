@@ -63,7 +63,11 @@ typedef struct {
 } Context;
 
 /* REPLACED: SSL_set_session on a live connection has reset its method and version; only its end is of interest. */
-typedef enum { FRESH, ESTABLISHED, FAILED, REPLACED } State;
+/*
+ * STUCK: an extra ticket could not be issued. SSL_clear forgets to forget it, and the next handshake would write its
+ * tickets too early, with empty ids; only the end of such a connection is of interest.
+ */
+typedef enum { FRESH, ESTABLISHED, FAILED, REPLACED, STUCK } State;
 
 typedef struct {
     SSL *ssl[2];
@@ -382,9 +386,13 @@ static SSL_SESSION *on_get(SSL *ssl, const unsigned char *id, int len, int *copy
     }
     print_name(name(SERVER, session));
     putchar('\n');
-    /* D8: a session of another id is not handed to libssl. */
-    if (!has_id(session, id, (size_t)len))
+    /* D8: a session of another id, or in TLS 1.3 of another version, is not handed to libssl. */
+    if (!has_id(session, id, (size_t)len)
+        || (SSL_version(ssl) == TLS1_3_VERSION && SSL_SESSION_get_protocol_version(session) != TLS1_3_VERSION)) {
+        if (!*copy)
+            SSL_SESSION_free(session);
         return NULL;
+    }
     get_answer = session;
     return session;
 }
@@ -1187,7 +1195,7 @@ static void new_ticket(Connection *connection)
     if (result == 1)
         step(connection, SERVER, SSL_do_handshake);
     if (connection->failed[SERVER])
-        connection->state = FAILED;
+        connection->state = STUCK;
 }
 
 static int is_one_of(const char *what, const char *list)
@@ -1214,12 +1222,13 @@ static void on_connection(const char *what)
             open_connection(connection);
         return;
     }
-    if (strcmp(what, "repeat") == 0 && connection->state != REPLACED) {
+    if (strcmp(what, "repeat") == 0 && connection->state < REPLACED) {
         repeat(connection, (int)number());
         return;
     }
     if (connection->ssl[SERVER] == NULL
-        || (connection->state == REPLACED && !is_one_of(what, "free clear"))) {
+        || (connection->state == REPLACED && !is_one_of(what, "free clear"))
+        || (connection->state == STUCK && !is_one_of(what, "free"))) {
         puts("= none");
         return;
     }

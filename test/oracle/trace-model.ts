@@ -4,7 +4,9 @@ import type { ClientOffer } from '../../src/context/client-handshake.ts'
 import type { SslConnection } from '../../src/context/ssl-connection.ts'
 import { SslContextModel } from '../../src/context/ssl-context.ts'
 import type { HandshakeOutcome, TicketMaterial } from '../../src/context/tickets.ts'
-import type { SslContextPorts } from '../../src/session/contracts.ts'
+import { equalBytes } from '../../src/session/bytes.ts'
+import type { SessionConnection, SslContextPorts } from '../../src/session/contracts.ts'
+import { cipherSuiteHash } from '../../src/session/judge-session.ts'
 import type { ResumptionOffer, TicketOffer } from '../../src/session/offer.ts'
 import { SessionCacheMode } from '../../src/session/session-cache-mode.ts'
 import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION } from '../../src/session/ssl-constants.ts'
@@ -66,14 +68,14 @@ interface TraceConnection {
   readonly c: SslConnection
   readonly maxVersion: Record<SideName, number>
   readonly groups: Record<SideName, number>
-  state: 'fresh' | 'established' | 'failed' | 'replaced'
+  state: 'fresh' | 'established' | 'failed' | 'replaced' | 'stuck'
   readonly done: Record<SideName, boolean>
   readonly failed: Record<SideName, boolean>
   /** SSL_get_shutdown. */
   readonly sent: Record<SideName, boolean>
   readonly received: Record<SideName, boolean>
   /** What the server put into tickets that the client has not read yet. */
-  readonly tickets: string[]
+  readonly tickets: { readonly der: string; readonly lifetimeHintSec: number }[]
 }
 
 /** Executes a trace on the model, and prints the lines that libssl would print. */
@@ -97,6 +99,7 @@ export class TraceModel {
   #clientRandom: string | undefined
   #serverK = 0
   #unseenIds = 0
+  #isBinderMalformed = false
 
   constructor(version: string) {
     this.#version = version
@@ -233,12 +236,14 @@ export class TraceModel {
 
   #setGetCallback(context: TraceContext, mode: number): void {
     context.getMode = mode
-    const callback = (_connection: unknown, id: Uint8Array): SslSession | undefined => {
+    const callback = (connection: SessionConnection, id: Uint8Array): SslSession | undefined => {
       const session = this.#answerGet(context, toHex(id))
       const name = session === undefined ? 'none' : this.#name('s', session)
       this.#print(`get ${context.letter} ${toHex(id)} -> ${name}`)
       const isStoredAgain = (context.model.getSessionCacheMode() & SessionCacheMode.NO_INTERNAL_STORE) === 0
-      if (session?.isResumable === true && isStoredAgain && toHex(session.sessionId) === toHex(id))
+      const isForeign =
+        connection.protocolVersion === TLS1_3_VERSION && session?.protocolVersion !== TLS1_3_VERSION
+      if (session?.isResumable === true && isStoredAgain && !isForeign && equalBytes(session.sessionId, id))
         this.#relinkIfOld(context, session)
       return session
     }
@@ -356,6 +361,7 @@ export class TraceModel {
     const connection = this.#connections[k]
     if (what === 'open') this.#open(k)
     else if (connection?.state === 'replaced' && what !== 'free' && what !== 'clear') this.#print('= none')
+    else if (connection?.state === 'stuck' && what !== 'free') this.#print('= none')
     else if (what === 'repeat') this.#repeat(k, Number(words[1]))
     else if (connection === undefined) this.#print('= none')
     else this.#onOpenConnection(what, k, connection, words.slice(1))
@@ -465,8 +471,7 @@ export class TraceModel {
 
   #fail(k: number, connection: TraceConnection, side: SideName, alert: number | undefined): void {
     connection.failed[side] = true
-    if (alert !== undefined)
-      this.#print(`alert ${k} ${side} 2 ${this.#switches.BINDERALERT || alert !== 51 ? alert : 47}`)
+    if (alert !== undefined) this.#print(`alert ${k} ${side} 2 ${alert === 51 ? this.#binderAlert() : alert}`)
   }
 
   // ---- handshakes ----
@@ -605,14 +610,26 @@ export class TraceModel {
       pskModeSupported: true,
     }
     if (psk === undefined) return base
-    const clientKey = toHex(contentOf(connection.c.session).masterKey)
     const identity = {
       identity: psk.identity,
       obfuscatedTicketAge: psk.obfuscatedTicketAge,
       ticket: this.#unseal(psk.identity, 'success-renew'),
-      verifyBinder: (session: SslSession) => toHex(contentOf(session).masterKey) === clientKey,
+      verifyBinder: (session: SslSession) => this.#verifyBinder(connection, session),
     }
     return { ...base, pskIdentities: [identity] }
+  }
+
+  /** Both sides hold the same secret; a binder of another hash has another length, which is a matter of syntax. */
+  #verifyBinder({ c }: TraceConnection, session: SslSession): boolean {
+    this.#isBinderMalformed = cipherSuiteHash(c.session?.cipherSuite) !== cipherSuiteHash(session.cipherSuite)
+    return (
+      !this.#isBinderMalformed && equalBytes(contentOf(c.session).masterKey, contentOf(session).masterKey)
+    )
+  }
+
+  #binderAlert(): number {
+    if (this.#isBinderMalformed) return 50
+    return this.#switches.BINDERALERT ? 51 : 47
   }
 
   #unseal(ticket: Uint8Array, success: 'success' | 'success-renew'): TicketOffer {
@@ -712,10 +729,11 @@ export class TraceModel {
 
   #issueTls12Ticket(k: number, connection: TraceConnection, material: TicketMaterial = {}): void {
     this.#material.take(`tick ${k}`)
-    connection.s.issueTicket(material)
-    const der = toHex(derOf(connection.s.session as SslSession))
+    const issued = connection.s.issueTicket(material)
+    if ('alert' in issued) throw new Error('a TLS 1.2 ticket needs no id')
+    const der = toHex(derOf(issued.session))
     this.#print(`tick ${k} ${der}`)
-    connection.tickets.push(der)
+    connection.tickets.push({ der, lifetimeHintSec: issued.lifetimeHintSec })
   }
 
   #issueTickets(k: number, connection: TraceConnection): void {
@@ -738,7 +756,7 @@ export class TraceModel {
       // The ticket is observed as it is built: after its id was drawn, before the cache hears of it.
       const drawn = this.#lines.slice(at).filter((line) => line.startsWith('id ')).length
       this.#lines.splice(at + drawn, 0, `tick ${k} ${der}`)
-      connection.tickets.push(der)
+      connection.tickets.push({ der, lifetimeHintSec: issued.lifetimeHintSec })
     }
   }
 
@@ -751,18 +769,23 @@ export class TraceModel {
     const result = connection.s.newSessionTicket()
     this.#print(`= ${Number(result)}`)
     if (result) this.#issueTickets(k, connection)
-    if (connection.failed.s) connection.state = 'failed'
+    if (connection.failed.s) connection.state = 'stuck'
   }
 
   /** RFC 8446 §4.6.1, RFC 5077 §3.3. */
   #receiveTicket(connection: TraceConnection, words: readonly string[]): void {
-    this.#print(words.join(' '))
-    const body = Buffer.from(words[2] ?? '', 'hex')
+    const issued = connection.tickets.shift()
+    const sealed = issued?.der
+    const [what, k, text = ''] = words
+    // The lifetime is the model's own, all else is material.
+    this.#print(
+      `${what} ${k} ${(issued?.lifetimeHintSec ?? 0).toString(16).padStart(8, '0')}${text.slice(8)}`,
+    )
+    const body = Buffer.from(text, 'hex')
     const isTls13 = connection.c.protocolVersion === TLS1_3_VERSION
     const nonceEnd = isTls13 ? 9 + body.readUInt8(8) : 4
     const length = body.readUInt16BE(nonceEnd)
     const ticket = new Uint8Array(body.subarray(nonceEnd + 2, nonceEnd + 2 + length))
-    const sealed = connection.tickets.shift()
     // A stateful ticket is the session id itself.
     if (sealed !== undefined && toHex(decode(sealed)?.sessionId ?? ticket) !== toHex(ticket))
       this.#tickets.set(toHex(ticket), sealed)
