@@ -10,7 +10,7 @@ export default defineConfig({
     reporters: ['default', './test/closing-line.ts'],
     coverage: {
       provider: 'v8',
-      include: ['src/**'],
+      include: ['src/**/*.ts'],
       reporter: [['text', { skipFull: true }]],
       thresholds: {
         'src/{codec,session,context}/**': { lines: 100, branches: 100, functions: 100, statements: 100 },
