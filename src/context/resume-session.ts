@@ -95,8 +95,9 @@ function requirements(state: ConnectionState, offer: ResumptionOffer): Resumptio
     protocolVersion: state.protocolVersion,
     sessionIdContext: state.sessionIdContext,
     verifyMode: state.verifyMode,
+    // In TLS 1.3 nobody has it, and a session that claims to is in error.
     extendedMasterSecret:
-      state.isTls13 || offer.extendedMasterSecret === undefined ? undefined : state.extendedMasterSecret,
+      !state.isTls13 && offer.extendedMasterSecret === undefined ? undefined : state.extendedMasterSecret,
   }
 }
 

@@ -720,6 +720,16 @@ describe('a TLS 1.3 server with stateful tickets', () => {
     expect(test.context.stats.number).toBe(3)
   })
 
+  test('fails on a session with the flag of the extended master secret, which TLS 1.3 does not know', () => {
+    const test = testContext(STATEFUL)
+    test.context.addSession(makeTls13Session(1, { flags: 1 }))
+    expect(decide(accepted(test), offer13(idOf(1)))).toMatchObject({
+      reason: 'extended-master-secret-dropped',
+      alert: Alert.HANDSHAKE_FAILURE,
+    })
+    expect(test.context.stats.number).toBe(0)
+  })
+
   test('fails when the binder does not verify; the session stays', () => {
     const test = testContext(STATEFUL)
     test.context.addSession(makeTls13Session(1))

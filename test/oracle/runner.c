@@ -64,8 +64,9 @@ typedef struct {
 
 /* REPLACED: SSL_set_session on a live connection has reset its method and version; only its end is of interest. */
 /*
- * STUCK: an extra ticket could not be issued. SSL_clear forgets to forget it, and the next handshake would write its
- * tickets too early, with empty ids; only the end of such a connection is of interest.
+ * STUCK: SSL_clear failed, within a renegotiation, or an extra ticket could not be issued. SSL_clear would keep the
+ * request for it, and the next handshake write its tickets too early, with empty ids. Only the end of such a
+ * connection is of interest.
  */
 typedef enum { FRESH, ESTABLISHED, FAILED, REPLACED, STUCK } State;
 
@@ -867,7 +868,7 @@ static void clear(Connection *connection)
            SSL_get_session(connection->ssl[SERVER]) != NULL);
     for (side = SERVER; side <= CLIENT; side++)
         connection->done[side] = connection->failed[side] = 0;
-    connection->state = client && server ? FRESH : FAILED;
+    connection->state = client && server ? FRESH : STUCK;
     connection->psk_len = 0;
     join(connection);
 }

@@ -450,7 +450,7 @@ export class TraceModel {
     this.#print(`= ${Number(client)} ${Number(server)} ${has}`)
     for (const side of ['s', 'c'] as const)
       for (const flag of ['done', 'failed', 'sent', 'received'] as const) connection[flag][side] = false
-    connection.state = client && server ? 'fresh' : 'failed'
+    connection.state = client && server ? 'fresh' : 'stuck'
     connection.tickets.length = 0
   }
 
