@@ -440,6 +440,8 @@ export class SslConnection implements SessionConnection {
     state.hit = false
     state.isHelloRetry = false
     state.sentTickets = 0
+    state.extraTickets = 0
+    state.isWritingTickets = false
     this.setShutdown(false, false)
   }
 

@@ -950,6 +950,13 @@ describe('tickets of TLS 1.3', () => {
     expect(make().newSessionTicket()).toBe(false)
   })
 
+  test('that were asked for and not yet issued are forgotten by clear', () => {
+    const connection = serve(testContext(STATEFUL), offer13())
+    connection.newSessionTicket()
+    connection.clear()
+    expect(connection.isTicketDue).toBe(false)
+  })
+
   test('are counted anew after post-handshake authentication, for a changed session (R10.2)', () => {
     const test = testContext(STATEFUL)
     const connection = serve(test, offer13())
