@@ -515,9 +515,6 @@ static void on_message(int written, int version, int type, const void *message, 
 
 static void make_certificate(void)
 {
-    static const unsigned char seed[] = "a P-256 key for tests";
-
-    (void)seed;
     key = EVP_EC_gen("P-256");
     cert = X509_new();
     if (key == NULL || cert == NULL)
