@@ -26,24 +26,16 @@ export class Material {
     this.#lines = lines
   }
 
-  /** The next line that begins so, split into words; undefined when there is none. */
-  take(prefix: string): readonly string[] | undefined {
-    const at = this.#lines.findIndex(
-      (line, index) => !this.#taken.has(index) && line.startsWith(`${prefix} `),
-    )
-    if (at < 0) return undefined
-    this.#taken.add(at)
+  /** The next line that begins so, or so, split into words; undefined when there is none. */
+  take(...prefixes: readonly string[]): readonly string[] | undefined {
+    const at = this.#find(prefixes)
+    if (at >= 0) this.#taken.add(at)
     return this.#lines[at]?.split(' ')
   }
 
-  /** Whichever line comes next that begins with one of these. */
-  takeAny(prefixes: readonly string[]): readonly string[] | undefined {
-    const at = this.#lines.findIndex(
-      (line, index) => !this.#taken.has(index) && prefixes.some((prefix) => line.startsWith(`${prefix} `)),
-    )
-    if (at < 0) return undefined
-    this.#taken.add(at)
-    return this.#lines[at]?.split(' ')
+  /** The same, left where it is. */
+  peek(...prefixes: readonly string[]): readonly string[] | undefined {
+    return this.#lines[this.#find(prefixes)]?.split(' ')
   }
 
   /** The parts that begin after each line of this text. */
@@ -56,10 +48,9 @@ export class Material {
     return parts.map((part) => new Material(part))
   }
 
-  /** A later line, left where it is. */
-  peek(prefix: string): readonly string[] | undefined {
-    return this.#lines
-      .find((line, index) => !this.#taken.has(index) && line.startsWith(`${prefix} `))
-      ?.split(' ')
+  #find(prefixes: readonly string[]): number {
+    return this.#lines.findIndex(
+      (line, index) => !this.#taken.has(index) && prefixes.some((prefix) => line.startsWith(`${prefix} `)),
+    )
   }
 }

@@ -815,9 +815,9 @@ export class TraceModel {
   #readMessages(k: number, connection: TraceConnection, side: SideName): void {
     const prefixes = side === 'c' ? [`nst ${k}`, `recv ${k} c`] : [`recv ${k} s`]
     for (
-      let words = this.#material.takeAny(prefixes);
+      let words = this.#material.take(...prefixes);
       words !== undefined;
-      words = this.#material.takeAny(prefixes)
+      words = this.#material.take(...prefixes)
     ) {
       if (words[0] === 'nst') this.#receiveTicket(connection, words)
       else this.#receiveAlert(connection, side, words)
