@@ -1,4 +1,4 @@
-import { equalBytes } from '../session/bytes.ts'
+import { copyBytes, equalBytes } from '../session/bytes.ts'
 import { cipherSuiteHash } from '../session/judge-session.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
 import { Alert, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
@@ -82,7 +82,7 @@ function ticketOf(state: ConnectionState, session: SslSession): Uint8Array | und
   const { ticket } = sessionInternals.content(session)
   if (state.wantsNewSession || session.protocolVersion === TLS1_3_VERSION || ticket === undefined)
     return EMPTY
-  return ticket.slice()
+  return copyBytes(ticket)
 }
 
 /** RFC 8446 §4.2.11: `tls_construct_ctos_psk`. */
@@ -101,7 +101,7 @@ function pskOf(
   // Rather a second too young than older than the server will find it.
   const ageSec = Math.max(0, Math.floor(ageMs / 1000) - 1)
   if (BigInt(ageSec) > ticketLifetimeHintSec) return undefined
-  return { identity: ticket.slice(), obfuscatedTicketAge: (ageSec * 1000 + ticketAgeAdd) % 0x1_0000_0000 }
+  return { identity: copyBytes(ticket), obfuscatedTicketAge: (ageSec * 1000 + ticketAgeAdd) % 0x1_0000_0000 }
 }
 
 /** `tls_process_server_hello`, R11.4 to R11.6. */
@@ -140,7 +140,7 @@ function acceptNewSession(state: ConnectionState, offered: SslSession, hello: Se
   const { flags } = sessionInternals.content(session)
   sessionInternals.update(session, {
     protocolVersion: hello.protocolVersion,
-    sessionId: state.isTls13 ? EMPTY : hello.sessionId.slice(),
+    sessionId: state.isTls13 ? EMPTY : copyBytes(hello.sessionId),
     flags: state.extendedMasterSecret ? (flags | 1) >>> 0 : flags,
   })
 }

@@ -1,5 +1,5 @@
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
-import { equalBytes } from '../session/bytes.ts'
+import { copyBytes, equalBytes } from '../session/bytes.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { SslSession, sessionInternals } from '../session/ssl-session.ts'
 import type { RefusalReason, SessionSource } from '../session/verdict.ts'
@@ -34,7 +34,7 @@ function askExternal(state: ConnectionState, sessionId: Uint8Array): Awaitable<L
     return failed(new TypeError('the get callback must answer with an SslSession or undefined'))
   }
   try {
-    const answer = context.getSessionCallback?.(state.handle, sessionId.slice())
+    const answer = context.getSessionCallback?.(state.handle, copyBytes(sessionId))
     return isPromiseLike(answer) ? answer.then(answered, failed) : answered(answer)
   } catch (error) {
     return failed(error)

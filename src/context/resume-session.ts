@@ -1,4 +1,5 @@
 import { type Awaitable, andThen } from '../session/awaitable.ts'
+import { copyBytes } from '../session/bytes.ts'
 import {
   cipherSuiteHash,
   isTicketAgeCredible,
@@ -128,7 +129,7 @@ function findByTicketOrId(state: ConnectionState, offer: ResumptionOffer): Await
   if (ticket?.session !== undefined) {
     // The client recognises an accepted ticket by its own id in the ServerHello, RFC 5077 §3.4.
     if (offer.sessionId.length > 0)
-      sessionInternals.update(ticket.session, { sessionId: offer.sessionId.slice() })
+      sessionInternals.update(ticket.session, { sessionId: copyBytes(offer.sessionId) })
     return candidateOf({ session: ticket.session, source: 'ticket' })
   }
   if (offer.sessionId.length === 0) return { reason: 'not-offered' }

@@ -1,6 +1,6 @@
 import { SessionStateError } from '../errors.ts'
 import { type Awaitable, andThen } from '../session/awaitable.ts'
-import { equalBytes } from '../session/bytes.ts'
+import { copyBytes, equalBytes } from '../session/bytes.ts'
 import type { GenerateSessionId, SessionConnection } from '../session/contracts.ts'
 import type { ResumptionOffer } from '../session/offer.ts'
 import { checkIdLength, checkInteger, MAX_ID_LENGTH } from '../session/ranges.ts'
@@ -98,7 +98,7 @@ export class SslConnection implements SessionConnection {
 
   /** A copy. */
   get sessionIdContext(): Uint8Array {
-    return this.#state.sessionIdContext.slice()
+    return copyBytes(this.#state.sessionIdContext)
   }
 
   /** Between accept or connect and finishHandshake. */
@@ -134,7 +134,7 @@ export class SslConnection implements SessionConnection {
 
   /** R9.1. @throws {@link SessionRangeError} when longer than 32 bytes */
   setSessionIdContext(context: Uint8Array): void {
-    this.#state.sessionIdContext = checkIdLength('session id context', context).slice()
+    this.#state.sessionIdContext = copyBytes(checkIdLength('session id context', context))
   }
 
   setVerifyMode(mode: number): void {

@@ -1,4 +1,4 @@
-import { utf8 } from '../session/bytes.ts'
+import { copyBytes, utf8 } from '../session/bytes.ts'
 import type {
   GenerateSessionId,
   GetSessionCallback,
@@ -130,7 +130,7 @@ export class SslContextModel {
    * @throws {@link SessionRangeError} when longer, and nothing has changed (R9.1)
    */
   setSessionIdContext(context: Uint8Array | string): void {
-    const bytes = typeof context === 'string' ? utf8(context) : context.slice()
+    const bytes = typeof context === 'string' ? utf8(context) : copyBytes(context)
     this.#state.sessionIdContext = checkIdLength('session id context', bytes)
   }
 

@@ -1,3 +1,4 @@
+import { copyBytes } from '../session/bytes.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { Alert } from '../session/ssl-constants.ts'
 import { type SessionContent, type SslSession, sessionInternals } from '../session/ssl-session.ts'
@@ -107,7 +108,7 @@ export function receiveTicket(
   sessionInternals.update(ticketed, {
     ticketAgeAdd: 0,
     ...fields,
-    ticket: received.ticket.slice(),
+    ticket: copyBytes(received.ticket),
     ticketLifetimeHintSec: BigInt(hint),
     sessionId: state.context.ports.sha256(received.ticket),
   })

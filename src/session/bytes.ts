@@ -1,3 +1,8 @@
+/** A copy with memory of its own; `slice` of a Buffer would be a view on the same. */
+export function copyBytes(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes)
+}
+
 /** Ids and contexts are public values: no constant-time comparison is needed. */
 export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
   return left.length === right.length && left.every((byte, index) => byte === right[index])

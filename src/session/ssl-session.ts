@@ -1,7 +1,7 @@
 import { decodePem, encodePem } from '../codec/pem.ts'
 import { decodeSslSession, encodeSslSession, type SslSessionFields } from '../codec/ssl-session-der.ts'
 import { SessionDerError } from '../errors.ts'
-import { redactId, toHex } from './bytes.ts'
+import { copyBytes, redactId, toHex } from './bytes.ts'
 import { checkIdLength, checkSeconds } from './ranges.ts'
 
 /** What a session holds besides its times; `cipherSuite` is unknown until the ServerHello. */
@@ -138,12 +138,12 @@ export class SslSession {
 
   /** A copy, 0 to 32 bytes. */
   get sessionId(): Uint8Array {
-    return this.#content.sessionId.slice()
+    return copyBytes(this.#content.sessionId)
   }
 
   /** A copy, 0 to 32 bytes. */
   get sessionIdContext(): Uint8Array {
-    return this.#content.sessionIdContext.slice()
+    return copyBytes(this.#content.sessionIdContext)
   }
 
   /** The server name the session was made for, if it was acknowledged. */
@@ -221,7 +221,7 @@ export class SslSession {
   setSessionIdContext(context: Uint8Array): void {
     this.#content = {
       ...this.#content,
-      sessionIdContext: checkIdLength('session id context', context).slice(),
+      sessionIdContext: copyBytes(checkIdLength('session id context', context)),
     }
   }
 

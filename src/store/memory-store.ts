@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { copyBytes } from '../session/bytes.ts'
 import type { SessionStore, StoreEntry } from '../session/session-store.ts'
 
 export interface MemoryStoreOptions {
@@ -35,7 +36,7 @@ export class MemoryStore implements SessionStore {
 
   set(entries: readonly StoreEntry[]): void {
     for (const { key, value, expiresAtMs } of entries)
-      this.#sessions.set(nameOf(key), { value: value.slice(), expiresAtMs })
+      this.#sessions.set(nameOf(key), { value: copyBytes(value), expiresAtMs })
   }
 
   take(key: Uint8Array): Uint8Array | undefined {

@@ -196,7 +196,7 @@ describe('dup', () => {
 
 test('a session id context of 32 bytes is taken and copied, of 33 refused (R9.1)', () => {
   const session = makeSession(1)
-  const context = new Uint8Array(32).fill(1)
+  const context = Buffer.alloc(32, 1)
   session.setSessionIdContext(context)
   context.fill(2)
   expect(toHex(session.sessionIdContext)).toBe('01'.repeat(32))

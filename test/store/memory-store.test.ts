@@ -30,6 +30,14 @@ describe('the memory store', () => {
     expect(store.get(KEY)).toBeUndefined()
   })
 
+  test('keeps a copy of a Buffer too, whose slice would be a view', () => {
+    const store = new MemoryStore()
+    const value = Buffer.from(VALUE)
+    store.set([{ key: KEY, value, expiresAtMs: Number.POSITIVE_INFINITY }])
+    value.fill(0)
+    expect(store.get(KEY)).toEqual(VALUE)
+  })
+
   test('is taken from once', () => {
     const store = new MemoryStore()
     store.set([{ key: KEY, value: VALUE, expiresAtMs: Number.POSITIVE_INFINITY }])
