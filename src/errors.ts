@@ -26,6 +26,19 @@ export class SessionDerError extends SessionCacheError {
   }
 }
 
+/** The bytes are not a ClientHello (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2). */
+export class ClientHelloError extends SessionCacheError {
+  readonly code = 'ERR_CLIENT_HELLO_INVALID'
+
+  /** Where the first thing that is wrong begins: a byte of the handshake message, its header included. */
+  readonly offset: number
+
+  constructor(message: string, offset: number, options?: ErrorOptions) {
+    super(`${message} (at offset ${offset})`, options)
+    this.offset = offset
+  }
+}
+
 /** A value is outside of what its field can hold. */
 export class SessionRangeError extends RangeError {
   readonly code = 'ERR_SESSION_OUT_OF_RANGE'
@@ -41,15 +54,41 @@ export class SessionStateError extends SessionCacheError {
   readonly code = 'ERR_SESSION_STATE'
 }
 
-/** A rule of libssl ends the handshake: `tlsClientError` of a Node server hears of it. */
-export class ResumptionError extends SessionCacheError {
-  readonly code = 'ERR_SESSION_RESUMPTION'
+/** The settings of a server under which `attachServer` could not do what it promises. */
+export type SetupProblem =
+  /** The session id context is the one that Node makes from `process.argv`. */
+  | 'default-session-id-context'
+  /** Without SSL_OP_NO_TICKET, clients resume with stateless tickets of Node and the cache is not asked. */
+  | 'tickets'
+  /** Somebody else listens to resumeSession, and two answers end a connection. */
+  | 'resume-session-listener'
+  /** A setting of the context that Node's libssl cannot be told. */
+  | 'unsupported-setting'
+  /** The server already has an attachment, of this or another copy of the library. */
+  | 'already-attached'
+  /** It is no tls, https or http2 server. */
+  | 'not-a-tls-server'
+  /** `store: 'strict'` in TLS 1.3, where this Node would lose data. */
+  | 'strict-store'
+  /** `setSecureContext` was asked to undo what `serverOptions` set. */
+  | 'contradicting-options'
 
-  /** One of the reasons of a refusal that come with an alert. */
-  readonly reason: string
+/** A server cannot be attached as it is set up; the message says what to change. */
+export class ServerSetupError extends SessionCacheError {
+  readonly code = 'ERR_SERVER_SETUP'
+  readonly problem: SetupProblem
 
-  constructor(reason: string) {
-    super(`the session cannot be resumed, and the handshake must fail: ${reason}`)
-    this.reason = reason
+  constructor(problem: SetupProblem, message: string) {
+    super(message)
+    this.problem = problem
+  }
+}
+
+/** This runtime has no session events, or sessions of another kind. */
+export class UnsupportedRuntimeError extends SessionCacheError {
+  readonly code = 'ERR_RUNTIME_UNSUPPORTED'
+
+  constructor(runtime: string, why: string) {
+    super(`attachServer cannot work on ${runtime}: ${why}`)
   }
 }

@@ -20,6 +20,7 @@ export class SslContext extends SslContextModel {
   }
 }
 
+export type { ClientHello } from './codec/client-hello.ts'
 export type {
   ClientCapabilities,
   ClientOffer,
@@ -37,18 +38,25 @@ export { SslConnection } from './context/ssl-connection.ts'
 export type { SslContextModel } from './context/ssl-context.ts'
 export type { HandshakeOutcome, IssuedTicket, ReceivedTicket, TicketMaterial } from './context/tickets.ts'
 export {
-  ResumptionError,
+  ClientHelloError,
+  ServerSetupError,
   SessionCacheError,
   SessionDerError,
   SessionRangeError,
   SessionStateError,
+  type SetupProblem,
+  UnsupportedRuntimeError,
 } from './errors.ts'
 export {
+  type AttachmentStats,
   type AttachServerOptions,
   attachServer,
   type ServerAttachment,
   type ServerHandshake,
 } from './node/attach-server.ts'
+export type { SessionPolicy } from './node/handshake.ts'
+export type { EdgeReason, HandshakeReason, NotKeptReason } from './node/handshake-reason.ts'
+export { type ServerOptions, serverOptions } from './node/server-setup.ts'
 export type {
   CallbackName,
   GenerateSessionId,

@@ -16,7 +16,7 @@ const mayImport: Record<string, readonly string[]> = {
   context: ['session', 'codec', 'errors.ts'],
   store: ['session', 'codec', 'errors.ts', 'lru-cache', 'node:*'],
   observability: ['session', 'errors.ts', 'debug', 'node:*'],
-  node: ['context', 'store', 'observability', 'session', 'codec', 'errors.ts', 'node:*'],
+  node: ['context', 'store', 'observability', 'session', 'codec', 'errors.ts', 'lru-cache', 'node:*'],
   cli: ['node', 'context', 'store', 'observability', 'session', 'codec', 'errors.ts', 'node:*'],
   testing: ['session', 'errors.ts'],
   'index.ts': ['node', 'context', 'store', 'observability', 'session', 'codec', 'errors.ts', 'node:*'],

@@ -23,6 +23,8 @@ export class ConnectionState {
   generateSessionId: GenerateSessionId | undefined
   notResumableCallback: NotResumableCallback | undefined
   quietShutdown = false
+  /** TLS 1.3 sessions are used once; see {@link isSingleUse}. */
+  singleUse = false
 
   isServer = false
   phase: Phase = 'before'
@@ -50,6 +52,8 @@ export class ConnectionState {
   /** The legacy session id of a TLS 1.3 ClientHello, repeated after a HelloRetryRequest. */
   legacySessionId: Uint8Array = new Uint8Array(0)
   offeredPsk = false
+  /** Settles when the new callbacks called so far have answered; undefined when none is being awaited. */
+  reported: Promise<unknown> | undefined
   /** Changes when what was awaited for an earlier handshake no longer matters. */
   generation = 0
 
@@ -77,6 +81,14 @@ export class ConnectionState {
   /** With anti-replay a ticket may be used once: it is deleted from the internal cache by its use (R10.8). */
   get isAntiReplay(): boolean {
     return this.maxEarlyData > 0 && !this.hasOption(SslOption.NO_ANTI_REPLAY)
+  }
+
+  /**
+   * One place decides: with an external cache its get-and-delete, for which an internal copy is never enough; without
+   * one the internal removal. A session of TLS 1.2 is used again by its very nature.
+   */
+  get isSingleUse(): boolean {
+    return this.singleUse && this.isTls13
   }
 
   /** R10.1: the ticket is the session id. */

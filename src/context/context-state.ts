@@ -114,14 +114,19 @@ export class ContextState {
     }
   }
 
-  /** A callback that throws or rejects breaks no handshake: it becomes an event. */
-  report(callback: CallbackName, call: () => unknown): void {
+  /**
+   * A callback that throws or rejects breaks no handshake: it becomes an event.
+   *
+   * @returns a promise that settles with the callback's, and never rejects; undefined when it has answered already
+   */
+  report(callback: CallbackName, call: () => unknown): PromiseLike<unknown> | undefined {
     const failed = (error: unknown): void => this.emit({ type: 'callback-error', callback, error })
     try {
       const answer = call()
-      if (isPromiseLike(answer)) answer.then(undefined, failed)
+      return isPromiseLike(answer) ? answer.then(undefined, failed) : undefined
     } catch (error) {
       failed(error)
+      return undefined
     }
   }
 

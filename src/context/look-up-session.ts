@@ -12,7 +12,9 @@ export type Lookup =
 /** `lookup_sess_in_cache`, R3.2: the internal cache, then the get callback. Synchronous unless that callback is not. */
 export function lookUpSession(state: ConnectionState, sessionId: Uint8Array): Awaitable<Lookup> {
   const { context } = state
-  if (!context.hasMode(SessionCacheMode.NO_INTERNAL_LOOKUP)) {
+  // An internal copy does not prove that another process has not used the session.
+  const isExternalAlone = state.isSingleUse && context.getSessionCallback !== undefined
+  if (!context.hasMode(SessionCacheMode.NO_INTERNAL_LOOKUP) && !isExternalAlone) {
     const session = context.cache.find(state.protocolVersion, sessionId)
     if (session !== undefined) return { session, source: 'internal' }
     context.counters.misses++
@@ -49,7 +51,7 @@ function acceptExternal(state: ConnectionState, sessionId: Uint8Array, session: 
     return { reason: 'wrong-session' }
   if (!session.isResumable) return { reason: 'not-resumable' }
   context.counters.cbHits++
-  if (!context.hasMode(SessionCacheMode.NO_INTERNAL_STORE)) context.add(session)
+  if (!context.hasMode(SessionCacheMode.NO_INTERNAL_STORE) && !state.isSingleUse) context.add(session)
   return { session, source: 'external' }
 }
 

@@ -1,4 +1,4 @@
-import { type Awaitable, andThen } from '../session/awaitable.ts'
+import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
 import { copyBytes } from '../session/bytes.ts'
 import {
   cipherSuiteHash,
@@ -10,7 +10,13 @@ import type { PskIdentity, ResumptionOffer, TicketOffer } from '../session/offer
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
 import { Alert, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
-import type { Refusal, RefusalReason, Resumption, ResumptionVerdict } from '../session/verdict.ts'
+import type {
+  Refusal,
+  RefusalReason,
+  Resumption,
+  ResumptionVerdict,
+  SessionSource,
+} from '../session/verdict.ts'
 import type { ConnectionState } from './connection-state.ts'
 import { type Lookup, lookUpSession } from './look-up-session.ts'
 import { startServerSession } from './new-session.ts'
@@ -32,9 +38,10 @@ export function resumeSession(state: ConnectionState, offer: ResumptionOffer): A
   const hadExtendedMasterSecret = state.extendedMasterSecret
   state.extendedMasterSecret =
     !state.isTls13 &&
-    offer.extendedMasterSecret === true &&
+    (offer.extendedMasterSecret ?? hadExtendedMasterSecret) &&
     !state.hasOption(SslOption.NO_EXTENDED_MASTER_SECRET)
-  return andThen(findCandidate(state, offer), (candidate) => {
+  const examined = andThen(findCandidate(state, offer), (candidate) => examine(state, offer, candidate))
+  return andThen(examined, (candidate) => {
     if (candidate.reason === 'abandoned') return { resume: false, reason: 'abandoned' }
     const verdict = decide(state, offer, candidate)
     // RFC 7627 §5.4: a renegotiation may not drop it.
@@ -42,6 +49,26 @@ export function resumeSession(state: ConnectionState, offer: ResumptionOffer): A
       return state.fail('extended-master-secret-dropped', Alert.HANDSHAKE_FAILURE)
     return verdict
   })
+}
+
+/** Before anything is counted or forgotten: what the owner declines is as if it had not been found. */
+function examine(state: ConnectionState, offer: ResumptionOffer, candidate: Candidate): Awaitable<Candidate> {
+  if (offer.examine === undefined || candidate.session === undefined) return candidate
+  const { generation } = state
+  const answered = (isGood: boolean): Candidate => {
+    if (generation !== state.generation) return { reason: 'abandoned' }
+    return isGood ? candidate : { reason: 'declined' }
+  }
+  const failed = (error: unknown): Candidate => {
+    state.context.emit({ type: 'callback-error', callback: 'examine', error })
+    return answered(false)
+  }
+  try {
+    const answer = offer.examine(candidate.session)
+    return isPromiseLike(answer) ? answer.then(answered, failed) : answered(answer)
+  } catch (error) {
+    return failed(error)
+  }
 }
 
 function findCandidate(state: ConnectionState, offer: ResumptionOffer): Awaitable<Candidate> {
@@ -206,14 +233,24 @@ function acceptPsk(
   if (lookup.session === undefined) return lookup
   const { session, source } = lookup
   // Without an internal copy there is nothing to delete, so nothing proves that this is the first use.
-  if (source !== 'external-psk' && state.isAntiReplay && !state.context.remove(session, 'delete'))
-    return { reason: 'replayed' }
-  if (cipherSuiteHash(session.cipherSuite) !== cipherSuiteHash(offer.selectedCipherSuite)) {
+  if (isUsedUp(state, source) && !state.context.remove(session, 'delete')) return { reason: 'replayed' }
+  if (isHashMismatch(session, offer)) {
     state.ticketExpected = true
     return { reason: 'cipher-hash-mismatch' }
   }
   if (psk.verifyBinder?.(session) === false) return { reason: 'binder-mismatch', alert: Alert.DECRYPT_ERROR }
   return candidateOf(lookup, index, isEarlyDataAllowed(state, psk, index, session, source === 'external-psk'))
+}
+
+/** What an external cache has given for a single use is gone from there; the internal copy is ours to delete. */
+function isUsedUp(state: ConnectionState, source: SessionSource): boolean {
+  return source !== 'external-psk' && (state.isAntiReplay || (state.isSingleUse && source === 'internal'))
+}
+
+function isHashMismatch({ cipherSuite }: SslSession, { selectedCipherSuite }: ResumptionOffer): boolean {
+  return (
+    selectedCipherSuite !== undefined && cipherSuiteHash(cipherSuite) !== cipherSuiteHash(selectedCipherSuite)
+  )
 }
 
 /** R10.10. */

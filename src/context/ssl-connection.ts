@@ -20,6 +20,7 @@ import { ConnectionState, type Phase } from './connection-state.ts'
 import type { ContextState } from './context-state.ts'
 import { resumeSession } from './resume-session.ts'
 import {
+  adoptTicket,
   type HandshakeOutcome,
   type IssuedTicket,
   issueTicket,
@@ -38,6 +39,8 @@ export interface SslConnectionOptions {
   /** Bits of VerifyMode. */
   readonly verifyMode?: number
   readonly generateSessionId?: GenerateSessionId
+  /** TLS 1.3 sessions are used once: {@link SessionConnection.isSingleUse}; false by default, as in libssl. */
+  readonly singleUse?: boolean
 }
 
 /** What the server's choice of a cipher suite means for the session. */
@@ -76,6 +79,7 @@ export class SslConnection implements SessionConnection {
     if (options.sessionIdContext !== undefined) this.setSessionIdContext(options.sessionIdContext)
     if (options.verifyMode !== undefined) this.setVerifyMode(options.verifyMode)
     if (options.generateSessionId !== undefined) this.setGenerateSessionId(options.generateSessionId)
+    this.#state.singleUse = options.singleUse === true
   }
 
   get isServer(): boolean {
@@ -94,6 +98,10 @@ export class SslConnection implements SessionConnection {
   /** `SSL_session_reused(3)`: decided with the ServerHello, cleared by {@link clear} and by the next handshake. */
   get sessionReused(): boolean {
     return this.#state.hit
+  }
+
+  get isSingleUse(): boolean {
+    return this.#state.isSingleUse
   }
 
   /** A copy. */
@@ -285,6 +293,25 @@ export class SslConnection implements SessionConnection {
    */
   issueTicket(material: TicketMaterial = {}): IssuedTicket | (Refusal & { readonly alert: number }) {
     return issueTicket(this.#state, this.#expectSession('issueTicket', 'handshake', 'established'), material)
+  }
+
+  /**
+   * TLS 1.3: a NewSessionTicket that a real TLS stack has built, id and all, in place of {@link issueTicket}. The session
+   * is stamped with the connection's session id context (R9.3), stored and reported.
+   *
+   * @param session - kept by reference
+   * @returns false, and nothing has happened, when no ticket is due
+   * @throws {@link SessionStateError} before the handshake is finished
+   */
+  adoptTicket(session: SslSession): boolean {
+    this.#expectPhase('adoptTicket', 'established')
+    session.setSessionIdContext(this.#state.sessionIdContext)
+    return adoptTicket(this.#state, session)
+  }
+
+  /** Settles, and never rejects, when the new callbacks called so far have answered; undefined when all have. */
+  get reported(): PromiseLike<unknown> | undefined {
+    return this.#state.reported
   }
 
   /**

@@ -139,12 +139,21 @@ export class SslContextModel {
     this.#state.generateSessionId = callback
   }
 
+  getGenerateSessionId(): GenerateSessionId | undefined {
+    return this.#state.generateSessionId
+  }
+
   setNewSessionCallback(callback?: NewSessionCallback): void {
     this.#state.newSessionCallback = callback
   }
 
   setGetSessionCallback(callback?: GetSessionCallback): void {
     this.#state.getSessionCallback = callback
+  }
+
+  /** `SSL_CTX_sess_get_get_cb(3)`. */
+  getGetSessionCallback(): GetSessionCallback | undefined {
+    return this.#state.getSessionCallback
   }
 
   /** Its presence alone makes TLS 1.3 servers keep stateless sessions internally (R10.6). */
@@ -161,6 +170,11 @@ export class SslContextModel {
     this.#state.verifyMode = mode >>> 0
   }
 
+  /** `SSL_CTX_get_verify_mode(3)`. */
+  getVerifyMode(): number {
+    return this.#state.verifyMode
+  }
+
   /** `SSL_CTX_set_options(3)`: adds bits, for connections made from now on; returns all that are set. */
   setOptions(options: number): number {
     this.#state.options = (this.#state.options | options) >>> 0
@@ -173,9 +187,19 @@ export class SslContextModel {
     return this.#state.options
   }
 
+  /** `SSL_CTX_get_options(3)`. */
+  getOptions(): number {
+    return this.#state.options
+  }
+
   /** `SSL_CTX_set_num_tickets(3)`, for connections made from now on. */
   setNumTickets(tickets: number): void {
     this.#state.numTickets = checkInteger('number of tickets', tickets, Number.MAX_SAFE_INTEGER)
+  }
+
+  /** `SSL_CTX_get_num_tickets(3)`. */
+  getNumTickets(): number {
+    return this.#state.numTickets
   }
 
   /**
@@ -184,6 +208,11 @@ export class SslContextModel {
    */
   setMaxEarlyData(bytes: number): void {
     this.#state.maxEarlyData = checkInteger('maximum early data', bytes, MAX_UINT32)
+  }
+
+  /** `SSL_CTX_get_max_early_data(3)`. */
+  getMaxEarlyData(): number {
+    return this.#state.maxEarlyData
   }
 
   /**
@@ -220,6 +249,11 @@ export class SslContextModel {
   /** The internal cache, latest expiry first: a snapshot, so it may be changed while being walked. */
   sessions(): IterableIterator<SslSession> {
     return this.#state.cache.sessions().values()
+  }
+
+  /** The clock of this context: milliseconds since the epoch. */
+  now(): number {
+    return this.#state.ports.now()
   }
 
   /** A snapshot of the statistics (R7). */

@@ -84,6 +84,19 @@ export function issueTicket(
   return { session: ticketed, lifetimeHintSec: Math.min(ticketed.timeoutSec, ONE_WEEK_SEC), stateful }
 }
 
+/**
+ * A ticket that a real TLS stack has built takes the place of {@link issueTicket}.
+ *
+ * @returns false when none was due: the model knows nothing of it, and neither do the caches
+ */
+export function adoptTicket(state: ConnectionState, session: SslSession): boolean {
+  if (!state.isWritingTickets) return false
+  state.session = session
+  countTicket(state)
+  updateCache(state)
+  return true
+}
+
 /** R10.2: after a resumption one ticket, else as many as are configured; extra ones on demand. */
 function countTicket(state: ConnectionState): void {
   state.sentTickets++

@@ -31,7 +31,10 @@ function storeAndReport(state: ConnectionState, session: SslSession): void {
   const { context } = state
   if (!context.hasMode(SessionCacheMode.NO_INTERNAL_STORE) && isWorthCaching(state)) context.add(session)
   const { newSessionCallback } = context
-  if (newSessionCallback !== undefined) context.report('new', () => newSessionCallback(state.handle, session))
+  if (newSessionCallback !== undefined) {
+    const pending = context.report('new', () => newSessionCallback(state.handle, session))
+    if (pending !== undefined) state.reported = Promise.all([state.reported, pending])
+  }
   context.emit({ type: 'new-session', connection: state.handle, session })
 }
 

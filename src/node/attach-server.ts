@@ -1,261 +1,539 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
-import tls from 'node:tls'
-import type { SslConnection } from '../context/ssl-connection.ts'
+import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
+import type { Duplex } from 'node:stream'
+import type tls from 'node:tls'
+import { LRUCache } from 'lru-cache'
+import { type ClientHello, decodeClientHello } from '../codec/client-hello.ts'
 import type { SslContextModel } from '../context/ssl-context.ts'
-import { ResumptionError } from '../errors.ts'
-import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
-import { utf8 } from '../session/bytes.ts'
-import { TLS1_2_VERSION, TLS1_3_VERSION } from '../session/ssl-constants.ts'
-import { SslSession } from '../session/ssl-session.ts'
-import type { RefusalReason, ResumptionVerdict, SessionSource } from '../session/verdict.ts'
+import type { SetupProblem } from '../errors.ts'
+import { logHandshake } from '../observability/debug-log.ts'
+import { isPromiseLike } from '../session/awaitable.ts'
+import { checkInteger } from '../session/ranges.ts'
+import { SessionCacheMode } from '../session/session-cache-mode.ts'
+import {
+  captureTlsHandle,
+  currentTlsHandle,
+  type EngineFeatures,
+  engineFeatures,
+  requireNode,
+} from './engine.ts'
+import { Handshake, type HandshakeScope, type SessionPolicy } from './handshake.ts'
+import type { HandshakeReason, NotKeptReason } from './handshake-reason.ts'
+import { type ReadAhead, readAhead } from './read-ahead.ts'
+import { type Listener, ServerHooks } from './server-hooks.ts'
+import type { TlsServer } from './server-policy.ts'
+import { checkSetup, sessionTimeoutSec, unsupportedSetting } from './server-setup.ts'
 
-/** What became of one handshake; Node's own outcome, where it differs from the model's. */
+/** What became of one handshake. Node's own outcome, where it differs from the model's. */
 export interface ServerHandshake {
-  readonly socket: tls.TLSSocket
-  /** As `tlsSocket.getProtocol()`: `TLSv1.2`, `TLSv1.3`. */
-  readonly protocol: string
-  readonly resumed: boolean
-  /**
-   * Where the session came from, or why there was none. `not-confirmed`: the model would have resumed, Node did not.
-   * `lookup-timeout`: the get callback took too long.
-   */
-  readonly reason: SessionSource | RefusalReason | 'not-confirmed' | 'lookup-timeout'
+  readonly outcome: 'resumed' | 'full' | 'failed'
+  readonly reason: HandshakeReason
+  /** Of a handshake that was completed. */
+  readonly socket: tls.TLSSocket | undefined
+  /** As `tlsSocket.getProtocol()`: `TLSv1.2`, `TLSv1.3`; of a handshake that was completed. */
+  readonly protocol: string | undefined
+  /** As the client sent it. */
+  readonly servername: string | undefined
+  /** Milliseconds from the connection's arrival until its ClientHello was whole. */
+  readonly readAheadMs: number
+  /** Milliseconds from there until Node got it: the caches and the owner's policy. */
+  readonly lookupMs: number
 }
 
 export interface AttachServerOptions {
-  /**
-   * Milliseconds that a lookup may take, 2000 by default; later answers are ignored and the handshake is a full one.
-   */
+  /** Milliseconds that caches and `policy` may take, 1000 by default; later answers mean nothing, and the handshake is full. */
   readonly lookupTimeoutMs?: number
-  /** Called once for each finished handshake. */
+  /**
+   * Milliseconds in which the ClientHello must be whole, 10000 by default. After that Node gets what there is, and its own
+   * handshakeTimeout rules.
+   */
+  readonly readAheadMs?: number
+  /**
+   * Seconds for which a full handshake may be resumed, through whatever chain of tickets: 1 to 604800 (RFC 8446 §4.6.1), by
+   * default the session timeout.
+   */
+  readonly maxAuthenticationAge?: number
+  /** TLS 1.3 sessions are taken, not looked up: used once, by all processes. False by default, as in libssl. */
+  readonly singleUse?: boolean
+  /**
+   * When Node may go on: at once, by default, or when the sessions of a handshake are stored (or `lookupTimeoutMs` has
+   * passed). What a connection writes is held back until then.
+   */
+  readonly store?: 'write-behind' | 'strict'
+  /** Sessions are good for the server name and the policy under which they were made; true by default. */
+  readonly bindSessions?: boolean
+  /** Sessions of TLS 1.2 without it are not kept (RFC 7627); true by default. */
+  readonly requireExtendedMasterSecret?: boolean
+  /** Whether the sessions of a client are to be kept; undefined when its ClientHello was not read ahead. */
+  readonly shouldStore?: (hello: ClientHello | undefined) => boolean
+  readonly policy?: SessionPolicy
+  /** Problems of the set-up that are known, and wanted. */
+  readonly tolerate?: readonly SetupProblem[]
+  /** Called once for each handshake. */
   readonly onHandshake?: (handshake: ServerHandshake) => void
 }
 
-/** Undoes {@link attachServer}. */
+/** How often each thing has happened since the server was attached. */
+export interface AttachmentStats {
+  readonly handshakes: Readonly<Record<ServerHandshake['outcome'], number>>
+  readonly reasons: Readonly<Partial<Record<HandshakeReason, number>>>
+  /** Sessions that were made and not kept. */
+  readonly notKept: Readonly<Partial<Record<NotKeptReason, number>>>
+  /** New sessions that an external cache has not acknowledged yet. */
+  readonly pendingWrites: number
+}
+
+/** A server and a context at work together. */
 export interface ServerAttachment {
+  /** False: nothing is looked up and nothing is kept, as if there were no cache. May be changed at any time. */
+  enabled: boolean
+  /** A snapshot. */
+  readonly stats: AttachmentStats
+  /**
+   * Detaches: new connections are Node's alone; those whose handshake is under way are served, and what is being written is
+   * waited for.
+   *
+   * @param options - `deadlineMs`: milliseconds that this may take, 5000 by default
+   * @returns how many writes had not been acknowledged then
+   */
+  close(options?: { readonly deadlineMs?: number }): Promise<{ readonly dropped: number }>
+  /** Detaches at once: handshakes under way end as full ones, and their sessions are not kept. */
   [Symbol.dispose](): void
+  /** {@link close} with its default deadline. */
+  [Symbol.asyncDispose](): Promise<void>
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: EventEmitter's own type of a listener
-type Listener = (...args: any[]) => void
-type ResumeCallback = (error: Error | null, session: Buffer | null) => void
+const DEFAULT_LOOKUP_TIMEOUT_MS = 1_000
+const DEFAULT_READ_AHEAD_MS = 10_000
+const DEFAULT_CLOSE_DEADLINE_MS = 5_000
+/** RFC 8446 §4.6.1. */
+const ONE_WEEK_SEC = 604_800
+/** As many as an internal cache holds by default. */
+const MAX_USED_IDS = 20_480
+/** What a timer takes. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+/** `kMaxSessionSize` of Node: there is no newSession for what is larger. */
+const MAX_NODE_SESSION_LENGTH = 10_240
+/** Which a TLS 1.3 session gets with its ticket. */
+const ID_LENGTH = 32
 
-/** One connection between its TCP accept and its end. */
-interface Handshake {
-  readonly connection: SslConnection
-  verdict: ResumptionVerdict | undefined
-  isLookupLate: boolean
+const PROTOCOLS: Readonly<Record<string, number>> = {
+  TLSv1: 0x0301,
+  'TLSv1.1': 0x0302,
+  'TLSv1.2': 0x0303,
+  'TLSv1.3': 0x0304,
 }
-
-const DEFAULT_LOOKUP_TIMEOUT_MS = 2_000
-
-/** The listener that every tls, https and http2 server has for 'connection': one function for all of them. */
-const tlsConnectionListener = tls.createServer().listeners('connection')[0]
 
 /**
- * Makes a context the session cache of a Node TLS server, for the session ids of TLS 1.2 and below. The context decides,
- * counts and calls back as libssl would; whatever fails on the way becomes a full handshake.
+ * Makes a context the session cache of a Node TLS server, for TLS 1.3 and below: the ClientHello is read ahead of Node, the
+ * context decides, counts and calls back as libssl would, and Node's libssl gets what was found. Whatever fails on the way
+ * becomes a full handshake.
  *
- * @param server - a `tls`, `https` or `http2` server. Without `secureOptions: SSL_OP_NO_TICKET` clients get Node's own
- *   tickets, and the cache is not asked
- * @param context - may serve several servers
- * @returns dispose of it to give the server its listeners back; open connections stay as they are
- * @throws TypeError when the server has no TLS connection listener
+ * @param server - a `tls`, `https` or `http2` server, made with {@link serverOptions}
+ * @param context - may serve several servers; sessions cross only between equal bindings
+ * @throws {@link ServerSetupError} when the server is set up so that it would silently never resume, or bypass the cache
+ * @throws {@link UnsupportedRuntimeError} on Bun and Deno
  */
 export function attachServer(
   server: tls.Server,
   context: SslContextModel,
   options: AttachServerOptions = {},
 ): ServerAttachment {
-  const attachment = new Attachment(server, context, options)
-  return { [Symbol.dispose]: () => attachment.detach() }
+  requireNode()
+  return new Attachment(server as TlsServer, context, options)
 }
 
-class Attachment {
-  readonly #server: tls.Server
+/** A connection, and how far it has come. */
+interface Arrival {
+  readonly handshake: Handshake
+  readonly socket: Duplex
+  readonly inContext: <T>(call: () => T) => T
+  readonly accept: () => void
+  readonly arrivedMs: number
+  helloMs: number | undefined
+  handedOverMs: number | undefined
+  /** What Node's libssl is to find. */
+  der: Buffer | undefined
+}
+
+class Attachment implements ServerAttachment {
+  enabled = true
+  readonly #server: TlsServer
   readonly #context: SslContextModel
   readonly #options: AttachServerOptions
+  readonly #hooks: ServerHooks
+  readonly #scope: HandshakeScope
+  readonly #features: EngineFeatures
   /** Node's session events name no socket; the asynchronous context in which they happen is that of their connection. */
-  readonly #current: AsyncLocalStorage<Handshake> = new AsyncLocalStorage()
-  readonly #undo: (() => void)[] = []
+  readonly #current: AsyncLocalStorage<Arrival> = new AsyncLocalStorage()
+  readonly #handshakes = { resumed: 0, full: 0, failed: 0 }
+  readonly #reasons: Partial<Record<HandshakeReason, number>> = {}
+  readonly #notKept: Partial<Record<NotKeptReason, number>> = {}
+  /** Handshakes without an outcome, and writes without an answer. */
+  readonly #arrivals: Set<Arrival> = new Set()
+  readonly #writes: Set<PromiseLike<unknown>> = new Set()
+  #wakeClose: (() => void) | undefined
+  #hasWarned = false
 
-  constructor(server: tls.Server, context: SslContextModel, options: AttachServerOptions) {
+  constructor(server: TlsServer, context: SslContextModel, options: AttachServerOptions) {
     this.#server = server
     this.#context = context
     this.#options = options
-    this.#wrapConnectionListener()
-    this.#listen('newSession', (_id: Buffer, der: Buffer, done: () => void) => this.#onNewSession(der, done))
-    this.#listen('resumeSession', (id: Buffer, done: ResumeCallback) => this.#onResumeSession(id, done))
-    this.#listen('secureConnection', (socket: tls.TLSSocket) => this.#onSecureConnection(socket))
-  }
-
-  detach(): void {
-    for (const undo of this.#undo.splice(0)) undo()
-  }
-
-  #listen(event: string, listener: Listener): void {
-    this.#server.prependListener(event, listener)
-    this.#undo.push(() => this.#server.removeListener(event, listener))
-  }
-
-  /** Replaces Node's listener in its place, so that those of others keep their order. */
-  #wrapConnectionListener(): void {
-    const original = this.#server.rawListeners('connection').find((one) => one === tlsConnectionListener)
-    if (original === undefined) throw new TypeError('attachServer needs a tls, https or http2 server')
-    const wrapped: Listener = (socket: NodeJS.EventEmitter) =>
-      this.#onConnection(original as Listener, socket)
-    this.#swap(original as Listener, wrapped)
-    this.#undo.push(() => this.#swap(wrapped, original as Listener))
-  }
-
-  #swap(from: Listener, to: Listener): void {
-    const listeners = this.#server.rawListeners('connection') as Listener[]
-    this.#server.removeAllListeners('connection')
-    for (const listener of listeners) this.#server.on('connection', listener === from ? to : listener)
-  }
-
-  #onConnection(original: Listener, socket: NodeJS.EventEmitter): void {
-    const connection = this.#context.newConnection({ appData: socket })
-    connection.accept()
-    // Node forgets no session because its connection ended without close_notify.
-    socket.once('close', () => {
-      connection.setShutdown(true, true)
-      connection.free()
+    this.#hooks = new ServerHooks(server)
+    checkSetup(server, context, {
+      isStoreStrict: options.store === 'strict',
+      tolerate: options.tolerate ?? [],
     })
-    this.#current.run({ connection, verdict: undefined, isLookupLate: false }, () =>
-      Reflect.apply(original, this.#server, [socket]),
-    )
+    this.#scope = this.#makeScope()
+    this.#features = engineFeatures(server._sharedCreds)
+    this.#hook()
   }
 
-  /** Every path answers exactly once: an error in a lookup is a full handshake. */
-  #onResumeSession(id: Buffer, done: ResumeCallback): void {
-    const handshake = this.#current.getStore()
-    const answer = once(done)
-    const verdict = this.#attempt(() =>
-      handshake?.connection.resumeSession({ protocolVersion: TLS1_2_VERSION, sessionId: new Uint8Array(id) }),
-    )
-    if (handshake === undefined || verdict === undefined) answer(null, null)
-    else if (isPromiseLike(verdict)) this.#await(handshake, verdict, answer)
-    else this.#answer(handshake, verdict, answer)
-  }
-
-  #await(handshake: Handshake, verdict: PromiseLike<ResumptionVerdict>, answer: ResumeCallback): void {
-    const timer = setTimeout(() => {
-      handshake.isLookupLate = true
-      answer(null, null)
-    }, this.#options.lookupTimeoutMs ?? DEFAULT_LOOKUP_TIMEOUT_MS)
-    timer.unref()
-    const settled = (value: ResumptionVerdict): void => {
-      clearTimeout(timer)
-      if (!handshake.isLookupLate) this.#answer(handshake, value, answer)
+  #makeScope(): HandshakeScope {
+    const attachment = this
+    const { maxAuthenticationAge, policy, shouldStore } = this.#options
+    checkInteger('lookupTimeoutMs', this.#lookupTimeoutMs, MAX_TIMER_MS)
+    checkInteger('readAheadMs', this.#readAheadMs, MAX_TIMER_MS)
+    if (maxAuthenticationAge !== undefined)
+      checkInteger('maxAuthenticationAge', maxAuthenticationAge, ONE_WEEK_SEC)
+    return {
+      server: this.#server,
+      context: this.#context,
+      get policies() {
+        return attachment.#hooks.policies
+      },
+      get enabled() {
+        return attachment.enabled
+      },
+      get maxAuthenticationAge() {
+        return maxAuthenticationAge ?? Math.min(sessionTimeoutSec(attachment.#context), ONE_WEEK_SEC)
+      },
+      singleUse: this.#options.singleUse === true,
+      bindSessions: this.#options.bindSessions !== false,
+      requireExtendedMasterSecret: this.#options.requireExtendedMasterSecret !== false,
+      policy,
+      shouldStore,
+      usedIds: new LRUCache({ max: MAX_USED_IDS }),
+      countNotKept: (reason) => {
+        this.#notKept[reason] = (this.#notKept[reason] ?? 0) + 1
+      },
+      reportError,
     }
-    verdict.then(settled, () => answer(null, null))
   }
 
-  #attempt(decide: () => Awaitable<ResumptionVerdict> | undefined): Awaitable<ResumptionVerdict> | undefined {
+  get #lookupTimeoutMs(): number {
+    return this.#options.lookupTimeoutMs ?? DEFAULT_LOOKUP_TIMEOUT_MS
+  }
+
+  get #readAheadMs(): number {
+    return this.#options.readAheadMs ?? DEFAULT_READ_AHEAD_MS
+  }
+
+  /** Another listener is there because the owner said so; two answers would end the connection. */
+  get #answersResumeSession(): boolean {
+    return this.#options.tolerate?.includes('resume-session-listener') !== true
+  }
+
+  #hook(): void {
+    const hooks = this.#hooks
+    hooks.listen('newSession', (_id: Buffer, der: Buffer, done: () => void) => this.#onNewSession(der, done))
+    hooks.listen('secureConnection', (socket: tls.TLSSocket) => this.#onSecureConnection(socket))
+    if (this.#answersResumeSession) {
+      hooks.listen('resumeSession', (_id: Buffer, done: (error: null, session: Buffer | null) => void) =>
+        this.#onResumeSession(done),
+      )
+      hooks.refuseResumeListeners()
+    }
+    hooks.watchContexts()
+    hooks.interceptConnections((original, socket) => this.#onConnection(original, socket))
+  }
+
+  get stats(): AttachmentStats {
+    return {
+      handshakes: { ...this.#handshakes },
+      reasons: { ...this.#reasons },
+      notKept: { ...this.#notKept },
+      pendingWrites: this.#writes.size,
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#hooks.undo()
+    this.#arrivals.clear()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async close({ deadlineMs = DEFAULT_CLOSE_DEADLINE_MS } = {}): Promise<{ readonly dropped: number }> {
+    this.#hooks.releaseConnections()
+    let isOver = false
+    const timer = setTimeout(
+      () => {
+        isOver = true
+        this.#wakeClose?.()
+      },
+      checkInteger('deadlineMs', deadlineMs, MAX_TIMER_MS),
+    )
+    while (!isOver && this.#arrivals.size + this.#writes.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#wakeClose = resolve
+      })
+      // The tickets of TLS 1.3 come after their handshake's outcome, in the same turn of the event loop.
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    clearTimeout(timer)
+    this[Symbol.dispose]()
+    return { dropped: this.#writes.size }
+  }
+
+  #onConnection(original: Listener, socket: Duplex): void {
+    this.#warnOfIgnoredSettings()
+    const resource = new AsyncResource('SSLCTX_CONNECTION')
+    const inContext = <T>(call: () => T): T => resource.runInAsyncScope(call)
+    const arrival: Arrival = {
+      handshake: new Handshake(this.#scope, socket, inContext),
+      socket,
+      inContext,
+      accept: () => this.#current.run(arrival, () => Reflect.apply(original, this.#server, [socket])),
+      arrivedMs: performance.now(),
+      helloMs: undefined,
+      handedOverMs: undefined,
+      der: undefined,
+    }
+    this.#arrivals.add(arrival)
+    socket.once('close', () => this.#onClose(arrival))
+    const reason = this.#whyNotToAsk()
+    if (reason === undefined) this.#readAhead(arrival)
+    else {
+      arrival.handshake.leaveUnasked(reason)
+      arrival.accept()
+      arrival.handedOverMs = performance.now()
+    }
+  }
+
+  #whyNotToAsk(): (HandshakeReason & ('disabled' | 'no-lookup')) | undefined {
+    if (!this.enabled) return 'disabled'
+    const isInternalLeftOut =
+      (this.#context.getSessionCacheMode() & SessionCacheMode.NO_INTERNAL_LOOKUP) !== 0
+    const hasExternal = this.#context.getGetSessionCallback() !== undefined
+    return isInternalLeftOut && !hasExternal ? 'no-lookup' : undefined
+  }
+
+  /** None of the context's settings is silently ignored; what attachServer would have refused is warned of, once. */
+  #warnOfIgnoredSettings(): void {
+    if (this.#hasWarned || this.#options.tolerate?.includes('unsupported-setting') === true) return
+    const problem = unsupportedSetting(this.#server, this.#context)
+    if (problem === undefined) return
+    this.#hasWarned = true
+    process.emitWarning(problem, { type: 'SslctxWarning', code: 'ERR_SERVER_SETUP' })
+  }
+
+  #readAhead(arrival: Arrival): void {
+    const { socket, inContext } = arrival
+    // Between our listeners and Node's, an error is nobody's, and would end the process.
+    socket.on('error', ignoreError)
+    readAhead(socket, this.#readAheadMs, (result) => inContext(() => this.#onReadAhead(arrival, result)))
+  }
+
+  #onReadAhead(arrival: Arrival, result: ReadAhead): void {
+    const { handshake } = arrival
+    if (result.state === 'closed') return
+    arrival.helloMs = performance.now()
+    const hello = result.state === 'complete' ? readHello(result.message) : undefined
+    if (hello !== undefined && result.state === 'complete') this.#lookUp(arrival, hello, result.isOneRecord)
+    else {
+      handshake.leaveUnasked(UNREAD_REASONS[result.state])
+      this.#handOver(arrival, true)
+    }
+  }
+
+  #lookUp(arrival: Arrival, hello: ClientHello, isOneRecord: boolean): void {
+    const pending = arrival.handshake.lookUp(hello)
+    if (isPromiseLike(pending)) this.#await(arrival, pending, isOneRecord)
+    else this.#handOver(arrival, isOneRecord)
+  }
+
+  #await(arrival: Arrival, pending: PromiseLike<void>, isOneRecord: boolean): void {
+    const proceed = once(() => {
+      clearTimeout(timer)
+      arrival.inContext(() => this.#handOver(arrival, isOneRecord))
+    })
+    const timer = setTimeout(() => {
+      arrival.handshake.giveUp()
+      proceed()
+    }, this.#lookupTimeoutMs)
+    timer.unref()
+    pending.then(proceed, proceed)
+  }
+
+  #handOver(arrival: Arrival, isOneRecord: boolean): void {
+    const { socket, handshake, accept } = arrival
+    socket.off('error', ignoreError)
+    // A client that has left is reported by its close event.
+    if (socket.destroyed) return
+    arrival.der = handshake.handOver()
+    if (arrival.der === undefined || this.#isAsked(handshake, isOneRecord)) accept()
+    else this.#acceptUnasked(arrival, arrival.der)
+    arrival.handedOverMs = performance.now()
+  }
+
+  /** Whether Node will emit resumeSession for this ClientHello. */
+  #isAsked(handshake: Handshake, isOneRecord: boolean): boolean {
+    return (
+      this.#answersResumeSession &&
+      handshake.hasLegacySessionId &&
+      (isOneRecord || this.#features.hasEarlyClientHello)
+    )
+  }
+
+  /** The second way: libssl gets the session although Node asks for none. */
+  #acceptUnasked({ handshake, socket, accept }: Arrival, der: Buffer): void {
+    const handle = captureTlsHandle(accept)
+    if (handle === undefined)
+      handshake.leaveUnasked(handshake.hasLegacySessionId ? 'fragmented-hello' : 'no-session-id')
+    handle?.loadSession(der)
+    // By then Node has read the ClientHello; after a HelloRetryRequest libssl looks a second time.
+    if (handshake.isTls13) process.nextTick(() => socket.destroyed || handle?.loadSession(der))
+  }
+
+  /** Answered exactly once, and at once: the lookup is over. */
+  #onResumeSession(done: (error: null, session: Buffer | null) => void): void {
+    const arrival = this.#current.getStore()
+    const der = arrival?.der
+    done(null, der ?? null)
+    // After a HelloRetryRequest libssl looks a second time, and Node has given its one session away.
+    if (der !== undefined && arrival?.handshake.isTls13 === true) currentTlsHandle()?.loadSession(der)
+  }
+
+  /** Acknowledged on every path: Node holds back everything that the server writes until then. */
+  #onNewSession(der: Buffer, done: () => void): void {
+    const pending = this.#keep(der)
+    if (pending !== undefined) this.#watchWrite(pending)
+    if (pending === undefined || this.#options.store !== 'strict') done()
+    else {
+      const timer = setTimeout(done, this.#lookupTimeoutMs)
+      const finished = (): void => {
+        clearTimeout(timer)
+        done()
+      }
+      pending.then(finished, finished)
+    }
+  }
+
+  #watchWrite(pending: PromiseLike<unknown>): void {
+    this.#writes.add(pending)
+    const settled = (): void => {
+      this.#writes.delete(pending)
+      this.#wakeClose?.()
+    }
+    pending.then(settled, settled)
+  }
+
+  #keep(der: Buffer): PromiseLike<unknown> | undefined {
     try {
-      return decide()
-    } catch {
-      // A renegotiation, or a connection that has gone: Node goes on with a full handshake.
+      const pending = this.#current.getStore()?.handshake.keep(der, currentTlsHandle())
+      return pending !== undefined && isPromiseLike(pending) ? pending : undefined
+    } catch (error) {
+      reportError(error)
       return undefined
     }
   }
 
-  #answer(handshake: Handshake, verdict: ResumptionVerdict, answer: ResumeCallback): void {
-    handshake.verdict = verdict
-    if (verdict.resume) answer(null, this.#export(verdict.session))
-    else if (verdict.alert === undefined) answer(null, null)
-    else answer(new ResumptionError(verdict.reason), null)
-  }
-
-  /** Node's libssl compares the session id context with its own, so that is what it gets to see. */
-  #export(session: SslSession): Buffer {
-    const copy = session.dup()
-    copy.setSessionIdContext(utf8((this.#server as { sessionIdContext?: string }).sessionIdContext ?? ''))
-    return Buffer.from(copy.toDer())
-  }
-
-  /** Acknowledged at once: Node holds back everything that the server writes until then. */
-  #onNewSession(der: Buffer, done: () => void): void {
-    try {
-      const handshake = this.#current.getStore()
-      if (handshake !== undefined) this.#adopt(handshake, SslSession.fromDer(new Uint8Array(der)))
-    } catch {
-      // A session of another library's making; the connection goes on without being remembered.
-    } finally {
-      done()
-    }
-  }
-
-  #adopt(handshake: Handshake, session: SslSession): void {
-    const { connection } = handshake
-    // TLS 1.3 looks its sessions up by PSK identity, of which resumeSession knows nothing.
-    if (session.protocolVersion === TLS1_3_VERSION) return
-    if (!connection.isHandshaking) {
-      // A renegotiation, of which Node says nothing until it has a new session.
-      connection.accept()
-      handshake.verdict = undefined
-    }
-    this.#decideWithoutLookup(handshake, undefined)
-    connection.adoptSession(session)
-    connection.finishHandshake()
-  }
-
   #onSecureConnection(socket: tls.TLSSocket): void {
-    const handshake = this.#current.getStore()
-    if (handshake === undefined) return
-    const resumed = socket.isSessionReused()
+    const arrival = this.#current.getStore()
+    if (arrival === undefined) return
+    const { handshake } = arrival
+    const isReused = socket.isSessionReused()
+    const protocol = socket.getProtocol() ?? ''
+    const getSession = (): Uint8Array | undefined => socket.getSession()
     try {
-      this.#finish(handshake, socket)
-      this.#options.onHandshake?.({
+      handshake.settle(PROTOCOLS[protocol] ?? 0, isReused, getSession)
+      // By then the tickets of TLS 1.3 have come, if Node shows them.
+      if (!isReused && this.#isTooLarge(socket))
+        setImmediate(() => handshake.hasNewSession || this.#scope.countNotKept('too-large'))
+      this.#report(arrival, isReused ? 'resumed' : 'full', {
         socket,
-        protocol: socket.getProtocol() ?? 'unknown',
-        resumed,
-        reason: handshake.isLookupLate ? 'lookup-timeout' : reasonOf(handshake.verdict, resumed),
+        protocol,
+        reason: handshake.reason(isReused, getSession),
       })
     } catch (error) {
       // The connection is good whatever was made of it here, and its other listeners must hear of it.
-      process.emitWarning(error instanceof Error ? error : String(error))
+      reportError(error)
     }
   }
 
-  /** For handshakes without a newSession event: resumed ones, and those of tickets. */
-  #finish(handshake: Handshake, socket: tls.TLSSocket): void {
-    const { connection } = handshake
-    if (!connection.isHandshaking) return
-    const der = socket.isSessionReused() && handshake.verdict === undefined ? socket.getSession() : undefined
-    this.#decideWithoutLookup(handshake, der)
-    // A full handshake whose session Node kept to itself is not to be found by its id.
-    if (!connection.sessionReused) connection.adoptSession(new SslSession())
-    connection.finishHandshake()
+  /** Only a client certificate makes it so. */
+  #isTooLarge(socket: tls.TLSSocket): boolean {
+    return (
+      this.#server.requestCert === true &&
+      (socket.getSession()?.length ?? 0) > MAX_NODE_SESSION_LENGTH - ID_LENGTH
+    )
   }
 
-  /** Node asks for no session when the ClientHello holds no id, or a ticket that it can read itself. */
-  #decideWithoutLookup(handshake: Handshake, ticketSession: Buffer | undefined): void {
-    if (handshake.verdict !== undefined) return
-    const session =
-      ticketSession === undefined ? undefined : SslSession.fromDer(new Uint8Array(ticketSession))
-    session?.setSessionIdContext(handshake.connection.sessionIdContext)
-    const verdict = handshake.connection.resumeSession({
-      protocolVersion: TLS1_2_VERSION,
-      sessionId: new Uint8Array(0),
-      ...(session === undefined ? {} : { ticket: { status: 'success', session } }),
-    })
-    if (!isPromiseLike(verdict)) handshake.verdict = verdict
+  #onClose(arrival: Arrival): void {
+    arrival.handshake.close()
+    const reason =
+      arrival.handedOverMs === undefined ? 'client-left' : (arrival.handshake.unasked ?? 'handshake-failed')
+    this.#report(arrival, 'failed', { socket: undefined, protocol: undefined, reason })
+  }
+
+  /** Once for each arrival; those of before a disposal are nobody's any more. */
+  #report(
+    arrival: Arrival,
+    outcome: ServerHandshake['outcome'],
+    rest: Pick<ServerHandshake, 'socket' | 'protocol' | 'reason'>,
+  ): void {
+    if (!this.#arrivals.delete(arrival)) return
+    this.#handshakes[outcome]++
+    this.#reasons[rest.reason] = (this.#reasons[rest.reason] ?? 0) + 1
+    this.#wakeClose?.()
+    const { arrivedMs, helloMs = arrivedMs, handedOverMs = helloMs } = arrival
+    const handshake: ServerHandshake = {
+      outcome,
+      ...rest,
+      servername: arrival.handshake.servername,
+      readAheadMs: helloMs - arrivedMs,
+      lookupMs: handedOverMs - helloMs,
+    }
+    logHandshake(handshake)
+    try {
+      this.#options.onHandshake?.(handshake)
+    } catch (error) {
+      reportError(error)
+    }
   }
 }
 
-function reasonOf(verdict: ResumptionVerdict | undefined, resumed: boolean): ServerHandshake['reason'] {
-  if (verdict === undefined) return 'not-offered'
-  if (!verdict.resume) return verdict.reason
-  return resumed ? verdict.source : 'not-confirmed'
+const UNREAD_REASONS = {
+  complete: 'unreadable-hello',
+  foreign: 'not-tls',
+  oversized: 'oversized-hello',
+  stalled: 'stalled-hello',
+  ended: 'stalled-hello',
+} as const
+
+/** Node's libssl has its own word for what cannot be read. */
+function readHello(message: Uint8Array): ClientHello | undefined {
+  try {
+    return decodeClientHello(message)
+  } catch {
+    return undefined
+  }
 }
 
-function once(callback: ResumeCallback): ResumeCallback {
+function ignoreError(): void {}
+
+/** A callback of the owner's has thrown: the process hears of it, no connection does. */
+function reportError(error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : String(error))
+}
+
+function once(call: () => void): () => void {
   let isCalled = false
-  return (error, session) => {
+  return () => {
     if (isCalled) return
     isCalled = true
-    callback(error, session)
+    call()
   }
 }

@@ -4,6 +4,17 @@ import type { SslContextEvent, SslContextListener } from '../session/contracts.t
 const resumption = createDebug('sslctx:resumption')
 const cache = createDebug('sslctx:cache')
 const callback = createDebug('sslctx:callback')
+const handshake = createDebug('sslctx:handshake')
+
+/** The outcome of a server's handshake, for `DEBUG=sslctx:handshake`. */
+export function logHandshake(outcome: {
+  readonly outcome: string
+  readonly reason: string
+  readonly protocol: string | undefined
+  readonly servername: string | undefined
+}): void {
+  handshake('%s %j: %s (%s)', outcome.protocol, outcome.servername, outcome.outcome, outcome.reason)
+}
 
 /**
  * Shows a context's events when `DEBUG=sslctx:*` (or `sslctx:resumption`, `sslctx:cache`, `sslctx:callback`) is set.

@@ -12,6 +12,8 @@ export interface SessionConnection {
   readonly session: SslSession | undefined
   /** `SSL_session_reused(3)`. */
   readonly sessionReused: boolean
+  /** What the get callback answers with must be gone afterwards, for all who share the external cache: a take. */
+  readonly isSingleUse: boolean
   /** Whether the internal cache holds the id at the connection's version. */
   hasMatchingSessionId(sessionId: Uint8Array): boolean
 }
@@ -25,6 +27,7 @@ export type NewSessionCallback = (connection: SessionConnection, session: SslSes
 /**
  * `SSL_CTX_sess_set_get_cb(3)`: the external cache's lookup.
  *
+ * @param connection - one that {@link SessionConnection.isSingleUse} needs get and delete as one
  * @param sessionId - 1 to 32 bytes from the network, a copy: an untrusted key that may never have been issued
  * @returns the session stored under exactly this id; throwing or rejecting is a miss and an event
  */
@@ -64,7 +67,14 @@ export type GenerateSessionId = (connection: SessionConnection) => Uint8Array | 
  */
 export type NotResumableCallback = (connection: SessionConnection, isForwardSecure: boolean) => boolean
 
-export type CallbackName = 'new' | 'get' | 'remove' | 'generate-session-id' | 'not-resumable' | 'listener'
+export type CallbackName =
+  | 'new'
+  | 'get'
+  | 'remove'
+  | 'generate-session-id'
+  | 'not-resumable'
+  | 'examine'
+  | 'listener'
 
 /** Everything that observers may learn, without secrets beyond the session objects themselves. */
 export type SslContextEvent =

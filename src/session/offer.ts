@@ -1,3 +1,4 @@
+import type { Awaitable } from './awaitable.ts'
 import type { SslSession } from './ssl-session.ts'
 
 /** RFC 5077 §3.4, with the status numbers' names of `SSL_CTX_set_session_ticket_cb(3)`; absent means none. */
@@ -35,8 +36,13 @@ export interface ResumptionOffer {
   readonly pskModeSupported?: boolean
   /** pre_shared_key (TLS 1.3). */
   readonly pskIdentities?: readonly PskIdentity[]
-  /** The suite that the server selected (TLS 1.3). */
+  /** The suite that the server selected (TLS 1.3); absent means that someone else compares its hash. */
   readonly selectedCipherSuite?: number
   /** The suites that the client offers (TLS 1.2); absent means that someone else compares. */
   readonly cipherSuites?: readonly number[]
+  /**
+   * The owner's own rules about the session that was found, asked before those of libssl; what it sets on the connection
+   * (its session id context) is what they are then held against. Answering false, throwing or rejecting declines it.
+   */
+  readonly examine?: (session: SslSession) => Awaitable<boolean>
 }

@@ -152,6 +152,28 @@ export class SslSession {
     return hostname === undefined ? undefined : String.fromCharCode(...hostname)
   }
 
+  /** `SSL_SESSION_get0_peer(3)`: the DER of the peer's certificate, a copy; undefined when it showed none. */
+  get peerCertificate(): Uint8Array | undefined {
+    const { peerCertificate } = this.#content
+    return peerCertificate && copyBytes(peerCertificate)
+  }
+
+  /** `SSL_get_verify_result(3)` of the handshake that made it: 0 is X509_V_OK, also when the peer showed no certificate. */
+  get verifyResult(): number {
+    return this.#content.verifyResult
+  }
+
+  /** `SSL_SESSION_get0_ticket_appdata(3)`, a copy. */
+  get ticketAppData(): Uint8Array | undefined {
+    const { ticketAppData } = this.#content
+    return ticketAppData && copyBytes(ticketAppData)
+  }
+
+  /** The NamedGroup of the key exchange, RFC 8446 §4.2.7; 0 when it had none. */
+  get kexGroup(): number {
+    return this.#content.kexGroup
+  }
+
   /** `SSL_SESSION_get_ticket_lifetime_hint(3)`, seconds. */
   get ticketLifetimeHintSec(): number {
     return Number(this.#content.ticketLifetimeHintSec)
@@ -223,6 +245,17 @@ export class SslSession {
       ...this.#content,
       sessionIdContext: copyBytes(checkIdLength('session id context', context)),
     }
+  }
+
+  /** `SSL_SESSION_set1_hostname(3)`. @param hostname - copied; undefined for none */
+  setHostname(hostname: Uint8Array | undefined): void {
+    const { hostname: _, ...content } = this.#content
+    this.#content = hostname === undefined ? content : { ...content, hostname: copyBytes(hostname) }
+  }
+
+  /** `SSL_SESSION_set1_ticket_appdata(3)`: libssl carries it into the tickets of a resumed connection. @param data - copied */
+  setTicketAppData(data: Uint8Array): void {
+    this.#content = { ...this.#content, ticketAppData: copyBytes(data) }
   }
 
   /** Without secrets: `JSON.stringify`, `console.log` and `util.inspect` show this. */

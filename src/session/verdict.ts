@@ -34,6 +34,8 @@ export type RefusalReason =
   | 'expired'
   /** The session lacks the extended master secret that the ClientHello offers. */
   | 'extended-master-secret-added'
+  /** The owner of the connection declined what was found, by {@link ResumptionOffer.examine}. */
+  | 'declined'
   /** The connection ended while the get callback was being awaited. */
   | 'abandoned'
   /** Fatal: VERIFY_PEER without a session id context, R3.3 step 5. */

@@ -1038,7 +1038,7 @@ describe('renegotiation', () => {
     const test = testContext(STATEFUL)
     const connection = serve(test, { ...offer12(), extendedMasterSecret: true })
     connection.accept()
-    expect(decide(connection, offer12())).toMatchObject({
+    expect(decide(connection, { ...offer12(), extendedMasterSecret: false })).toMatchObject({
       reason: 'extended-master-secret-dropped',
       alert: Alert.HANDSHAKE_FAILURE,
     })

@@ -1,110 +1,43 @@
 import { spawn } from 'node:child_process'
-import { constants } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import http2 from 'node:http2'
 import https from 'node:https'
-import net, { type AddressInfo } from 'node:net'
+import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import tls from 'node:tls'
-import { afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
   type AttachServerOptions,
   attachServer,
-  type ServerHandshake,
   SessionCacheMode,
   SslContext,
   type SslContextOptions,
+  SslOption,
   SslSession,
 } from '../../src/index.ts'
-import { type Certificate, makeCertificate } from '../certificate.ts'
 import { V2 } from '../codec/session-fields.ts'
 import { missingCommand, peerTest } from '../peers.ts'
+import {
+  afterTest,
+  certificate,
+  connect,
+  greet,
+  type Harness,
+  type MakeServer,
+  NAME,
+  reasons,
+  start as startServer,
+} from './harness.ts'
 
-const NAME = 'server.example'
-const NO_TICKET = constants.SSL_OP_NO_TICKET
-let certificate: Certificate
-const cleanUp: (() => void)[] = []
-
-beforeAll(async () => {
-  certificate = await makeCertificate(NAME)
-})
-
-afterEach(() => {
-  for (const undo of cleanUp.splice(0).reverse()) undo()
-})
-
-interface Harness {
-  readonly server: tls.Server
-  readonly context: SslContext
-  readonly port: number
-  readonly handshakes: ServerHandshake[]
-  readonly detach: () => void
-}
-
-type MakeServer = (options: tls.TlsOptions) => tls.Server
-
-const answerAndClose: MakeServer = (options) =>
-  tls.createServer(options, (socket) => socket.on('error', () => undefined).end('hello'))
-
-async function start(
-  settings: SslContextOptions = {},
+const start = (
+  context: SslContextOptions = {},
   attach: AttachServerOptions = {},
-  serverOptions: tls.TlsOptions = {},
-  make: MakeServer = answerAndClose,
-): Promise<Harness> {
-  const context = new SslContext(settings)
-  const server = make({ ...certificate, maxVersion: 'TLSv1.2', secureOptions: NO_TICKET, ...serverOptions })
-  const handshakes: ServerHandshake[] = []
-  const attachment = attachServer(server, context, {
-    onHandshake: (handshake) => void handshakes.push(handshake),
-    ...attach,
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  cleanUp.push(() => server.close())
-  return {
-    server,
-    context,
-    port: (server.address() as AddressInfo).port,
-    handshakes,
-    detach: () => attachment[Symbol.dispose](),
-  }
-}
-
-interface Visit {
-  readonly resumed: boolean
-  readonly session: Buffer | undefined
-  readonly socket: tls.TLSSocket
-}
-
-async function connect(
-  { port }: { port: number },
-  session?: Buffer,
-  options: tls.ConnectionOptions = {},
-): Promise<Visit> {
-  const socket = tls.connect({
-    host: '127.0.0.1',
-    port,
-    servername: NAME,
-    ca: certificate.cert,
-    ...(session && { session }),
-    ...options,
-  })
-  let received: Buffer | undefined
-  socket.on('session', (value: Buffer) => {
-    received = value
-  })
-  await once(socket, 'secureConnect')
-  const resumed = socket.isSessionReused()
-  socket.resume()
-  socket.end()
-  await once(socket, 'close')
-  return { resumed, session: received, socket }
-}
-
-const reasons = ({ handshakes }: Harness): string[] => handshakes.map(({ reason }) => reason)
+  server: tls.TlsOptions = {},
+  make?: MakeServer,
+): Promise<Harness> =>
+  startServer({ context, attach, server: { maxVersion: 'TLSv1.2', ...server }, ...(make && { make }) })
 
 describe('a TLS 1.2 server', () => {
   test('resumes a client by its session id, and counts as libssl would', async () => {
@@ -113,15 +46,19 @@ describe('a TLS 1.2 server', () => {
     expect((await connect(harness, session)).resumed).toBe(true)
     expect(harness.context.stats).toMatchObject({ number: 1, accept: 2, acceptGood: 2, hits: 1, timeouts: 0 })
     expect(reasons(harness)).toEqual(['not-found', 'internal'])
-    expect(harness.handshakes[1]).toMatchObject({ protocol: 'TLSv1.2', resumed: true })
+    expect(harness.handshakes[1]).toMatchObject({ protocol: 'TLSv1.2', outcome: 'resumed', servername: NAME })
   })
 
-  test('keeps the session that Node made, with the session id context of the model', async () => {
-    const harness = await start({ sessionIdContext: 'mine' })
-    await connect(harness)
-    const [session] = [...harness.context.sessions()]
-    expect(Buffer.from(session?.sessionIdContext ?? []).toString()).toBe('mine')
-    expect(session?.toDer().length).toBeGreaterThan(100)
+  test('keeps the session that Node made, bound to its server name, which Node gets back', async () => {
+    const harness = await start({}, {}, {}, (options) =>
+      tls.createServer(options, (socket) =>
+        socket.on('error', () => undefined).end(String(socket.servername)),
+      ),
+    )
+    const { session } = await connect(harness)
+    const [kept] = [...harness.context.sessions()]
+    expect(kept).toMatchObject({ hostname: NAME, extendedMasterSecret: true, protocolVersion: 0x0303 })
+    expect(await connect(harness, session)).toMatchObject({ resumed: true, received: NAME })
   })
 
   test.each([
@@ -187,21 +124,6 @@ describe('a TLS 1.2 server', () => {
     socket.on('error', () => undefined)
     await new Promise((resolve) => socket.on('close', resolve))
     expect([...harness.context.sessions()].map((session) => session.isResumable)).toEqual([true])
-  })
-
-  test('with tickets of Node counts their resumption, and stores nothing', async () => {
-    const harness = await start({ sessionIdContext: 'x' }, {}, { secureOptions: 0 })
-    const { session } = await connect(harness)
-    expect((await connect(harness, session)).resumed).toBe(true)
-    expect(harness.context.stats).toMatchObject({ number: 0, hits: 1, acceptGood: 2 })
-    expect(reasons(harness).at(-1)).toBe('ticket')
-  })
-
-  test('leaves TLS 1.3 to Node for now', async () => {
-    const harness = await start({}, {}, { maxVersion: 'TLSv1.3', secureOptions: 0 })
-    const { resumed } = await connect(harness)
-    expect([resumed, harness.handshakes[0]?.protocol]).toEqual([false, 'TLSv1.3'])
-    expect(harness.context.stats).toMatchObject({ number: 0, acceptGood: 1 })
   })
 
   test('counts a connection that never spoke TLS, and is none the worse for it', async () => {
@@ -295,7 +217,7 @@ test('onHandshake may throw: other listeners hear of the connection, and the pro
   expect(warning).toBe(error)
 })
 
-test('a renegotiation is counted as such, and its session kept', async () => {
+test('a renegotiation is counted as such, and its session is not kept (3SHAKE)', async () => {
   const harness = await start({}, {}, {}, (options) =>
     tls.createServer(options, (socket) => socket.on('error', () => undefined).resume()),
   )
@@ -310,7 +232,8 @@ test('a renegotiation is counted as such, and its session kept', async () => {
     socket.renegotiate({}, (error) => (error === null ? resolve() : reject(error))),
   )
   socket.destroy()
-  expect(harness.context.stats).toMatchObject({ accept: 1, acceptRenegotiate: 1, acceptGood: 2, number: 2 })
+  expect(harness.context.stats).toMatchObject({ accept: 1, acceptRenegotiate: 1, acceptGood: 2, number: 1 })
+  expect(harness.attachment.stats.notKept).toEqual({ renegotiation: 1 })
 })
 
 test('the new callback may throw: the handshake succeeds', async () => {
@@ -323,15 +246,15 @@ test('the new callback may throw: the handshake succeeds', async () => {
   expect((await connect(harness, session)).resumed).toBe(true)
 })
 
-test('verifying clients without a session id context is fatal to a resumption, as in libssl (R3.3 step 5)', async () => {
+test('a client that drops the extended master secret gets the alert of libssl (RFC 7627 §5.3)', async () => {
   const harness = await start()
   const { session } = await connect(harness)
-  harness.context.setVerifyMode(1)
-  const [error] = await Promise.all([
-    once(harness.server, 'tlsClientError').then(([cause]) => cause as Error),
-    connect(harness, session).catch(() => undefined),
+  const [alert] = await Promise.all([
+    once(harness.server, 'tlsClientError').then(([cause]) => (cause as NodeJS.ErrnoException).code),
+    connect(harness, session, { secureOptions: SslOption.NO_EXTENDED_MASTER_SECRET }).catch(() => undefined),
   ])
-  expect(error).toMatchObject({ code: 'ERR_SESSION_RESUMPTION', reason: 'session-id-context-uninitialized' })
+  expect(alert).toBe('ERR_SSL_INCONSISTENT_EXTMS')
+  expect(harness.handshakes.at(-1)).toMatchObject({ outcome: 'failed' })
 })
 
 describe('servers of Node', () => {
@@ -348,7 +271,7 @@ describe('servers of Node', () => {
       return body
     }
     expect([await get(), await get()]).toEqual(['hello', 'hello'])
-    expect(harness.handshakes.map(({ resumed }) => resumed)).toEqual([false, true])
+    expect(harness.handshakes.map(({ outcome }) => outcome)).toEqual(['full', 'resumed'])
   })
 
   test('http2: streams are answered, resumed or not', async () => {
@@ -375,13 +298,13 @@ describe('servers of Node', () => {
     }
     const first = await visit()
     expect((await visit(first.session)).status).toBe(200)
-    expect(harness.handshakes.map(({ resumed }) => resumed)).toEqual([false, true])
+    expect(harness.handshakes.map(({ outcome }) => outcome)).toEqual(['full', 'resumed'])
   })
 
   test('listeners of others on "connection" keep their order', async () => {
     const calls: string[] = []
     const harness = await start({}, {}, {}, (options) => {
-      const server = answerAndClose(options)
+      const server = greet(options)
       server.prependListener('connection', () => calls.push('before'))
       server.on('connection', () => calls.push('after'))
       server.on('secureConnection', () => calls.push('secure'))
@@ -394,7 +317,7 @@ describe('servers of Node', () => {
   test('dispose gives the server its listeners back', async () => {
     const harness = await start()
     const plain = tls.createServer()
-    harness.detach()
+    harness.attachment[Symbol.dispose]()
     for (const event of ['connection', 'newSession', 'resumeSession'])
       expect(harness.server.rawListeners(event)).toEqual(plain.rawListeners(event))
     await connect(harness)
@@ -402,14 +325,16 @@ describe('servers of Node', () => {
   })
 
   test('what is no TLS server is refused', () => {
-    expect(() => attachServer(net.createServer() as tls.Server, new SslContext())).toThrow(TypeError)
+    expect(() => attachServer(net.createServer() as tls.Server, new SslContext())).toThrow(
+      expect.objectContaining({ code: 'ERR_SERVER_SETUP', problem: 'not-a-tls-server' }),
+    )
   })
 })
 
 describe('openssl s_client', () => {
   peerTest('resumes its session by id in TLS 1.2', missingCommand('openssl', 'version'), async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sslctx-'))
-    cleanUp.push(() => rmSync(folder, { recursive: true }))
+    afterTest(() => rmSync(folder, { recursive: true }))
     const harness = await start()
     const run = async (...session: string[]): Promise<string> => {
       const child = spawn('openssl', [

@@ -1,0 +1,112 @@
+import { createHook, executionAsyncResource } from 'node:async_hooks'
+import { X509Certificate } from 'node:crypto'
+import { PassThrough } from 'node:stream'
+import tls from 'node:tls'
+import { UnsupportedRuntimeError } from '../errors.ts'
+
+/**
+ * Node's own object under a TLSSocket, as far as it is used here. It is private API: every use is behind a check that the
+ * method is there, and costs no more than a full handshake where it is not.
+ */
+export interface TlsHandle {
+  /** The session that libssl's next lookup gets, once. */
+  loadSession(session: Buffer): void
+  isSessionReused?(): boolean
+  getServername?(): unknown
+  getPeerCertificate?(abbreviated: boolean): PeerCertificate | undefined
+}
+
+/** A certificate with the one that issued it; the last one issues itself. */
+interface PeerCertificate {
+  readonly valid_to?: string
+  readonly issuerCertificate?: PeerCertificate
+}
+
+function isTlsHandle(resource: object): resource is TlsHandle {
+  return 'loadSession' in resource && typeof resource.loadSession === 'function'
+}
+
+/** In the listeners of newSession and resumeSession: the handle of their connection. */
+export function currentTlsHandle(): TlsHandle | undefined {
+  const resource = executionAsyncResource()
+  return isTlsHandle(resource) ? resource : undefined
+}
+
+/** Runs `accept`, which makes one TLSSocket, and returns its handle. */
+export function captureTlsHandle(accept: () => void): TlsHandle | undefined {
+  let handle: TlsHandle | undefined
+  const hook = createHook({
+    init(_id, _type, _trigger, resource) {
+      if (handle === undefined && isTlsHandle(resource)) handle = resource
+    },
+  })
+  hook.enable()
+  try {
+    accept()
+  } finally {
+    hook.disable()
+  }
+  return handle
+}
+
+/**
+ * The end of the first certificate of the peer's chain to expire, seconds since the epoch.
+ *
+ * @param leaf - the peer's own certificate, all that is known where the handle does not tell; undefined when it has none
+ */
+export function chainEndSec(handle: TlsHandle | undefined, leaf: Uint8Array | undefined): number {
+  if (leaf === undefined) return Number.POSITIVE_INFINITY
+  let end = Math.floor((Date.parse(new X509Certificate(leaf).validTo) || 0) / 1000)
+  const seen = new Set<PeerCertificate>()
+  let certificate = handle?.getPeerCertificate?.(false)
+  while (certificate !== undefined && !seen.has(certificate)) {
+    seen.add(certificate)
+    const notAfterMs = Date.parse(certificate.valid_to ?? '')
+    // What has no readable end has ended.
+    if (certificate.valid_to !== undefined) end = Math.min(end, Math.floor((notAfterMs || 0) / 1000))
+    certificate = certificate.issuerCertificate
+  }
+  return end
+}
+
+/**
+ * node:tls of Bun and Deno emits neither newSession nor resumeSession, and BoringSSL writes another SSL_SESSION.
+ *
+ * @throws {@link UnsupportedRuntimeError}
+ */
+export function requireNode(versions: NodeJS.ProcessVersions = process.versions): void {
+  if ('bun' in versions) throw new UnsupportedRuntimeError('Bun', 'its node:tls has no session events')
+  if ('deno' in versions) throw new UnsupportedRuntimeError('Deno', 'its node:tls has no session events')
+  if ((process.features as { openssl_is_boringssl?: boolean }).openssl_is_boringssl === true)
+    throw new UnsupportedRuntimeError('Node.js with BoringSSL', 'its SSL_SESSION has another encoding')
+}
+
+/** What this line of Node can do, as probed on a TLSSocket that is never connected. */
+export interface EngineFeatures {
+  /**
+   * The ClientHello reaches resumeSession also in several TLS records (from 26.8). The lines that cannot do that also lose
+   * what a TLS 1.3 server writes and ends while newSession is unanswered.
+   */
+  readonly hasEarlyClientHello: boolean
+}
+
+let features: EngineFeatures | undefined
+
+/** @param secureContext - any; one of its own would take tens of milliseconds to load the root certificates */
+export function engineFeatures(secureContext: tls.SecureContext): EngineFeatures {
+  if (features !== undefined) return features
+  const socket = new tls.TLSSocket(new PassThrough(), { isServer: true, secureContext })
+  const handle = (socket as { _handle?: object })._handle ?? {}
+  features = { hasEarlyClientHello: 'clientHelloDone' in handle }
+  socket.destroy()
+  return features
+}
+
+/**
+ * Until nodejs/node#64677, a resumed TLS 1.3 connection whose client had shown no certificate was `authorized`. Nothing but
+ * such a connection shows which Node it is, so this goes by version: true from the first ones seen to tell the truth.
+ */
+export function reportsAuthorizationTruly(version: string = process.versions.node): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  return major > 26 || (major === 26 && minor >= 10) || (major === 24 && minor >= 21)
+}

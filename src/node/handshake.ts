@@ -1,0 +1,453 @@
+import type { LRUCache } from 'lru-cache'
+import type { ClientHello } from '../codec/client-hello.ts'
+import type { SslConnection } from '../context/ssl-connection.ts'
+import type { SslContextModel } from '../context/ssl-context.ts'
+import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
+import { equalBytes, utf8 } from '../session/bytes.ts'
+import { cipherSuiteHash, isExpired } from '../session/judge-session.ts'
+import { SessionCacheMode } from '../session/session-cache-mode.ts'
+import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import { SslSession } from '../session/ssl-session.ts'
+import type { RefusalReason, ResumptionVerdict } from '../session/verdict.ts'
+import { chainEndSec, type TlsHandle } from './engine.ts'
+import type { EdgeReason, HandshakeReason, NotKeptReason } from './handshake-reason.ts'
+import { decidedOffer, negotiatedVersion, resumptionOffer, supportsPsk } from './resumption-offer.ts'
+import { type ServerPolicies, serverVersions, type TlsServer } from './server-policy.ts'
+import { serverVerifyMode, sessionTimeoutSec, usesTickets } from './server-setup.ts'
+import {
+  type Binding,
+  bindingContext,
+  mismatchReason,
+  readOrigin,
+  type SessionOrigin,
+  writeOrigin,
+} from './session-binding.ts'
+import {
+  authenticationEndSec,
+  isTooOld,
+  objectionToKeeping,
+  objectionToResuming,
+  type SessionRules,
+} from './session-rules.ts'
+
+/**
+ * Names the policy under which a server name's clients are verified, where SNICallback or a SecureContext of the owner's
+ * decides it; it also forbids resumptions, as of a client whose certificate was revoked (see `session.peerCertificate`).
+ *
+ * @param servername - as the client sent it; undefined without SNI
+ * @param session - the one to be kept, or the one to be resumed
+ * @param hello - undefined when it was not read ahead
+ * @returns sessions are resumed under the answer under which they were made; false keeps and resumes nothing
+ */
+export type SessionPolicy = (
+  servername: string | undefined,
+  session: SslSession,
+  hello: ClientHello | undefined,
+) => Awaitable<string | false>
+
+/** What all handshakes of an attachment have in common. */
+export interface HandshakeScope extends SessionRules {
+  readonly server: TlsServer
+  readonly context: SslContextModel
+  readonly policies: ServerPolicies
+  readonly enabled: boolean
+  readonly singleUse: boolean
+  readonly policy: SessionPolicy | undefined
+  readonly shouldStore: ((hello: ClientHello | undefined) => boolean) | undefined
+  /** Ids of single use that were resumed here. */
+  readonly usedIds: LRUCache<string, true>
+  countNotKept(reason: NotKeptReason): void
+  /** A callback of the owner's has thrown. */
+  reportError(error: unknown): void
+}
+
+type OptionalDer = () => Uint8Array | undefined
+
+/**
+ * One connection from its TCP accept to the end of its handshake: what the model decides about its ClientHello, what Node
+ * makes of that, and what becomes of its new sessions.
+ */
+export class Handshake {
+  readonly #scope: HandshakeScope
+  readonly #connection: SslConnection
+  /** Runs the owner's callbacks in the asynchronous context in which the connection arrived. */
+  readonly #inArrivalContext: <T>(call: () => T) => T
+  readonly #ownContext: Uint8Array
+  #policies: ServerPolicies
+  #hello: ClientHello | undefined
+  #servername: string | undefined
+  /** Why the cache was not asked. */
+  #unasked: EdgeReason | undefined
+  #verdict: ResumptionVerdict | undefined
+  #candidate: SslSession | undefined
+  /** Why the edge does not want the candidate. */
+  #objection: EdgeReason | undefined
+  #ownPolicy = ''
+  #hasNewSession = false
+  /** One answer for all new sessions of the handshake. */
+  #newSessionPolicy: Awaitable<string | false> | undefined
+
+  /** @param appData - what callbacks find in the connection that the model shows them */
+  constructor(scope: HandshakeScope, appData: unknown, inArrivalContext: <T>(call: () => T) => T) {
+    this.#scope = scope
+    this.#policies = scope.policies
+    this.#inArrivalContext = inArrivalContext
+    this.#connection = scope.context.newConnection({ appData, singleUse: scope.singleUse })
+    this.#connection.setVerifyMode(serverVerifyMode(scope.server))
+    this.#connection.setOptions(scope.server.secureOptions ?? 0)
+    this.#ownContext = this.#connection.sessionIdContext
+    this.#connection.accept()
+  }
+
+  get servername(): string | undefined {
+    return this.#servername
+  }
+
+  get isTls13(): boolean {
+    return this.#connection.protocolVersion === TLS1_3_VERSION
+  }
+
+  get hasLegacySessionId(): boolean {
+    return (this.#hello?.sessionId.length ?? 0) > 0
+  }
+
+  /** Node has shown a session that this handshake made. */
+  get hasNewSession(): boolean {
+    return this.#hasNewSession
+  }
+
+  /** Why the cache was not asked. */
+  get unasked(): EdgeReason | undefined {
+    return this.#unasked
+  }
+
+  /** The cache is not asked; the first reason counts. */
+  leaveUnasked(reason: EdgeReason): void {
+    this.#unasked ??= reason
+  }
+
+  /** @returns a promise only when an external cache or the owner's policy gave one; it never rejects */
+  lookUp(hello: ClientHello): Awaitable<void> {
+    this.#hello = hello
+    this.#servername = hello.serverName
+    const version = negotiatedVersion(hello, serverVersions(this.#scope.server))
+    // Node will tell the client.
+    if (version === undefined) return undefined
+    if (usesTickets(this.#scope.server) && hasStatelessTicket(hello, version))
+      return this.leaveUnasked('stateless-ticket')
+    if (this.#isPolicyUnknown()) return this.leaveUnasked('policy-unknown')
+    this.#bind()
+    const offer = resumptionOffer(hello, version, (session) => this.#examine(session))
+    return andThen(this.#connection.resumeSession(offer), (verdict) => {
+      if (this.#unasked === undefined) this.#verdict = verdict
+    })
+  }
+
+  /** The lookup has taken too long: its answer, if it ever comes, means nothing. */
+  giveUp(): void {
+    this.leaveUnasked('lookup-timeout')
+    if (this.#connection.isHandshaking)
+      this.#connection.resumeSession(decidedOffer(this.#connection.protocolVersion))
+  }
+
+  /** The edge's own rules about what was found. What has expired is left to the model, which counts and forgets it. */
+  #examine(session: SslSession): Awaitable<boolean> {
+    const { context, server, bindSessions } = this.#scope
+    this.#candidate = session
+    if (isExpired(session, context.now())) return true
+    this.#objection = objectionToResuming(session, context.now(), this.#scope, server)
+    if (this.#objection !== undefined) return false
+    // What was made for another name is no business of this name's policy: its context will not match.
+    if (bindSessions && session.hostname !== this.#servername) return true
+    return andThen(this.#askPolicy(session), (policy) => {
+      if (policy === false) this.#objection = 'policy-refused'
+      else this.#ownPolicy = policy
+      this.#bind()
+      return policy !== false
+    })
+  }
+
+  /**
+   * Node gets the connection now.
+   *
+   * @returns the DER that its libssl is to find; libssl itself sends the alert of a fatal verdict when it sees the session
+   */
+  handOver(): Buffer | undefined {
+    this.#policies = this.#scope.policies
+    const isWanted = this.#verdict?.resume === true || this.#verdict?.alert !== undefined
+    if (!isWanted || this.#candidate === undefined) return undefined
+    // What was decided while the server was another must not be handed to the server as it is.
+    if (!equalBytes(this.#connection.sessionIdContext, this.#context())) this.#objection = 'policy-changed'
+    else if (!this.#scope.enabled) this.#objection = 'disabled'
+    return this.#objection === undefined ? this.#export(this.#candidate) : undefined
+  }
+
+  /** Node's libssl compares the session id context with its own, so that is what it gets to see. */
+  #export(session: SslSession): Buffer {
+    const copy = session.dup()
+    copy.setSessionIdContext(utf8(this.#scope.server.sessionIdContext ?? ''))
+    return Buffer.from(copy.toDer())
+  }
+
+  /**
+   * A session that the handshake has made: stored, or counted as not kept.
+   *
+   * @returns a promise while policy and external cache are at work; it never rejects
+   */
+  keep(der: Uint8Array, handle: TlsHandle | undefined): Awaitable<unknown> {
+    const session = readSession(der)
+    if (session === undefined) return this.#scope.countNotKept('unreadable')
+    if (this.#hello === undefined) this.#servername = nameOf(handle)
+    if (this.#isRenegotiated(session)) return this.#finishRenegotiation(session)
+    this.#hasNewSession = true
+    // libssl carries it from what was resumed into the new ticket.
+    const inherited = session.protocolVersion === TLS1_3_VERSION ? readOrigin(session) : undefined
+    const isResumed = inherited !== undefined
+    const objection = this.#objectionToKeeping(session)
+    if (objection !== undefined) return this.#finish(session, isResumed, objection)
+    const origin = inherited ?? {
+      authenticatedAtSec: session.timeSec,
+      chainEndSec: chainEndSec(handle, session.peerCertificate),
+    }
+    this.#newSessionPolicy ??= this.#askPolicy(session)
+    return andThen(this.#newSessionPolicy, (policy) => {
+      if (policy === false) return this.#finish(session, isResumed, 'policy-refused')
+      this.#ownPolicy = policy
+      return this.#finish(session, isResumed, this.#stamp(session, origin, isResumed))
+    })
+  }
+
+  #objectionToKeeping(session: SslSession): NotKeptReason | undefined {
+    if (!this.#scope.enabled) return 'disabled'
+    const isTls13 = session.protocolVersion === TLS1_3_VERSION
+    if (isTls13 && this.#hello !== undefined && !supportsPsk(this.#hello)) return 'psk-modes-unsupported'
+    if (this.#isPolicyUnknown()) return 'policy-unknown'
+    const objection = objectionToKeeping(session, this.#scope, this.#scope.server)
+    return objection ?? (this.#isDeclined() ? 'declined' : undefined)
+  }
+
+  #isDeclined(): boolean {
+    const { shouldStore } = this.#scope
+    if (shouldStore === undefined) return false
+    try {
+      return !this.#inArrivalContext(() => shouldStore(this.#hello))
+    } catch (error) {
+      this.#scope.reportError(error)
+      return true
+    }
+  }
+
+  /** What is stored differs from what Node made by what a resumption needs to know. */
+  #stamp(
+    session: SslSession,
+    origin: Omit<SessionOrigin, 'policyTag'>,
+    isResumed: boolean,
+  ): NotKeptReason | undefined {
+    // R6.2 and R6.9: the context's timeout, or that of the session which was resumed.
+    const timeoutSec = isResumed ? session.timeoutSec : sessionTimeoutSec(this.#scope.context)
+    const endSec = authenticationEndSec(origin, this.#scope)
+    const remainingSec = Math.min(timeoutSec, endSec - session.timeSec)
+    if (remainingSec <= 0) return 'authentication-too-old'
+    session.setTimeout(remainingSec)
+    session.setHostname(this.#servername === undefined ? undefined : Buffer.from(this.#servername, 'latin1'))
+    writeOrigin(session, origin, this.#binding())
+    return undefined
+  }
+
+  #finish(session: SslSession, isResumed: boolean, reason: NotKeptReason | undefined): Awaitable<unknown> {
+    if (reason !== undefined) this.#scope.countNotKept(reason)
+    this.#bind()
+    const isTls13 = session.protocolVersion === TLS1_3_VERSION
+    this.#finishModel(session.protocolVersion, isResumed, {
+      ...(!isTls13 && reason === undefined && { made: session }),
+    })
+    if (isTls13 && reason === undefined) this.#connection.adoptTicket(session)
+    return this.#connection.reported
+  }
+
+  #isRenegotiated({ protocolVersion }: SslSession): boolean {
+    return protocolVersion < TLS1_3_VERSION && (this.#hasNewSession || !this.#connection.isHandshaking)
+  }
+
+  /** Node shows nothing of a renegotiation but its new session. */
+  #finishRenegotiation({ protocolVersion }: SslSession): void {
+    this.#scope.countNotKept('renegotiation')
+    if (this.#connection.isHandshaking) return
+    this.#connection.accept()
+    this.#verdict = undefined
+    this.#finishModel(protocolVersion, false)
+  }
+
+  /**
+   * Node has completed the handshake.
+   *
+   * @param getSession - what a stateless ticket of Node's own held
+   */
+  settle(protocolVersion: number, isReused: boolean, getSession: OptionalDer): void {
+    // In TLS 1.2 the policy for the new session may still be at work: it will finish.
+    if (this.#hasNewSession && protocolVersion < TLS1_3_VERSION) return
+    this.#finishModel(protocolVersion, isReused, { getSession })
+    if (isReused && this.isTls13 && this.#scope.singleUse && this.#candidate !== undefined)
+      this.#scope.usedIds.set(idKey(this.#candidate.sessionId), true)
+  }
+
+  /**
+   * The model finishes its handshake as Node did, whose word counts.
+   *
+   * @param made - the new session, in TLS 1.2. Without one, a full handshake's is not to be found by its id
+   */
+  #finishModel(
+    protocolVersion: number,
+    isReused: boolean,
+    { made = new SslSession(), getSession }: { made?: SslSession; getSession?: OptionalDer } = {},
+  ): void {
+    const connection = this.#connection
+    if (!connection.isHandshaking) return
+    const isAgreed =
+      this.#unasked === undefined &&
+      this.#verdict?.resume === isReused &&
+      connection.protocolVersion === protocolVersion
+    if (!isAgreed) {
+      const session = isReused ? readSession(getSession?.()) : undefined
+      session?.setSessionIdContext(connection.sessionIdContext)
+      connection.resumeSession(decidedOffer(protocolVersion, session, usesTickets(this.#scope.server)))
+    }
+    if (!connection.sessionReused && protocolVersion < TLS1_3_VERSION) connection.adoptSession(made)
+    connection.serverHello()
+    connection.finishHandshake()
+  }
+
+  /** The connection has gone. Node forgets no session because it ended without close_notify. */
+  close(): void {
+    const free = (): void => {
+      this.#connection.setShutdown(true, true)
+      this.#connection.free()
+    }
+    // A client that leaves while its new session is being looked at comes back all the same.
+    if (isPromiseLike(this.#newSessionPolicy)) this.#newSessionPolicy.then(free)
+    else free()
+  }
+
+  /** @param getSession - that of the finished connection */
+  reason(isReused: boolean, getSession: OptionalDer): HandshakeReason {
+    const verdict = this.#verdict
+    if (isReused && verdict?.resume === true) return verdict.source
+    if (isReused) return usesTickets(this.#scope.server) ? 'ticket' : 'external-psk'
+    const objection = this.#unasked ?? this.#objection
+    if (objection !== undefined) return objection
+    if (verdict === undefined) return 'not-offered'
+    return verdict.resume ? this.#whyNodeDisagreed(readSession(getSession())) : this.#refine(verdict.reason)
+  }
+
+  #whyNodeDisagreed(made: SslSession | undefined): HandshakeReason {
+    if (made?.protocolVersion !== TLS1_3_VERSION) return 'node-disagreed'
+    if (cipherSuiteHash(made.cipherSuite) !== cipherSuiteHash(this.#candidate?.cipherSuite))
+      return 'cipher-hash-mismatch'
+    return this.#hello?.keyShareGroups.includes(made.kexGroup) === false
+      ? 'hello-retry-request'
+      : 'node-disagreed'
+  }
+
+  /** What the model cannot know about its refusal. */
+  #refine(reason: RefusalReason): HandshakeReason {
+    switch (reason) {
+      case 'declined':
+        return 'policy-refused'
+      case 'abandoned':
+        return 'client-left'
+      case 'ticket-undecryptable':
+        return 'stateless-ticket'
+      case 'session-id-context-mismatch':
+        return this.#refineMismatch()
+      case 'expired':
+        return this.#refineExpired()
+      case 'not-found':
+        return this.#refineNotFound()
+      default:
+        return reason
+    }
+  }
+
+  #refineMismatch(): HandshakeReason {
+    return this.#candidate !== undefined && this.#scope.bindSessions
+      ? mismatchReason(this.#candidate, this.#binding())
+      : 'session-id-context-mismatch'
+  }
+
+  /** What is kept expires with its authentication, so that the times alone do not tell which of them was too short. */
+  #refineExpired(): HandshakeReason {
+    const { context } = this.#scope
+    const candidate = this.#candidate
+    const ownEndMs = ((candidate?.timeSec ?? 0) + sessionTimeoutSec(context)) * 1000
+    const isOld = candidate !== undefined && isTooOld(candidate, context.now(), this.#scope)
+    return isOld && ownEndMs >= context.now() ? 'authentication-too-old' : 'expired'
+  }
+
+  #refineNotFound(): HandshakeReason {
+    const { context, usedIds } = this.#scope
+    if ((context.getSessionCacheMode() & SessionCacheMode.SERVER) === 0) return 'mode-without-server'
+    const identities = this.isTls13 ? (this.#hello?.pskIdentities ?? []) : []
+    return identities.some(({ identity }) => usedIds.has(idKey(identity))) ? 'already-used' : 'not-found'
+  }
+
+  #isPolicyUnknown(): boolean {
+    const { server, policy } = this.#scope
+    return server.requestCert === true && policy === undefined && this.#policies.of(this.#servername).isOpaque
+  }
+
+  #askPolicy(session: SslSession): Awaitable<string | false> {
+    const { policy } = this.#scope
+    if (policy === undefined) return ''
+    const failed = (error: unknown): false => {
+      this.#scope.reportError(error)
+      return false
+    }
+    try {
+      const answer = this.#inArrivalContext(() => policy(this.#servername, session, this.#hello))
+      return isPromiseLike(answer) ? answer.then(undefined, failed) : answer
+    } catch (error) {
+      return failed(error)
+    }
+  }
+
+  #bind(): void {
+    this.#connection.setSessionIdContext(this.#context())
+  }
+
+  #context(): Uint8Array {
+    return this.#scope.bindSessions ? bindingContext(this.#binding()) : this.#ownContext
+  }
+
+  #binding(): Binding {
+    const { server } = this.#scope
+    return {
+      ownContext: this.#ownContext,
+      servername: this.#servername,
+      requestCert: server.requestCert === true,
+      rejectUnauthorized: server.rejectUnauthorized !== false,
+      policyDigest: this.#policies.of(this.#servername).digest,
+      ownPolicy: this.#ownPolicy,
+    }
+  }
+}
+
+function readSession(der: Uint8Array | undefined): SslSession | undefined {
+  try {
+    return der && SslSession.fromDer(der)
+  } catch {
+    return undefined
+  }
+}
+
+function hasStatelessTicket(hello: ClientHello, version: number): boolean {
+  return version < TLS1_3_VERSION ? (hello.sessionTicketLength ?? 0) > 0 : hello.pskIdentities.length > 0
+}
+
+function idKey(sessionId: Uint8Array): string {
+  return Buffer.from(sessionId).toString('latin1')
+}
+
+function nameOf(handle: TlsHandle | undefined): string | undefined {
+  const name = handle?.getServername?.()
+  return typeof name === 'string' ? name : undefined
+}

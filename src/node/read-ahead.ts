@@ -1,0 +1,64 @@
+import type { Duplex } from 'node:stream'
+import { ClientHelloCollector, MAX_CLIENT_HELLO_LENGTH } from '../codec/client-hello-records.ts'
+
+/** What was read of a connection before Node gets it. */
+export type ReadAhead =
+  | { readonly state: 'complete'; readonly message: Uint8Array; readonly isOneRecord: boolean }
+  /** No ClientHello, or one that is too long to be read. */
+  | { readonly state: 'foreign' | 'oversized' }
+  /** The time was up, or the client had nothing more to say, before the ClientHello was whole. */
+  | { readonly state: 'stalled' | 'ended' }
+  /** The connection has gone: nobody gets it. */
+  | { readonly state: 'closed' }
+
+const RECORD_HEADER_LENGTH = 5
+/** Records may be as short as a byte, and would then be six times as long as the ClientHello in them. */
+const MAX_RECEIVED = 2 * MAX_CLIENT_HELLO_LENGTH
+/** So may be what TCP brings; then they are merged, since each has its cost. */
+const MAX_CHUNKS = 64
+
+/**
+ * Reads until the ClientHello is whole, and puts back every byte. The caller listens to errors of the socket.
+ *
+ * @param timeoutMs - after which the bytes so far are put back
+ * @param done - called once, with no listener of ours left on the socket
+ */
+export function readAhead(socket: Duplex, timeoutMs: number, done: (result: ReadAhead) => void): void {
+  const collector = new ClientHelloCollector()
+  const chunks: Buffer[] = []
+  const finish = (result: ReadAhead): void => {
+    clearTimeout(timer)
+    socket.off('readable', onReadable).off('close', onClose)
+    if (result.state !== 'closed' && chunks.length > 0) socket.unshift(Buffer.concat(chunks))
+    done(result)
+  }
+  /** @returns undefined when more must come */
+  const take = (): ReadAhead | undefined => {
+    let chunk = socket.read() as Buffer | null
+    // The end of the stream is announced like data, and the bytes must be put back before it is emitted.
+    if (chunk === null) return { state: 'ended' }
+    for (; chunk !== null; chunk = socket.read() as Buffer | null) {
+      if (chunks.push(chunk) > MAX_CHUNKS) chunks.splice(0, chunks.length, Buffer.concat(chunks))
+      const progress = collector.push(chunk)
+      if (progress.state === 'complete')
+        return { ...progress, isOneRecord: isOneRecord(chunks, progress.message.length) }
+      if (progress.state !== 'incomplete') return progress
+      if (collector.received > MAX_RECEIVED) return { state: 'oversized' }
+    }
+    return undefined
+  }
+  const onReadable = (): void => {
+    const result = take()
+    if (result !== undefined) finish(result)
+  }
+  const onClose = (): void => finish({ state: 'closed' })
+  const timer = setTimeout(() => finish({ state: 'stalled' }), timeoutMs)
+  timer.unref()
+  socket.on('readable', onReadable).on('close', onClose)
+}
+
+/** Node's own parser, before 26.8, knows no other ClientHello. */
+function isOneRecord(chunks: readonly Buffer[], messageLength: number): boolean {
+  const header = Buffer.concat(chunks.slice(0, RECORD_HEADER_LENGTH)).subarray(0, RECORD_HEADER_LENGTH)
+  return header.readUInt16BE(3) >= messageLength
+}

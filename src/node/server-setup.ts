@@ -1,0 +1,151 @@
+import { createHash } from 'node:crypto'
+import type tls from 'node:tls'
+import type { SslContextModel } from '../context/ssl-context.ts'
+import { ServerSetupError, type SetupProblem } from '../errors.ts'
+import { SslOption, TLS1_3_VERSION, VerifyMode } from '../session/ssl-constants.ts'
+import { engineFeatures } from './engine.ts'
+import { serverVersions, type TlsServer } from './server-policy.ts'
+
+/** R6.2: what a timeout of 0 stands for. */
+const DEFAULT_TIMEOUT_SEC = 7_200
+/** What Node takes for sessionTimeout. */
+const MAX_NODE_TIMEOUT_SEC = 2 ** 31 - 1
+const DEFAULT_NUM_TICKETS = 2
+
+/** What `createServer()` of tls, https and http2 needs, to be spread into its options. */
+export interface ServerOptions {
+  readonly sessionIdContext: string
+  /** Seconds. */
+  readonly sessionTimeout: number
+  readonly secureOptions: number
+}
+
+/**
+ * The options under which a Node server works with `context`: SSL_OP_NO_TICKET, so that every resumption asks the cache,
+ * and a session id context and timeout of its own. Spread them after your own.
+ *
+ * @param options - `secureOptions`: SSL_OP_ bits of yours, which would otherwise be overwritten
+ */
+export function serverOptions(
+  context: SslContextModel,
+  options: { readonly secureOptions?: number } = {},
+): ServerOptions {
+  // Node compares it with what it gets back, and that is rewritten; it only has to be there, and the same everywhere.
+  const digest = createHash('sha256').update('sslctx').update(context.newConnection().sessionIdContext)
+  return {
+    sessionIdContext: digest.digest('hex').slice(0, 32),
+    sessionTimeout: Math.min(sessionTimeoutSec(context), MAX_NODE_TIMEOUT_SEC),
+    secureOptions: ((options.secureOptions ?? 0) | context.getOptions() | SslOption.NO_TICKET) >>> 0,
+  }
+}
+
+export function sessionTimeoutSec(context: SslContextModel): number {
+  return context.getSessionTimeout() || DEFAULT_TIMEOUT_SEC
+}
+
+/** What must hold for a server to be attached. */
+export interface SetupRequirements {
+  readonly isStoreStrict: boolean
+  /** The problems that the owner knows of. */
+  readonly tolerate: readonly SetupProblem[]
+}
+
+/** @throws {@link ServerSetupError} for what would silently never resume, bypass the cache, or be ignored */
+export function checkSetup(server: TlsServer, context: SslContextModel, required: SetupRequirements): void {
+  const refuse = (problem: SetupProblem, message: string): void => {
+    if (!required.tolerate.includes(problem)) throw new ServerSetupError(problem, message)
+  }
+  if (usesTickets(server))
+    refuse(
+      'tickets',
+      'tickets are on, so clients resume past the cache: spread serverOptions(context) into createServer()',
+    )
+  if (server.sessionIdContext === argvContext())
+    refuse(
+      'default-session-id-context',
+      'the session id context is the one made from process.argv: spread serverOptions(context) into createServer()',
+    )
+  if (server.listenerCount('resumeSession') > 0) refuseResumeListener(refuse)
+  const unsupported = unsupportedSetting(server, context)
+  if (unsupported !== undefined) refuse('unsupported-setting', unsupported)
+  if (required.isStoreStrict && losesDataBehindStrictStore(server))
+    refuse(
+      'strict-store',
+      "store: 'strict' would lose what a TLS 1.3 connection writes and ends meanwhile on this Node: use Node 26, " +
+        "maxVersion: 'TLSv1.2' or store: 'write-behind'",
+    )
+}
+
+export function refuseResumeListener(refuse: (problem: SetupProblem, message: string) => void): void {
+  refuse(
+    'resume-session-listener',
+    'another listener of resumeSession would answer too, which ends connections: remove it, or give the context its ' +
+      'store as getSessionCallback',
+  )
+}
+
+export function usesTickets({ secureOptions = 0 }: TlsServer): boolean {
+  return (secureOptions & SslOption.NO_TICKET) === 0
+}
+
+/** As `tls.Server.setSecureContext` of Node makes it: another path or argument, and no session is good any more. */
+function argvContext(): string {
+  return createHash('sha1').update(process.argv.join(' ')).digest('hex').slice(0, 32)
+}
+
+/** @returns what to change, when the context has a setting that this server's libssl cannot be told */
+export function unsupportedSetting(server: TlsServer, context: SslContextModel): string | undefined {
+  if (context.getGenerateSessionId() !== undefined)
+    return 'Node makes the session ids: setGenerateSessionId() cannot be applied'
+  if (context.getNumTickets() !== DEFAULT_NUM_TICKETS)
+    return `Node sends ${DEFAULT_NUM_TICKETS} tickets: setNumTickets(${context.getNumTickets()}) cannot be applied`
+  if (context.getMaxEarlyData() !== 0) return 'Node has no early data: setMaxEarlyData() must be 0'
+  const missing = context.getOptions() & ~(server.secureOptions ?? 0) & ~SslOption.ENABLE_MIDDLEBOX_COMPAT
+  if (missing !== 0)
+    return `the server lacks options of the context (0x${missing.toString(16)}): spread serverOptions(context) into createServer()`
+  if ((context.getVerifyMode() & ~serverVerifyMode(server)) !== 0)
+    return 'the context verifies clients, the server does not: set requestCert (and rejectUnauthorized) in createServer()'
+  return undefined
+}
+
+/** The verify mode that Node gives its connections. */
+export function serverVerifyMode({ requestCert, rejectUnauthorized }: TlsServer): number {
+  if (requestCert !== true) return VerifyMode.NONE
+  return rejectUnauthorized === false ? VerifyMode.PEER : VerifyMode.PEER | VerifyMode.FAIL_IF_NO_PEER_CERT
+}
+
+function losesDataBehindStrictStore(server: TlsServer): boolean {
+  const isTls13 = serverVersions(server).includes(TLS1_3_VERSION)
+  return isTls13 && !engineFeatures(server._sharedCreds).hasEarlyClientHello
+}
+
+/**
+ * Certificates are renewed by `setSecureContext({ key, cert })`, which by itself would drop what serverOptions set, and
+ * with it every policy of the cache.
+ *
+ * @returns the options with what serverOptions set
+ * @throws {@link ServerSetupError} when they say otherwise
+ */
+export function keepServerOptions(
+  server: TlsServer,
+  options: tls.SecureContextOptions,
+): tls.SecureContextOptions {
+  const { sessionIdContext, sessionTimeout, secureOptions = 0 } = server
+  const contradicts =
+    (options.sessionIdContext !== undefined && options.sessionIdContext !== sessionIdContext) ||
+    (options.sessionTimeout !== undefined && options.sessionTimeout !== sessionTimeout) ||
+    (options.secureOptions !== undefined &&
+      (secureOptions & SslOption.NO_TICKET & ~options.secureOptions) !== 0)
+  if (contradicts)
+    throw new ServerSetupError(
+      'contradicting-options',
+      'setSecureContext() must not change what serverOptions(context) set while the server is attached: leave out ' +
+        'sessionIdContext, sessionTimeout and secureOptions, or give the same',
+    )
+  return {
+    ...options,
+    secureOptions: options.secureOptions ?? secureOptions,
+    ...(sessionIdContext !== undefined && { sessionIdContext }),
+    ...(sessionTimeout !== undefined && { sessionTimeout }),
+  }
+}
