@@ -5,12 +5,30 @@ export interface Certificate {
   readonly cert: string
 }
 
+interface Wish {
+  /** Who signs it; itself by default. */
+  readonly ca?: Certificate
+  readonly notAfterDate?: Date
+  readonly isAuthority?: boolean
+  /** DNS names; the common name by default. */
+  readonly names?: readonly string[]
+}
+
 /** RSA, since that is where resumption spares the most CPU. */
-export async function makeCertificate(name: string): Promise<Certificate> {
+export async function makeCertificate(name: string, wish: Wish = {}): Promise<Certificate> {
+  const { ca, notAfterDate, isAuthority = false, names = [name] } = wish
   const { private: key, cert } = await generate([{ name: 'commonName', value: name }], {
     keySize: 2048,
     algorithm: 'sha256',
-    extensions: [{ name: 'subjectAltName', altNames: [{ type: 2, value: name }] }],
+    extensions: [
+      { name: 'basicConstraints', cA: isAuthority, critical: true },
+      ...(isAuthority
+        ? [{ name: 'keyUsage' as const, keyCertSign: true, cRLSign: true, critical: true }]
+        : []),
+      { name: 'subjectAltName', altNames: names.map((value) => ({ type: 2 as const, value })) },
+    ],
+    ...(ca && { ca }),
+    ...(notAfterDate && { notAfterDate }),
   })
   return { key, cert }
 }

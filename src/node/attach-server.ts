@@ -302,14 +302,16 @@ class Attachment implements ServerAttachment {
       der: undefined,
     }
     this.#arrivals.add(arrival)
-    socket.once('close', () => this.#onClose(arrival))
+    socket.once('close', () => inContext(() => this.#onClose(arrival)))
     const reason = this.#whyNotToAsk()
-    if (reason === undefined) this.#readAhead(arrival)
+    if (reason === undefined && !socket.destroyed) this.#readAhead(arrival)
     else {
-      arrival.handshake.leaveUnasked(reason)
+      if (reason !== undefined) arrival.handshake.leaveUnasked(reason)
       arrival.accept()
       arrival.handedOverMs = performance.now()
     }
+    // Its close event has been, before anybody listened.
+    if (socket.closed) this.#onClose(arrival)
   }
 
   #whyNotToAsk(): (HandshakeReason & ('disabled' | 'no-lookup')) | undefined {
@@ -369,9 +371,9 @@ class Attachment implements ServerAttachment {
 
   #handOver(arrival: Arrival, isOneRecord: boolean): void {
     const { socket, handshake, accept } = arrival
-    socket.off('error', ignoreError)
-    // A client that has left is reported by its close event.
+    // A client that has left is reported by its close event, and its error event may be still to come.
     if (socket.destroyed) return
+    socket.off('error', ignoreError)
     arrival.der = handshake.handOver()
     if (arrival.der === undefined || this.#isAsked(handshake, isOneRecord)) accept()
     else this.#acceptUnasked(arrival, arrival.der)
@@ -393,8 +395,13 @@ class Attachment implements ServerAttachment {
     if (handle === undefined)
       handshake.leaveUnasked(handshake.hasLegacySessionId ? 'fragmented-hello' : 'no-session-id')
     handle?.loadSession(der)
-    // By then Node has read the ClientHello; after a HelloRetryRequest libssl looks a second time.
-    if (handshake.isTls13) process.nextTick(() => socket.destroyed || handle?.loadSession(der))
+    if (handle === undefined || !handshake.isTls13) return
+    // By then Node has read the ClientHello, sooner or later; after a HelloRetryRequest libssl looks a second time.
+    const loadAgain = (): void => {
+      if (!socket.destroyed) handle.loadSession(der)
+    }
+    process.nextTick(loadAgain)
+    setImmediate(loadAgain)
   }
 
   /** Answered exactly once, and at once: the lookup is over. */
@@ -510,7 +517,7 @@ const UNREAD_REASONS = {
   foreign: 'not-tls',
   oversized: 'oversized-hello',
   stalled: 'stalled-hello',
-  ended: 'stalled-hello',
+  ended: 'client-left',
 } as const
 
 /** Node's libssl has its own word for what cannot be read. */

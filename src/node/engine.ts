@@ -13,7 +13,7 @@ export interface TlsHandle {
   loadSession(session: Buffer): void
   isSessionReused?(): boolean
   getServername?(): unknown
-  getPeerCertificate?(abbreviated: boolean): PeerCertificate | undefined
+  getPeerCertificate?(detailed: boolean): PeerCertificate | undefined
 }
 
 /** A certificate with the one that issued it; the last one issues itself. */
@@ -58,7 +58,7 @@ export function chainEndSec(handle: TlsHandle | undefined, leaf: Uint8Array | un
   if (leaf === undefined) return Number.POSITIVE_INFINITY
   let end = Math.floor((Date.parse(new X509Certificate(leaf).validTo) || 0) / 1000)
   const seen = new Set<PeerCertificate>()
-  let certificate = handle?.getPeerCertificate?.(false)
+  let certificate = handle?.getPeerCertificate?.(true)
   while (certificate !== undefined && !seen.has(certificate)) {
     seen.add(certificate)
     const notAfterMs = Date.parse(certificate.valid_to ?? '')

@@ -150,21 +150,32 @@ export class Handshake {
       this.#connection.resumeSession(decidedOffer(this.#connection.protocolVersion))
   }
 
-  /** The edge's own rules about what was found. What has expired is left to the model, which counts and forgets it. */
+  /** The edge's own rules about what was found; true leaves the rest to the model, which counts and forgets. */
   #examine(session: SslSession): Awaitable<boolean> {
-    const { context, server, bindSessions } = this.#scope
+    const { context, bindSessions } = this.#scope
     this.#candidate = session
     if (isExpired(session, context.now())) return true
-    this.#objection = objectionToResuming(session, context.now(), this.#scope, server)
-    if (this.#objection !== undefined) return false
+    if (bindSessions && readOrigin(session) === undefined) return this.#decline('unknown-format')
     // What was made for another name is no business of this name's policy: its context will not match.
     if (bindSessions && session.hostname !== this.#servername) return true
     return andThen(this.#askPolicy(session), (policy) => {
-      if (policy === false) this.#objection = 'policy-refused'
-      else this.#ownPolicy = policy
+      if (policy === false) return this.#decline('policy-refused')
+      this.#ownPolicy = policy
       this.#bind()
-      return policy !== false
+      return this.#examineBound(session)
     })
+  }
+
+  #examineBound(session: SslSession): boolean {
+    const { context, server } = this.#scope
+    if (!equalBytes(session.sessionIdContext, this.#connection.sessionIdContext)) return true
+    const objection = objectionToResuming(session, context.now(), this.#scope, server)
+    return objection === undefined || this.#decline(objection)
+  }
+
+  #decline(objection: EdgeReason): false {
+    this.#objection = objection
+    return false
   }
 
   /**

@@ -28,33 +28,34 @@ export function readAhead(socket: Duplex, timeoutMs: number, done: (result: Read
   const chunks: Buffer[] = []
   const finish = (result: ReadAhead): void => {
     clearTimeout(timer)
-    socket.off('readable', onReadable).off('close', onClose)
-    if (result.state !== 'closed' && chunks.length > 0) socket.unshift(Buffer.concat(chunks))
+    socket.off('readable', onReadable).off('end', onEnd).off('close', onClose)
+    // A stream that has ended takes nothing back; without a whole ClientHello there is nothing to be done with it either.
+    if (chunks.length > 0 && !socket.readableEnded && !socket.destroyed) socket.unshift(Buffer.concat(chunks))
     done(result)
   }
   /** @returns undefined when more must come */
-  const take = (): ReadAhead | undefined => {
-    let chunk = socket.read() as Buffer | null
-    // The end of the stream is announced like data, and the bytes must be put back before it is emitted.
-    if (chunk === null) return { state: 'ended' }
-    for (; chunk !== null; chunk = socket.read() as Buffer | null) {
-      if (chunks.push(chunk) > MAX_CHUNKS) chunks.splice(0, chunks.length, Buffer.concat(chunks))
-      const progress = collector.push(chunk)
-      if (progress.state === 'complete')
-        return { ...progress, isOneRecord: isOneRecord(chunks, progress.message.length) }
-      if (progress.state !== 'incomplete') return progress
-      if (collector.received > MAX_RECEIVED) return { state: 'oversized' }
-    }
-    return undefined
+  const take = (chunk: Buffer): ReadAhead | undefined => {
+    if (chunks.push(chunk) > MAX_CHUNKS) chunks.splice(0, chunks.length, Buffer.concat(chunks))
+    const progress = collector.push(chunk)
+    if (progress.state === 'complete')
+      return { ...progress, isOneRecord: isOneRecord(chunks, progress.message.length) }
+    if (progress.state !== 'incomplete') return progress
+    return collector.received > MAX_RECEIVED ? { state: 'oversized' } : undefined
   }
   const onReadable = (): void => {
-    const result = take()
-    if (result !== undefined) finish(result)
+    for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
+      const result = take(chunk)
+      if (result !== undefined) {
+        finish(result)
+        return
+      }
+    }
   }
+  const onEnd = (): void => finish({ state: 'ended' })
   const onClose = (): void => finish({ state: 'closed' })
   const timer = setTimeout(() => finish({ state: 'stalled' }), timeoutMs)
   timer.unref()
-  socket.on('readable', onReadable).on('close', onClose)
+  socket.on('readable', onReadable).on('end', onEnd).on('close', onClose)
 }
 
 /** Node's own parser, before 26.8, knows no other ClientHello. */

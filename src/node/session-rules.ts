@@ -21,7 +21,6 @@ export function objectionToResuming(
   rules: SessionRules,
   server: TlsServer,
 ): EdgeReason | undefined {
-  if (rules.bindSessions && readOrigin(session) === undefined) return 'unknown-format'
   if (isTooOld(session, nowMs, rules)) return 'authentication-too-old'
   return isAuthorizationLost(session, server) ? 'authorization-not-preserved' : undefined
 }

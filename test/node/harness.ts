@@ -106,7 +106,6 @@ export async function connect(
   socket.on('data', (chunk: Buffer) => {
     received += chunk.toString()
   })
-  socket.end()
   await once(socket, 'close')
   return { resumed, sessions, session: sessions.at(-1), received, socket }
 }
