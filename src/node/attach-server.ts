@@ -153,6 +153,9 @@ interface Arrival {
   handedOverMs: number | undefined
   /** What Node's libssl is to find. */
   der: Buffer | undefined
+  /** Of the socket, before Node had it. */
+  error: Error | undefined
+  readonly onError: (error: Error) => void
 }
 
 class Attachment implements ServerAttachment {
@@ -300,18 +303,26 @@ class Attachment implements ServerAttachment {
       helloMs: undefined,
       handedOverMs: undefined,
       der: undefined,
+      error: undefined,
+      onError: (error) => {
+        arrival.error = error
+      },
     }
     this.#arrivals.add(arrival)
     socket.once('close', () => inContext(() => this.#onClose(arrival)))
+    // Its close event has been, before anybody listened; Node would wait for it until handshakeTimeout.
+    if (socket.closed) this.#onClose(arrival)
+    else this.#begin(arrival)
+  }
+
+  #begin(arrival: Arrival): void {
     const reason = this.#whyNotToAsk()
-    if (reason === undefined && !socket.destroyed) this.#readAhead(arrival)
+    if (reason === undefined && !arrival.socket.destroyed) this.#readAhead(arrival)
     else {
       if (reason !== undefined) arrival.handshake.leaveUnasked(reason)
       arrival.accept()
       arrival.handedOverMs = performance.now()
     }
-    // Its close event has been, before anybody listened.
-    if (socket.closed) this.#onClose(arrival)
   }
 
   #whyNotToAsk(): (HandshakeReason & ('disabled' | 'no-lookup')) | undefined {
@@ -334,7 +345,7 @@ class Attachment implements ServerAttachment {
   #readAhead(arrival: Arrival): void {
     const { socket, inContext } = arrival
     // Between our listeners and Node's, an error is nobody's, and would end the process.
-    socket.on('error', ignoreError)
+    socket.on('error', arrival.onError)
     readAhead(socket, this.#readAheadMs, (result) => inContext(() => this.#onReadAhead(arrival, result)))
   }
 
@@ -373,7 +384,7 @@ class Attachment implements ServerAttachment {
     const { socket, handshake, accept } = arrival
     // A client that has left is reported by its close event, and its error event may be still to come.
     if (socket.destroyed) return
-    socket.off('error', ignoreError)
+    socket.off('error', arrival.onError)
     arrival.der = handshake.handOver()
     if (arrival.der === undefined || this.#isAsked(handshake, isOneRecord)) accept()
     else this.#acceptUnasked(arrival, arrival.der)
@@ -479,10 +490,13 @@ class Attachment implements ServerAttachment {
   }
 
   #onClose(arrival: Arrival): void {
-    arrival.handshake.close()
-    const reason =
-      arrival.handedOverMs === undefined ? 'client-left' : (arrival.handshake.unasked ?? 'handshake-failed')
-    this.#report(arrival, 'failed', { socket: undefined, protocol: undefined, reason })
+    const { handshake, handedOverMs, socket } = arrival
+    handshake.close()
+    const reason = handedOverMs === undefined ? 'client-left' : (handshake.unasked ?? 'handshake-failed')
+    const isFirst = this.#report(arrival, 'failed', { socket: undefined, protocol: undefined, reason })
+    // As Node does for a client that leaves it during the handshake.
+    if (isFirst && handedOverMs === undefined)
+      this.#server.emit('tlsClientError', arrival.error ?? hangUp(), socket)
   }
 
   /** Once for each arrival; those of before a disposal are nobody's any more. */
@@ -490,8 +504,8 @@ class Attachment implements ServerAttachment {
     arrival: Arrival,
     outcome: ServerHandshake['outcome'],
     rest: Pick<ServerHandshake, 'socket' | 'protocol' | 'reason'>,
-  ): void {
-    if (!this.#arrivals.delete(arrival)) return
+  ): boolean {
+    if (!this.#arrivals.delete(arrival)) return false
     this.#handshakes[outcome]++
     this.#reasons[rest.reason] = (this.#reasons[rest.reason] ?? 0) + 1
     this.#wakeClose?.()
@@ -509,7 +523,12 @@ class Attachment implements ServerAttachment {
     } catch (error) {
       reportError(error)
     }
+    return true
   }
+}
+
+function hangUp(): Error {
+  return Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
 }
 
 const UNREAD_REASONS = {
@@ -528,8 +547,6 @@ function readHello(message: Uint8Array): ClientHello | undefined {
     return undefined
   }
 }
-
-function ignoreError(): void {}
 
 /** A callback of the owner's has thrown: the process hears of it, no connection does. */
 function reportError(error: unknown): void {

@@ -530,7 +530,7 @@ describe('the ClientHello of a real client', () => {
       for (const hello of hellos) {
         expect(hello).toMatchObject({
           legacyVersion: 0x0303,
-          serverName: 'shop.example',
+          serverName: 'Shop.example',
           alpnProtocols: ['h2', 'x'],
           supportedVersions: [0x0304, 0x0303],
           pskKeyExchangeModes: [1],
@@ -577,7 +577,7 @@ describe('the ClientHello of a real client', () => {
       expect(hellos).toHaveLength(2)
       for (const hello of hellos) {
         expect(hello).toMatchObject({
-          serverName: 'shop.example',
+          serverName: 'SHOP.example',
           alpnProtocols: ['h2', 'http/1.1'],
           supportedVersions: [0x0304],
           keyShareGroups: [23],

@@ -14,7 +14,10 @@ export interface Client {
   forget(): void
 }
 
-export function nodeClient({ cert }: Certificate, servername: string): Client {
+export const TLS_VERSIONS = ['TLSv1.2', 'TLSv1.3'] as const
+type TlsVersion = (typeof TLS_VERSIONS)[number]
+
+export function nodeClient({ cert }: Certificate, servername: string, maxVersion: TlsVersion): Client {
   let session: Buffer | undefined
   return {
     name: `node ${process.versions.node}`,
@@ -24,6 +27,7 @@ export function nodeClient({ cert }: Certificate, servername: string): Client {
         port,
         servername,
         ca: cert,
+        maxVersion,
         ...(session && { session }),
       })
       socket.on('session', (received: Buffer) => {
@@ -43,7 +47,7 @@ export function nodeClient({ cert }: Certificate, servername: string): Client {
 }
 
 /** @returns undefined when the `openssl` command is not installed */
-export function opensslClient(): (Client & Disposable) | undefined {
+export function opensslClient(tlsVersion: TlsVersion): (Client & Disposable) | undefined {
   let version: string
   try {
     version = execFileSync('openssl', ['version'], { encoding: 'utf8' }).split(' ')[1] ?? ''
@@ -57,7 +61,8 @@ export function opensslClient(): (Client & Disposable) | undefined {
     name: `openssl ${version}`,
     async connect(port) {
       const session = hasSession ? ['-sess_in', file] : ['-sess_out', file]
-      const child = spawn('openssl', ['s_client', '-connect', `127.0.0.1:${port}`, '-tls1_2', ...session], {
+      const protocol = tlsVersion === 'TLSv1.2' ? '-tls1_2' : '-tls1_3'
+      const child = spawn('openssl', ['s_client', '-connect', `127.0.0.1:${port}`, protocol, ...session], {
         stdio: ['pipe', 'pipe', 'ignore'],
       })
       let output = ''

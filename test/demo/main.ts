@@ -1,6 +1,6 @@
 import { MemoryStore, SessionCacheMode } from '../../src/index.ts'
 import { type Certificate, makeCertificate } from '../certificate.ts'
-import { type Client, nodeClient, opensslClient } from './clients.ts'
+import { type Client, nodeClient, opensslClient, TLS_VERSIONS } from './clients.ts'
 import { ServerProcess } from './server-process.ts'
 
 /** Two server processes, one cache mode, and which connections it makes resume. */
@@ -76,17 +76,17 @@ const tally = { connections: 0, resumed: 0, wrong: 0 }
 async function visit(client: Client, server: ServerProcess, expected: string | undefined): Promise<void> {
   const [clientResumed, seen] = await Promise.all([client.connect(server.port), server.handshake()])
   const isRight =
-    seen.resumed === (expected !== undefined) &&
-    clientResumed === seen.resumed &&
+    seen.outcome === (expected === undefined ? 'full' : 'resumed') &&
+    clientResumed === (expected !== undefined) &&
     (expected === undefined || seen.reason === expected)
   tally.connections++
-  if (seen.resumed) tally.resumed++
+  if (seen.outcome === 'resumed') tally.resumed++
   if (!isRight) tally.wrong++
   const cpu = `${(seen.cpuMicros / 1000).toFixed(2)} ms cpu`
   const time = `${seen.elapsedMs.toFixed(2)} ms`
-  const outcome = `${seen.resumed ? 'resumed' : 'full'} (${seen.reason})`
+  const outcome = `${seen.outcome} (${seen.reason})`
   console.log(
-    `  ${client.name.padEnd(16)} ${server.name}  ${seen.protocol}  ${outcome.padEnd(22)} ${cpu.padStart(13)} ${time.padStart(9)}` +
+    `  ${client.name.padEnd(16)} ${server.name}  ${seen.protocol}  ${outcome.padEnd(26)} ${cpu.padStart(13)} ${time.padStart(9)}` +
       (isRight
         ? ''
         : `   EXPECTED ${expected ?? 'full'}; the client says ${clientResumed ? 'resumed' : 'full'}`),
@@ -120,16 +120,16 @@ async function play(scenario: Scenario, certificate: Certificate, clients: reado
 }
 
 const certificate = await makeCertificate('demo.example')
-const openssl = opensslClient()
-if (openssl === undefined) console.log('openssl is not installed: only the client of Node takes part')
+const openssl = TLS_VERSIONS.flatMap((version) => opensslClient(version) ?? [])
+if (openssl.length === 0) console.log('openssl is not installed: only the client of Node takes part')
 const clients: Client[] = [
-  nodeClient(certificate, 'demo.example'),
-  ...(openssl === undefined ? [] : [openssl]),
+  ...TLS_VERSIONS.map((version) => nodeClient(certificate, 'demo.example', version)),
+  ...openssl,
 ]
 try {
   for (const scenario of scenarios) await play(scenario, certificate, clients)
 } finally {
-  openssl?.[Symbol.dispose]()
+  for (const client of openssl) client[Symbol.dispose]()
 }
 const verdict = tally.wrong === 0 ? 'as expected' : `${tally.wrong} NOT as expected`
 console.log(`\ndemo: ${tally.connections} connections, ${tally.resumed} resumed, ${verdict}`)

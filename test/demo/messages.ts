@@ -21,7 +21,7 @@ export type FromServer =
 
 export interface ReportedHandshake {
   readonly protocol: string
-  readonly resumed: boolean
+  readonly outcome: 'resumed' | 'full' | 'failed'
   readonly reason: string
   /** Microseconds of CPU of the server process, from TCP accept to the end of the handshake. */
   readonly cpuMicros: number

@@ -1,7 +1,12 @@
-import { constants } from 'node:crypto'
 import https from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { attachServer, type SessionStore, SslContext, storeCallbacks } from '../../src/index.ts'
+import {
+  attachServer,
+  type SessionStore,
+  SslContext,
+  serverOptions,
+  storeCallbacks,
+} from '../../src/index.ts'
 import type { FromServer, ToServer } from './messages.ts'
 
 // One HTTPS server process. Its external cache lies in the parent process, at the other end of an IPC channel.
@@ -46,9 +51,8 @@ function start({ certificate, mode, external }: Extract<ToServer, { type: 'start
     sessionIdContext: 'demo',
     ...(external ? storeCallbacks(parentStore) : {}),
   })
-  const server = https.createServer(
-    { ...certificate, maxVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_TICKET },
-    (_request, response) => response.end('hello\n'),
+  const server = https.createServer({ ...certificate, ...serverOptions(context) }, (_request, response) =>
+    response.end('hello\n'),
   )
   let cpu = process.cpuUsage()
   let begin = performance.now()
@@ -57,12 +61,12 @@ function start({ certificate, mode, external }: Extract<ToServer, { type: 'start
     begin = performance.now()
   })
   attachServer(server, context, {
-    onHandshake({ protocol, resumed, reason }) {
+    onHandshake({ protocol = 'unknown', outcome, reason }) {
       const { user, system } = process.cpuUsage(cpu)
       const elapsedMs = performance.now() - begin
       send({
         type: 'handshake',
-        handshake: { protocol, resumed, reason, cpuMicros: user + system, elapsedMs },
+        handshake: { protocol, outcome, reason, cpuMicros: user + system, elapsedMs },
       })
     },
   })

@@ -60,7 +60,7 @@ describe('the memory store', () => {
 })
 
 describe('storeCallbacks', () => {
-  test('shares sessions between contexts, the internal cache aside', () => {
+  test('shares sessions between contexts, the internal cache aside', async () => {
     const store = new MemoryStore({ now: () => START_SEC * 1000 })
     const settings = {
       ...STATEFUL,
@@ -68,7 +68,8 @@ describe('storeCallbacks', () => {
       sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL,
     }
     const [first, second] = [testContext(settings), testContext(settings)]
-    const made = serve(first, offer12()).session
+    const { session: made, reported } = serve(first, offer12())
+    await reported
     expect(serve(second, offer12(made?.sessionId)).sessionReused).toBe(true)
     expect(second.context.stats).toMatchObject({ cbHits: 1, hits: 1, number: 0 })
   })
