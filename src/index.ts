@@ -38,7 +38,6 @@ export { SslConnection } from './context/ssl-connection.ts'
 export type { SslContextModel } from './context/ssl-context.ts'
 export type { HandshakeOutcome, IssuedTicket, ReceivedTicket, TicketMaterial } from './context/tickets.ts'
 export {
-  ClientHelloError,
   ServerSetupError,
   SessionCacheError,
   SessionDerError,

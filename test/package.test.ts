@@ -72,7 +72,7 @@ describe('the package', () => {
     expect(Object.keys(library).sort()).toEqual([
       'Alert',
       'MemoryStore',
-      'ResumptionError',
+      'ServerSetupError',
       'SessionCacheError',
       'SessionCacheMode',
       'SessionDerError',
@@ -82,8 +82,10 @@ describe('the package', () => {
       'SslContext',
       'SslOption',
       'SslSession',
+      'UnsupportedRuntimeError',
       'VerifyMode',
       'attachServer',
+      'serverOptions',
       'storeCallbacks',
     ])
   })
@@ -102,6 +104,23 @@ describe('README.md', () => {
 
   test('has a line for each departure from libssl', () => {
     for (let number = 1; number <= 9; number++) expect(readme).toContain(`| D${number} |`)
+  })
+
+  test('has a line for each thing that the Node edge adds', () => {
+    for (let number = 1; number <= 8; number++) expect(readme).toContain(`| N${number} |`)
+  })
+
+  test('explains every reason of a handshake, and every problem of a set-up', () => {
+    const source = (file: string): string => readFileSync(join(root, 'src', file), 'utf8')
+    const union = (text: string, name: string): string[] => {
+      const start = text.indexOf(`export type ${name} =`)
+      const end = text.indexOf('\n\n', start)
+      return [...text.slice(start, end).matchAll(/^ {2}\| '([a-z-]+)'/gm)].map(([, literal]) => literal ?? '')
+    }
+    const reasons = union(source('node/handshake-reason.ts'), 'EdgeReason')
+    const problems = union(source('errors.ts'), 'SetupProblem')
+    expect([reasons.length, problems.length]).toEqual([23, 8])
+    expect([...reasons, ...problems].filter((name) => !readme.includes(`\`${name}\``))).toEqual([])
   })
 
   test('names every session cache mode', () => {
