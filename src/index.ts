@@ -46,15 +46,11 @@ export {
   type SetupProblem,
   UnsupportedRuntimeError,
 } from './errors.ts'
-export {
-  type AttachmentStats,
-  type AttachServerOptions,
-  attachServer,
-  type ServerAttachment,
-  type ServerHandshake,
-} from './node/attach-server.ts'
+export { attachServer } from './node/attach-server.ts'
+export type { AttachmentStats } from './node/attachment-ledger.ts'
 export type { SessionPolicy } from './node/handshake.ts'
 export type { EdgeReason, HandshakeReason, NotKeptReason } from './node/handshake-reason.ts'
+export type { AttachServerOptions, ServerAttachment, ServerHandshake } from './node/server-attachment.ts'
 export { type ServerOptions, serverOptions } from './node/server-setup.ts'
 export type {
   CallbackName,

@@ -4,11 +4,11 @@ import type tls from 'node:tls'
 import { LRUCache } from 'lru-cache'
 import { type ClientHello, decodeClientHello } from '../codec/client-hello.ts'
 import type { SslContextModel } from '../context/ssl-context.ts'
-import type { SetupProblem } from '../errors.ts'
 import { logHandshake } from '../observability/debug-log.ts'
 import { isPromiseLike } from '../session/awaitable.ts'
 import { checkInteger } from '../session/ranges.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
+import { AttachmentLedger, type AttachmentStats, type Outcome } from './attachment-ledger.ts'
 import {
   captureTlsHandle,
   currentTlsHandle,
@@ -16,91 +16,13 @@ import {
   engineFeatures,
   requireNode,
 } from './engine.ts'
-import { Handshake, type HandshakeScope, type SessionPolicy } from './handshake.ts'
-import type { HandshakeReason, NotKeptReason } from './handshake-reason.ts'
+import { Handshake, type HandshakeScope } from './handshake.ts'
+import type { HandshakeReason } from './handshake-reason.ts'
 import { type ReadAhead, readAhead } from './read-ahead.ts'
+import type { AttachServerOptions, ServerAttachment, ServerHandshake } from './server-attachment.ts'
 import { type Listener, ServerHooks } from './server-hooks.ts'
 import type { TlsServer } from './server-policy.ts'
 import { checkSetup, sessionTimeoutSec, unsupportedSetting } from './server-setup.ts'
-
-/** What became of one handshake. Node's own outcome, where it differs from the model's. */
-export interface ServerHandshake {
-  readonly outcome: 'resumed' | 'full' | 'failed'
-  readonly reason: HandshakeReason
-  /** Of a handshake that was completed. */
-  readonly socket: tls.TLSSocket | undefined
-  /** As `tlsSocket.getProtocol()`: `TLSv1.2`, `TLSv1.3`; of a handshake that was completed. */
-  readonly protocol: string | undefined
-  /** As the client sent it. */
-  readonly servername: string | undefined
-  /** Milliseconds from the connection's arrival until its ClientHello was whole. */
-  readonly readAheadMs: number
-  /** Milliseconds from there until Node got it: the caches and the owner's policy. */
-  readonly lookupMs: number
-}
-
-export interface AttachServerOptions {
-  /** Milliseconds that caches and `policy` may take, 1000 by default; later answers mean nothing, and the handshake is full. */
-  readonly lookupTimeoutMs?: number
-  /**
-   * Milliseconds in which the ClientHello must be whole, 10000 by default. After that Node gets what there is, and its own
-   * handshakeTimeout rules.
-   */
-  readonly readAheadMs?: number
-  /**
-   * Seconds for which a full handshake may be resumed, through whatever chain of tickets: 1 to 604800 (RFC 8446 §4.6.1), by
-   * default the session timeout.
-   */
-  readonly maxAuthenticationAge?: number
-  /** TLS 1.3 sessions are taken, not looked up: used once, by all processes. False by default, as in libssl. */
-  readonly singleUse?: boolean
-  /**
-   * When Node may go on: at once, by default, or when the sessions of a handshake are stored (or `lookupTimeoutMs` has
-   * passed). What a connection writes is held back until then.
-   */
-  readonly store?: 'write-behind' | 'strict'
-  /** Sessions are good for the server name and the policy under which they were made; true by default. */
-  readonly bindSessions?: boolean
-  /** Sessions of TLS 1.2 without it are not kept (RFC 7627); true by default. */
-  readonly requireExtendedMasterSecret?: boolean
-  /** Whether the sessions of a client are to be kept; undefined when its ClientHello was not read ahead. */
-  readonly shouldStore?: (hello: ClientHello | undefined) => boolean
-  readonly policy?: SessionPolicy
-  /** Problems of the set-up that are known, and wanted. */
-  readonly tolerate?: readonly SetupProblem[]
-  /** Called once for each handshake. */
-  readonly onHandshake?: (handshake: ServerHandshake) => void
-}
-
-/** How often each thing has happened since the server was attached. */
-export interface AttachmentStats {
-  readonly handshakes: Readonly<Record<ServerHandshake['outcome'], number>>
-  readonly reasons: Readonly<Partial<Record<HandshakeReason, number>>>
-  /** Sessions that were made and not kept. */
-  readonly notKept: Readonly<Partial<Record<NotKeptReason, number>>>
-  /** New sessions that an external cache has not acknowledged yet. */
-  readonly pendingWrites: number
-}
-
-/** A server and a context at work together. */
-export interface ServerAttachment {
-  /** False: nothing is looked up and nothing is kept, as if there were no cache. May be changed at any time. */
-  enabled: boolean
-  /** A snapshot. */
-  readonly stats: AttachmentStats
-  /**
-   * Detaches: new connections are Node's alone; those whose handshake is under way are served, and what is being written is
-   * waited for.
-   *
-   * @param options - `deadlineMs`: milliseconds that this may take, 5000 by default
-   * @returns how many writes had not been acknowledged then
-   */
-  close(options?: { readonly deadlineMs?: number }): Promise<{ readonly dropped: number }>
-  /** Detaches at once: handshakes under way end as full ones, and their sessions are not kept. */
-  [Symbol.dispose](): void
-  /** {@link close} with its default deadline. */
-  [Symbol.asyncDispose](): Promise<void>
-}
 
 const DEFAULT_LOOKUP_TIMEOUT_MS = 1_000
 const DEFAULT_READ_AHEAD_MS = 10_000
@@ -168,13 +90,8 @@ class Attachment implements ServerAttachment {
   readonly #features: EngineFeatures
   /** Node's session events name no socket; the asynchronous context in which they happen is that of their connection. */
   readonly #current: AsyncLocalStorage<Arrival> = new AsyncLocalStorage()
-  readonly #handshakes = { resumed: 0, full: 0, failed: 0 }
-  readonly #reasons: Partial<Record<HandshakeReason, number>> = {}
-  readonly #notKept: Partial<Record<NotKeptReason, number>> = {}
-  /** Handshakes without an outcome, and writes without an answer. */
-  readonly #arrivals: Set<Arrival> = new Set()
-  readonly #writes: Set<PromiseLike<unknown>> = new Set()
-  #wakeClose: (() => void) | undefined
+  readonly #ledger: AttachmentLedger = new AttachmentLedger()
+  #closing: Promise<{ readonly dropped: number }> | undefined
   #hasWarned = false
 
   constructor(server: TlsServer, context: SslContextModel, options: AttachServerOptions) {
@@ -216,9 +133,7 @@ class Attachment implements ServerAttachment {
       policy,
       shouldStore,
       usedIds: new LRUCache({ max: MAX_USED_IDS }),
-      countNotKept: (reason) => {
-        this.#notKept[reason] = (this.#notKept[reason] ?? 0) + 1
-      },
+      countNotKept: (reason) => this.#ledger.countNotKept(reason),
       reportError,
     }
   }
@@ -251,43 +166,28 @@ class Attachment implements ServerAttachment {
   }
 
   get stats(): AttachmentStats {
-    return {
-      handshakes: { ...this.#handshakes },
-      reasons: { ...this.#reasons },
-      notKept: { ...this.#notKept },
-      pendingWrites: this.#writes.size,
-    }
+    return this.#ledger.stats
   }
 
   [Symbol.dispose](): void {
     this.#hooks.undo()
-    this.#arrivals.clear()
+    this.#ledger.forgetHandshakes()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
 
-  async close({ deadlineMs = DEFAULT_CLOSE_DEADLINE_MS } = {}): Promise<{ readonly dropped: number }> {
+  close({ deadlineMs = DEFAULT_CLOSE_DEADLINE_MS } = {}): Promise<{ readonly dropped: number }> {
+    this.#closing ??= this.#close(checkInteger('deadlineMs', deadlineMs, MAX_TIMER_MS))
+    return this.#closing
+  }
+
+  async #close(deadlineMs: number): Promise<{ readonly dropped: number }> {
     this.#hooks.releaseConnections()
-    let isOver = false
-    const timer = setTimeout(
-      () => {
-        isOver = true
-        this.#wakeClose?.()
-      },
-      checkInteger('deadlineMs', deadlineMs, MAX_TIMER_MS),
-    )
-    while (!isOver && this.#arrivals.size + this.#writes.size > 0) {
-      await new Promise<void>((resolve) => {
-        this.#wakeClose = resolve
-      })
-      // The tickets of TLS 1.3 come after their handshake's outcome, in the same turn of the event loop.
-      await new Promise((resolve) => setImmediate(resolve))
-    }
-    clearTimeout(timer)
+    await this.#ledger.settled(deadlineMs)
     this[Symbol.dispose]()
-    return { dropped: this.#writes.size }
+    return { dropped: this.#ledger.stats.pendingWrites }
   }
 
   #onConnection(original: Listener, socket: Duplex): void {
@@ -308,7 +208,7 @@ class Attachment implements ServerAttachment {
         arrival.error = error
       },
     }
-    this.#arrivals.add(arrival)
+    this.#ledger.begin(arrival)
     socket.once('close', () => inContext(() => this.#onClose(arrival)))
     // Its close event has been, before anybody listened; Node would wait for it until handshakeTimeout.
     if (socket.closed) this.#onClose(arrival)
@@ -427,7 +327,7 @@ class Attachment implements ServerAttachment {
   /** Acknowledged on every path: Node holds back everything that the server writes until then. */
   #onNewSession(der: Buffer, done: () => void): void {
     const pending = this.#keep(der)
-    if (pending !== undefined) this.#watchWrite(pending)
+    if (pending !== undefined) this.#ledger.watchWrite(pending)
     if (pending === undefined || this.#options.store !== 'strict') done()
     else {
       const timer = setTimeout(done, this.#lookupTimeoutMs)
@@ -437,15 +337,6 @@ class Attachment implements ServerAttachment {
       }
       pending.then(finished, finished)
     }
-  }
-
-  #watchWrite(pending: PromiseLike<unknown>): void {
-    this.#writes.add(pending)
-    const settled = (): void => {
-      this.#writes.delete(pending)
-      this.#wakeClose?.()
-    }
-    pending.then(settled, settled)
   }
 
   #keep(der: Buffer): PromiseLike<unknown> | undefined {
@@ -502,13 +393,10 @@ class Attachment implements ServerAttachment {
   /** Once for each arrival; those of before a disposal are nobody's any more. */
   #report(
     arrival: Arrival,
-    outcome: ServerHandshake['outcome'],
+    outcome: Outcome,
     rest: Pick<ServerHandshake, 'socket' | 'protocol' | 'reason'>,
   ): boolean {
-    if (!this.#arrivals.delete(arrival)) return false
-    this.#handshakes[outcome]++
-    this.#reasons[rest.reason] = (this.#reasons[rest.reason] ?? 0) + 1
-    this.#wakeClose?.()
+    if (!this.#ledger.end(arrival, outcome, rest.reason)) return false
     const { arrivedMs, helloMs = arrivedMs, handedOverMs = helloMs } = arrival
     const handshake: ServerHandshake = {
       outcome,

@@ -1,0 +1,75 @@
+import type tls from 'node:tls'
+import type { ClientHello } from '../codec/client-hello.ts'
+import type { SetupProblem } from '../errors.ts'
+import type { AttachmentStats, Outcome } from './attachment-ledger.ts'
+import type { SessionPolicy } from './handshake.ts'
+import type { HandshakeReason } from './handshake-reason.ts'
+
+/** What became of one handshake. Node's own outcome, where it differs from the model's. */
+export interface ServerHandshake {
+  readonly outcome: Outcome
+  readonly reason: HandshakeReason
+  /** Of a handshake that was completed. */
+  readonly socket: tls.TLSSocket | undefined
+  /** As `tlsSocket.getProtocol()`: `TLSv1.2`, `TLSv1.3`; of a handshake that was completed. */
+  readonly protocol: string | undefined
+  /** As the client sent it. */
+  readonly servername: string | undefined
+  /** Milliseconds from the connection's arrival until its ClientHello was whole. */
+  readonly readAheadMs: number
+  /** Milliseconds from there until Node got it: the caches and the owner's policy. */
+  readonly lookupMs: number
+}
+
+export interface AttachServerOptions {
+  /** Milliseconds that caches and `policy` may take, 1000 by default; later answers mean nothing, and the handshake is full. */
+  readonly lookupTimeoutMs?: number
+  /**
+   * Milliseconds in which the ClientHello must be whole, 10000 by default. After that Node gets what there is, and its own
+   * handshakeTimeout rules.
+   */
+  readonly readAheadMs?: number
+  /**
+   * Seconds for which a full handshake may be resumed, through whatever chain of tickets: 1 to 604800 (RFC 8446 §4.6.1), by
+   * default the session timeout.
+   */
+  readonly maxAuthenticationAge?: number
+  /** TLS 1.3 sessions are taken, not looked up: used once, by all processes. False by default, as in libssl. */
+  readonly singleUse?: boolean
+  /**
+   * When Node may go on: at once, by default, or when the sessions of a handshake are stored (or `lookupTimeoutMs` has
+   * passed). What a connection writes is held back until then.
+   */
+  readonly store?: 'write-behind' | 'strict'
+  /** Sessions are good for the server name and the policy under which they were made; true by default. */
+  readonly bindSessions?: boolean
+  /** Sessions of TLS 1.2 without it are not kept (RFC 7627); true by default. */
+  readonly requireExtendedMasterSecret?: boolean
+  /** Whether the sessions of a client are to be kept; undefined when its ClientHello was not read ahead. */
+  readonly shouldStore?: (hello: ClientHello | undefined) => boolean
+  readonly policy?: SessionPolicy
+  /** Problems of the set-up that are known, and wanted. */
+  readonly tolerate?: readonly SetupProblem[]
+  /** Called once for each handshake. */
+  readonly onHandshake?: (handshake: ServerHandshake) => void
+}
+
+/** A server and a context at work together. */
+export interface ServerAttachment {
+  /** False: nothing is looked up and nothing is kept, as if there were no cache. May be changed at any time. */
+  enabled: boolean
+  /** A snapshot. */
+  readonly stats: AttachmentStats
+  /**
+   * Detaches: new connections are Node's alone; those whose handshake is under way are served, and what is being written is
+   * waited for.
+   *
+   * @param options - `deadlineMs`: milliseconds that this may take, 5000 by default
+   * @returns how many writes had not been acknowledged then; a second call waits for the first
+   */
+  close(options?: { readonly deadlineMs?: number }): Promise<{ readonly dropped: number }>
+  /** Detaches at once: handshakes under way end as full ones, and their sessions are not kept. */
+  [Symbol.dispose](): void
+  /** {@link close} with its default deadline. */
+  [Symbol.asyncDispose](): Promise<void>
+}
