@@ -12,6 +12,8 @@ export interface SessionConnection {
   readonly session: SslSession | undefined
   /** `SSL_session_reused(3)`. */
   readonly sessionReused: boolean
+  /** TLS 1.3 servers: another ticket of this handshake follows at once. */
+  readonly isTicketDue: boolean
   /** What the get callback answers with must be gone afterwards, for all who share the external cache: a take. */
   readonly isSingleUse: boolean
   /** Whether the internal cache holds the id at the connection's version. */

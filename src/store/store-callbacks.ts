@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises'
 import { type Awaitable, andThen } from '../session/awaitable.ts'
 import type {
   GetSessionCallback,
@@ -36,30 +35,56 @@ export function storeCallbacks(store: SessionStore): StoreCallbacks {
   }
 }
 
+type Write = (entries: readonly StoreEntry[]) => Awaitable<void>
+
+/** The tickets of a TLS 1.3 handshake, until the last one has come. */
+interface Batch {
+  readonly entries: StoreEntry[]
+  readonly written: Promise<void>
+  write(): void
+}
+
 /**
- * The tickets of one TLS 1.3 handshake are made in one turn of the event loop, with microtasks in between: they go out in
- * one call at its end.
+ * The tickets of one TLS 1.3 handshake go out in one call, and with the last of them: before the TLS stack sends them, since
+ * a client may come back with one at once.
  */
 function batchedByConnection(
-  write: (entries: readonly StoreEntry[]) => Awaitable<void>,
-): (connection: SessionConnection, session: SslSession) => Promise<void> {
-  const batches = new Map<
-    SessionConnection,
-    { readonly entries: StoreEntry[]; readonly written: Promise<void> }
-  >()
-  const open = (connection: SessionConnection): { entries: StoreEntry[]; written: Promise<void> } => {
-    const entries: StoreEntry[] = []
-    const written = setImmediate().then(() => {
-      batches.delete(connection)
-      return write(entries)
-    })
-    const batch = { entries, written }
-    batches.set(connection, batch)
-    return batch
-  }
+  write: Write,
+): (connection: SessionConnection, session: SslSession) => Awaitable<void> {
+  const batches = new Map<SessionConnection, Batch>()
   return (connection, session) => {
-    const { entries, written } = batches.get(connection) ?? open(connection)
-    entries.push({ key: session.sessionId, value: session.toDer(), expiresAtMs: session.expiresAtMs })
-    return written
+    const entry = { key: session.sessionId, value: session.toDer(), expiresAtMs: session.expiresAtMs }
+    const isLast = !connection.isTicketDue
+    const batch = batches.get(connection) ?? (isLast ? undefined : openBatch(batches, connection, write))
+    if (batch === undefined) return write([entry])
+    batch.entries.push(entry)
+    if (isLast) batch.write()
+    return batch.written
   }
+}
+
+/** A ticket that is due may yet be declined: what came then goes out at the end of the turn of the event loop. */
+function openBatch(
+  batches: Map<SessionConnection, Batch>,
+  connection: SessionConnection,
+  write: Write,
+): Batch {
+  const entries: StoreEntry[] = []
+  let settle: (result: Awaitable<void>) => void = () => undefined
+  const written = new Promise<void>((resolve) => {
+    settle = resolve
+  })
+  const writeNow = (): void => {
+    batches.delete(connection)
+    clearImmediate(immediate)
+    try {
+      settle(write(entries))
+    } catch (error) {
+      settle(Promise.reject(error))
+    }
+  }
+  const immediate = setImmediate(writeNow)
+  const batch: Batch = { entries, written, write: writeNow }
+  batches.set(connection, batch)
+  return batch
 }

@@ -1,10 +1,19 @@
 import { describe, expect, test } from 'vitest'
-import { MemoryStore, SessionCacheMode, SslContext, storeCallbacks } from '../../src/index.ts'
+import {
+  MemoryStore,
+  SessionCacheMode,
+  SslContext,
+  type SslContextOptions,
+  storeCallbacks,
+} from '../../src/index.ts'
 import {
   decide,
   idOf,
+  issueAll,
   makeSession,
+  makeTls13Session,
   offer12,
+  offer13,
   START_SEC,
   STATEFUL,
   serve,
@@ -60,7 +69,7 @@ describe('the memory store', () => {
 })
 
 describe('storeCallbacks', () => {
-  test('shares sessions between contexts, the internal cache aside', async () => {
+  test('shares sessions between contexts, the internal cache aside', () => {
     const store = new MemoryStore({ now: () => START_SEC * 1000 })
     const settings = {
       ...STATEFUL,
@@ -68,8 +77,7 @@ describe('storeCallbacks', () => {
       sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL,
     }
     const [first, second] = [testContext(settings), testContext(settings)]
-    const { session: made, reported } = serve(first, offer12())
-    await reported
+    const made = serve(first, offer12()).session
     expect(serve(second, offer12(made?.sessionId)).sessionReused).toBe(true)
     expect(second.context.stats).toMatchObject({ cbHits: 1, hits: 1, number: 0 })
   })
@@ -99,6 +107,67 @@ describe('storeCallbacks', () => {
     store.set([{ key: KEY, value: makeSession(1).toDer(), expiresAtMs: Number.POSITIVE_INFINITY }])
     end(context)
     expect(store.get(KEY) !== undefined).toBe(kept)
+  })
+
+  describe('hands over the tickets of a TLS 1.3 handshake', () => {
+    const written = (settings: SslContextOptions = {}) => {
+      const calls: number[] = []
+      const memory = new MemoryStore()
+      const callbacks = storeCallbacks({
+        get: (key) => memory.get(key),
+        take: (key) => memory.take(key),
+        delete: (key) => memory.delete(key),
+        close: () => undefined,
+        set(entries) {
+          calls.push(entries.length)
+          memory.set(entries)
+        },
+      })
+      return { calls, test: testContext({ ...STATEFUL, ...callbacks, ...settings }) }
+    }
+
+    test('in one call, with the last of them: before the client can have one', () => {
+      const { calls, test } = written({ numTickets: 3 })
+      serve(test, offer13())
+      expect(calls).toEqual([3])
+    })
+
+    test('one at a time when they are made one at a time', () => {
+      const { calls, test } = written()
+      const connection = serve(test, offer13())
+      connection.newSessionTicket()
+      issueAll(connection)
+      serve(test, offer12())
+      expect(calls).toEqual([2, 1, 1])
+    })
+
+    test('at the end of the turn when one that was due did not come', async () => {
+      const { calls, test } = written()
+      const connection = test.context.newConnection()
+      connection.accept()
+      decide(connection, offer13())
+      connection.serverHello()
+      connection.finishHandshake()
+      connection.adoptTicket(makeTls13Session(1))
+      expect(calls).toEqual([])
+      await connection.reported
+      expect(calls).toEqual([1])
+    })
+
+    test('and a store that throws at once is an event', async () => {
+      const callbacks = storeCallbacks({
+        get: () => undefined,
+        take: () => undefined,
+        delete: () => undefined,
+        close: () => undefined,
+        set() {
+          throw new Error('store is full')
+        },
+      })
+      const test = testContext({ ...STATEFUL, ...callbacks })
+      await serve(test, offer13()).reported
+      expect(test.events.filter(({ type }) => type === 'callback-error')).toHaveLength(2)
+    })
   })
 
   test('what the store holds under a key that is no session is a miss, and an event', () => {
