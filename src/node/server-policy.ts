@@ -15,6 +15,7 @@ export interface TlsServer extends tls.Server {
   readonly minVersion?: string
   readonly maxVersion?: string
   readonly ciphers?: string
+  readonly allowPartialTrustChain?: boolean
   readonly ca?: Material
   readonly crl?: Material
   readonly cert?: Material
@@ -26,6 +27,7 @@ type Material = string | Uint8Array | readonly (string | Uint8Array)[] | undefin
 
 /** The part of a server's options that a name can have of its own, by `addContext`. */
 interface Identity {
+  readonly allowPartialTrustChain?: boolean
   readonly ca?: Material
   readonly crl?: Material
   readonly cert?: Material
@@ -38,8 +40,11 @@ export interface Policy {
   readonly isOpaque: boolean
 }
 
-interface NamedPolicy extends Policy {
+/** What `addContext` has set for a name. */
+interface NamedIdentity {
   readonly pattern: RegExp
+  readonly digest: Buffer
+  readonly isOpaque: boolean
 }
 
 /**
@@ -48,14 +53,16 @@ interface NamedPolicy extends Policy {
  */
 export class ServerPolicies {
   readonly #server: TlsServer
+  readonly #common: Buffer
   readonly #default: Policy
-  readonly #named: readonly NamedPolicy[]
+  readonly #named: readonly NamedIdentity[]
   readonly #hasSniCallback: boolean
 
   /** @param named - what `addContext` has set; what it set unseen, before, is opaque */
-  constructor(server: TlsServer, named: readonly NamedPolicy[] = unseenContexts(server)) {
+  constructor(server: TlsServer, named: readonly NamedIdentity[] = unseenContexts(server)) {
     this.#server = server
-    this.#default = { digest: digestOf(server, server, server._sharedCreds), isOpaque: false }
+    this.#common = commonDigest(server)
+    this.#default = this.#policy({ digest: identityDigest(server, server._sharedCreds), isOpaque: false })
     this.#named = named
     this.#hasSniCallback = hasSniCallback(server)
   }
@@ -67,25 +74,26 @@ export class ServerPolicies {
 
   withContext(servername: string, context: tls.SecureContextOptions | tls.SecureContext): ServerPolicies {
     const isOpaque = isSecureContext(context)
-    const digest = isOpaque
-      ? digestOf(this.#server, {}, context)
-      : digestOf(this.#server, context as Identity, undefined)
-    return new ServerPolicies(this.#server, [
-      ...this.#named,
-      { digest, isOpaque, pattern: namePattern(servername) },
-    ])
+    const digest = isOpaque ? identityDigest({}, context) : identityDigest(context as Identity, undefined)
+    const pattern = namePattern(servername)
+    return new ServerPolicies(this.#server, [...this.#named, { pattern, digest, isOpaque }])
   }
 
   /** @param servername - exactly as the client sent it: Node compares it as it is, and the last match wins */
   of(servername: string | undefined): Policy {
     if (servername === undefined) return this.#default
     if (this.#hasSniCallback) return { ...this.#default, isOpaque: true }
-    return this.#named.findLast(({ pattern }) => pattern.test(servername)) ?? this.#default
+    const identity = this.#named.findLast(({ pattern }) => pattern.test(servername))
+    return identity === undefined ? this.#default : this.#policy(identity)
+  }
+
+  #policy({ digest, isOpaque }: Policy): Policy {
+    return { digest: createHash('sha256').update(this.#common).update(digest).digest(), isOpaque }
   }
 }
 
-function unseenContexts({ _contexts = [] }: TlsServer): readonly NamedPolicy[] {
-  return _contexts.length === 0 ? [] : [{ digest: Buffer.alloc(0), isOpaque: true, pattern: /^/ }]
+function unseenContexts({ _contexts = [] }: TlsServer): readonly NamedIdentity[] {
+  return _contexts.length === 0 ? [] : [{ pattern: /^/, digest: Buffer.alloc(0), isOpaque: true }]
 }
 
 /** Node calls it for every full handshake, and never for a resumed one. */
@@ -106,22 +114,34 @@ function namePattern(servername: string): RegExp {
   return new RegExp(`^${parts.join('[^.]*')}$`)
 }
 
-function digestOf(server: TlsServer, identity: Identity, credentials: tls.SecureContext | undefined): Buffer {
+/** What a server has for all names. */
+function commonDigest(server: TlsServer): Buffer {
+  return digestOf([
+    server.ciphers ?? tls.DEFAULT_CIPHERS,
+    server.minVersion ?? tls.DEFAULT_MIN_VERSION,
+    server.maxVersion ?? tls.DEFAULT_MAX_VERSION,
+    server.secureProtocol ?? '',
+    server.ALPNCallback === undefined ? (server.ALPNProtocols ?? '') : 'callback',
+  ])
+}
+
+function identityDigest(identity: Identity, credentials: tls.SecureContext | undefined): Buffer {
+  const { allowPartialTrustChain, ca, crl } = identity
+  const [authorities = '', revocations = ''] = [ca, crl].map((material) =>
+    listOf(material)
+      .map((one) => createHash('sha256').update(one).digest('hex'))
+      .sort()
+      .join(),
+  )
+  return digestOf([authorities, revocations, String(allowPartialTrustChain), namesOf(identity, credentials)])
+}
+
+function digestOf(fields: readonly (string | Uint8Array)[]): Buffer {
   const hash = createHash('sha256')
-  const field = (value: string | Uint8Array): void => {
-    const bytes = Buffer.from(value)
+  for (const field of fields) {
+    const bytes = Buffer.from(field)
     hash.update(`${bytes.length}:`).update(bytes)
   }
-  field(server.ciphers ?? tls.DEFAULT_CIPHERS)
-  field(server.minVersion ?? tls.DEFAULT_MIN_VERSION)
-  field(server.maxVersion ?? tls.DEFAULT_MAX_VERSION)
-  field(server.secureProtocol ?? '')
-  field(server.ALPNCallback === undefined ? (server.ALPNProtocols ?? '') : 'callback')
-  for (const material of [identity.ca, identity.crl]) {
-    const digests = listOf(material).map((one) => createHash('sha256').update(one).digest('hex'))
-    field(digests.sort().join())
-  }
-  field(namesOf(identity, credentials))
   return hash.digest()
 }
 

@@ -134,6 +134,17 @@ describe.each(versions)('%s: a session is good only', (version) => {
     expect(reasons(second)).toEqual(['policy-changed'])
   })
 
+  test('under the present settings of its server, also for a name of addContext', async () => {
+    const [harness] = await pair(version, {}, {})
+    harness.server.addContext(NAME, certificate)
+    const { session } = await connect(harness)
+    expect((await connect(harness, session)).resumed).toBe(true)
+    const ciphers = 'ECDHE-RSA-AES256-GCM-SHA384:TLS_AES_256_GCM_SHA384'
+    harness.server.setSecureContext({ ...certificate, ciphers, minVersion: version, maxVersion: version })
+    expect((await connect(harness, session)).resumed).toBe(false)
+    expect(reasons(harness).at(-1)).toBe('policy-changed')
+  })
+
   test('unbound, with bindSessions off, as in libssl', async () => {
     const unbound = { bindSessions: false }
     const [first, second] = await pair(version, {}, { ALPNProtocols: ['h2'] }, [unbound, unbound])
