@@ -127,6 +127,7 @@ class Attachment implements ServerAttachment {
       get maxAuthenticationAge() {
         return maxAuthenticationAge ?? Math.min(sessionTimeoutSec(attachment.#context), ONE_WEEK_SEC)
       },
+      lookupTimeoutMs: this.#lookupTimeoutMs,
       singleUse: this.#options.singleUse === true,
       bindSessions: this.#options.bindSessions !== false,
       requireExtendedMasterSecret: this.#options.requireExtendedMasterSecret !== false,

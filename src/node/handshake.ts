@@ -51,6 +51,8 @@ export interface HandshakeScope extends SessionRules {
   readonly context: SslContextModel
   readonly policies: ServerPolicies
   readonly enabled: boolean
+  /** Milliseconds; also for `policy` about a new session. */
+  readonly lookupTimeoutMs: number
   readonly singleUse: boolean
   readonly policy: SessionPolicy | undefined
   readonly shouldStore: ((hello: ClientHello | undefined) => boolean) | undefined
@@ -415,7 +417,9 @@ export class Handshake {
     }
     try {
       const answer = this.#inArrivalContext(() => policy(this.#servername, session, this.#hello))
-      return isPromiseLike(answer) ? answer.then(undefined, failed) : answer
+      return isPromiseLike(answer)
+        ? inTime(answer.then(undefined, failed), this.#scope.lookupTimeoutMs)
+        : answer
     } catch (error) {
       return failed(error)
     }
@@ -440,6 +444,18 @@ export class Handshake {
       ownPolicy: this.#ownPolicy,
     }
   }
+}
+
+/** What takes too long is false. */
+function inTime<T>(answer: PromiseLike<T>, timeoutMs: number): Promise<T | false> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, timeoutMs, false)
+    timer.unref()
+    answer.then((value) => {
+      clearTimeout(timer)
+      resolve(value)
+    })
+  })
 }
 
 function readSession(der: Uint8Array | undefined): SslSession | undefined {

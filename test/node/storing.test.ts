@@ -137,6 +137,13 @@ describe.each(versions)('%s: a new callback that', (version) => {
   })
 })
 
+test('a policy that never answers about a new session is a refusal after lookupTimeoutMs', async () => {
+  const harness = await start({ attach: { policy: () => new Promise(() => undefined), lookupTimeoutMs: 20 } })
+  await connect(harness)
+  expect(await harness.attachment.close()).toEqual({ dropped: 0 })
+  expect(harness.attachment.stats.notKept).toEqual({ 'policy-refused': 2 })
+})
+
 test('a session whose server name was not read ahead is bound to what Node says it is', async () => {
   const names: (string | undefined)[] = []
   const harness = await start({
