@@ -123,7 +123,7 @@ export class ContextState {
     const failed = (error: unknown): void => this.emit({ type: 'callback-error', callback, error })
     try {
       const answer = call()
-      return isPromiseLike(answer) ? answer.then(undefined, failed) : undefined
+      return isPromiseLike(answer) ? Promise.resolve(answer).then(undefined, failed) : undefined
     } catch (error) {
       failed(error)
       return undefined

@@ -37,7 +37,7 @@ function askExternal(state: ConnectionState, sessionId: Uint8Array): Awaitable<L
   }
   try {
     const answer = context.getSessionCallback?.(state.handle, copyBytes(sessionId))
-    return isPromiseLike(answer) ? answer.then(answered, failed) : answered(answer)
+    return isPromiseLike(answer) ? Promise.resolve(answer).then(answered, failed) : answered(answer)
   } catch (error) {
     return failed(error)
   }

@@ -65,7 +65,7 @@ function examine(state: ConnectionState, offer: ResumptionOffer, candidate: Cand
   }
   try {
     const answer = offer.examine(candidate.session)
-    return isPromiseLike(answer) ? answer.then(answered, failed) : answered(answer)
+    return isPromiseLike(answer) ? Promise.resolve(answer).then(answered, failed) : answered(answer)
   } catch (error) {
     return failed(error)
   }

@@ -17,7 +17,7 @@ import {
   requireNode,
 } from './engine.ts'
 import { Handshake, type HandshakeScope } from './handshake.ts'
-import type { HandshakeReason } from './handshake-reason.ts'
+import type { EdgeReason } from './handshake-reason.ts'
 import { type ReadAhead, readAhead } from './read-ahead.ts'
 import type { AttachServerOptions, ServerAttachment, ServerHandshake } from './server-attachment.ts'
 import { type Listener, ServerHooks } from './server-hooks.ts'
@@ -217,17 +217,18 @@ class Attachment implements ServerAttachment {
   }
 
   #begin(arrival: Arrival): void {
-    const reason = this.#whyNotToAsk()
-    if (reason === undefined && !arrival.socket.destroyed) this.#readAhead(arrival)
+    const reason = this.#whyNotToAsk(arrival.socket)
+    if (reason === undefined) this.#readAhead(arrival)
     else {
-      if (reason !== undefined) arrival.handshake.leaveUnasked(reason)
+      arrival.handshake.leaveUnasked(reason)
       arrival.accept()
       arrival.handedOverMs = performance.now()
     }
   }
 
-  #whyNotToAsk(): (HandshakeReason & ('disabled' | 'no-lookup')) | undefined {
+  #whyNotToAsk(socket: Duplex): EdgeReason | undefined {
     if (!this.enabled) return 'disabled'
+    if (socket.destroyed || socket.readableEnded) return 'client-left'
     const isInternalLeftOut =
       (this.#context.getSessionCacheMode() & SessionCacheMode.NO_INTERNAL_LOOKUP) !== 0
     const hasExternal = this.#context.getGetSessionCallback() !== undefined

@@ -418,7 +418,7 @@ export class Handshake {
     try {
       const answer = this.#inArrivalContext(() => policy(this.#servername, session, this.#hello))
       return isPromiseLike(answer)
-        ? inTime(answer.then(undefined, failed), this.#scope.lookupTimeoutMs)
+        ? inTime(Promise.resolve(answer).then(undefined, failed), this.#scope.lookupTimeoutMs)
         : answer
     } catch (error) {
       return failed(error)

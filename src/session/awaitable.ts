@@ -6,5 +6,5 @@ export function isPromiseLike<T>(value: Awaitable<T>): value is PromiseLike<T> {
 }
 
 export function andThen<T, U>(value: Awaitable<T>, next: (value: T) => Awaitable<U>): Awaitable<U> {
-  return isPromiseLike(value) ? value.then(next) : next(value)
+  return isPromiseLike(value) ? Promise.resolve(value).then(next) : next(value)
 }

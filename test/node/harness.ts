@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type net from 'node:net'
 import type { AddressInfo } from 'node:net'
 import tls from 'node:tls'
 import { afterEach } from 'vitest'
@@ -66,10 +67,24 @@ export async function start({
     onHandshake: (handshake) => void handshakes.push(handshake),
     ...attach,
   })
+  return { server, context, attachment, port: await listen(server), handshakes }
+}
+
+/** The same server without a context. */
+export async function startStock({ server: overrides = {}, make = greet }: StartOptions): Promise<{
+  readonly server: tls.Server
+  readonly port: number
+}> {
+  const server = make({ ...certificate, ...serverOptions(new SslContext()), ...overrides })
+  return { server, port: await listen(server) }
+}
+
+/** Until the test is over. */
+export async function listen(server: net.Server): Promise<number> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   afterTest(() => server.close())
-  return { server, context, attachment, port: (server.address() as AddressInfo).port, handshakes }
+  return (server.address() as AddressInfo).port
 }
 
 export const reasons = ({ handshakes }: Harness): string[] => handshakes.map(({ reason }) => reason)
