@@ -1,0 +1,110 @@
+import type { Client } from './clients/client.ts'
+import type { PairResult } from './pair.ts'
+import { CHANCES } from './pair.ts'
+import { layouts, type Setup, setups, type Version, versions } from './setups.ts'
+
+export interface Report {
+  readonly results: readonly PairResult[]
+  /** By name. */
+  readonly clients: ReadonlyMap<string, Pick<Client, 'version' | 'manner'>>
+  /** Reasons, by client. */
+  readonly missing: ReadonlyMap<string, string>
+}
+
+const layoutTitles = {
+  one: 'One process',
+  cluster: 'A cluster of four, sharing an external store',
+} as const
+
+const columnTitle = ({ keyKind, clientCertificate }: Setup): string =>
+  `${keyKind === 'ecdsa' ? 'ECDSA P-256' : 'RSA-2048'}${clientCertificate ? ', client certificate' : ''}`
+
+/** The tables and what there is to say of them, in Markdown. */
+export function resultTables({ results }: Report): string {
+  const reasons = [...new Set(results.flatMap(({ verdict }) => reasonsOf(verdict)))]
+  const tables = layouts
+    .filter((layout) => results.some(({ setup }) => setup.layout === layout))
+    .map((layout) => {
+      const columns = setups.filter(
+        (setup) => setup.layout === layout && results.some((one) => one.setup === setup),
+      )
+      return `### ${layoutTitles[layout]}\n\n${table(results, columns, reasons)}`
+    })
+  return [...tables, ...reasons.map((reason, index) => `[${index + 1}] ${reason}`)].join('\n\n')
+}
+
+function reasonsOf(verdict: PairResult['verdict']): string[] {
+  return verdict.state === 'explained' ? [verdict.reason] : []
+}
+
+function table(
+  results: readonly PairResult[],
+  columns: readonly Setup[],
+  reasons: readonly string[],
+): string {
+  const clients = [...new Set(results.map(({ client }) => client))]
+  const rows = clients.flatMap((client) =>
+    versions.map((version) => [
+      client,
+      version,
+      ...columns.map((setup) => cell(find(results, client, version, setup), reasons)),
+    ]),
+  )
+  const header = ['client', 'version', ...columns.map(columnTitle)]
+  const widths = header.map((title, index) =>
+    Math.max(title.length, ...rows.map((row) => row[index]?.length ?? 0)),
+  )
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((text, index) => text.padEnd(widths[index] ?? 0)).join(' | ')} |`
+  return [line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n')
+}
+
+function find(
+  results: readonly PairResult[],
+  client: string,
+  version: Version,
+  setup: Setup,
+): PairResult | undefined {
+  return results.find((one) => one.client === client && one.version === version && one.setup === setup)
+}
+
+function cell(result: PairResult | undefined, reasons: readonly string[]): string {
+  if (result === undefined) return ''
+  const { offered, resumed, verdict } = result
+  if (verdict.state === 'unexplained') return `${offered}/${resumed} UNEXPLAINED`
+  const [reason] = reasonsOf(verdict)
+  return `${offered}/${resumed}${reason === undefined ? '' : ` [${reasons.indexOf(reason) + 1}]`}`
+}
+
+/** RESULTS.md: without date, so that it changes when a result or a version does. */
+export function resultsFile(report: Report): string {
+  const clients = [...report.clients].map(
+    ([name, { version, manner }]) => `- ${name} (${version}): ${manner}.`,
+  )
+  const missing = [...report.missing].map(([name, reason]) => `- ${name}: missing, ${reason}`)
+  return `# Who resumes
+
+Written by \`npm run interop\`. Each client connects to each server once, and then ${CHANCES} times more with what it keeps.
+A cell says how many of these connections offered a session, and how many of them were resumed, as \`onHandshake\` of the
+server says; where the client says something too, it says the same. A client certificate is on a resumed connection what it
+was on the full one: authorized, and of the same name.
+
+The servers run Node ${process.versions.node}, with \`serverOptions\` and \`attachServer\` as they come; each speaks one version of TLS. The
+workers of a cluster take connections in turn.
+
+${resultTables(report)}
+
+## The clients
+
+${[...clients, ...missing].join('\n')}
+`
+}
+
+export function closingLine(results: readonly PairResult[]): string {
+  const count = (state: PairResult['verdict']['state']): number =>
+    results.filter(({ verdict }) => verdict.state === state).length
+  return (
+    `interop: ${results.length} client/version pairs, ${count('resumed')} resumed, ` +
+    `${count('explained')} explained, ${count('unexplained')} unexplained`
+  )
+}

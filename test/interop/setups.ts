@@ -1,0 +1,40 @@
+export const SERVER_NAME = 'interop.example'
+
+export const versions = ['TLSv1.2', 'TLSv1.3'] as const
+export type Version = (typeof versions)[number]
+
+export const keyKinds = ['ecdsa', 'rsa'] as const
+export type KeyKind = (typeof keyKinds)[number]
+
+export const layouts = ['one', 'cluster'] as const
+/** One process, or a `node:cluster` of {@link CLUSTER_SIZE} workers with an external store between them. */
+export type Layout = (typeof layouts)[number]
+export const CLUSTER_SIZE = 4
+
+/** What a server is like; with a {@link Version} it is one server of the run. */
+export interface Setup {
+  readonly keyKind: KeyKind
+  readonly clientCertificate: boolean
+  readonly layout: Layout
+}
+
+export const setups: readonly Setup[] = layouts.flatMap((layout) =>
+  keyKinds.flatMap((keyKind) =>
+    [false, true].map((clientCertificate) => ({ keyKind, clientCertificate, layout })),
+  ),
+)
+
+/** Of a quick run: where most can go wrong. */
+export const quickSetups: readonly Setup[] = setups.filter(
+  ({ keyKind, clientCertificate, layout }) =>
+    keyKind === 'ecdsa' && clientCertificate && layout === 'cluster',
+)
+
+export function setupName({ keyKind, clientCertificate, layout }: Setup): string {
+  const parts = [keyKind === 'ecdsa' ? 'ECDSA' : 'RSA', layout === 'one' ? 'one process' : 'cluster']
+  return [...parts, ...(clientCertificate ? ['client certificate'] : [])].join(', ')
+}
+
+export function serverKey(version: Version, setup: Setup): string {
+  return `${version}, ${setupName(setup)}`
+}
