@@ -55,8 +55,12 @@ export function resumeSession(state: ConnectionState, offer: ResumptionOffer): A
 function examine(state: ConnectionState, offer: ResumptionOffer, candidate: Candidate): Awaitable<Candidate> {
   if (offer.examine === undefined || candidate.session === undefined) return candidate
   const { generation } = state
+  const { session } = candidate
+  const { isResumable } = session
   const answered = (isGood: boolean): Candidate => {
     if (generation !== state.generation) return { reason: 'abandoned' }
+    // Removed meanwhile.
+    if (isResumable && !session.isResumable) return { reason: 'not-found' }
     return isGood ? candidate : { reason: 'declined' }
   }
   const failed = (error: unknown): Candidate => {
@@ -64,7 +68,7 @@ function examine(state: ConnectionState, offer: ResumptionOffer, candidate: Cand
     return answered(false)
   }
   try {
-    const answer = offer.examine(candidate.session)
+    const answer = offer.examine(session)
     return isPromiseLike(answer) ? Promise.resolve(answer).then(answered, failed) : answered(answer)
   } catch (error) {
     return failed(error)

@@ -213,6 +213,16 @@ export class SslConnection implements SessionConnection {
     return andThen(resumeSession(this.#state, offer), (verdict) => this.#announce(verdict))
   }
 
+  /**
+   * A real TLS stack has not resumed what {@link resumeSession} said: it was no hit, and the next decision counts.
+   */
+  retractResumption(): void {
+    this.#expectPhase('retractResumption', 'handshake')
+    if (this.#state.hit) this.#state.context.counters.hits--
+    this.#state.hit = false
+    this.#state.session = undefined
+  }
+
   /** `tls_construct_server_hello` as a HelloRetryRequest: what was found is dropped, the next ClientHello decides anew. */
   helloRetryRequest(): void {
     this.#state.session = undefined

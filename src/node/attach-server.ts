@@ -92,6 +92,7 @@ class Attachment implements ServerAttachment {
   readonly #current: AsyncLocalStorage<Arrival> = new AsyncLocalStorage()
   readonly #ledger: AttachmentLedger = new AttachmentLedger()
   #closing: Promise<{ readonly dropped: number }> | undefined
+  #isDisposed = false
   #hasWarned = false
 
   constructor(server: TlsServer, context: SslContextModel, options: AttachServerOptions) {
@@ -101,6 +102,7 @@ class Attachment implements ServerAttachment {
     this.#hooks = new ServerHooks(server)
     checkSetup(server, context, {
       isStoreStrict: options.store === 'strict',
+      isBinding: options.bindSessions !== false,
       tolerate: options.tolerate ?? [],
     })
     this.#scope = this.#makeScope()
@@ -122,7 +124,7 @@ class Attachment implements ServerAttachment {
         return attachment.#hooks.policies
       },
       get enabled() {
-        return attachment.enabled
+        return attachment.enabled && !attachment.#isDisposed
       },
       get maxAuthenticationAge() {
         return maxAuthenticationAge ?? Math.min(sessionTimeoutSec(attachment.#context), ONE_WEEK_SEC)
@@ -171,6 +173,7 @@ class Attachment implements ServerAttachment {
   }
 
   [Symbol.dispose](): void {
+    this.#isDisposed = true
     this.#hooks.undo()
     this.#ledger.forgetHandshakes()
   }
@@ -221,6 +224,7 @@ class Attachment implements ServerAttachment {
     if (reason === undefined) this.#readAhead(arrival)
     else {
       arrival.handshake.leaveUnasked(reason)
+      this.#ledger.hear(arrival)
       arrival.accept()
       arrival.handedOverMs = performance.now()
     }
@@ -248,7 +252,12 @@ class Attachment implements ServerAttachment {
     const { socket, inContext } = arrival
     // Between our listeners and Node's, an error is nobody's, and would end the process.
     socket.on('error', arrival.onError)
-    readAhead(socket, this.#readAheadMs, (result) => inContext(() => this.#onReadAhead(arrival, result)))
+    readAhead(
+      socket,
+      this.#readAheadMs,
+      () => this.#ledger.hear(arrival),
+      (result) => inContext(() => this.#onReadAhead(arrival, result)),
+    )
   }
 
   #onReadAhead(arrival: Arrival, result: ReadAhead): void {
@@ -328,50 +337,61 @@ class Attachment implements ServerAttachment {
 
   /** Acknowledged on every path: Node holds back everything that the server writes until then. */
   #onNewSession(der: Buffer, done: () => void): void {
-    const pending = this.#keep(der)
-    if (pending !== undefined) this.#ledger.watchWrite(pending)
-    if (pending === undefined || this.#options.store !== 'strict') done()
-    else {
-      const timer = setTimeout(done, this.#lookupTimeoutMs)
-      const finished = (): void => {
-        clearTimeout(timer)
-        done()
-      }
-      pending.then(finished, finished)
-    }
-  }
-
-  #keep(der: Buffer): PromiseLike<unknown> | undefined {
+    const arrival = this.#current.getStore()
     try {
-      const pending = this.#current.getStore()?.handshake.keep(der, currentTlsHandle())
-      return pending !== undefined && isPromiseLike(pending) ? pending : undefined
+      arrival?.handshake.keep(der, currentTlsHandle())
     } catch (error) {
       reportError(error)
-      return undefined
     }
+    const kept = arrival?.handshake.kept
+    if (arrival !== undefined && kept !== undefined) this.#ledger.watchWrites(arrival, kept)
+    if (arrival === undefined || kept === undefined || this.#options.store !== 'strict') done()
+    else this.#answerWhenKept(arrival, done)
+  }
+
+  /** One answer releases all tickets of a handshake, so it waits for those that are made in the same turn as well. */
+  #answerWhenKept({ handshake }: Arrival, done: () => void): void {
+    const timer = setTimeout(done, this.#lookupTimeoutMs)
+    const finished = (): void => {
+      clearTimeout(timer)
+      done()
+    }
+    setImmediate(() => Promise.resolve(handshake.kept).then(finished, finished))
   }
 
   #onSecureConnection(socket: tls.TLSSocket): void {
     const arrival = this.#current.getStore()
     if (arrival === undefined) return
-    const { handshake } = arrival
-    const isReused = socket.isSessionReused()
-    const protocol = socket.getProtocol() ?? ''
-    const getSession = (): Uint8Array | undefined => socket.getSession()
     try {
-      handshake.settle(PROTOCOLS[protocol] ?? 0, isReused, getSession)
-      // By then the tickets of TLS 1.3 have come, if Node shows them.
-      if (!isReused && this.#isTooLarge(socket))
-        setImmediate(() => handshake.hasNewSession || this.#scope.countNotKept('too-large'))
-      this.#report(arrival, isReused ? 'resumed' : 'full', {
-        socket,
-        protocol,
-        reason: handshake.reason(isReused, getSession),
-      })
+      this.#finish(arrival, socket)
     } catch (error) {
       // The connection is good whatever was made of it here, and its other listeners must hear of it.
       reportError(error)
     }
+  }
+
+  #finish(arrival: Arrival, socket: tls.TLSSocket): void {
+    const { handshake } = arrival
+    const isReused = socket.isSessionReused()
+    const protocol = socket.getProtocol() ?? ''
+    const version = PROTOCOLS[protocol] ?? 0
+    if (handshake.rejects(version, nameOf(socket))) {
+      socket.authorized = false
+      socket.destroy()
+      this.#report(arrival, 'failed', { socket: undefined, protocol, reason: 'server-name-changed' })
+      return
+    }
+    const getSession = (): Uint8Array | undefined => socket.getSession()
+    handshake.settle(version, isReused, getSession)
+    const reason = handshake.reason(isReused, getSession)
+    const isTooLarge = !isReused && this.#isTooLarge(socket)
+    this.#report(arrival, isReused ? 'resumed' : 'full', { socket, protocol, reason })
+    // By then the tickets of TLS 1.3 have come, if Node shows them.
+    setImmediate(() => {
+      if (isTooLarge && !handshake.hasNewSession) this.#scope.countNotKept('too-large')
+      handshake.release()
+      arrival.der = undefined
+    })
   }
 
   /** Only a client certificate makes it so. */
@@ -385,7 +405,7 @@ class Attachment implements ServerAttachment {
   #onClose(arrival: Arrival): void {
     const { handshake, handedOverMs, socket } = arrival
     handshake.close()
-    const reason = handedOverMs === undefined ? 'client-left' : (handshake.unasked ?? 'handshake-failed')
+    const reason = handedOverMs === undefined ? 'client-left' : (handshake.failure ?? 'handshake-failed')
     const isFirst = this.#report(arrival, 'failed', { socket: undefined, protocol: undefined, reason })
     // As Node does for a client that leaves it during the handshake.
     if (isFirst && handedOverMs === undefined)
@@ -415,6 +435,10 @@ class Attachment implements ServerAttachment {
     }
     return true
   }
+}
+
+function nameOf({ servername }: { readonly servername?: string | false | null }): string | undefined {
+  return typeof servername === 'string' ? servername : undefined
 }
 
 function hangUp(): Error {

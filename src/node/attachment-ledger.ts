@@ -9,7 +9,7 @@ export interface AttachmentStats {
   readonly reasons: Readonly<Partial<Record<HandshakeReason, number>>>
   /** Sessions that were made and not kept. */
   readonly notKept: Readonly<Partial<Record<NotKeptReason, number>>>
-  /** New sessions that an external cache has not acknowledged yet. */
+  /** Handshakes whose new sessions an external cache has not acknowledged yet. */
   readonly pendingWrites: number
 }
 
@@ -20,7 +20,10 @@ export class AttachmentLedger {
   readonly #notKept: Partial<Record<NotKeptReason, number>> = {}
   /** Handshakes without an outcome. */
   readonly #pending: Set<object> = new Set()
-  readonly #writes: Set<PromiseLike<unknown>> = new Set()
+  /** Those of them that have said nothing yet. */
+  readonly #silent: Set<object> = new Set()
+  /** The last write of each handshake that has one under way. */
+  readonly #writes: Map<object, PromiseLike<unknown>> = new Map()
   #wake: () => void = () => undefined
 
   get stats(): AttachmentStats {
@@ -36,12 +39,19 @@ export class AttachmentLedger {
     this.#notKept[reason] = (this.#notKept[reason] ?? 0) + 1
   }
 
+  /** A connection without a byte yet: some clients open them in advance, and nobody waits for those. */
   begin(handshake: object): void {
     this.#pending.add(handshake)
+    this.#silent.add(handshake)
+  }
+
+  hear(handshake: object): void {
+    this.#silent.delete(handshake)
   }
 
   /** @returns false, and nothing is counted, when the handshake has its outcome already, or is forgotten */
   end(handshake: object, outcome: Outcome, reason: HandshakeReason): boolean {
+    this.#silent.delete(handshake)
     if (!this.#pending.delete(handshake)) return false
     this.#handshakes[outcome]++
     this.#reasons[reason] = (this.#reasons[reason] ?? 0) + 1
@@ -49,18 +59,20 @@ export class AttachmentLedger {
     return true
   }
 
-  /** @param written - never rejects */
-  watchWrite(written: PromiseLike<unknown>): void {
-    this.#writes.add(written)
-    written.then(() => {
-      this.#writes.delete(written)
+  /** @param written - settles with all that the handshake has written so far */
+  watchWrites(handshake: object, written: PromiseLike<unknown>): void {
+    this.#writes.set(handshake, written)
+    const settled = (): void => {
+      if (this.#writes.get(handshake) === written) this.#writes.delete(handshake)
       this.#wake()
-    })
+    }
+    written.then(settled, settled)
   }
 
   /** What is under way is nobody's any more. */
   forgetHandshakes(): void {
     this.#pending.clear()
+    this.#silent.clear()
     this.#wake()
   }
 
@@ -73,7 +85,7 @@ export class AttachmentLedger {
     }, deadlineMs)
     // The tickets of TLS 1.3 come after their handshake's outcome, in the same turn of the event loop.
     await setImmediate()
-    while (!isOver && this.#pending.size + this.#writes.size > 0) {
+    while (!isOver && this.#pending.size - this.#silent.size + this.#writes.size > 0) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })

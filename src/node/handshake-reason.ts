@@ -28,6 +28,10 @@ export type EdgeReason =
   | 'authentication-too-old'
   /** This Node would call the resumed connection authorized, though its client showed no certificate. */
   | 'authorization-not-preserved'
+  /** TLS 1.2, and the session has no extended master secret. */
+  | 'no-extended-master-secret'
+  /** The client's certificate did not verify, and now it must. */
+  | 'unauthorized'
   /** A session that this version cannot read: its origin is of another format, or missing. */
   | 'unknown-format'
   /** `lookupTimeoutMs` went by. */
@@ -52,6 +56,8 @@ export type EdgeReason =
   | 'disabled'
   /** The model would have resumed, Node did not; or Node negotiated what the model did not expect. */
   | 'node-disagreed'
+  /** Failed: after a HelloRetryRequest the client named another server than before. */
+  | 'server-name-changed'
   /** Failed: the client was gone before Node had its ClientHello. */
   | 'client-left'
   /** Failed: the handshake was not completed; `tlsClientError` has the cause. */
@@ -70,6 +76,7 @@ export type NotKeptReason =
   | 'policy-refused'
   | 'authorization-not-preserved'
   | 'authentication-too-old'
+  | 'server-name-changed'
   /** Its client's certificate did not verify, so the connection is closed. */
   | 'unauthorized'
   /** Tickets are on: what was made in TLS 1.3 is in the ticket, and nobody would ever ask for it. */

@@ -27,6 +27,7 @@ import {
   isTooOld,
   objectionToKeeping,
   objectionToResuming,
+  type ServerTrust,
   type SessionRules,
 } from './session-rules.ts'
 
@@ -75,7 +76,9 @@ export class Handshake {
   /** Runs the owner's callbacks in the asynchronous context in which the connection arrived. */
   readonly #inArrivalContext: <T>(call: () => T) => T
   readonly #ownContext: Uint8Array
-  #policies: ServerPolicies
+  /** The server as it was when the lookup began, and from {@link handOver} on as Node took the connection. */
+  #trust: ServerTrust
+  #binding: Binding
   #hello: ClientHello | undefined
   #servername: string | undefined
   /** Why the cache was not asked. */
@@ -83,22 +86,32 @@ export class Handshake {
   #verdict: ResumptionVerdict | undefined
   #candidate: SslSession | undefined
   /** Why the edge does not want the candidate. */
-  #objection: EdgeReason | undefined
-  #ownPolicy = ''
+  #objection: HandshakeReason | undefined
   #hasNewSession = false
+  #isRejected = false
+  /** The origin of all new sessions of a full handshake. */
+  #newOrigin: Omit<SessionOrigin, 'policyTag'> | undefined
+  /** Settles with all that was kept so far. */
+  #kept: Promise<unknown> | undefined
   /** One answer for all new sessions of the handshake. */
-  #newSessionPolicy: Awaitable<string | false> | undefined
+  #newSessionPolicy: Awaitable<string | undefined | false> | undefined
 
   /** @param appData - what callbacks find in the connection that the model shows them */
   constructor(scope: HandshakeScope, appData: unknown, inArrivalContext: <T>(call: () => T) => T) {
     this.#scope = scope
-    this.#policies = scope.policies
+    this.#trust = trustOf(scope)
     this.#inArrivalContext = inArrivalContext
     this.#connection = scope.context.newConnection({ appData, singleUse: scope.singleUse })
     this.#connection.setVerifyMode(serverVerifyMode(scope.server))
     this.#connection.setOptions(scope.server.secureOptions ?? 0)
     this.#ownContext = this.#connection.sessionIdContext
+    this.#binding = this.#bindingOf(this.#initialPolicy)
     this.#connection.accept()
+  }
+
+  /** Settles with all new sessions that were kept so far; undefined when none is under way. */
+  get kept(): Promise<unknown> | undefined {
+    return this.#kept
   }
 
   get servername(): string | undefined {
@@ -118,9 +131,9 @@ export class Handshake {
     return this.#hasNewSession
   }
 
-  /** Why the cache was not asked. */
-  get unasked(): EdgeReason | undefined {
-    return this.#unasked
+  /** What was wrong with its ClientHello, should it fail. */
+  get failure(): EdgeReason | undefined {
+    return this.#unasked !== undefined && HELLO_FAILURES.has(this.#unasked) ? this.#unasked : undefined
   }
 
   /** The cache is not asked; the first reason counts. */
@@ -138,7 +151,7 @@ export class Handshake {
     if (usesTickets(this.#scope.server) && hasStatelessTicket(hello, version))
       return this.leaveUnasked('stateless-ticket')
     if (this.#isPolicyUnknown()) return this.leaveUnasked('policy-unknown')
-    this.#bind()
+    this.#bind(this.#initialPolicy)
     const offer = resumptionOffer(hello, version, (session) => this.#examine(session))
     return andThen(this.#connection.resumeSession(offer), (verdict) => {
       if (this.#unasked === undefined) this.#verdict = verdict
@@ -162,20 +175,21 @@ export class Handshake {
     if (bindSessions && session.hostname !== this.#servername) return true
     return andThen(this.#askPolicy(session), (policy) => {
       if (policy === false) return this.#decline('policy-refused')
-      this.#ownPolicy = policy
-      this.#bind()
+      this.#bind(policy)
       return this.#examineBound(session)
     })
   }
 
   #examineBound(session: SslSession): boolean {
-    const { context, server } = this.#scope
+    const { context } = this.#scope
     if (!equalBytes(session.sessionIdContext, this.#connection.sessionIdContext)) return true
-    const objection = objectionToResuming(session, context.now(), this.#scope, server)
+    if (this.isTls13 && !this.#hello?.cipherSuites.some((suite) => isSameHash(suite, session.cipherSuite)))
+      return this.#decline('cipher-hash-mismatch')
+    const objection = objectionToResuming(session, context.now(), this.#scope, this.#trust)
     return objection === undefined || this.#decline(objection)
   }
 
-  #decline(objection: EdgeReason): false {
+  #decline(objection: HandshakeReason): false {
     this.#objection = objection
     return false
   }
@@ -183,16 +197,23 @@ export class Handshake {
   /**
    * Node gets the connection now.
    *
-   * @returns the DER that its libssl is to find; libssl itself sends the alert of a fatal verdict when it sees the session
+   * @returns the DER that its libssl is to find
    */
   handOver(): Buffer | undefined {
-    this.#policies = this.#scope.policies
-    const isWanted = this.#verdict?.resume === true || this.#verdict?.alert !== undefined
-    if (!isWanted || this.#candidate === undefined) return undefined
+    const decided = this.#contextOf(this.#binding)
+    this.#trust = trustOf(this.#scope)
+    this.#binding = this.#bindingOf(this.#binding.ownPolicy)
+    if (this.#candidate === undefined || !this.#isForLibssl()) return undefined
     // What was decided while the server was another must not be handed to the server as it is.
-    if (!equalBytes(this.#connection.sessionIdContext, this.#context())) this.#objection = 'policy-changed'
+    if (!equalBytes(decided, this.#contextOf(this.#binding))) this.#objection = 'policy-changed'
     else if (!this.#scope.enabled) this.#objection = 'disabled'
     return this.#objection === undefined ? this.#export(this.#candidate) : undefined
+  }
+
+  /** What is resumed, and what libssl is to refuse with its own alert. */
+  #isForLibssl(): boolean {
+    const verdict = this.#verdict
+    return verdict?.resume === true || (verdict !== undefined && LIBSSL_ALERTS.has(verdict.reason))
   }
 
   /** Node's libssl compares the session id context with its own, so that is what it gets to see. */
@@ -205,9 +226,14 @@ export class Handshake {
   /**
    * A session that the handshake has made: stored, or counted as not kept.
    *
-   * @returns a promise while policy and external cache are at work; it never rejects
+   * @returns a promise while policy and external cache are at work; see {@link kept}
    */
-  keep(der: Uint8Array, handle: TlsHandle | undefined): Awaitable<unknown> {
+  keep(der: Uint8Array, handle: TlsHandle | undefined): void {
+    const pending = this.#keep(der, handle)
+    if (isPromiseLike(pending)) this.#kept = Promise.all([this.#kept, pending])
+  }
+
+  #keep(der: Uint8Array, handle: TlsHandle | undefined): Awaitable<unknown> {
     const session = readSession(der)
     if (session === undefined) return this.#scope.countNotKept('unreadable')
     if (this.#hello === undefined) this.#servername = nameOf(handle)
@@ -218,24 +244,26 @@ export class Handshake {
     const isResumed = inherited !== undefined
     const objection = this.#objectionToKeeping(session)
     if (objection !== undefined) return this.#finish(session, isResumed, objection)
-    const origin = inherited ?? {
+    this.#newOrigin ??= inherited ?? {
       authenticatedAtSec: session.timeSec,
       chainEndSec: chainEndSec(handle, session.peerCertificate),
     }
-    this.#newSessionPolicy ??= this.#askPolicy(session)
+    const origin = this.#newOrigin
+    this.#newSessionPolicy ??= inTime(this.#askPolicy(session), this.#scope.lookupTimeoutMs)
     return andThen(this.#newSessionPolicy, (policy) => {
       if (policy === false) return this.#finish(session, isResumed, 'policy-refused')
-      this.#ownPolicy = policy
+      this.#bind(policy)
       return this.#finish(session, isResumed, this.#stamp(session, origin, isResumed))
     })
   }
 
   #objectionToKeeping(session: SslSession): NotKeptReason | undefined {
     if (!this.#scope.enabled) return 'disabled'
+    if (this.#isRejected) return 'server-name-changed'
     const isTls13 = session.protocolVersion === TLS1_3_VERSION
     if (isTls13 && this.#hello !== undefined && !supportsPsk(this.#hello)) return 'psk-modes-unsupported'
     if (this.#isPolicyUnknown()) return 'policy-unknown'
-    const objection = objectionToKeeping(session, this.#scope, this.#scope.server)
+    const objection = objectionToKeeping(session, this.#scope, this.#trust)
     return objection ?? (this.#isDeclined() ? 'declined' : undefined)
   }
 
@@ -263,18 +291,17 @@ export class Handshake {
     if (remainingSec <= 0) return 'authentication-too-old'
     session.setTimeout(remainingSec)
     session.setHostname(this.#servername === undefined ? undefined : Buffer.from(this.#servername, 'latin1'))
-    writeOrigin(session, origin, this.#binding())
+    writeOrigin(session, origin, this.#binding)
     return undefined
   }
 
   #finish(session: SslSession, isResumed: boolean, reason: NotKeptReason | undefined): Awaitable<unknown> {
     if (reason !== undefined) this.#scope.countNotKept(reason)
-    this.#bind()
     const isTls13 = session.protocolVersion === TLS1_3_VERSION
     this.#finishModel(session.protocolVersion, isResumed, {
       ...(!isTls13 && reason === undefined && { made: session }),
     })
-    if (isTls13 && reason === undefined) this.#connection.adoptTicket(session)
+    if (isTls13 && reason === undefined && this.#connection.isTicketDue) this.#connection.adoptTicket(session)
     return this.#connection.reported
   }
 
@@ -321,6 +348,7 @@ export class Handshake {
       this.#verdict?.resume === isReused &&
       connection.protocolVersion === protocolVersion
     if (!isAgreed) {
+      if (this.#verdict?.resume === true) connection.retractResumption()
       const session = isReused ? readSession(getSession?.()) : undefined
       session?.setSessionIdContext(connection.sessionIdContext)
       connection.resumeSession(decidedOffer(protocolVersion, session, usesTickets(this.#scope.server)))
@@ -341,6 +369,30 @@ export class Handshake {
     else free()
   }
 
+  /**
+   * After a HelloRetryRequest a client may name another server (RFC 8446 §4.1.2 forbids it), and libssl takes that name for
+   * the connection, though certificate, authorities and session were chosen by the first.
+   *
+   * @param servername - of the finished connection
+   * @returns whether the connection must not live; then nothing of it is kept
+   */
+  rejects(protocolVersion: number, servername: string | undefined): boolean {
+    this.#isRejected =
+      protocolVersion === TLS1_3_VERSION && this.#hello !== undefined && servername !== this.#hello.serverName
+    return this.#isRejected
+  }
+
+  /** Its outcome is known: what only the handshake needed, secrets among it, goes. */
+  release(): void {
+    const clear = (): void => {
+      this.#hello = undefined
+      this.#verdict = undefined
+      this.#candidate = undefined
+    }
+    if (this.#kept === undefined) clear()
+    else this.#kept.then(clear, clear)
+  }
+
   /** @param getSession - that of the finished connection */
   reason(isReused: boolean, getSession: OptionalDer): HandshakeReason {
     const verdict = this.#verdict
@@ -354,8 +406,7 @@ export class Handshake {
 
   #whyNodeDisagreed(made: SslSession | undefined): HandshakeReason {
     if (made?.protocolVersion !== TLS1_3_VERSION) return 'node-disagreed'
-    if (cipherSuiteHash(made.cipherSuite) !== cipherSuiteHash(this.#candidate?.cipherSuite))
-      return 'cipher-hash-mismatch'
+    if (!isSameHash(made.cipherSuite, this.#candidate?.cipherSuite)) return 'cipher-hash-mismatch'
     return this.#hello?.keyShareGroups.includes(made.kexGroup) === false
       ? 'hello-retry-request'
       : 'node-disagreed'
@@ -383,7 +434,7 @@ export class Handshake {
 
   #refineMismatch(): HandshakeReason {
     return this.#candidate !== undefined && this.#scope.bindSessions
-      ? mismatchReason(this.#candidate, this.#binding())
+      ? mismatchReason(this.#candidate, this.#binding)
       : 'session-id-context-mismatch'
   }
 
@@ -404,50 +455,87 @@ export class Handshake {
   }
 
   #isPolicyUnknown(): boolean {
-    const { server, policy } = this.#scope
-    return server.requestCert === true && policy === undefined && this.#policies.of(this.#servername).isOpaque
+    const { requestCert, policies } = this.#trust
+    return requestCert && this.#scope.policy === undefined && policies.of(this.#servername).isOpaque
   }
 
-  #askPolicy(session: SslSession): Awaitable<string | false> {
+  #askPolicy(session: SslSession): Awaitable<string | undefined | false> {
     const { policy } = this.#scope
-    if (policy === undefined) return ''
+    if (policy === undefined) return undefined
     const failed = (error: unknown): false => {
       this.#scope.reportError(error)
       return false
     }
+    const checked = (answer: unknown): string | false =>
+      typeof answer === 'string' || answer === false
+        ? answer
+        : failed(new TypeError('policy must answer with a string or false'))
     try {
       const answer = this.#inArrivalContext(() => policy(this.#servername, session, this.#hello))
-      return isPromiseLike(answer)
-        ? inTime(Promise.resolve(answer).then(undefined, failed), this.#scope.lookupTimeoutMs)
-        : answer
+      return isPromiseLike(answer) ? Promise.resolve(answer).then(checked, failed) : checked(answer)
     } catch (error) {
       return failed(error)
     }
   }
 
-  #bind(): void {
-    this.#connection.setSessionIdContext(this.#context())
+  /** Before the owner's policy has answered. */
+  get #initialPolicy(): string | undefined {
+    return this.#scope.policy === undefined ? undefined : ''
   }
 
-  #context(): Uint8Array {
-    return this.#scope.bindSessions ? bindingContext(this.#binding()) : this.#ownContext
+  #bind(ownPolicy: string | undefined): void {
+    this.#binding = this.#bindingOf(ownPolicy)
+    this.#connection.setSessionIdContext(this.#contextOf(this.#binding))
   }
 
-  #binding(): Binding {
-    const { server } = this.#scope
+  #contextOf(binding: Binding): Uint8Array {
+    return this.#scope.bindSessions ? bindingContext(binding) : this.#ownContext
+  }
+
+  #bindingOf(ownPolicy: string | undefined): Binding {
+    const { requestCert, rejectUnauthorized, policies } = this.#trust
     return {
       ownContext: this.#ownContext,
       servername: this.#servername,
-      requestCert: server.requestCert === true,
-      rejectUnauthorized: server.rejectUnauthorized !== false,
-      policyDigest: this.#policies.of(this.#servername).digest,
-      ownPolicy: this.#ownPolicy,
+      requestCert,
+      rejectUnauthorized,
+      policyDigest: policies.of(this.#servername).digest,
+      ownPolicy,
     }
   }
 }
 
+const HELLO_FAILURES: ReadonlySet<EdgeReason> = new Set([
+  'not-tls',
+  'oversized-hello',
+  'unreadable-hello',
+  'stalled-hello',
+  'client-left',
+])
+
+/** Refusals that libssl will come to by itself when it sees the session, with the alert that the client is to get. */
+const LIBSSL_ALERTS: ReadonlySet<RefusalReason> = new Set([
+  'extended-master-secret-dropped',
+  'cipher-not-offered',
+  'compression',
+])
+
+function trustOf({ server, policies }: HandshakeScope): ServerTrust {
+  return {
+    requestCert: server.requestCert === true,
+    rejectUnauthorized: server.rejectUnauthorized !== false,
+    isTicketing: usesTickets(server),
+    policies,
+  }
+}
+
+function isSameHash(one: number | undefined, other: number | undefined): boolean {
+  return cipherSuiteHash(one) === cipherSuiteHash(other)
+}
+
 /** What takes too long is false. */
-function inTime<T>(answer: PromiseLike<T>, timeoutMs: number): Promise<T | false> {
+function inTime<T>(answer: Awaitable<T>, timeoutMs: number): Awaitable<T | false> {
+  if (!isPromiseLike(answer)) return answer
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, timeoutMs, false)
     timer.unref()

@@ -23,7 +23,12 @@ const MAX_CHUNKS = 64
  * @param timeoutMs - after which the bytes so far are put back
  * @param done - called once, with no listener of ours left on the socket
  */
-export function readAhead(socket: Duplex, timeoutMs: number, done: (result: ReadAhead) => void): void {
+export function readAhead(
+  socket: Duplex,
+  timeoutMs: number,
+  onFirstBytes: () => void,
+  done: (result: ReadAhead) => void,
+): void {
   const collector = new ClientHelloCollector()
   const chunks: Buffer[] = []
   const finish = (result: ReadAhead): void => {
@@ -35,6 +40,7 @@ export function readAhead(socket: Duplex, timeoutMs: number, done: (result: Read
   }
   /** @returns undefined when more must come */
   const take = (chunk: Buffer): ReadAhead | undefined => {
+    if (chunks.length === 0) onFirstBytes()
     if (chunks.push(chunk) > MAX_CHUNKS) chunks.splice(0, chunks.length, Buffer.concat(chunks))
     const progress = collector.push(chunk)
     if (progress.state === 'complete')

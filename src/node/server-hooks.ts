@@ -23,15 +23,16 @@ export class ServerHooks {
   /** @throws {@link ServerSetupError} when there is an attachment already, or nothing to attach to */
   constructor(server: TlsServer) {
     this.#server = server
-    if (!server.rawListeners('connection').includes(tlsConnectionListener)) {
-      const isAttached = ATTACHED in server
+    if (ATTACHED in server)
       throw new ServerSetupError(
-        isAttached ? 'already-attached' : 'not-a-tls-server',
-        isAttached
-          ? 'the server is attached already: dispose of that attachment first'
-          : 'attachServer needs a tls, https or http2 server with the connection listener of Node',
+        'already-attached',
+        'the server is attached already: dispose of that attachment first, or wait until it is closed',
       )
-    }
+    if (!server.rawListeners('connection').includes(tlsConnectionListener))
+      throw new ServerSetupError(
+        'not-a-tls-server',
+        'attachServer needs a tls, https or http2 server with the connection listener of Node',
+      )
     this.#policies = new ServerPolicies(server)
   }
 
@@ -81,14 +82,15 @@ export class ServerHooks {
     const server = this.#server
     const { setSecureContext, addContext } = server
     this.#override('setSecureContext', (options: tls.SecureContextOptions): void => {
-      Reflect.apply(setSecureContext, server, [keepServerOptions(server, options)])
+      const kept = keepServerOptions(server, options)
+      unlessItThrows(server, () => Reflect.apply(setSecureContext, server, [kept]))
       this.#policies = this.#policies.renewed()
     })
     this.#override(
       'addContext',
       (servername: string, context: tls.SecureContextOptions | tls.SecureContext): void => {
         Reflect.apply(addContext, server, [servername, context])
-        this.#policies = this.#policies.withContext(servername, context)
+        this.#policies = this.#policies.withContext(context)
       },
     )
   }
@@ -97,6 +99,8 @@ export class ServerHooks {
     const previous = Object.getOwnPropertyDescriptor(this.#server, name)
     Object.defineProperty(this.#server, name, { value, configurable: true, writable: true })
     this.#undo.push(() => {
+      // Somebody else has wrapped ours meanwhile, and still wants to be asked.
+      if (this.#server[name] !== value) return
       if (previous === undefined) Reflect.deleteProperty(this.#server, name)
       else Object.defineProperty(this.#server, name, previous)
     })
@@ -106,5 +110,19 @@ export class ServerHooks {
   undo(): void {
     this.releaseConnections()
     for (const undo of this.#undo.splice(0).reverse()) undo()
+  }
+}
+
+/**
+ * Node assigns what it is given before it finds out that a key does not match: the server would then say one thing, and do
+ * another.
+ */
+function unlessItThrows(server: TlsServer, change: () => void): void {
+  const before: Readonly<Record<string, unknown>> = { ...server }
+  try {
+    change()
+  } catch (error) {
+    Object.assign(server, before)
+    throw error
   }
 }

@@ -19,9 +19,14 @@ export interface TlsServer extends tls.Server {
   readonly ca?: Material
   readonly crl?: Material
   readonly cert?: Material
+  readonly pfx?: Pkcs12
   readonly _sharedCreds: tls.SecureContext
-  readonly _contexts?: readonly unknown[]
+  readonly _contexts?: readonly (readonly [RegExp, tls.SecureContext['context']])[]
 }
+
+type Pkcs12File = string | Uint8Array | { readonly buf: string | Uint8Array }
+
+type Pkcs12 = Material | readonly Pkcs12File[]
 
 type Material = string | Uint8Array | readonly (string | Uint8Array)[] | undefined
 
@@ -31,6 +36,7 @@ interface Identity {
   readonly ca?: Material
   readonly crl?: Material
   readonly cert?: Material
+  readonly pfx?: Pkcs12
 }
 
 /** What decides whom a connection trusts and whom it may be taken for. */
@@ -72,14 +78,18 @@ export class ServerPolicies {
     return new ServerPolicies(this.#server, this.#named)
   }
 
-  withContext(servername: string, context: tls.SecureContextOptions | tls.SecureContext): ServerPolicies {
+  /** @param context - what `addContext` was given just now */
+  withContext(context: tls.SecureContextOptions | tls.SecureContext): ServerPolicies {
     const isOpaque = isSecureContext(context)
     const digest = isOpaque ? identityDigest({}, context) : identityDigest(context as Identity, undefined)
-    const pattern = namePattern(servername)
-    return new ServerPolicies(this.#server, [...this.#named, { pattern, digest, isOpaque }])
+    // As this line of Node understands the name: some tell upper from lower case.
+    const pattern = this.#server._contexts?.at(-1)?.[0]
+    const added =
+      pattern === undefined ? { pattern: /^/, digest, isOpaque: true } : { pattern, digest, isOpaque }
+    return new ServerPolicies(this.#server, [...this.#named, added])
   }
 
-  /** @param servername - exactly as the client sent it: Node compares it as it is, and the last match wins */
+  /** @param servername - exactly as the client sent it; the last match wins, as in Node */
   of(servername: string | undefined): Policy {
     if (servername === undefined) return this.#default
     if (this.#hasSniCallback) return { ...this.#default, isOpaque: true }
@@ -92,8 +102,13 @@ export class ServerPolicies {
   }
 }
 
+/** Of what `addContext` has set before, Node keeps the name and a context that shows its certificate, but no authorities. */
 function unseenContexts({ _contexts = [] }: TlsServer): readonly NamedIdentity[] {
-  return _contexts.length === 0 ? [] : [{ pattern: /^/, digest: Buffer.alloc(0), isOpaque: true }]
+  return _contexts.map(([pattern, context]) => ({
+    pattern,
+    digest: identityDigest({}, { context }),
+    isOpaque: true,
+  }))
 }
 
 /** Node calls it for every full handshake, and never for a resumed one. */
@@ -108,12 +123,6 @@ function isSecureContext(
   return 'context' in context
 }
 
-/** As Node's addContext understands a name. */
-function namePattern(servername: string): RegExp {
-  const parts = servername.split('*').map((part) => part.replace(/[.^$+?\-\\[\]{}]/g, '\\$&'))
-  return new RegExp(`^${parts.join('[^.]*')}$`)
-}
-
 /** What a server has for all names. */
 function commonDigest(server: TlsServer): Buffer {
   return digestOf([
@@ -126,14 +135,20 @@ function commonDigest(server: TlsServer): Buffer {
 }
 
 function identityDigest(identity: Identity, credentials: tls.SecureContext | undefined): Buffer {
-  const { allowPartialTrustChain, ca, crl } = identity
-  const [authorities = '', revocations = ''] = [ca, crl].map((material) =>
-    listOf(material)
-      .map((one) => createHash('sha256').update(one).digest('hex'))
-      .sort()
-      .join(),
-  )
-  return digestOf([authorities, revocations, String(allowPartialTrustChain), namesOf(identity, credentials)])
+  const { allowPartialTrustChain, ca, crl, pfx } = identity
+  return digestOf([
+    setDigest(listOf(ca)),
+    setDigest(listOf(crl)),
+    // Node trusts the certificates in a PKCS #12 file, and only their owner can tell which they are.
+    setDigest(filesOf(pfx)),
+    String(allowPartialTrustChain),
+    namesOf(identity, credentials),
+  ])
+}
+
+function setDigest(members: readonly (string | Uint8Array)[]): string {
+  const digests = members.map((one) => createHash('sha256').update(one).digest('hex'))
+  return digests.sort().join()
 }
 
 function digestOf(fields: readonly (string | Uint8Array)[]): Buffer {
@@ -148,6 +163,11 @@ function digestOf(fields: readonly (string | Uint8Array)[]): Buffer {
 function listOf(material: Material): readonly (string | Uint8Array)[] {
   if (material === undefined) return []
   return typeof material === 'string' || material instanceof Uint8Array ? [material] : material
+}
+
+function filesOf(pfx: Pkcs12): readonly (string | Uint8Array)[] {
+  const files = Array.isArray(pfx) ? (pfx as readonly Pkcs12File[]) : listOf(pfx as Material)
+  return files.map((file) => (typeof file === 'object' && 'buf' in file ? file.buf : file))
 }
 
 /** The names of the certificates, not their fingerprints: a renewed certificate keeps its sessions. */

@@ -46,6 +46,7 @@ export function sessionTimeoutSec(context: SslContextModel): number {
 /** What must hold for a server to be attached. */
 export interface SetupRequirements {
   readonly isStoreStrict: boolean
+  readonly isBinding: boolean
   /** The problems that the owner knows of. */
   readonly tolerate: readonly SetupProblem[]
 }
@@ -68,6 +69,16 @@ export function checkSetup(server: TlsServer, context: SslContextModel, required
   if (server.listenerCount('resumeSession') > 0) refuseResumeListener(refuse)
   const unsupported = unsupportedSetting(server, context)
   if (unsupported !== undefined) refuse('unsupported-setting', unsupported)
+  if (
+    !required.isBinding &&
+    server.requestCert === true &&
+    context.newConnection().sessionIdContext.length === 0
+  )
+    refuse(
+      'unsupported-setting',
+      'client certificates, bindSessions: false and no sessionIdContext: libssl would keep no session, and end handshakes ' +
+        'that offer one (SSL_CTX_set_session_id_context(3)): give the context a sessionIdContext',
+    )
   if (required.isStoreStrict && losesDataBehindStrictStore(server))
     refuse(
       'strict-store',

@@ -11,8 +11,8 @@ export interface Binding {
   readonly requestCert: boolean
   readonly rejectUnauthorized: boolean
   readonly policyDigest: Uint8Array
-  /** What the owner's `policy` answered. */
-  readonly ownPolicy: string
+  /** What the owner's `policy` answered; undefined when there is none, which is not the same as an empty answer. */
+  readonly ownPolicy: string | undefined
 }
 
 /**
@@ -31,8 +31,9 @@ export function bindingContext(binding: Binding): Uint8Array {
 /** Tells a changed policy from another context, when a session does not fit: both change {@link bindingContext}. */
 function policyTag(binding: Binding): Uint8Array {
   const { requestCert, rejectUnauthorized, policyDigest, ownPolicy } = binding
-  const hash = createHash('sha256').update(`${requestCert} ${rejectUnauthorized} `)
-  return new Uint8Array(hash.update(policyDigest).update(utf8(ownPolicy)).digest().subarray(0, TAG_LENGTH))
+  const hash = createHash('sha256').update(`${requestCert} ${rejectUnauthorized} ${ownPolicy !== undefined} `)
+  hash.update(policyDigest).update(utf8(ownPolicy ?? ''))
+  return new Uint8Array(hash.digest().subarray(0, TAG_LENGTH))
 }
 
 /** What is carried from the first full handshake through every resumption, in [18] of the DER. */

@@ -2,8 +2,7 @@ import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 import { reportsAuthorizationTruly } from './engine.ts'
 import type { EdgeReason, NotKeptReason } from './handshake-reason.ts'
-import type { TlsServer } from './server-policy.ts'
-import { usesTickets } from './server-setup.ts'
+import type { ServerPolicies } from './server-policy.ts'
 import { readOrigin, type SessionOrigin } from './session-binding.ts'
 
 /** The edge's own rules about sessions, beyond libssl's: N1 to N8 of the README. */
@@ -14,31 +13,50 @@ export interface SessionRules {
   readonly requireExtendedMasterSecret: boolean
 }
 
+/** A server's settings about trust, at one moment. */
+export interface ServerTrust {
+  readonly requestCert: boolean
+  readonly rejectUnauthorized: boolean
+  /** It issues stateless tickets of Node's own. */
+  readonly isTicketing: boolean
+  readonly policies: ServerPolicies
+}
+
 /** May what was found be resumed? */
 export function objectionToResuming(
   session: SslSession,
   nowMs: number,
   rules: SessionRules,
-  server: TlsServer,
+  trust: ServerTrust,
 ): EdgeReason | undefined {
   if (isTooOld(session, nowMs, rules)) return 'authentication-too-old'
-  return isAuthorizationLost(session, server) ? 'authorization-not-preserved' : undefined
+  return objectionToSession(session, rules, trust)
 }
 
 /** May what a handshake has made be resumed one day? */
 export function objectionToKeeping(
   session: SslSession,
   rules: SessionRules,
-  server: TlsServer,
+  trust: ServerTrust,
 ): NotKeptReason | undefined {
   const isTls13 = session.protocolVersion === TLS1_3_VERSION
-  if (isTls13 && usesTickets(server)) return 'stateless-ticket'
+  if (isTls13 && trust.isTicketing) return 'stateless-ticket'
+  return objectionToSession(session, rules, trust)
+}
+
+/** What holds for sessions on their way in and out: the rules may have been others when a session was made. */
+function objectionToSession(
+  session: SslSession,
+  { requireExtendedMasterSecret }: SessionRules,
+  { requestCert, rejectUnauthorized }: ServerTrust,
+): (EdgeReason & NotKeptReason) | undefined {
+  const isTls13 = session.protocolVersion === TLS1_3_VERSION
   // 3SHAKE: without it the master secret is not bound to the certificates of the handshake, RFC 7627 §1.
-  if (rules.requireExtendedMasterSecret && !isTls13 && !session.extendedMasterSecret)
+  if (requireExtendedMasterSecret && !isTls13 && !session.extendedMasterSecret)
     return 'no-extended-master-secret'
-  if (isAuthorizationLost(session, server)) return 'authorization-not-preserved'
-  const mustVerify = server.requestCert === true && server.rejectUnauthorized !== false
-  return mustVerify && session.verifyResult !== 0 ? 'unauthorized' : undefined
+  if (isTls13 && requestCert && session.peerCertificate === undefined && !reportsAuthorizationTruly())
+    return 'authorization-not-preserved'
+  return requestCert && rejectUnauthorized && session.verifyResult !== 0 ? 'unauthorized' : undefined
 }
 
 /** The last second in which the authentication of a full handshake counts. */
@@ -52,13 +70,4 @@ export function authenticationEndSec(
 export function isTooOld(session: SslSession, nowMs: number, rules: SessionRules): boolean {
   const origin = readOrigin(session)
   return origin !== undefined && Math.floor(nowMs / 1000) > authenticationEndSec(origin, rules)
-}
-
-function isAuthorizationLost(session: SslSession, server: TlsServer): boolean {
-  return (
-    session.protocolVersion === TLS1_3_VERSION &&
-    server.requestCert === true &&
-    session.peerCertificate === undefined &&
-    !reportsAuthorizationTruly()
-  )
 }
