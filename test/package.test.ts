@@ -119,7 +119,7 @@ describe('README.md', () => {
     }
     const reasons = union(source('node/handshake-reason.ts'), 'EdgeReason')
     const problems = union(source('errors.ts'), 'SetupProblem')
-    expect([reasons.length, problems.length]).toEqual([23, 8])
+    expect([reasons.length, problems.length]).toEqual([26, 8])
     expect([...reasons, ...problems].filter((name) => !readme.includes(`\`${name}\``))).toEqual([])
   })
 

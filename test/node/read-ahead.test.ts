@@ -488,7 +488,9 @@ describe.each(VERSIONS)('%s: nothing is read ahead', (_, version) => {
       ),
     )
     await timesOut(harness)
-    expect(harness.handshakes).toMatchObject([{ outcome: 'failed', reason: 'no-lookup', readAheadMs: 0 }])
+    expect(harness.handshakes).toMatchObject([
+      { outcome: 'failed', reason: 'handshake-failed', readAheadMs: 0 },
+    ])
   })
 
   test('where nothing could be found, and new sessions are still reported under their server name', async () => {
@@ -545,6 +547,6 @@ describe.each(VERSIONS)('%s: nothing is read ahead', (_, version) => {
     harness.attachment.enabled = true
     expect((await connect(harness, session)).resumed).toBe(true)
     expect((await connect(harness, disabled.session)).resumed).toBe(false)
-    expect(reasons(harness).slice(1)).toEqual(['disabled', 'disabled', 'external', 'not-found'])
+    expect(reasons(harness).slice(1)).toEqual(['disabled', 'handshake-failed', 'external', 'not-found'])
   })
 })

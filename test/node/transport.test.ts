@@ -216,7 +216,7 @@ describe.each(Object.keys(LEAVE) as Leave[])('a client that %s', (leave) => {
   test('during a lookup that never answers, has failed', async () => {
     const { harness, raw } = await leaveDuringLookup(leave === 'resets (RST)' ? 20_000 : 30)
     await closed(raw)
-    expect(harness.handshakes).toMatchObject([{ outcome: 'failed', reason: reason('lookup-timeout') }])
+    expect(harness.handshakes).toMatchObject([{ outcome: 'failed', reason: reason('handshake-failed') }])
     await closes(harness.server)
   })
 
