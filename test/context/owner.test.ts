@@ -92,6 +92,17 @@ describe("the owner's own rules about a session that was found", () => {
     expect(decide(connection, { ...offer12(idOf(1)), examine })).toMatchObject({ reason: 'not-found' })
   })
 
+  test('do not resume what is removed while they think', async () => {
+    const test = testContext(STATEFUL)
+    const session = makeSession(1)
+    test.context.addSession(session)
+    const connection = test.context.newConnection()
+    connection.accept()
+    const verdict = connection.resumeSession({ ...offer12(idOf(1)), examine: async () => true })
+    test.context.removeSession(session)
+    expect(await verdict).toEqual({ resume: false, reason: 'not-found' })
+  })
+
   test('mean nothing once the connection has gone', async () => {
     const test = testContext(STATEFUL)
     test.context.addSession(makeSession(1))
@@ -201,6 +212,21 @@ describe('a ticket that a real TLS stack has built', () => {
     await reported
     expect(events).toContainEqual(expect.objectContaining({ type: 'callback-error', callback: 'new' }))
   })
+})
+
+test('a resumption that the real TLS stack did not carry out is retracted: no hit, and the next decision counts', () => {
+  const test = testContext(STATEFUL)
+  test.context.addSession(makeSession(1))
+  const connection = test.context.newConnection()
+  connection.accept()
+  expect(decide(connection, offer12(idOf(1))).resume).toBe(true)
+  connection.retractResumption()
+  connection.retractResumption()
+  expect([connection.sessionReused, connection.session]).toEqual([false, undefined])
+  expect(decide(connection, offer12())).toEqual({ resume: false, reason: 'not-offered' })
+  expect(test.context.stats).toMatchObject({ hits: 0, number: 1 })
+  connection.finishHandshake()
+  expect(() => connection.retractResumption()).toThrow(expect.objectContaining({ code: 'ERR_SESSION_STATE' }))
 })
 
 test('a TLS 1.3 suite that the owner leaves to somebody else is not compared', () => {
