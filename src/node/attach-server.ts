@@ -356,7 +356,9 @@ class Attachment implements ServerAttachment {
       clearTimeout(timer)
       done()
     }
-    setImmediate(() => Promise.resolve(handshake.kept).then(finished, finished))
+    setImmediate(() => {
+      Promise.resolve(handshake.kept).then(finished, finished)
+    })
   }
 
   #onSecureConnection(socket: tls.TLSSocket): void {

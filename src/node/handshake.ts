@@ -414,22 +414,10 @@ export class Handshake {
 
   /** What the model cannot know about its refusal. */
   #refine(reason: RefusalReason): HandshakeReason {
-    switch (reason) {
-      case 'declined':
-        return 'policy-refused'
-      case 'abandoned':
-        return 'client-left'
-      case 'ticket-undecryptable':
-        return 'stateless-ticket'
-      case 'session-id-context-mismatch':
-        return this.#refineMismatch()
-      case 'expired':
-        return this.#refineExpired()
-      case 'not-found':
-        return this.#refineNotFound()
-      default:
-        return reason
-    }
+    if (reason === 'session-id-context-mismatch') return this.#refineMismatch()
+    if (reason === 'expired') return this.#refineExpired()
+    if (reason === 'not-found') return this.#refineNotFound()
+    return isRenamed(reason) ? EDGE_NAMES[reason] : reason
   }
 
   #refineMismatch(): HandshakeReason {
@@ -503,6 +491,17 @@ export class Handshake {
       ownPolicy,
     }
   }
+}
+
+/** What reasons of the model mean on a server that resumes by session ids alone. */
+const EDGE_NAMES = {
+  declined: 'policy-refused',
+  abandoned: 'client-left',
+  'ticket-undecryptable': 'stateless-ticket',
+} as const
+
+function isRenamed(reason: RefusalReason): reason is keyof typeof EDGE_NAMES {
+  return reason in EDGE_NAMES
 }
 
 const HELLO_FAILURES: ReadonlySet<EdgeReason> = new Set([
