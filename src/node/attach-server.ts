@@ -15,6 +15,7 @@ import {
   type EngineFeatures,
   engineFeatures,
   requireNode,
+  type TlsHandle,
 } from './engine.ts'
 import { Handshake, type HandshakeScope } from './handshake.ts'
 import type { EdgeReason } from './handshake-reason.ts'
@@ -225,7 +226,7 @@ class Attachment implements ServerAttachment {
     else {
       arrival.handshake.leaveUnasked(reason)
       this.#ledger.hear(arrival)
-      arrival.accept()
+      this.#accept(arrival, false)
       arrival.handedOverMs = performance.now()
     }
   }
@@ -292,12 +293,12 @@ class Attachment implements ServerAttachment {
   }
 
   #handOver(arrival: Arrival, isOneRecord: boolean): void {
-    const { socket, handshake, accept } = arrival
+    const { socket, handshake } = arrival
     // A client that has left is reported by its close event, and its error event may be still to come.
     if (socket.destroyed) return
     socket.off('error', arrival.onError)
     arrival.der = handshake.handOver()
-    if (arrival.der === undefined || this.#isAsked(handshake, isOneRecord)) accept()
+    if (arrival.der === undefined || this.#isAsked(handshake, isOneRecord)) this.#accept(arrival, false)
     else this.#acceptUnasked(arrival, arrival.der)
     arrival.handedOverMs = performance.now()
   }
@@ -311,9 +312,26 @@ class Attachment implements ServerAttachment {
     )
   }
 
-  /** The second way: libssl gets the session although Node asks for none. */
-  #acceptUnasked({ handshake, socket, accept }: Arrival, der: Buffer): void {
+  /**
+   * Node makes its TLSSocket.
+   *
+   * @returns its handle, when it is wanted, or of use for the client's certificate
+   */
+  #accept({ handshake, accept }: Arrival, needsHandle: boolean): TlsHandle | undefined {
+    const isVerifying = this.#server.requestCert === true
+    if (!needsHandle && !isVerifying) {
+      accept()
+      return undefined
+    }
     const handle = captureTlsHandle(accept)
+    if (handle !== undefined && isVerifying) handshake.watchChain(handle)
+    return handle
+  }
+
+  /** The second way: libssl gets the session although Node asks for none. */
+  #acceptUnasked(arrival: Arrival, der: Buffer): void {
+    const { handshake, socket } = arrival
+    const handle = this.#accept(arrival, true)
     if (handle === undefined)
       handshake.leaveUnasked(handshake.hasLegacySessionId ? 'fragmented-hello' : 'no-session-id')
     handle?.loadSession(der)

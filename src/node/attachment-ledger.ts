@@ -13,6 +13,9 @@ export interface AttachmentStats {
   readonly pendingWrites: number
 }
 
+/** Milliseconds for which the end waits for connections that have said nothing: some clients open them in advance. */
+const SILENCE_MS = 1_000
+
 /** What an attachment has done, and what it still has to do. */
 export class AttachmentLedger {
   readonly #handshakes = { resumed: 0, full: 0, failed: 0 }
@@ -39,7 +42,7 @@ export class AttachmentLedger {
     this.#notKept[reason] = (this.#notKept[reason] ?? 0) + 1
   }
 
-  /** A connection without a byte yet: some clients open them in advance, and nobody waits for those. */
+  /** A connection without a byte yet. */
   begin(handshake: object): void {
     this.#pending.add(handshake)
     this.#silent.add(handshake)
@@ -83,14 +86,22 @@ export class AttachmentLedger {
       isOver = true
       this.#wake()
     }, deadlineMs)
+    let isGraceOver = false
+    const grace = setTimeout(() => {
+      isGraceOver = true
+      this.#wake()
+    }, SILENCE_MS)
+    const isBusy = (): boolean =>
+      this.#pending.size - (isGraceOver ? this.#silent.size : 0) + this.#writes.size > 0
     // The tickets of TLS 1.3 come after their handshake's outcome, in the same turn of the event loop.
     await setImmediate()
-    while (!isOver && this.#pending.size - this.#silent.size + this.#writes.size > 0) {
+    while (!isOver && isBusy()) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })
       await setImmediate()
     }
     clearTimeout(timer)
+    clearTimeout(grace)
   }
 }

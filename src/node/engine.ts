@@ -12,6 +12,7 @@ export interface TlsHandle {
   /** The session that libssl's next lookup gets, once. */
   loadSession(session: Buffer): void
   isSessionReused?(): boolean
+  verifyError?(): unknown
   getServername?(): unknown
   getPeerCertificate?(detailed: boolean): PeerCertificate | undefined
 }
@@ -50,13 +51,28 @@ export function captureTlsHandle(accept: () => void): TlsHandle | undefined {
 }
 
 /**
+ * Calls `look` when the handshake is complete, before Node looks at the peer's certificate: on some lines (24) that leaves
+ * nothing of the chain behind but its leaf.
+ */
+export function beforeVerification(handle: TlsHandle, look: () => void): void {
+  const { verifyError } = handle
+  if (verifyError === undefined) return
+  handle.verifyError = () => {
+    look()
+    return Reflect.apply(verifyError, handle, [])
+  }
+}
+
+/**
  * The end of the first certificate of the peer's chain to expire, seconds since the epoch.
  *
- * @param leaf - the peer's own certificate, all that is known where the handle does not tell; undefined when it has none
+ * @param leaf - the peer's own certificate, all that is known where the handle does not tell
  */
-export function chainEndSec(handle: TlsHandle | undefined, leaf: Uint8Array | undefined): number {
-  if (leaf === undefined) return Number.POSITIVE_INFINITY
-  let end = Math.floor((Date.parse(new X509Certificate(leaf).validTo) || 0) / 1000)
+export function chainEndSec(handle: TlsHandle | undefined, leaf?: Uint8Array): number {
+  let end =
+    leaf === undefined
+      ? Number.POSITIVE_INFINITY
+      : Math.floor((Date.parse(new X509Certificate(leaf).validTo) || 0) / 1000)
   const seen = new Set<PeerCertificate>()
   let certificate = handle?.getPeerCertificate?.(true)
   while (certificate !== undefined && !seen.has(certificate)) {

@@ -9,7 +9,7 @@ import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { SslSession } from '../session/ssl-session.ts'
 import type { RefusalReason, ResumptionVerdict } from '../session/verdict.ts'
-import { chainEndSec, type TlsHandle } from './engine.ts'
+import { beforeVerification, chainEndSec, type TlsHandle } from './engine.ts'
 import type { EdgeReason, HandshakeReason, NotKeptReason } from './handshake-reason.ts'
 import { decidedOffer, negotiatedVersion, resumptionOffer, supportsPsk } from './resumption-offer.ts'
 import { type ServerPolicies, serverVersions, type TlsServer } from './server-policy.ts'
@@ -89,6 +89,8 @@ export class Handshake {
   #objection: HandshakeReason | undefined
   #hasNewSession = false
   #isRejected = false
+  /** Seconds since the epoch; what Node has left of the chain by the time of a new session may be less. */
+  #chainEndSec = Number.POSITIVE_INFINITY
   /** The origin of all new sessions of a full handshake. */
   #newOrigin: Omit<SessionOrigin, 'policyTag'> | undefined
   /** Settles with all that was kept so far. */
@@ -223,6 +225,13 @@ export class Handshake {
     return Buffer.from(copy.toDer())
   }
 
+  /** @param handle - of the connection that Node has taken, before a byte of it was read */
+  watchChain(handle: TlsHandle): void {
+    beforeVerification(handle, () => {
+      if (handle.isSessionReused?.() === false) this.#chainEndSec = chainEndSec(handle)
+    })
+  }
+
   /**
    * A session that the handshake has made: stored, or counted as not kept.
    *
@@ -246,7 +255,7 @@ export class Handshake {
     if (objection !== undefined) return this.#finish(session, isResumed, objection)
     this.#newOrigin ??= inherited ?? {
       authenticatedAtSec: session.timeSec,
-      chainEndSec: chainEndSec(handle, session.peerCertificate),
+      chainEndSec: Math.min(this.#chainEndSec, chainEndSec(handle, session.peerCertificate)),
     }
     const origin = this.#newOrigin
     this.#newSessionPolicy ??= inTime(this.#askPolicy(session), this.#scope.lookupTimeoutMs)

@@ -314,7 +314,21 @@ describe('detaching', () => {
     expect(() => attachServer(harness.server, harness.context)).not.toThrow()
   })
 
-  test('does not wait for connections that have said nothing', async () => {
+  test('in good order serves a connection that was accepted and has not spoken yet', async () => {
+    const harness = await start()
+    const arrived = once(harness.server, 'connection')
+    const visit = connect(harness)
+    await arrived
+    const closed = harness.attachment.close()
+    const { session } = await visit
+    await closed
+    expect(harness.handshakes).toMatchObject([{ outcome: 'full', reason: 'not-offered' }])
+    const attachment = attachServer(harness.server, harness.context)
+    afterTest(() => attachment[Symbol.dispose]())
+    expect((await connect(harness, session)).resumed).toBe(true)
+  })
+
+  test('waits only a second for connections that have said nothing', async () => {
     const harness = await start()
     const silent = net.connect(harness.port, '127.0.0.1')
     afterTest(() => silent.destroy())
