@@ -123,6 +123,15 @@ describe('README.md', () => {
     expect([...reasons, ...problems].filter((name) => !readme.includes(`\`${name}\``))).toEqual([])
   })
 
+  test('shows for each framework the lines that its test runs', () => {
+    const source = readFileSync(join(root, 'test/node/frameworks.test.ts'), 'utf8')
+    const snippets = [...source.matchAll(/ {2}\/\/ README \w+\n([\s\S]*?) {2}\/\/ README end/g)]
+    expect(snippets).toHaveLength(3)
+    // The test keeps Nest quiet.
+    const lines = snippets.flatMap(([, text = '']) => text.replace(', logger', '').trimEnd().split('\n'))
+    expect(lines.filter((line) => !readme.includes(line.trim()))).toEqual([])
+  })
+
   test('names every session cache mode', () => {
     for (const name of Object.keys(library.SessionCacheMode)) expect(readme).toContain(`\`${name}\``)
   })
