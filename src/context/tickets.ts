@@ -1,4 +1,5 @@
 import { copyBytes } from '../session/bytes.ts'
+import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { Alert } from '../session/ssl-constants.ts'
 import { type SessionContent, type SslSession, sessionInternals } from '../session/ssl-session.ts'
@@ -6,9 +7,6 @@ import type { Refusal } from '../session/verdict.ts'
 import type { ConnectionState } from './connection-state.ts'
 import { generateSessionId } from './session-id.ts'
 import { updateCache } from './update-cache.ts'
-
-/** RFC 8446 §4.6.1: servers must not use a longer lifetime, clients must not cache for longer. */
-const ONE_WEEK_SEC = 604_800
 
 /** What the handshake has made. Fields that it did not negotiate anew stay away. */
 export type HandshakeOutcome = Partial<

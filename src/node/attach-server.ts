@@ -6,7 +6,7 @@ import { type ClientHello, decodeClientHello } from '../codec/client-hello.ts'
 import type { SslContextModel } from '../context/ssl-context.ts'
 import { logHandshake } from '../observability/debug-log.ts'
 import { isPromiseLike } from '../session/awaitable.ts'
-import { checkInteger } from '../session/ranges.ts'
+import { checkInteger, MAX_ID_LENGTH, ONE_WEEK_SEC } from '../session/ranges.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { AttachmentLedger, type AttachmentStats, type Outcome } from './attachment-ledger.ts'
 import {
@@ -15,6 +15,7 @@ import {
   type EngineFeatures,
   engineFeatures,
   requireNode,
+  servernameOf,
   type TlsHandle,
 } from './engine.ts'
 import { Handshake, type HandshakeScope } from './handshake.ts'
@@ -22,29 +23,18 @@ import type { EdgeReason } from './handshake-reason.ts'
 import { type ReadAhead, readAhead } from './read-ahead.ts'
 import type { AttachServerOptions, ServerAttachment, ServerHandshake } from './server-attachment.ts'
 import { type Listener, ServerHooks } from './server-hooks.ts'
-import type { TlsServer } from './server-policy.ts'
+import { type TlsServer, versionNumber } from './server-policy.ts'
 import { checkSetup, sessionTimeoutSec, unsupportedSetting } from './server-setup.ts'
 
 const DEFAULT_LOOKUP_TIMEOUT_MS = 1_000
 const DEFAULT_READ_AHEAD_MS = 10_000
 const DEFAULT_CLOSE_DEADLINE_MS = 5_000
-/** RFC 8446 §4.6.1. */
-const ONE_WEEK_SEC = 604_800
 /** As many as an internal cache holds by default. */
 const MAX_USED_IDS = 20_480
 /** What a timer takes. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 /** `kMaxSessionSize` of Node: there is no newSession for what is larger. */
 const MAX_NODE_SESSION_LENGTH = 10_240
-/** Which a TLS 1.3 session gets with its ticket. */
-const ID_LENGTH = 32
-
-const PROTOCOLS: Readonly<Record<string, number>> = {
-  TLSv1: 0x0301,
-  'TLSv1.1': 0x0302,
-  'TLSv1.2': 0x0303,
-  'TLSv1.3': 0x0304,
-}
 
 /**
  * Makes a context the session cache of a Node TLS server, for TLS 1.3 and below: the ClientHello is read ahead of Node, the
@@ -394,8 +384,8 @@ class Attachment implements ServerAttachment {
     const { handshake } = arrival
     const isReused = socket.isSessionReused()
     const protocol = socket.getProtocol() ?? ''
-    const version = PROTOCOLS[protocol] ?? 0
-    if (handshake.rejects(version, nameOf(socket))) {
+    const version = versionNumber(protocol) ?? 0
+    if (handshake.rejects(version, servernameOf(socket.servername))) {
       socket.authorized = false
       socket.destroy()
       this.#report(arrival, 'failed', { socket: undefined, protocol, reason: 'server-name-changed' })
@@ -414,11 +404,11 @@ class Attachment implements ServerAttachment {
     })
   }
 
-  /** Only a client certificate makes it so. */
+  /** Only a client certificate makes it so; a TLS 1.3 session gets its id with the ticket. */
   #isTooLarge(socket: tls.TLSSocket): boolean {
     return (
       this.#server.requestCert === true &&
-      (socket.getSession()?.length ?? 0) > MAX_NODE_SESSION_LENGTH - ID_LENGTH
+      (socket.getSession()?.length ?? 0) > MAX_NODE_SESSION_LENGTH - MAX_ID_LENGTH
     )
   }
 
@@ -455,10 +445,6 @@ class Attachment implements ServerAttachment {
     }
     return true
   }
-}
-
-function nameOf({ servername }: { readonly servername?: string | false | null }): string | undefined {
-  return typeof servername === 'string' ? servername : undefined
 }
 
 function hangUp(): Error {

@@ -50,6 +50,11 @@ export function captureTlsHandle(accept: () => void): TlsHandle | undefined {
   return handle
 }
 
+/** Node says false, null or undefined for a connection without one. */
+export function servernameOf(servername: unknown): string | undefined {
+  return typeof servername === 'string' ? servername : undefined
+}
+
 /**
  * Calls `look` when the handshake is complete, before Node looks at the peer's certificate: on some lines (24) that leaves
  * nothing of the chain behind but its leaf.

@@ -9,7 +9,7 @@ import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { SslSession } from '../session/ssl-session.ts'
 import type { RefusalReason, ResumptionVerdict } from '../session/verdict.ts'
-import { beforeVerification, chainEndSec, type TlsHandle } from './engine.ts'
+import { beforeVerification, chainEndSec, servernameOf, type TlsHandle } from './engine.ts'
 import type { EdgeReason, HandshakeReason, NotKeptReason } from './handshake-reason.ts'
 import { decidedOffer, negotiatedVersion, resumptionOffer, supportsPsk } from './resumption-offer.ts'
 import { type ServerPolicies, serverVersions, type TlsServer } from './server-policy.ts'
@@ -150,7 +150,7 @@ export class Handshake {
     const version = negotiatedVersion(hello, serverVersions(this.#scope.server))
     // Node will tell the client.
     if (version === undefined) return undefined
-    if (usesTickets(this.#scope.server) && hasStatelessTicket(hello, version))
+    if (this.#trust.isTicketing && hasStatelessTicket(hello, version))
       return this.leaveUnasked('stateless-ticket')
     if (this.#isPolicyUnknown()) return this.leaveUnasked('policy-unknown')
     this.#bind(this.#initialPolicy)
@@ -177,7 +177,7 @@ export class Handshake {
     if (bindSessions && session.hostname !== this.#servername) return true
     return andThen(this.#askPolicy(session), (policy) => {
       if (policy === false) return this.#decline('policy-refused')
-      this.#bind(policy)
+      if (policy !== this.#binding.ownPolicy) this.#bind(policy)
       return this.#examineBound(session)
     })
   }
@@ -202,12 +202,12 @@ export class Handshake {
    * @returns the DER that its libssl is to find
    */
   handOver(): Buffer | undefined {
-    const decided = this.#contextOf(this.#binding)
     this.#trust = trustOf(this.#scope)
-    this.#binding = this.#bindingOf(this.#binding.ownPolicy)
     if (this.#candidate === undefined || !this.#isForLibssl()) return undefined
     // What was decided while the server was another must not be handed to the server as it is.
-    if (!equalBytes(decided, this.#contextOf(this.#binding))) this.#objection = 'policy-changed'
+    const decided = this.#connection.sessionIdContext
+    this.#bind(this.#binding.ownPolicy)
+    if (!equalBytes(decided, this.#connection.sessionIdContext)) this.#objection = 'policy-changed'
     else if (!this.#scope.enabled) this.#objection = 'disabled'
     return this.#objection === undefined ? this.#export(this.#candidate) : undefined
   }
@@ -232,11 +232,7 @@ export class Handshake {
     })
   }
 
-  /**
-   * A session that the handshake has made: stored, or counted as not kept.
-   *
-   * @returns a promise while policy and external cache are at work; see {@link kept}
-   */
+  /** A session that the handshake has made: stored, or counted as not kept; see {@link kept}. */
   keep(der: Uint8Array, handle: TlsHandle | undefined): void {
     const pending = this.#keep(der, handle)
     if (isPromiseLike(pending)) this.#kept = Promise.all([this.#kept, pending])
@@ -245,7 +241,7 @@ export class Handshake {
   #keep(der: Uint8Array, handle: TlsHandle | undefined): Awaitable<unknown> {
     const session = readSession(der)
     if (session === undefined) return this.#scope.countNotKept('unreadable')
-    if (this.#hello === undefined) this.#servername = nameOf(handle)
+    if (this.#hello === undefined) this.#servername = servernameOf(handle?.getServername?.())
     if (this.#isRenegotiated(session)) return this.#finishRenegotiation(session)
     this.#hasNewSession = true
     // libssl carries it from what was resumed into the new ticket.
@@ -307,9 +303,8 @@ export class Handshake {
   #finish(session: SslSession, isResumed: boolean, reason: NotKeptReason | undefined): Awaitable<unknown> {
     if (reason !== undefined) this.#scope.countNotKept(reason)
     const isTls13 = session.protocolVersion === TLS1_3_VERSION
-    this.#finishModel(session.protocolVersion, isResumed, {
-      ...(!isTls13 && reason === undefined && { made: session }),
-    })
+    const made = isTls13 || reason !== undefined ? {} : { made: session }
+    this.#finishModel(session.protocolVersion, isResumed, made)
     if (isTls13 && reason === undefined && this.#connection.isTicketDue) this.#connection.adoptTicket(session)
     return this.#connection.reported
   }
@@ -348,7 +343,7 @@ export class Handshake {
   #finishModel(
     protocolVersion: number,
     isReused: boolean,
-    { made = new SslSession(), getSession }: { made?: SslSession; getSession?: OptionalDer } = {},
+    { made, getSession }: { made?: SslSession; getSession?: OptionalDer } = {},
   ): void {
     const connection = this.#connection
     if (!connection.isHandshaking) return
@@ -360,9 +355,10 @@ export class Handshake {
       if (this.#verdict?.resume === true) connection.retractResumption()
       const session = isReused ? readSession(getSession?.()) : undefined
       session?.setSessionIdContext(connection.sessionIdContext)
-      connection.resumeSession(decidedOffer(protocolVersion, session, usesTickets(this.#scope.server)))
+      connection.resumeSession(decidedOffer(protocolVersion, session, this.#trust.isTicketing))
     }
-    if (!connection.sessionReused && protocolVersion < TLS1_3_VERSION) connection.adoptSession(made)
+    if (!connection.sessionReused && protocolVersion < TLS1_3_VERSION)
+      connection.adoptSession(made ?? new SslSession())
     connection.serverHello()
     connection.finishHandshake()
   }
@@ -406,7 +402,7 @@ export class Handshake {
   reason(isReused: boolean, getSession: OptionalDer): HandshakeReason {
     const verdict = this.#verdict
     if (isReused && verdict?.resume === true) return verdict.source
-    if (isReused) return usesTickets(this.#scope.server) ? 'ticket' : 'external-psk'
+    if (isReused) return this.#trust.isTicketing ? 'ticket' : 'external-psk'
     const objection = this.#unasked ?? this.#objection
     if (objection !== undefined) return objection
     if (verdict === undefined) return 'not-offered'
@@ -568,9 +564,4 @@ function hasStatelessTicket(hello: ClientHello, version: number): boolean {
 
 function idKey(sessionId: Uint8Array): string {
   return Buffer.from(sessionId).toString('latin1')
-}
-
-function nameOf(handle: TlsHandle | undefined): string | undefined {
-  const name = handle?.getServername?.()
-  return typeof name === 'string' ? name : undefined
 }

@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream'
 import tls from 'node:tls'
-import { ServerSetupError, type SetupProblem } from '../errors.ts'
+import { ServerSetupError } from '../errors.ts'
 import { ServerPolicies, type TlsServer } from './server-policy.ts'
-import { keepServerOptions, refuseResumeListener } from './server-setup.ts'
+import { keepServerOptions, RESUME_LISTENER_MESSAGE } from './server-setup.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: EventEmitter's own type of a listener
 export type Listener = (...args: any[]) => void
@@ -71,9 +71,7 @@ export class ServerHooks {
   refuseResumeListeners(): void {
     this.listen('newListener', (event: string) => {
       if (event === 'resumeSession')
-        refuseResumeListener((problem: SetupProblem, message: string) => {
-          throw new ServerSetupError(problem, message)
-        })
+        throw new ServerSetupError('resume-session-listener', RESUME_LISTENER_MESSAGE)
     })
   }
 

@@ -190,8 +190,13 @@ const VERSIONS: readonly { readonly version: number; readonly name: string; read
   { version: 0x0301, name: 'TLSv1', off: 0x0400_0000 },
 ]
 
-const versionNumber = (name: string): number =>
-  VERSIONS.find((one) => one.name === name)?.version ?? TLS1_3_VERSION
+/** Of a version as Node names it, in options and in `getProtocol()`. */
+export function versionNumber(name: string): number | undefined {
+  return VERSIONS.find((one) => one.name === name)?.version
+}
+
+/** A version that this table does not know is a later one; too low a guess would be dangerous, see negotiatedVersion. */
+const bound = (name: string): number => versionNumber(name) ?? TLS1_3_VERSION
 
 /** The versions that the server will speak, highest first: by `secureProtocol`, or by range, and SSL_OP_NO_TLSv1_x. */
 export function serverVersions(server: TlsServer): readonly number[] {
@@ -204,10 +209,7 @@ export function serverVersions(server: TlsServer): readonly number[] {
 
 function versionRange({ secureProtocol, minVersion, maxVersion }: TlsServer): readonly [number, number] {
   if (secureProtocol === undefined || secureProtocol === '') {
-    return [
-      versionNumber(minVersion ?? tls.DEFAULT_MIN_VERSION),
-      versionNumber(maxVersion ?? tls.DEFAULT_MAX_VERSION),
-    ]
+    return [bound(minVersion ?? tls.DEFAULT_MIN_VERSION), bound(maxVersion ?? tls.DEFAULT_MAX_VERSION)]
   }
   // "TLSv1_2_server_method" is one version, "TLS_method" all of them, "SSLv23_method" those up to TLS 1.2.
   const [, minor] = /^TLSv1(?:_(\d))?_(?:server_|client_)?method$/.exec(secureProtocol) ?? [undefined, null]

@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto'
 import type tls from 'node:tls'
+import { DEFAULT_TIMEOUT_SEC } from '../context/context-state.ts'
 import type { SslContextModel } from '../context/ssl-context.ts'
 import { ServerSetupError, type SetupProblem } from '../errors.ts'
 import { SslOption, TLS1_3_VERSION, VerifyMode } from '../session/ssl-constants.ts'
 import { engineFeatures } from './engine.ts'
 import { serverVersions, type TlsServer } from './server-policy.ts'
 
-/** R6.2: what a timeout of 0 stands for. */
-const DEFAULT_TIMEOUT_SEC = 7_200
 /** What Node takes for sessionTimeout. */
 const MAX_NODE_TIMEOUT_SEC = 2 ** 31 - 1
-const DEFAULT_NUM_TICKETS = 2
+/** What Node sends after a full TLS 1.3 handshake. */
+const NODE_NUM_TICKETS = 2
 
 /** What `createServer()` of tls, https and http2 needs, to be spread into its options. */
 export interface ServerOptions {
@@ -66,7 +66,7 @@ export function checkSetup(server: TlsServer, context: SslContextModel, required
       'default-session-id-context',
       'the session id context is the one made from process.argv: spread serverOptions(context) into createServer()',
     )
-  if (server.listenerCount('resumeSession') > 0) refuseResumeListener(refuse)
+  if (server.listenerCount('resumeSession') > 0) refuse('resume-session-listener', RESUME_LISTENER_MESSAGE)
   const unsupported = unsupportedSetting(server, context)
   if (unsupported !== undefined) refuse('unsupported-setting', unsupported)
   if (
@@ -87,13 +87,9 @@ export function checkSetup(server: TlsServer, context: SslContextModel, required
     )
 }
 
-export function refuseResumeListener(refuse: (problem: SetupProblem, message: string) => void): void {
-  refuse(
-    'resume-session-listener',
-    'another listener of resumeSession would answer too, which ends connections: remove it, or give the context its ' +
-      'store as getSessionCallback',
-  )
-}
+export const RESUME_LISTENER_MESSAGE: string =
+  'another listener of resumeSession would answer too, which ends connections: remove it, or give the context its ' +
+  'store as getSessionCallback'
 
 export function usesTickets({ secureOptions = 0 }: TlsServer): boolean {
   return (secureOptions & SslOption.NO_TICKET) === 0
@@ -108,8 +104,8 @@ function argvContext(): string {
 export function unsupportedSetting(server: TlsServer, context: SslContextModel): string | undefined {
   if (context.getGenerateSessionId() !== undefined)
     return 'Node makes the session ids: setGenerateSessionId() cannot be applied'
-  if (context.getNumTickets() !== DEFAULT_NUM_TICKETS)
-    return `Node sends ${DEFAULT_NUM_TICKETS} tickets: setNumTickets(${context.getNumTickets()}) cannot be applied`
+  if (context.getNumTickets() !== NODE_NUM_TICKETS)
+    return `Node sends ${NODE_NUM_TICKETS} tickets: setNumTickets(${context.getNumTickets()}) cannot be applied`
   if (context.getMaxEarlyData() !== 0) return 'Node has no early data: setMaxEarlyData() must be 0'
   const missing = context.getOptions() & ~(server.secureOptions ?? 0) & ~SslOption.ENABLE_MIDDLEBOX_COMPAT
   if (missing !== 0)

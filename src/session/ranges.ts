@@ -17,6 +17,9 @@ export function checkInteger(name: string, value: number, maximum: number): numb
   return value
 }
 
+/** RFC 8446 §4.6.1: servers must not use a longer lifetime of tickets, clients must not cache for longer. */
+export const ONE_WEEK_SEC = 604_800 as const
+
 /** SSL_MAX_SSL_SESSION_ID_LENGTH and SSL_MAX_SID_CTX_LENGTH are the same number, R3.2 and R9.1. */
 export const MAX_ID_LENGTH = 32 as const
 

@@ -20,7 +20,17 @@ import {
 } from '../../src/index.ts'
 import { makeCertificate } from '../certificate.ts'
 import { missingCommand, peerTest } from '../peers.ts'
-import { afterTest, certificate, connect, greet, type Harness, NAME, reasons, start } from './harness.ts'
+import {
+  afterTest,
+  certificate,
+  connect,
+  greet,
+  type Harness,
+  NAME,
+  reasons,
+  start,
+  versions,
+} from './harness.ts'
 
 /** Each of these was a way around the isolation, or a crash, once: it fails without its guard. */
 
@@ -28,7 +38,6 @@ const [authority, successor] = await Promise.all(
   ['authority', 'successor'].map((name) => makeCertificate(name, { isAuthority: true })),
 )
 const client = { ...(await makeCertificate('client', { ca: authority! })), rejectUnauthorized: false }
-const versions = ['TLSv1.2', 'TLSv1.3'] as const
 const folder = mkdtempSync(join(tmpdir(), 'sslctx-guards-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 

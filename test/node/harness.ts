@@ -8,6 +8,7 @@ import {
   attachServer,
   type ServerAttachment,
   type ServerHandshake,
+  SessionCacheMode,
   SslContext,
   type SslContextOptions,
   serverOptions,
@@ -50,8 +51,18 @@ export interface StartOptions {
   readonly make?: MakeServer
 }
 
+/** The external cache is the truth. */
+export const NO_INTERNAL: number = SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL
+
+export const versions = ['TLSv1.2', 'TLSv1.3'] as const
+export type Version = (typeof versions)[number]
+
 export const TLS12: StartOptions = { server: { maxVersion: 'TLSv1.2' } }
 export const TLS13: StartOptions = { server: { minVersion: 'TLSv1.3' } }
+export const VERSIONS: readonly (readonly [string, StartOptions])[] = [
+  ['TLS 1.2', TLS12],
+  ['TLS 1.3', TLS13],
+]
 
 /** A listening server with a context attached, that ends with the test. */
 export async function start({

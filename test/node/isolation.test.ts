@@ -14,7 +14,17 @@ import {
 } from '../../src/index.ts'
 import { reportsAuthorizationTruly } from '../../src/node/engine.ts'
 import { makeCertificate } from '../certificate.ts'
-import { afterTest, certificate, connect, type Harness, NAME, reasons, start } from './harness.ts'
+import {
+  afterTest,
+  certificate,
+  connect,
+  type Harness,
+  NAME,
+  reasons,
+  start,
+  type Version,
+  versions,
+} from './harness.ts'
 
 const [authority, otherAuthority] = await Promise.all(
   ['authority', 'other authority'].map((name) => makeCertificate(name, { isAuthority: true })),
@@ -22,9 +32,6 @@ const [authority, otherAuthority] = await Promise.all(
 const client = await makeCertificate('client', { ca: authority! })
 const other = await makeCertificate('other.example')
 const renewed = await makeCertificate(NAME)
-
-const versions = ['TLSv1.2', 'TLSv1.3'] as const
-type Version = (typeof versions)[number]
 
 /** Two servers that share one external cache, the second with something changed. */
 async function pair(

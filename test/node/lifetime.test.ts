@@ -2,9 +2,7 @@ import type tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import { MemoryStore, SessionCacheMode, SslSession, storeCallbacks } from '../../src/index.ts'
 import { makeCertificate } from '../certificate.ts'
-import { connect, reasons, start, TLS13 } from './harness.ts'
-
-const versions = ['TLSv1.2', 'TLSv1.3'] as const
+import { connect, reasons, start, TLS13, versions } from './harness.ts'
 
 describe('the age of an authentication', () => {
   test('is carried over through every TLS 1.3 resumption: no chain of tickets outlives maxAuthenticationAge', async () => {

@@ -32,20 +32,15 @@ import {
   connect,
   type Harness,
   NAME,
+  NO_INTERNAL,
   reasons,
   type StartOptions,
   start,
   startStock,
   TLS12,
   TLS13,
+  VERSIONS,
 } from './harness.ts'
-
-const VERSIONS: readonly (readonly [string, StartOptions])[] = [
-  ['TLS 1.2', TLS12],
-  ['TLS 1.3', TLS13],
-]
-
-const NO_INTERNAL = SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL
 
 const withServer = (
   version: StartOptions,

@@ -5,7 +5,7 @@ import type tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import { MemoryStore, SessionCacheMode, type SslSession, storeCallbacks } from '../../src/index.ts'
 import { type Certificate, makeCertificate } from '../certificate.ts'
-import { afterTest, connect, type Harness, NAME, reasons, start, type Visit } from './harness.ts'
+import { afterTest, connect, type Harness, NAME, reasons, start, type Visit, versions } from './harness.ts'
 
 const CLIENTS = 100
 const RENEWALS = 3
@@ -19,8 +19,6 @@ const otherNames = await makeCertificate(NAME, { ca: authority, names: [NAME, 'o
 const client = await makeCertificate('client', { ca: authority })
 
 const trusting: tls.ConnectionOptions = { ca: authority.cert }
-
-const versions = ['TLSv1.2', 'TLSv1.3'] as const
 
 const fingerprint = ({ cert }: Certificate): string => new X509Certificate(cert).fingerprint256
 

@@ -8,10 +8,9 @@ import {
   storeCallbacks,
 } from '../../src/index.ts'
 import { engineFeatures } from '../../src/node/engine.ts'
-import { certificate, connect, type Harness, NAME, start } from './harness.ts'
+import { certificate, connect, type Harness, NAME, NO_INTERNAL, start, versions } from './harness.ts'
 
 const allowsStrictTls13 = engineFeatures(tls.createSecureContext(certificate)).hasEarlyClientHello
-const versions = ['TLSv1.2', 'TLSv1.3'] as const
 const strictVersions = versions.filter((version) => version === 'TLSv1.2' || allowsStrictTls13)
 
 const startWith = (
@@ -86,8 +85,6 @@ describe.each(strictVersions)('a strict store, %s', (version) => {
 })
 
 describe.each(versions)('%s: a new callback that', (version) => {
-  const NO_INTERNAL = SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL
-
   test.each<[string, () => unknown]>([
     [
       'throws',

@@ -11,9 +11,7 @@ import {
   type StoreEntry,
   storeCallbacks,
 } from '../../src/index.ts'
-import { certificate, connect, NAME, reasons, start, TLS13 } from './harness.ts'
-
-const NO_INTERNAL = SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL
+import { certificate, connect, NAME, NO_INTERNAL, reasons, start, TLS13 } from './harness.ts'
 
 function external(store: SessionStore): SslContextOptions {
   return { sessionCacheMode: NO_INTERNAL, ...storeCallbacks(store) }

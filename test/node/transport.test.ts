@@ -6,13 +6,7 @@ import net from 'node:net'
 import { Duplex } from 'node:stream'
 import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
-import {
-  type AttachServerOptions,
-  MemoryStore,
-  SessionCacheMode,
-  type SslSession,
-  storeCallbacks,
-} from '../../src/index.ts'
+import { type AttachServerOptions, MemoryStore, type SslSession, storeCallbacks } from '../../src/index.ts'
 import { records, resumingClientHello } from '../codec/client-hello-builder.ts'
 import { peerTest } from '../peers.ts'
 import {
@@ -23,20 +17,14 @@ import {
   type Harness,
   listen,
   NAME,
+  NO_INTERNAL,
   reasons,
-  type StartOptions,
   start,
   startStock,
   TLS12,
   TLS13,
+  VERSIONS,
 } from './harness.ts'
-
-const VERSIONS: readonly (readonly [string, StartOptions])[] = [
-  ['TLS 1.2', TLS12],
-  ['TLS 1.3', TLS13],
-]
-
-const NO_INTERNAL = SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL
 
 type Target = Pick<Harness, 'server' | 'port'>
 
