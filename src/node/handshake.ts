@@ -185,8 +185,6 @@ export class Handshake {
   #examineBound(session: SslSession): boolean {
     const { context } = this.#scope
     if (!equalBytes(session.sessionIdContext, this.#connection.sessionIdContext)) return true
-    if (this.isTls13 && !this.#hello?.cipherSuites.some((suite) => isSameHash(suite, session.cipherSuite)))
-      return this.#decline('cipher-hash-mismatch')
     const objection = objectionToResuming(session, context.now(), this.#scope, this.#trust)
     return objection === undefined || this.#decline(objection)
   }

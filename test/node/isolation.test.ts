@@ -118,6 +118,15 @@ describe.each(versions)('%s: a session is good only', (version) => {
     expect(reasons(harness).slice(1)).toEqual(['server-name-mismatch', 'internal'])
   })
 
+  test('for one of several names that a certificate has', async () => {
+    const both = await makeCertificate(NAME, { names: [NAME, 'alias.example'] })
+    const [harness] = await pair(version, both, {})
+    const { session } = await connect(harness, undefined, anyone)
+    const alias = wrap(unwrap(session), 'alias.example')
+    expect((await connect(harness, alias, { servername: 'alias.example', ...anyone })).resumed).toBe(false)
+    expect(reasons(harness).at(-1)).toBe('server-name-mismatch')
+  })
+
   test('in the session id context of its owner', async () => {
     const store = storeCallbacks(new MemoryStore())
     const first = await start({ context: { sessionIdContext: 'one', ...store } })

@@ -24,6 +24,25 @@ describe('the age of an authentication', () => {
     expect(reasons(harness).at(-1)).toBe('authentication-too-old')
   })
 
+  test('of a full handshake is that of the tickets which its resumption brings, whatever time Node gives them', async () => {
+    const AGE_SEC = 60
+    const harness = await start({ ...TLS13, attach: { maxAuthenticationAge: 100 } })
+    const { session } = await connect(harness)
+    const before = new Set(harness.context.sessions())
+    const made: number[] = []
+    for (const kept of before) {
+      const origin = Buffer.from(kept.ticketAppData ?? [])
+      made.push(origin.readUIntBE(1, 6) - AGE_SEC)
+      origin.writeUIntBE(origin.readUIntBE(1, 6) - AGE_SEC, 1, 6)
+      kept.setTicketAppData(origin)
+    }
+    expect((await connect(harness, session)).resumed).toBe(true)
+    const [brought] = [...harness.context.sessions()].filter((kept) => !before.has(kept))
+    const authenticatedAtSec = Buffer.from(brought?.ticketAppData ?? []).readUIntBE(1, 6)
+    expect(made).toContain(authenticatedAtSec)
+    expect(brought?.expiresAtMs).toBe((authenticatedAtSec + 100) * 1000)
+  })
+
   test.each(versions)(
     '%s: is by default the session timeout, which ends the session as in libssl',
     async (version) => {
