@@ -92,3 +92,29 @@ export class UnsupportedRuntimeError extends SessionCacheError {
     super(`attachServer cannot work on ${runtime}: ${why}`)
   }
 }
+
+/** An external cache failed; `cause` has the engine's own error. A miss is never an error. */
+export class SessionStoreError extends SessionCacheError {
+  readonly code: 'ERR_SESSION_STORE' | 'ERR_SESSION_STORE_TIMEOUT' | 'ERR_SESSION_STORE_UNAVAILABLE'
+
+  /** @param code - `…_TIMEOUT`: no answer in time; `…_UNAVAILABLE`: not asked, since it failed or would be too much */
+  constructor(message: string, options: ErrorOptions & { readonly code?: SessionStoreError['code'] } = {}) {
+    super(message, options)
+    this.code = options.code ?? 'ERR_SESSION_STORE'
+  }
+}
+
+/** What an external cache holds under an id is not a session of ours: altered, swapped, sealed with an unknown key, foreign. */
+export class UnopenableSessionError extends SessionCacheError {
+  readonly code = 'ERR_SESSION_UNOPENABLE'
+}
+
+/** A key that is too short, or not random. The message says which and why, never what it is. */
+export class WeakKeyError extends SessionCacheError {
+  readonly code = 'ERR_KEY_WEAK'
+}
+
+/** `storeCallbacks` got a store in which master secrets could be read by others. */
+export class UnsealedStoreError extends SessionCacheError {
+  readonly code = 'ERR_STORE_UNSEALED'
+}

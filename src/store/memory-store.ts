@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { copyBytes } from '../session/bytes.ts'
-import type { SessionStore, StoreEntry } from '../session/session-store.ts'
+import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
 
 export interface MemoryStoreOptions {
   /** Sessions; the least recently used goes first. 20480 by default, as in libssl. */
@@ -18,7 +18,10 @@ interface Kept {
 
 /** A store in this process's memory: the reference for all others, and enough for one process. */
 export class MemoryStore implements SessionStore {
+  readonly confidentiality = 'in-process'
   readonly #sessions: LRUCache<string, Kept>
+  readonly #marks: Map<string, StoredMark> = new Map()
+  readonly #watchers: Set<(mark: Uint8Array) => void> = new Set()
   readonly #now: () => number
 
   constructor({ maxSessions = DEFAULT_MAX_SESSIONS, now = Date.now }: MemoryStoreOptions = {}) {
@@ -35,8 +38,10 @@ export class MemoryStore implements SessionStore {
   }
 
   set(entries: readonly StoreEntry[]): void {
-    for (const { key, value, expiresAtMs } of entries)
-      this.#sessions.set(nameOf(key), { value: copyBytes(value), expiresAtMs })
+    for (const { key, value, expiresAtMs } of entries) {
+      if (expiresAtMs < this.#now()) this.delete(key)
+      else this.#sessions.set(nameOf(key), { value: copyBytes(value), expiresAtMs })
+    }
   }
 
   take(key: Uint8Array): Uint8Array | undefined {
@@ -49,8 +54,28 @@ export class MemoryStore implements SessionStore {
     this.#sessions.delete(nameOf(key))
   }
 
+  getMarks(): readonly Uint8Array[] | undefined {
+    for (const [name, { expiresAtMs }] of this.#marks) if (expiresAtMs < this.#now()) this.#marks.delete(name)
+    return this.#marks.size === 0 ? undefined : [...this.#marks.values()].map(({ mark }) => mark.slice())
+  }
+
+  addMarks(marks: readonly StoredMark[]): void {
+    for (const { mark, expiresAtMs } of marks) {
+      this.#marks.set(nameOf(mark), { mark: copyBytes(mark), expiresAtMs })
+      for (const onMark of this.#watchers) onMark(copyBytes(mark))
+    }
+  }
+
+  watchMarks(onMark: (mark: Uint8Array) => void): () => void {
+    const watcher = (mark: Uint8Array): void => onMark(mark)
+    this.#watchers.add(watcher)
+    return () => this.#watchers.delete(watcher)
+  }
+
   close(): void {
     this.#sessions.clear()
+    this.#marks.clear()
+    this.#watchers.clear()
   }
 }
 
