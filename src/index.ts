@@ -43,8 +43,12 @@ export {
   SessionDerError,
   SessionRangeError,
   SessionStateError,
+  SessionStoreError,
   type SetupProblem,
+  UnopenableSessionError,
+  UnsealedStoreError,
   UnsupportedRuntimeError,
+  WeakKeyError,
 } from './errors.ts'
 export { attachServer } from './node/attach-server.ts'
 export type { AttachmentStats } from './node/attachment-ledger.ts'
@@ -68,7 +72,7 @@ export type {
 } from './session/contracts.ts'
 export type { PskIdentity, ResumptionOffer, TicketOffer, TicketStatus } from './session/offer.ts'
 export { SessionCacheMode } from './session/session-cache-mode.ts'
-export type { SessionStore, StoreEntry } from './session/session-store.ts'
+export type { SessionStore, StoredMark, StoreEntry } from './session/session-store.ts'
 export type { AlertLevel } from './session/ssl-constants.ts'
 export { Alert, SslOption, VerifyMode } from './session/ssl-constants.ts'
 export { SslSession } from './session/ssl-session.ts'
@@ -79,5 +83,20 @@ export type {
   ResumptionVerdict,
   SessionSource,
 } from './session/verdict.ts'
+export { KeyRing, type KeyRingOptions } from './store/key-ring.ts'
 export { MemoryStore, type MemoryStoreOptions } from './store/memory-store.ts'
-export { type StoreCallbacks, storeCallbacks } from './store/store-callbacks.ts'
+export {
+  type RevocableSession,
+  type RevocationObjection,
+  type RevocationStats,
+  Revocations,
+  type RevocationsOptions,
+  type RevokeOptions,
+} from './store/revocations.ts'
+export { type SealedOptions, sealed } from './store/sealed-store.ts'
+export {
+  type CallbackStore,
+  type StoreCallbacks,
+  type StoreCallbacksOptions,
+  storeCallbacks,
+} from './store/store-callbacks.ts'

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
-import { MemoryStore, type SessionStore } from '../src/index.ts'
+import { type CallbackStore, MemoryStore, type SessionStore } from '../src/index.ts'
 
 /** One line of JSON each way; bytes are base64. */
 type Request =
@@ -68,7 +68,7 @@ function answer(store: MemoryStore, request: Request): Uint8Array | undefined {
 }
 
 /** The other end of {@link startStoreServer}: does not keep its process alive. */
-export async function connectStore(port: number): Promise<SessionStore> {
+export async function connectStore(port: number): Promise<CallbackStore & Pick<SessionStore, 'close'>> {
   const socket = net.connect(port, '127.0.0.1').unref()
   await once(socket, 'connect')
   const waiting = new Map<

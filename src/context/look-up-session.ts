@@ -1,3 +1,4 @@
+import { UnopenableSessionError } from '../errors.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { copyBytes, equalBytes } from '../session/bytes.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
@@ -26,7 +27,7 @@ function askExternal(state: ConnectionState, sessionId: Uint8Array): Awaitable<L
   const { context, generation } = state
   const failed = (error: unknown): Lookup => {
     context.emit({ type: 'callback-error', callback: 'get', error })
-    return { reason: 'callback-failed' }
+    return { reason: error instanceof UnopenableSessionError ? 'unopenable' : 'callback-failed' }
   }
   const answered = (answer: unknown): Lookup => {
     // An answer that comes after the connection has gone must not touch counters or cache.

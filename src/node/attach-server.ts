@@ -103,7 +103,7 @@ class Attachment implements ServerAttachment {
 
   #makeScope(): HandshakeScope {
     const attachment = this
-    const { maxAuthenticationAge, policy, shouldStore } = this.#options
+    const { maxAuthenticationAge, policy, revocations, shouldStore } = this.#options
     checkInteger('lookupTimeoutMs', this.#lookupTimeoutMs, MAX_TIMER_MS)
     checkInteger('readAheadMs', this.#readAheadMs, MAX_TIMER_MS)
     if (maxAuthenticationAge !== undefined)
@@ -125,6 +125,7 @@ class Attachment implements ServerAttachment {
       bindSessions: this.#options.bindSessions !== false,
       requireExtendedMasterSecret: this.#options.requireExtendedMasterSecret !== false,
       policy,
+      revocations,
       shouldStore,
       usedIds: new LRUCache({ max: MAX_USED_IDS }),
       countNotKept: (reason) => this.#ledger.countNotKept(reason),

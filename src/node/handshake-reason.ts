@@ -20,6 +20,10 @@ export type EdgeReason =
   | 'server-name-mismatch'
   /** The session was made under another policy of the server. */
   | 'policy-changed'
+  /** By a mark of `revocations`. */
+  | 'revoked'
+  /** `revocations` has not been refreshed for too long: it may have been revoked. */
+  | 'revocation-unknown'
   /** `policy` answered false, threw or rejected. */
   | 'policy-refused'
   /** Client certificates are requested, SNICallback chooses who verifies them, and no `policy` says what it chose. */

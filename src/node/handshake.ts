@@ -9,6 +9,7 @@ import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { SslSession } from '../session/ssl-session.ts'
 import type { RefusalReason, ResumptionVerdict } from '../session/verdict.ts'
+import type { RevocationObjection, Revocations } from '../store/revocations.ts'
 import { beforeVerification, chainEndSec, servernameOf, type TlsHandle } from './engine.ts'
 import type { EdgeReason, HandshakeReason, NotKeptReason } from './handshake-reason.ts'
 import { decidedOffer, negotiatedVersion, resumptionOffer, supportsPsk } from './resumption-offer.ts'
@@ -56,6 +57,7 @@ export interface HandshakeScope extends SessionRules {
   readonly lookupTimeoutMs: number
   readonly singleUse: boolean
   readonly policy: SessionPolicy | undefined
+  readonly revocations: Pick<Revocations, 'objectionTo'> | undefined
   readonly shouldStore: ((hello: ClientHello | undefined) => boolean) | undefined
   /** Ids of single use that were resumed here. */
   readonly usedIds: LRUCache<string, true>
@@ -169,10 +171,13 @@ export class Handshake {
 
   /** The edge's own rules about what was found; true leaves the rest to the model, which counts and forgets. */
   #examine(session: SslSession): Awaitable<boolean> {
-    const { context, bindSessions } = this.#scope
+    const { context, bindSessions, revocations, singleUse, usedIds } = this.#scope
     this.#candidate = session
     if (isExpired(session, context.now())) return true
-    if (bindSessions && readOrigin(session) === undefined) return this.#decline('unknown-format')
+    if ((bindSessions || revocations !== undefined) && readOrigin(session) === undefined)
+      return this.#decline('unknown-format')
+    // Who can write to the store can put back what was taken from it.
+    if (singleUse && usedIds.has(idKey(session.sessionId))) return this.#decline('already-used')
     // What was made for another name is no business of this name's policy: its context will not match.
     if (bindSessions && session.hostname !== this.#servername) return true
     return andThen(this.#askPolicy(session), (policy) => {
@@ -185,8 +190,14 @@ export class Handshake {
   #examineBound(session: SslSession): boolean {
     const { context } = this.#scope
     if (!equalBytes(session.sessionIdContext, this.#connection.sessionIdContext)) return true
-    const objection = objectionToResuming(session, context.now(), this.#scope, this.#trust)
+    const objection =
+      this.#revocationOf(session) ?? objectionToResuming(session, context.now(), this.#scope, this.#trust)
     return objection === undefined || this.#decline(objection)
+  }
+
+  #revocationOf(session: SslSession): RevocationObjection | undefined {
+    const origin = readOrigin(session)
+    return origin && this.#scope.revocations?.objectionTo(session, origin.authenticatedAtSec)
   }
 
   #decline(objection: HandshakeReason): false {
@@ -207,6 +218,7 @@ export class Handshake {
     this.#bind(this.#binding.ownPolicy)
     if (!equalBytes(decided, this.#connection.sessionIdContext)) this.#objection = 'policy-changed'
     else if (!this.#scope.enabled) this.#objection = 'disabled'
+    else this.#objection = this.#revocationOf(this.#candidate)
     return this.#objection === undefined ? this.#export(this.#candidate) : undefined
   }
 

@@ -1,6 +1,7 @@
 import type tls from 'node:tls'
 import type { ClientHello } from '../codec/client-hello.ts'
 import type { SetupProblem } from '../errors.ts'
+import type { Revocations } from '../store/revocations.ts'
 import type { AttachmentStats, Outcome } from './attachment-ledger.ts'
 import type { SessionPolicy } from './handshake.ts'
 import type { HandshakeReason } from './handshake-reason.ts'
@@ -48,6 +49,8 @@ export interface AttachServerOptions {
   /** Whether the sessions of a client are to be kept; undefined when its ClientHello was not read ahead. */
   readonly shouldStore?: (hello: ClientHello | undefined) => boolean
   readonly policy?: SessionPolicy
+  /** What all processes have revoked; it is asked at each resumption. */
+  readonly revocations?: Pick<Revocations, 'objectionTo'>
   /** Problems of the set-up that are known, and wanted. */
   readonly tolerate?: readonly SetupProblem[]
   /** Called once for each handshake. */

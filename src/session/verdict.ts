@@ -18,6 +18,8 @@ export type RefusalReason =
   | 'not-found'
   /** The get callback threw or rejected. */
   | 'callback-failed'
+  /** The get callback found something that is not a session of ours (`UnopenableSessionError`). */
+  | 'unopenable'
   /** The get callback answered with a session of another id, or in TLS 1.3 of another version (D8). */
   | 'wrong-session'
   /** The get callback answered with a session that is flagged not resumable. */

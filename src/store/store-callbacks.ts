@@ -1,3 +1,4 @@
+import { SessionDerError, UnopenableSessionError, UnsealedStoreError } from '../errors.ts'
 import { type Awaitable, andThen } from '../session/awaitable.ts'
 import type {
   GetSessionCallback,
@@ -14,6 +15,17 @@ export interface StoreCallbacks {
   readonly removeSessionCallback: RemoveSessionCallback
 }
 
+/** What the callbacks need of a store. */
+export type CallbackStore = Pick<SessionStore, 'confidentiality' | 'get' | 'set' | 'take' | 'delete'>
+
+export interface StoreCallbacksOptions {
+  /**
+   * True: whoever can read the store's engine gets master secrets, can decrypt what was sent and impersonate the server, and
+   * this is known. Not needed for a store that is `sealed`, or in this process alone.
+   */
+  readonly plaintext?: boolean
+}
+
 /**
  * Turns a store into OpenSSL's three callbacks; spread it into the options of a context. The mode bits decide what the
  * internal cache sees besides.
@@ -22,16 +34,33 @@ export interface StoreCallbacks {
  * of all others.
  *
  * @param store - gets the DER of sessions, master secrets included, under their ids
+ * @throws {@link UnsealedStoreError} for a store outside this process that is not sealed
  */
-export function storeCallbacks(store: SessionStore): StoreCallbacks {
+export function storeCallbacks(
+  store: CallbackStore,
+  { plaintext = false }: StoreCallbacksOptions = {},
+): StoreCallbacks {
+  if (!plaintext && store.confidentiality === undefined)
+    throw new UnsealedStoreError(
+      'sessions would leave this process in plaintext: wrap the store in sealed(), or set plaintext: true',
+    )
   return {
     newSessionCallback: batchedByConnection((entries) => store.set(entries)),
     getSessionCallback: (connection, sessionId) =>
       andThen(connection.isSingleUse ? store.take(sessionId) : store.get(sessionId), (der) =>
-        der === undefined ? undefined : SslSession.fromDer(der),
+        der === undefined ? undefined : readSession(der),
       ),
     removeSessionCallback: (session, reason) =>
       reason === 'delete' ? store.delete(session.sessionId) : undefined,
+  }
+}
+
+function readSession(der: Uint8Array): SslSession {
+  try {
+    return SslSession.fromDer(der)
+  } catch (cause) {
+    if (!(cause instanceof SessionDerError)) throw cause
+    throw new UnopenableSessionError('a stored value is not an SSL_SESSION', { cause })
   }
 }
 

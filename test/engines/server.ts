@@ -3,9 +3,9 @@ import type { AddressInfo } from 'node:net'
 import tls from 'node:tls'
 import {
   attachServer,
+  type CallbackStore,
   type ServerHandshake,
   SessionCacheMode,
-  type SessionStore,
   SslContext,
   serverOptions,
   storeCallbacks,
@@ -28,7 +28,7 @@ function send(message: FromServer): void {
 }
 
 /** Says when its sessions have arrived, so that nobody comes back too early. */
-function announced(store: SessionStore): SessionStore {
+function announced(store: CallbackStore): CallbackStore {
   return {
     ...store,
     async set(entries) {
@@ -43,7 +43,7 @@ async function serve({ certificate, storePort }: StartServer): Promise<void> {
     // All that is resumed here has come from the store, also what this server made itself.
     sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL,
     sessionIdContext: 'engines',
-    ...storeCallbacks(announced(await connectStore(storePort))),
+    ...storeCallbacks(announced(await connectStore(storePort)), { plaintext: true }),
   })
   const server = tls.createServer({ ...certificate, ...serverOptions(context) }, (socket) =>
     socket.on('error', () => undefined).end('hello\n'),

@@ -5,8 +5,8 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import {
   attachServer,
+  type CallbackStore,
   type ServerHandshake,
-  type SessionStore,
   SslContext,
   serverOptions,
   storeCallbacks,
@@ -29,8 +29,10 @@ type Missed = Map<number | undefined, string>
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-function makeContext(store: SessionStore, missed: Missed): SslContext {
-  const { newSessionCallback, getSessionCallback, removeSessionCallback } = storeCallbacks(store)
+function makeContext(store: CallbackStore, missed: Missed): SslContext {
+  const { newSessionCallback, getSessionCallback, removeSessionCallback } = storeCallbacks(store, {
+    plaintext: true,
+  })
   return new SslContext({
     sessionIdContext: 'interop',
     removeSessionCallback,
@@ -49,7 +51,7 @@ function makeContext(store: SessionStore, missed: Missed): SslContext {
 async function listen(
   { version, setup }: Start['servers'][number],
   start: Start,
-  store: SessionStore,
+  store: CallbackStore,
 ): Promise<void> {
   const { authority, server: certificate } = start.certificates[setup.keyKind]
   const missed: Missed = new Map()

@@ -3,7 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import tls from 'node:tls'
 import {
   attachServer,
-  type SessionStore,
+  type CallbackStore,
   SslContext,
   serverOptions,
   storeCallbacks,
@@ -14,7 +14,7 @@ import { SETTINGS, type WorkerReport, type WorkerSettings } from './fleet.ts'
 const settings = JSON.parse(process.env[SETTINGS] ?? '') as WorkerSettings
 const { certificate, sessionCacheMode, version, store, storeDistanceMs } = settings
 const sessions = await connectStore(settings.storePort)
-const distant: SessionStore = {
+const distant: CallbackStore = {
   ...sessions,
   async set(entries) {
     await setTimeout(storeDistanceMs)
@@ -24,7 +24,7 @@ const distant: SessionStore = {
 const context = new SslContext({
   sessionIdContext: 'fleet',
   sessionCacheMode,
-  ...storeCallbacks(storeDistanceMs > 0 ? distant : sessions),
+  ...storeCallbacks(storeDistanceMs > 0 ? distant : sessions, { plaintext: true }),
 })
 const server = tls.createServer(
   { ...certificate, minVersion: version, maxVersion: version, ...serverOptions(context) },

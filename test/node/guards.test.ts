@@ -131,7 +131,7 @@ describe.each(versions)('%s: when the server trusts others', (version) => {
           set: (entries) => memory.set(entries),
           take: () => undefined,
           delete: () => undefined,
-          close: () => undefined,
+          confidentiality: 'in-process',
         }),
       },
     })
@@ -356,7 +356,7 @@ describe('detaching', () => {
         get: () => undefined,
         take: () => undefined,
         delete: () => undefined,
-        close: () => undefined,
+        confidentiality: 'in-process',
         set: () => new Promise(() => undefined),
       }),
     })

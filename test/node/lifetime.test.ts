@@ -136,7 +136,7 @@ test('a session of an unknown format is a miss with its own reason, so that flee
         set: (entries) => memory.set(entries),
         take: (key) => memory.take(key),
         delete: (key) => memory.delete(key),
-        close: () => undefined,
+        confidentiality: 'in-process',
       }),
     },
   })

@@ -38,7 +38,7 @@ function heldStore(): {
     get: (key) => memory.get(key),
     take: (key) => memory.take(key),
     delete: (key) => memory.delete(key),
-    close: () => undefined,
+    confidentiality: 'in-process',
     async set(entries) {
       ask()
       await released

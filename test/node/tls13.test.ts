@@ -4,16 +4,16 @@ import https from 'node:https'
 import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import {
+  type CallbackStore,
   MemoryStore,
   SessionCacheMode,
-  type SessionStore,
   type SslContextOptions,
   type StoreEntry,
   storeCallbacks,
 } from '../../src/index.ts'
 import { certificate, connect, NAME, NO_INTERNAL, reasons, start, TLS13 } from './harness.ts'
 
-function external(store: SessionStore): SslContextOptions {
+function external(store: CallbackStore): SslContextOptions {
   return { sessionCacheMode: NO_INTERNAL, ...storeCallbacks(store) }
 }
 
@@ -68,12 +68,12 @@ describe('a TLS 1.3 server', () => {
 
   test('resumes on another server what an asynchronous external cache holds', async () => {
     const memory = new MemoryStore()
-    const slow: SessionStore = {
+    const slow: CallbackStore = {
       get: async (key) => memory.get(key),
       set: async (entries) => memory.set(entries),
       take: async (key) => memory.take(key),
       delete: async (key) => memory.delete(key),
-      close: () => undefined,
+      confidentiality: 'in-process',
     }
     const first = await start({ ...TLS13, context: external(slow) })
     const second = await start({ ...TLS13, context: external(slow) })
@@ -86,11 +86,11 @@ describe('a TLS 1.3 server', () => {
   test('stores the tickets of one handshake in one call', async () => {
     const calls: (readonly StoreEntry[])[] = []
     const memory = new MemoryStore()
-    const store = {
+    const store: CallbackStore = {
       get: (key: Uint8Array) => memory.get(key),
       take: (key: Uint8Array) => memory.take(key),
       delete: (key: Uint8Array) => memory.delete(key),
-      close: () => undefined,
+      confidentiality: 'in-process',
       set(entries: readonly StoreEntry[]): void {
         calls.push(entries)
         memory.set(entries)
@@ -121,7 +121,7 @@ describe('a TLS 1.3 server', () => {
         },
         take: (key) => memory.take(key),
         delete: (key) => memory.delete(key),
-        close: () => undefined,
+        confidentiality: 'in-process',
       }),
     })
     const kept = new Set<Uint8Array>()

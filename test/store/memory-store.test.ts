@@ -117,7 +117,7 @@ describe('storeCallbacks', () => {
         get: (key) => memory.get(key),
         take: (key) => memory.take(key),
         delete: (key) => memory.delete(key),
-        close: () => undefined,
+        confidentiality: 'in-process',
         set(entries) {
           calls.push(entries.length)
           memory.set(entries)
@@ -159,7 +159,7 @@ describe('storeCallbacks', () => {
         get: () => undefined,
         take: () => undefined,
         delete: () => undefined,
-        close: () => undefined,
+        confidentiality: 'in-process',
         set() {
           throw new Error('store is full')
         },
@@ -170,13 +170,13 @@ describe('storeCallbacks', () => {
     })
   })
 
-  test('what the store holds under a key that is no session is a miss, and an event', () => {
+  test('what the store holds under a key that is no session is a miss with its own reason, and an event', () => {
     const store = new MemoryStore()
     store.set([{ key: KEY, value: VALUE, expiresAtMs: Number.POSITIVE_INFINITY }])
     const test = testContext({ ...STATEFUL, ...storeCallbacks(store) })
     const connection = test.context.newConnection()
     connection.accept()
-    expect(decide(connection, offer12(KEY))).toEqual({ resume: false, reason: 'callback-failed' })
+    expect(decide(connection, offer12(KEY))).toEqual({ resume: false, reason: 'unopenable' })
     expect(test.events).toContainEqual(expect.objectContaining({ type: 'callback-error', callback: 'get' }))
   })
 })

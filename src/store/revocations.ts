@@ -1,0 +1,356 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { SessionRangeError, SessionStoreError } from '../errors.ts'
+import type { Awaitable } from '../session/awaitable.ts'
+import { equalBytes, utf8 } from '../session/bytes.ts'
+import { ONE_WEEK_SEC } from '../session/ranges.ts'
+import type { SessionStore, StoredMark } from '../session/session-store.ts'
+import type { KeyRing } from './key-ring.ts'
+
+export interface RevocationsOptions {
+  /**
+   * Milliseconds that the marks of this process may lag behind those of the store: 10000 by default, 100 at least. Older than
+   * that, nothing resumes.
+   */
+  readonly maxStaleMs?: number
+  /** Milliseconds since the epoch; the system's clock by default. */
+  readonly now?: () => number
+  /** A refresh has failed; the next one comes by itself. */
+  readonly onError?: (error: unknown) => void
+}
+
+export interface RevokeOptions {
+  /** Milliseconds since the epoch: what was authenticated before goes. Now, by default; not in the future. */
+  readonly madeBeforeMs?: number
+}
+
+/** What decides whether a session is revoked. */
+export interface RevocableSession {
+  /** DER of the client's certificate. */
+  readonly peerCertificate: Uint8Array | undefined
+  readonly hostname: string | undefined
+}
+
+export type RevocationObjection = 'revoked' | 'revocation-unknown'
+
+export interface RevocationStats {
+  /** Marks that this process holds. */
+  readonly marks: number
+  /** Milliseconds since the marks were those of the store; Infinity before the first time. */
+  readonly staleMs: number
+  readonly failedRefreshes: number
+  /** Marks in the store that no secret of the ring has signed. */
+  readonly unverified: number
+}
+
+const KINDS = { all: 0, client: 1, 'server-name': 2 } as const
+type Kind = keyof typeof KINDS
+
+/** No authentication counts for longer (RFC 8446 §4.6.1), so a mark that is older has nothing left to revoke. */
+const MARK_LIFE_MS = ONE_WEEK_SEC * 1000
+const REFRESHES_IN_MAX_STALE = 3
+
+/**
+ * Revokes sessions in all processes that share a store: by marks that each process holds and checks at each resumption.
+ * Hand it to `attachServer`. {@link close} it at the end; it closes no store.
+ *
+ * A revocation is known here at once, and elsewhere with the next refresh, at most `maxStaleMs` after it was acknowledged;
+ * an engine that pushes is faster. When the marks cannot be refreshed for `maxStaleMs`, nothing resumes. When the store has
+ * lost its marks, nothing resumes that was made before that was found out.
+ *
+ * Times are compared with the clocks of the processes that made the sessions, which must agree within what is tolerable.
+ */
+export class Revocations {
+  readonly #store: SessionStore
+  readonly #keyRing: KeyRing
+  readonly #maxStaleMs: number
+  readonly #now: () => number
+  readonly #onError: (error: unknown) => void
+  /** The latest mark of each subject, by {@link nameOf}. */
+  readonly #held: Map<string, Mark> = new Map()
+  /** Held marks of each kind: what nobody has revoked need not be hashed. */
+  readonly #counts: Record<Kind, number> = { all: 0, client: 0, 'server-name': 0 }
+  /** Of the latest mark for all: there is always one. */
+  #allBeforeMs = 0
+  /** On the clock of `performance.now`, which nobody sets. */
+  #freshSinceMs = Number.NEGATIVE_INFINITY
+  #failedRefreshes = 0
+  #unverified = 0
+  #timer: NodeJS.Timeout | undefined
+  #endWatching: (() => Awaitable<void>) | undefined
+  #isClosed = false
+  /** The first refresh, good or bad: wait for it before listening, so that the first clients resume. */
+  readonly ready: Promise<void>
+
+  constructor(
+    store: SessionStore,
+    keyRing: KeyRing,
+    { maxStaleMs = 10_000, now = Date.now, onError = () => undefined }: RevocationsOptions = {},
+  ) {
+    if (!Number.isInteger(maxStaleMs) || maxStaleMs < 100 || maxStaleMs > MARK_LIFE_MS)
+      throw new SessionRangeError(`maxStaleMs must be an integer from 100 to ${MARK_LIFE_MS}`)
+    this.#store = store
+    this.#keyRing = keyRing
+    this.#maxStaleMs = maxStaleMs
+    this.#now = now
+    this.#onError = onError
+    this.ready = this.#refreshAndGoOn()
+    this.#watch().catch((error: unknown) => this.#report(error))
+  }
+
+  /**
+   * All sessions of a client certificate.
+   *
+   * @param fingerprint256 - SHA-256 of its DER: 32 bytes, or as in `peerCertificate.fingerprint256`
+   * @returns when the store has acknowledged it; on a rejection it holds here, and is tried again with each refresh
+   */
+  async revokeClient(fingerprint256: Uint8Array | string, options?: RevokeOptions): Promise<void> {
+    await this.#revoke('client', readFingerprint(fingerprint256), options)
+  }
+
+  /** All sessions that were made for a server name; `undefined` for those without SNI. */
+  revokeServerName(servername: string | undefined, options?: RevokeOptions): Promise<void> {
+    return this.#revoke('server-name', nameSubject(servername), options)
+  }
+
+  /** All sessions of all clients. */
+  revokeAll(options?: RevokeOptions): Promise<void> {
+    return this.#revoke('all', new Uint8Array(0), options)
+  }
+
+  /** Reads the marks now. Rejects as the store does. */
+  async refresh(): Promise<void> {
+    const startedMs = performance.now()
+    const stored = await withDeadline(this.#store.getMarks(), this.#maxStaleMs)
+    this.#forgetExpired()
+    if (stored === undefined) await this.#beginAnew()
+    else await this.#merge(stored)
+    this.#freshSinceMs = Math.max(this.#freshSinceMs, startedMs)
+  }
+
+  /**
+   * @param session - the one to be resumed
+   * @param authenticatedAtSec - of the full handshake that it goes back to, seconds since the epoch
+   */
+  objectionTo(session: RevocableSession, authenticatedAtSec: number): RevocationObjection | undefined {
+    if (performance.now() - this.#freshSinceMs > this.#maxStaleMs) return 'revocation-unknown'
+    const authenticatedAtMs = authenticatedAtSec * 1000
+    if (authenticatedAtMs < this.#allBeforeMs) return 'revoked'
+    for (const [kind, subject] of subjectsOf(session))
+      if (this.#counts[kind] > 0 && this.#isRevoked(kind, subject(), authenticatedAtMs)) return 'revoked'
+    return undefined
+  }
+
+  get stats(): RevocationStats {
+    return {
+      marks: this.#held.size,
+      staleMs: performance.now() - this.#freshSinceMs,
+      failedRefreshes: this.#failedRefreshes,
+      unverified: this.#unverified,
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearTimeout(this.#timer)
+    this.#freshSinceMs = Number.NEGATIVE_INFINITY
+    await this.#endWatching?.()
+  }
+
+  async #revoke(
+    kind: Kind,
+    subject: Uint8Array,
+    { madeBeforeMs = this.#now() }: RevokeOptions = {},
+  ): Promise<void> {
+    if (!Number.isInteger(madeBeforeMs) || madeBeforeMs < 0 || madeBeforeMs > this.#now())
+      throw new SessionRangeError(
+        'madeBeforeMs must be an integer from 0 to now, in milliseconds since the epoch',
+      )
+    const mark = makeMark(this.#keyRing, kind, subject, madeBeforeMs)
+    this.#hold(mark)
+    await withDeadline(this.#store.addMarks([storedMark(mark)]), this.#maxStaleMs)
+  }
+
+  #isRevoked(kind: Kind, subject: Uint8Array, authenticatedAtMs: number): boolean {
+    for (const { secretId, mac } of this.#keyRing.markSignatures(subjectData(kind, subject))) {
+      const mark = this.#held.get(nameOf(kind, secretId, mac))
+      if (mark !== undefined && authenticatedAtMs < mark.madeBeforeMs) return true
+    }
+    return false
+  }
+
+  /** The store has none, and nobody knows what it had: what was made before now may have been revoked. */
+  async #beginAnew(): Promise<void> {
+    // Sessions know their second only: those of this one stay good, or a new store would refuse its first clients.
+    const genesis = makeMark(this.#keyRing, 'all', new Uint8Array(0), Math.floor(this.#now() / 1000) * 1000)
+    this.#hold(genesis)
+    const others = [...this.#held.values()].filter(({ bytes }) => !equalBytes(bytes, genesis.bytes))
+    // Without an end: as long as it is there, the others are.
+    const first = { mark: genesis.bytes, expiresAtMs: Number.POSITIVE_INFINITY }
+    await withDeadline(this.#store.addMarks([first, ...others.map(storedMark)]), this.#maxStaleMs)
+  }
+
+  /** What is held here and missing there was never acknowledged, or lost: it is put there again. */
+  async #merge(stored: readonly Uint8Array[]): Promise<void> {
+    this.#unverified = 0
+    const present = new Set<string>()
+    for (const bytes of stored) {
+      present.add(Buffer.from(bytes).toString('latin1'))
+      this.#adopt(bytes)
+    }
+    const missing = [...this.#held.values()].filter(
+      ({ bytes }) => !present.has(Buffer.from(bytes).toString('latin1')),
+    )
+    if (missing.length > 0)
+      await withDeadline(this.#store.addMarks(missing.map(storedMark)), this.#maxStaleMs)
+  }
+
+  #adopt(bytes: Uint8Array): void {
+    const mark = readMark(this.#keyRing, bytes)
+    if (mark === undefined) this.#unverified++
+    else if (mark.madeBeforeMs >= this.#now() - MARK_LIFE_MS) this.#hold(mark)
+  }
+
+  #hold(mark: Mark): void {
+    if (mark.kind === 'all') this.#allBeforeMs = Math.max(this.#allBeforeMs, mark.madeBeforeMs)
+    const held = this.#held.get(mark.name)
+    if (held !== undefined && held.madeBeforeMs >= mark.madeBeforeMs) return
+    if (held === undefined) this.#counts[mark.kind]++
+    this.#held.set(mark.name, mark)
+  }
+
+  #forgetExpired(): void {
+    const oldestMs = this.#now() - MARK_LIFE_MS
+    for (const [name, { kind, madeBeforeMs }] of this.#held) {
+      if (madeBeforeMs >= oldestMs) continue
+      this.#held.delete(name)
+      this.#counts[kind]--
+    }
+  }
+
+  async #watch(): Promise<void> {
+    const end = await this.#store.watchMarks?.((mark) => this.#adopt(mark))
+    if (this.#isClosed) await end?.()
+    else this.#endWatching = end
+  }
+
+  async #refreshAndGoOn(): Promise<void> {
+    try {
+      await this.refresh()
+    } catch (error) {
+      this.#failedRefreshes++
+      this.#report(error)
+    }
+    if (this.#isClosed) return
+    this.#timer = setTimeout(() => void this.#refreshAndGoOn(), this.#maxStaleMs / REFRESHES_IN_MAX_STALE)
+    this.#timer.unref()
+  }
+
+  #report(error: unknown): void {
+    try {
+      this.#onError(error)
+    } catch (thrown) {
+      process.emitWarning(thrown instanceof Error ? thrown : String(thrown))
+    }
+  }
+}
+
+interface Mark {
+  readonly name: string
+  readonly kind: Kind
+  readonly madeBeforeMs: number
+  readonly bytes: Uint8Array
+}
+
+/**
+ * version(1), kind(1), secret id(4), made before(6, milliseconds), subject(16, a keyed hash), MAC over all that(16). Both are
+ * keyed: who reads the store cannot tell whose mark it is, who writes to it cannot make one.
+ */
+const VERSION = 1
+const SUBJECT_AT = 12
+const MAC_AT = 28
+const LENGTH = 44
+
+function makeMark(keyRing: KeyRing, kind: Kind, subject: Uint8Array, madeBeforeMs: number): Mark {
+  const { secretId, mac } = keyRing.signMark(subjectData(kind, subject))
+  const bytes = Buffer.alloc(LENGTH)
+  bytes[0] = VERSION
+  bytes[1] = KINDS[kind]
+  bytes.set(secretId, 2)
+  bytes.writeUIntBE(madeBeforeMs, 6, 6)
+  bytes.set(mac.subarray(0, MAC_AT - SUBJECT_AT), SUBJECT_AT)
+  bytes.set(keyRing.signMark(bytes.subarray(0, MAC_AT)).mac.subarray(0, LENGTH - MAC_AT), MAC_AT)
+  return { name: nameOf(kind, secretId, mac), kind, madeBeforeMs, bytes: new Uint8Array(bytes) }
+}
+
+/** @returns undefined when no secret of the ring has signed it */
+function readMark(keyRing: KeyRing, input: Uint8Array): Mark | undefined {
+  const bytes = Buffer.from(input)
+  const kind = KIND_NAMES.find((name) => KINDS[name] === bytes[1])
+  if (bytes.length !== LENGTH || bytes[0] !== VERSION || kind === undefined) return undefined
+  const secretId = bytes.subarray(2, 6)
+  for (const signature of keyRing.markSignatures(bytes.subarray(0, MAC_AT))) {
+    const mac = signature.mac.subarray(0, LENGTH - MAC_AT)
+    if (!equalBytes(signature.secretId, secretId) || !timingSafeEqual(mac, bytes.subarray(MAC_AT))) continue
+    const subject = bytes.subarray(SUBJECT_AT, MAC_AT)
+    return { name: nameOf(kind, secretId, subject), kind, madeBeforeMs: bytes.readUIntBE(6, 6), bytes }
+  }
+  return undefined
+}
+
+const KIND_NAMES = Object.keys(KINDS) as Kind[]
+
+function storedMark({ bytes, madeBeforeMs }: Mark): StoredMark {
+  return { mark: bytes, expiresAtMs: madeBeforeMs + MARK_LIFE_MS }
+}
+
+function nameOf(kind: Kind, secretId: Uint8Array, subject: Uint8Array): string {
+  const hash = Buffer.from(subject.buffer, subject.byteOffset, MAC_AT - SUBJECT_AT)
+  return `${kind}:${Buffer.from(secretId).toString('hex')}:${hash.toString('latin1')}`
+}
+
+/** Never equal to what is signed as a mark, which begins with {@link VERSION}. */
+function subjectData(kind: Kind, subject: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from(`subject ${kind}:`), subject])
+}
+
+function subjectsOf({ peerCertificate, hostname }: RevocableSession): (readonly [Kind, () => Uint8Array])[] {
+  return [
+    ['server-name', () => nameSubject(hostname)],
+    ...(peerCertificate === undefined
+      ? []
+      : [['client', () => createHash('sha256').update(peerCertificate).digest()] as const]),
+  ]
+}
+
+/** Names are compared as in DNS. A session without one is told from one for the empty name. */
+function nameSubject(servername: string | undefined): Uint8Array {
+  return servername === undefined ? Uint8Array.of(0) : utf8(servername.toLowerCase())
+}
+
+function readFingerprint(fingerprint: Uint8Array | string): Uint8Array {
+  const bytes =
+    typeof fingerprint === 'string' ? Buffer.from(fingerprint.replaceAll(':', ''), 'hex') : fingerprint
+  if (bytes.length !== 32)
+    throw new SessionRangeError(`a SHA-256 fingerprint has 32 bytes, this one ${bytes.length}`)
+  return bytes
+}
+
+/** A store without a guard may never answer. */
+async function withDeadline<T>(answer: Awaitable<T>, deadlineMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(
+        new SessionStoreError(`the store has not answered in ${deadlineMs} ms`, {
+          code: 'ERR_SESSION_STORE_TIMEOUT',
+        }),
+      )
+    }, deadlineMs)
+    timer.unref()
+  })
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
