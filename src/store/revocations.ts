@@ -42,7 +42,8 @@ export interface RevocationStats {
   readonly unverified: number
 }
 
-const KINDS = { all: 0, client: 1, 'server-name': 2 } as const
+/** An anchor says that nothing of the set was lost since its moment; what was made before that is revoked. */
+const KINDS = { anchor: 0, all: 1, client: 2, 'server-name': 3 } as const
 type Kind = keyof typeof KINDS
 
 /** No authentication counts for longer (RFC 8446 §4.6.1), so a mark that is older has nothing left to revoke. */
@@ -68,8 +69,8 @@ export class Revocations {
   /** The latest mark of each subject, by {@link nameOf}. */
   readonly #held: Map<string, Mark> = new Map()
   /** Held marks of each kind: what nobody has revoked need not be hashed. */
-  readonly #counts: Record<Kind, number> = { all: 0, client: 0, 'server-name': 0 }
-  /** Of the latest mark for all: there is always one. */
+  readonly #counts: Record<Kind, number> = { anchor: 0, all: 0, client: 0, 'server-name': 0 }
+  /** Of the latest mark for all, the anchor among them: there is always one. */
   #allBeforeMs = 0
   /** On the clock of `performance.now`, which nobody sets. */
   #freshSinceMs = Number.NEGATIVE_INFINITY
@@ -122,8 +123,9 @@ export class Revocations {
     const startedMs = performance.now()
     const stored = await withDeadline(this.#store.getMarks(), this.#maxStaleMs)
     this.#forgetExpired()
-    if (stored === undefined) await this.#beginAnew()
-    else await this.#merge(stored)
+    const anchors = this.#adoptAll(stored ?? [])
+    if (stored === undefined || anchors.length === 0) await this.#beginAnew()
+    else await this.#complete(stored, anchors)
     this.#freshSinceMs = Math.max(this.#freshSinceMs, startedMs)
   }
 
@@ -167,7 +169,7 @@ export class Revocations {
       )
     const mark = makeMark(this.#keyRing, kind, subject, madeBeforeMs)
     this.#hold(mark)
-    await withDeadline(this.#store.addMarks([storedMark(mark)]), this.#maxStaleMs)
+    await this.#add([mark])
   }
 
   #isRevoked(kind: Kind, subject: Uint8Array, authenticatedAtMs: number): boolean {
@@ -178,40 +180,52 @@ export class Revocations {
     return false
   }
 
-  /** The store has none, and nobody knows what it had: what was made before now may have been revoked. */
+  /** The store has no anchor, and nobody knows what it had: what was made before now may have been revoked. */
   async #beginAnew(): Promise<void> {
     // Sessions know their second only: those of this one stay good, or a new store would refuse its first clients.
-    const genesis = makeMark(this.#keyRing, 'all', new Uint8Array(0), Math.floor(this.#now() / 1000) * 1000)
-    this.#hold(genesis)
-    const others = [...this.#held.values()].filter(({ bytes }) => !equalBytes(bytes, genesis.bytes))
-    // Without an end: as long as it is there, the others are.
-    const first = { mark: genesis.bytes, expiresAtMs: Number.POSITIVE_INFINITY }
-    await withDeadline(this.#store.addMarks([first, ...others.map(storedMark)]), this.#maxStaleMs)
+    const anchor = makeAnchor(this.#keyRing, Math.floor(this.#now() / 1000) * 1000)
+    this.#hold(anchor)
+    await this.#add([anchor, ...this.#revoking()])
+  }
+
+  async #add(marks: readonly Mark[]): Promise<void> {
+    if (marks.length > 0) await withDeadline(this.#store.addMarks(marks.map(storedMark)), this.#maxStaleMs)
+  }
+
+  /** Held marks that somebody has made: an anchor is of one store, and never put back. */
+  #revoking(): Mark[] {
+    return [...this.#held.values()].filter(({ kind }) => kind !== 'anchor')
   }
 
   /** What is held here and missing there was never acknowledged, or lost: it is put there again. */
-  async #merge(stored: readonly Uint8Array[]): Promise<void> {
-    this.#unverified = 0
-    const present = new Set<string>()
-    for (const bytes of stored) {
-      present.add(Buffer.from(bytes).toString('latin1'))
-      this.#adopt(bytes)
-    }
-    const missing = [...this.#held.values()].filter(
+  async #complete(stored: readonly Uint8Array[], anchors: readonly Mark[]): Promise<void> {
+    const present = new Set(stored.map((bytes) => Buffer.from(bytes).toString('latin1')))
+    const missing = this.#revoking().filter(
       ({ bytes }) => !present.has(Buffer.from(bytes).toString('latin1')),
     )
-    if (missing.length > 0)
-      await withDeadline(this.#store.addMarks(missing.map(storedMark)), this.#maxStaleMs)
+    // One that the first secret has signed is there when the others are gone.
+    const { secretId } = this.#keyRing.signMark(new Uint8Array(0))
+    if (!anchors.some(({ bytes }) => equalBytes(bytes.subarray(2, 6), secretId)))
+      missing.push(makeAnchor(this.#keyRing, Math.max(...anchors.map(({ madeBeforeMs }) => madeBeforeMs))))
+    await this.#add(missing)
   }
 
-  #adopt(bytes: Uint8Array): void {
+  /** @returns the anchors among them */
+  #adoptAll(stored: readonly Uint8Array[]): Mark[] {
+    this.#unverified = 0
+    return stored.flatMap((bytes) => this.#adopt(bytes) ?? []).filter(({ kind }) => kind === 'anchor')
+  }
+
+  #adopt(bytes: Uint8Array): Mark | undefined {
     const mark = readMark(this.#keyRing, bytes)
     if (mark === undefined) this.#unverified++
     else if (mark.madeBeforeMs >= this.#now() - MARK_LIFE_MS) this.#hold(mark)
+    return mark
   }
 
   #hold(mark: Mark): void {
-    if (mark.kind === 'all') this.#allBeforeMs = Math.max(this.#allBeforeMs, mark.madeBeforeMs)
+    if (mark.kind === 'all' || mark.kind === 'anchor')
+      this.#allBeforeMs = Math.max(this.#allBeforeMs, mark.madeBeforeMs)
     const held = this.#held.get(mark.name)
     if (held !== undefined && held.madeBeforeMs >= mark.madeBeforeMs) return
     if (held === undefined) this.#counts[mark.kind]++
@@ -228,7 +242,7 @@ export class Revocations {
   }
 
   async #watch(): Promise<void> {
-    const end = await this.#store.watchMarks?.((mark) => this.#adopt(mark))
+    const end = await this.#store.watchMarks?.((mark) => void this.#adopt(mark))
     if (this.#isClosed) await end?.()
     else this.#endWatching = end
   }
@@ -299,8 +313,13 @@ function readMark(keyRing: KeyRing, input: Uint8Array): Mark | undefined {
 
 const KIND_NAMES = Object.keys(KINDS) as Kind[]
 
-function storedMark({ bytes, madeBeforeMs }: Mark): StoredMark {
-  return { mark: bytes, expiresAtMs: madeBeforeMs + MARK_LIFE_MS }
+function makeAnchor(keyRing: KeyRing, madeBeforeMs: number): Mark {
+  return makeMark(keyRing, 'anchor', new Uint8Array(0), madeBeforeMs)
+}
+
+function storedMark({ bytes, kind, madeBeforeMs }: Mark): StoredMark {
+  const expiresAtMs = kind === 'anchor' ? Number.POSITIVE_INFINITY : madeBeforeMs + MARK_LIFE_MS
+  return { mark: bytes, expiresAtMs }
 }
 
 function nameOf(kind: Kind, secretId: Uint8Array, subject: Uint8Array): string {

@@ -274,6 +274,17 @@ describe('a store that has lost its marks', () => {
     }
   })
 
+  test('is found out though somebody has put a mark there since', async () => {
+    const { store, here, there } = await pair()
+    const before = nowSec()
+    vi.advanceTimersByTime(2000)
+    store.close()
+    await here.revokeServerName('unrelated.example')
+    await there.refresh()
+    expect(there.objectionTo(client, before)).toBe('revoked')
+    expect(there.objectionTo(client, nowSec() + 1)).toBeUndefined()
+  })
+
   test('gets back the marks that processes hold', async () => {
     const { store, here } = await pair()
     await here.revokeClient(fingerprint, { madeBeforeMs: Date.now() })
@@ -286,6 +297,7 @@ describe('a store that has lost its marks', () => {
     const { store, here } = await pair()
     await here.revokeClient(fingerprint)
     const [first] = store.getMarks() ?? []
+    expect(first?.[1]).toBe(0)
     store.close()
     store.addMarks([{ mark: first ?? new Uint8Array(), expiresAtMs: Number.POSITIVE_INFINITY }])
     await here.refresh()
@@ -313,7 +325,18 @@ describe('what a store holds of a revocation', () => {
     store.addMarks([{ mark: randomBytes(44), expiresAtMs: Date.now() + WEEK_MS }])
     await here.refresh()
     expect(here.objectionTo(client, before)).toBeUndefined()
-    expect(here.stats.unverified).toBe(2)
+    expect(here.stats.unverified).toBe(3)
+  })
+
+  test('outlives the secret that signed its anchor, if the next one was first for a while', async () => {
+    const store = new MemoryStore()
+    const [old, next] = [randomBytes(32), randomBytes(32)]
+    for (const secrets of [[old], [next, old]]) await start(silent(store), {}, new KeyRing(secrets))
+    vi.advanceTimersByTime(1000)
+    const made = nowSec()
+    vi.advanceTimersByTime(1000)
+    const after = await start(silent(store), {}, new KeyRing([next]))
+    expect(after.objectionTo(client, made)).toBeUndefined()
   })
 
   test('opens with a secret that is no longer the first', async () => {

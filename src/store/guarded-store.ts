@@ -1,0 +1,219 @@
+import { SessionRangeError } from '../errors.ts'
+import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
+import { copyBytes } from '../session/bytes.ts'
+import { checkInteger } from '../session/ranges.ts'
+import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
+import type { BreakerState } from './circuit-breaker.ts'
+import { type CallCounts, inTime, StoreCalls, type StoreEvent, timedOut, unavailable } from './store-calls.ts'
+import { nameOf, pendingValue, WriteQueue } from './write-queue.ts'
+
+export interface GuardOptions {
+  /** Milliseconds after which a call has failed, 1 to 2147483647; 250 by default. */
+  readonly deadlineMs?: number
+  readonly breaker?: {
+    /** How many calls in a row fail before the store is not asked any more, 1 to 2147483647; 5 by default. */
+    readonly failures?: number
+    /** Milliseconds until one call finds out whether it works again, 1 to 2147483647; 1000 by default. */
+    readonly retryAfterMs?: number
+  }
+  /** Calls of `set` and `delete`, 1 to 10000; 64 by default. Beyond these, writes wait. */
+  readonly maxConcurrentWrites?: number
+  /** Sessions whose writes wait, 1 to 1000000; 1000 by default. Beyond these, the oldest is dropped. */
+  readonly maxQueuedSessions?: number
+  /** Monotonic milliseconds; `performance.now` by default. */
+  readonly now?: () => number
+  /** Hears what goes wrong. What it throws is ignored. */
+  readonly onEvent?: (event: StoreEvent) => void
+}
+
+/** A moment's view; counters only grow. */
+export interface GuardStats extends CallCounts {
+  /** Gets that shared the call of another. */
+  readonly sharedGets: number
+  /** Writes that were never made, deletions included. */
+  readonly droppedWrites: number
+  /** Writes that wait, deletions included. */
+  readonly queuedWrites: number
+  /** Calls that the store has not answered, be it after their deadline. */
+  readonly pendingCalls: number
+  readonly breaker: BreakerState
+}
+
+export interface GuardedStore extends SessionStore {
+  readonly stats: GuardStats
+}
+
+const MAX_INT32 = 2 ** 31 - 1
+
+/**
+ * A store that is never in the way: one that is slow, dead or full costs misses and events, and neither time nor memory without
+ * bound. No call of it throws, and each settles within `deadlineMs`: with the store's own error, with
+ * ERR_SESSION_STORE_TIMEOUT, or with ERR_SESSION_STORE_UNAVAILABLE when the store was not asked.
+ *
+ * - Equal gets at the same time share one call. A take never does; one that is cut by the deadline is lost, and not tried again.
+ * - A write that cannot be made at once waits, also after its caller has been told ERR_SESSION_STORE_TIMEOUT. Until it is made,
+ *   this process sees the store as if it had been. Writes of one key are made in order, each at most once.
+ * - A store that does not answer 10,000 calls is not asked until it has answered some.
+ *
+ * @param store - belongs to the guard, which closes it
+ * @throws {@link SessionRangeError} for an option out of its range
+ */
+export function guarded(store: SessionStore, options: GuardOptions = {}): GuardedStore {
+  return new Guard(store, options)
+}
+
+interface SharedGet {
+  readonly answer: PromiseLike<Uint8Array | undefined>
+  isShared: boolean
+}
+
+class Guard implements GuardedStore {
+  declare readonly confidentiality?: 'in-process' | 'sealed'
+  declare readonly watchMarks?: NonNullable<SessionStore['watchMarks']>
+  readonly #store: SessionStore
+  readonly #calls: StoreCalls
+  readonly #writes: WriteQueue
+  readonly #gets: Map<string, SharedGet> = new Map()
+  readonly #deadlineMs: number
+  readonly #now: () => number
+  #sharedGets = 0
+  #closed: Promise<void> | undefined
+
+  constructor(store: SessionStore, options: GuardOptions) {
+    const { breaker = {}, now = () => performance.now(), onEvent } = options
+    this.#store = store
+    this.#now = now
+    this.#deadlineMs = checkPositive('deadlineMs', options.deadlineMs ?? 250, MAX_INT32)
+    this.#calls = new StoreCalls({
+      deadlineMs: this.#deadlineMs,
+      failures: checkPositive('breaker.failures', breaker.failures ?? 5, MAX_INT32),
+      retryAfterMs: checkPositive('breaker.retryAfterMs', breaker.retryAfterMs ?? 1000, MAX_INT32),
+      now,
+      onEvent,
+      onAvailability: () => this.#writes.drain(),
+    })
+    this.#writes = new WriteQueue(store, this.#calls, {
+      deadlineMs: this.#deadlineMs,
+      maxConcurrentWrites: checkPositive('maxConcurrentWrites', options.maxConcurrentWrites ?? 64, 10_000),
+      maxQueuedSessions: checkPositive('maxQueuedSessions', options.maxQueuedSessions ?? 1000, 1_000_000),
+      onChange: (name) => this.#gets.delete(name),
+    })
+    if (store.confidentiality !== undefined) this.confidentiality = store.confidentiality
+    if (store.watchMarks !== undefined) this.watchMarks = (onMark) => this.#watchMarks(onMark)
+  }
+
+  get stats(): GuardStats {
+    return {
+      ...this.#calls.counts,
+      sharedGets: this.#sharedGets,
+      droppedWrites: this.#writes.dropped,
+      queuedWrites: this.#writes.size,
+      pendingCalls: this.#calls.unanswered,
+      breaker: this.#calls.breakerState,
+    }
+  }
+
+  get(key: Uint8Array): Awaitable<Uint8Array | undefined> {
+    if (this.#closed) return refusedByClosed()
+    const name = nameOf(key)
+    const write = this.#writes.pending(name)
+    return write === undefined ? this.#getShared(name, key) : pendingValue(write)
+  }
+
+  set(entries: readonly StoreEntry[]): Awaitable<void> {
+    return this.#closed ? refusedByClosed() : this.#writes.set(entries)
+  }
+
+  take(key: Uint8Array): Awaitable<Uint8Array | undefined> {
+    if (this.#closed) return refusedByClosed()
+    const name = nameOf(key)
+    const write = this.#writes.pending(name)
+    if (write !== undefined) return this.#writes.take(write)
+    const written = this.#writes.written(name)
+    if (written === undefined) return this.#take(name, key, this.#deadlineMs)
+    const deadlineAtMs = this.#now() + this.#deadlineMs
+    return written.then(() => this.#take(name, key, Math.ceil(deadlineAtMs - this.#now())))
+  }
+
+  delete(key: Uint8Array): Awaitable<void> {
+    return this.#closed ? refusedByClosed() : this.#writes.delete(key)
+  }
+
+  getMarks(): Awaitable<readonly Uint8Array[] | undefined> {
+    return this.#closed ? refusedByClosed() : this.#calls.ask('getMarks', () => this.#store.getMarks())
+  }
+
+  addMarks(marks: readonly StoredMark[]): Awaitable<void> {
+    return this.#closed ? refusedByClosed() : this.#calls.ask('addMarks', () => this.#store.addMarks(marks))
+  }
+
+  /** Waits for what is being written and what waits, then closes the store; each for no longer than the deadline. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  #getShared(name: string, key: Uint8Array): Awaitable<Uint8Array | undefined> {
+    const other = this.#gets.get(name)
+    if (other !== undefined) {
+      this.#sharedGets++
+      other.isShared = true
+      return answerOf(other)
+    }
+    const answer = this.#calls.ask('get', () => this.#store.get(key))
+    if (!isPromiseLike(answer)) return answer
+    const get: SharedGet = { answer, isShared: false }
+    const forget = (): void => {
+      if (this.#gets.get(name) === get) this.#gets.delete(name)
+    }
+    this.#gets.set(name, get)
+    answer.then(forget, forget)
+    return answerOf(get)
+  }
+
+  #take(name: string, key: Uint8Array, deadlineMs: number): Awaitable<Uint8Array | undefined> {
+    // One that was cut off after its engine had done it would have lost the session: then rather not at all.
+    if (deadlineMs <= 0) return Promise.reject(timedOut('writing to the session store', this.#deadlineMs))
+    const forget = (): void => {
+      this.#gets.delete(name)
+    }
+    forget()
+    return this.#calls.ask('take', () => this.#store.take(key), { deadlineMs, onResult: forget })
+  }
+
+  #watchMarks(onMark: (mark: Uint8Array) => void): Awaitable<() => Awaitable<void>> {
+    if (this.#closed) return refusedByClosed()
+    let isTooLate = false
+    const watch = (): Awaitable<() => Awaitable<void>> =>
+      andThen(this.#store.watchMarks?.(onMark) ?? (() => undefined), (end) =>
+        isTooLate ? andThen(end(), () => end) : () => this.#inTime('ending a watch', end()),
+      )
+    const onResult = (error?: Error): void => {
+      isTooLate = error !== undefined
+    }
+    return this.#calls.ask('watchMarks', watch, { onResult })
+  }
+
+  async #close(): Promise<void> {
+    await this.#writes.close()
+    await this.#inTime('closing the session store', this.#store.close())
+  }
+
+  #inTime(what: string, answer: Awaitable<void>): Awaitable<void> {
+    return isPromiseLike(answer) ? inTime(answer, { what, deadlineMs: this.#deadlineMs }) : answer
+  }
+}
+
+/** Each has bytes of its own. */
+function answerOf(get: SharedGet): PromiseLike<Uint8Array | undefined> {
+  return get.answer.then((value) => (value !== undefined && get.isShared ? copyBytes(value) : value))
+}
+
+function refusedByClosed(): Promise<never> {
+  return Promise.reject(unavailable('the session store is closed'))
+}
+
+function checkPositive(name: string, value: number, maximum: number): number {
+  if (value === 0) throw new SessionRangeError(`${name} must be an integer from 1 to ${maximum}, got 0`)
+  return checkInteger(name, value, maximum)
+}

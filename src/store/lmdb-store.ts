@@ -1,0 +1,370 @@
+import { randomInt } from 'node:crypto'
+import { SessionStoreError } from '../errors.ts'
+import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
+
+/** What is used of lmdb-js: what its `open()` returns. */
+export interface LmdbEnvironment {
+  readonly status?: string
+  openDB(options: LmdbDatabaseOptions): LmdbDatabase | undefined
+}
+
+export interface LmdbDatabaseOptions {
+  readonly name: string
+  readonly encoding: 'binary'
+  readonly keyEncoding: 'binary'
+  readonly compression: false
+  readonly useVersions: boolean
+}
+
+export interface LmdbDatabase {
+  getBinary(key: Uint8Array): Uint8Array | undefined
+  getRange(options: { readonly limit?: number; readonly versions: true }): Iterable<LmdbIndexEntry>
+  put(key: Uint8Array, value: Uint8Array, version?: number): unknown
+  remove(key: Uint8Array): unknown
+  ifNoExists(key: Uint8Array, action: () => void): Promise<boolean>
+  ifVersion(key: Uint8Array, version: number, action: () => void): Promise<boolean>
+  transaction<T>(action: () => T): Promise<T>
+  readonly committed?: PromiseLike<unknown>
+  getStats(): LmdbStats
+  resetReadTxn(): void
+}
+
+export interface LmdbIndexEntry {
+  readonly key: Uint8Array
+  readonly version?: number
+}
+
+export interface LmdbStats {
+  readonly pageSize?: number
+  readonly treeBranchPageCount?: number
+  readonly treeLeafPageCount?: number
+  readonly overflowPages?: number
+  readonly entryCount?: number
+}
+
+export interface LmdbStoreOptions {
+  /**
+   * Bytes of the pages that sessions and their index may fill, over all processes; those that expire first go first. 256 MiB by
+   * default: some 500,000 sessions without client certificates. Give all processes the same, and a `mapSize`, if any, twice that.
+   */
+  readonly maxBytes?: number
+  /** Milliseconds since the epoch; the system's clock by default. */
+  readonly now?: () => number
+}
+
+/**
+ * A store in an LMDB environment, shared by all processes of a machine that open it, and by those that come after them.
+ *
+ * It adds three databases, `sslctx-sessions`, `sslctx-expiry` and `sslctx-marks`, to the environment: `maxDbs` must leave room for
+ * them. The environment stays its owner's: `close` does nothing, and the owner closes it when nothing is under way.
+ *
+ * What `set` has resolved for is committed: all processes see it, and it survives a SIGKILL of any of them. It need not survive the
+ * machine: by lmdb's default (`overlappingSync`) a commit reaches the disk shortly after, and a power loss takes what had not, whole
+ * commits from the end, so that a session that was taken may be back. With `noSync` it may leave the whole environment unusable.
+ *
+ * `get` and `getMarks` answer synchronously, from memory that all processes share.
+ *
+ * @param root - what lmdb's `open()` returned
+ * @throws {@link SessionStoreError} when the databases cannot be opened; likewise whatever is called later
+ */
+export function lmdbStore(root: LmdbEnvironment, options: LmdbStoreOptions = {}): SessionStore {
+  return new LmdbStore(root, options)
+}
+
+const DEFAULT_MAX_BYTES = 256 * 1024 * 1024
+const MAX_KEY_LENGTH = 64
+/** How many entries of the index may be looked at for each one that is written: whatever is behind catches up. */
+const LOOKED_AT_PER_WRITE = 4
+/** An event turn does no more than this for a bound that has been lowered, or whose pages empty slowly. */
+const MAX_EVICTED_AT_ONCE = 1000
+const EMPTY = new Uint8Array(0)
+
+/**
+ * Sessions are kept as `expiresAt | version | value`, and each has an index entry `expiresAt | key`, of that version: it names one
+ * write of one session. Whoever removes a session does it under the condition that its index entry has that version, so that
+ * reading it and removing it are as one; lmdb-js checks conditions in its own thread, where nobody waits for this process's
+ * event loop with the lock of all processes in hand, as for the callback of a transaction.
+ */
+class LmdbStore implements SessionStore {
+  readonly #root: LmdbEnvironment
+  readonly #sessions: LmdbDatabase
+  readonly #index: LmdbDatabase
+  readonly #marks: LmdbDatabase
+  readonly #maxBytes: number
+  readonly #now: () => number
+  #debt = 0
+  #isTidying = false
+  #isWatchingCommit = false
+
+  constructor(root: LmdbEnvironment, { maxBytes = DEFAULT_MAX_BYTES, now = Date.now }: LmdbStoreOptions) {
+    this.#root = root
+    this.#maxBytes = maxBytes
+    this.#now = now
+    this.#sessions = openDatabase(root, 'sslctx-sessions', false)
+    this.#index = openDatabase(root, 'sslctx-expiry', true)
+    this.#marks = openDatabase(root, 'sslctx-marks', true)
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    try {
+      return this.#read(key)?.value
+    } catch (error) {
+      throw failed('get', error)
+    }
+  }
+
+  set(entries: readonly StoreEntry[]): Promise<void> {
+    return this.#attempt('set', () => this.#write(entries))
+  }
+
+  take(key: Uint8Array): Promise<Uint8Array | undefined> {
+    return this.#attempt('take', async () => {
+      const session = this.#read(key)
+      return session !== undefined && (await this.#removeIf(session)) ? session.value : undefined
+    })
+  }
+
+  delete(key: Uint8Array): Promise<void> {
+    return this.#attempt('delete', () => this.#replace(checked(key)))
+  }
+
+  getMarks(): readonly Uint8Array[] | undefined {
+    try {
+      this.#checkOpen()
+      this.#marks.resetReadTxn()
+      const marks = [...this.#marks.getRange({ versions: true })]
+      const current = marks.filter(({ version = 0 }) => version >= this.#now())
+      return current.length === 0 ? undefined : current.map(({ key }) => key)
+    } catch (error) {
+      throw failed('getMarks', error)
+    }
+  }
+
+  addMarks(marks: readonly StoredMark[]): Promise<void> {
+    return this.#attempt('addMarks', async () => {
+      for (const { mark } of marks) checked(mark)
+      await this.#marks.transaction(() => this.#mergeMarks(marks))
+    })
+  }
+
+  close(): void {
+    // The environment is its owner's.
+  }
+
+  /** In a closed environment lmdb-js would answer, or throw in a timer of its own. */
+  #checkOpen(): void {
+    if ((this.#root.status ?? 'open') !== 'open') throw new Error('the environment is closed')
+  }
+
+  async #attempt<T>(operation: string, action: () => Promise<T>): Promise<T> {
+    try {
+      this.#checkOpen()
+      const answer = action()
+      this.#watchCommit()
+      return await answer
+    } catch (error) {
+      throw failed(operation, error)
+    }
+  }
+
+  /**
+   * lmdb-js makes a promise of its own for what an event turn writes, and lets go of it: were the disk full, it would end the
+   * process as an unhandled rejection. It is there when the immediate has run that lmdb-js starts with the first write.
+   */
+  #watchCommit(): void {
+    if (this.#isWatchingCommit) return
+    this.#isWatchingCommit = true
+    setImmediate(() => {
+      this.#isWatchingCommit = false
+      this.#sessions.committed?.then(ignore, ignore)
+    })
+  }
+
+  #read(key: Uint8Array): StoredSession | undefined {
+    this.#checkOpen()
+    // lmdb-js reads from one snapshot until a timer has run, which would hide what others have committed since.
+    this.#sessions.resetReadTxn()
+    const session = sessionOf(checked(key), this.#sessions.getBinary(key))
+    return session === undefined || session.expiresAtMs < this.#now() ? undefined : session
+  }
+
+  /** What is put here is queued before this returns, and committed together. */
+  async #write(entries: readonly StoreEntry[]): Promise<void> {
+    this.#debt += LOOKED_AT_PER_WRITE * entries.length
+    if (this.#isTidying) return void (await Promise.all(entries.map((entry) => this.#put(entry))))
+    // Until this is committed, the index would show the same entries again.
+    this.#isTidying = true
+    try {
+      await Promise.all([...this.#tidy(), ...entries.map((entry) => this.#put(entry))])
+    } finally {
+      this.#isTidying = false
+    }
+  }
+
+  async #put({ key, value, expiresAtMs }: StoreEntry): Promise<void> {
+    const session = { key: checked(key), value, expiresAtMs: wholeMs(expiresAtMs), version: newVersion() }
+    if (session.expiresAtMs < this.#now()) return this.#replace(key)
+    const isNew = await this.#sessions.ifNoExists(key, () => this.#insert(session))
+    if (!isNew) await this.#replace(key, session)
+  }
+
+  #insert(session: StoredSession): void {
+    this.#sessions.put(session.key, encodeSession(session))
+    this.#index.put(indexKey(session), EMPTY, session.version)
+  }
+
+  /** In a transaction, since it must find what this process has not committed yet. */
+  async #replace(key: Uint8Array, session?: StoredSession): Promise<void> {
+    await this.#sessions.transaction(() => {
+      const old = sessionOf(key, this.#sessions.getBinary(key))
+      if (old !== undefined) this.#remove(old)
+      if (session !== undefined) this.#insert(session)
+    })
+  }
+
+  /** @returns whether it was this write of the session that was removed, and by nobody else */
+  #removeIf(session: SessionWrite): Promise<boolean> {
+    return this.#index.ifVersion(indexKey(session), session.version, () => this.#remove(session))
+  }
+
+  #remove(session: SessionWrite): void {
+    this.#index.remove(indexKey(session))
+    this.#sessions.remove(session.key)
+  }
+
+  /** Removes what has expired, and what is too much, from the front of the index. */
+  #tidy(): Promise<boolean>[] {
+    this.#index.resetReadTxn()
+    const excess = Math.min(this.#countExcess(), MAX_EVICTED_AT_ONCE)
+    const limit = Math.max(excess, Math.min(this.#debt, MAX_EVICTED_AT_ONCE))
+    this.#debt = 0
+    const earliest = [...this.#index.getRange({ limit, versions: true })].map(sessionWriteOf)
+    const nowMs = this.#now()
+    return earliest
+      .filter(({ expiresAtMs }, rank) => rank < excess || expiresAtMs < nowMs)
+      .map((session) => this.#removeIf(session))
+  }
+
+  /** How many sessions are too many, by the average of the pages that one takes. */
+  #countExcess(): number {
+    const sessions = this.#sessions.getStats()
+    const used = bytesOf(sessions) + bytesOf(this.#index.getStats())
+    if (used <= this.#maxBytes) return 0
+    const { entryCount = 0 } = sessions
+    return Math.ceil((entryCount * (used - this.#maxBytes)) / used)
+  }
+
+  #mergeMarks(marks: readonly StoredMark[]): void {
+    const kept = new Map<string, number>()
+    for (const { key, version = 0 } of this.#marks.getRange({ versions: true })) {
+      if (version < this.#now()) this.#marks.remove(key)
+      else kept.set(nameOf(key), version)
+    }
+    for (const { mark, expiresAtMs } of marks) {
+      const expiresAt = Math.max(wholeMs(expiresAtMs), kept.get(nameOf(mark)) ?? 0)
+      kept.set(nameOf(mark), expiresAt)
+      this.#marks.put(mark, EMPTY, expiresAt)
+    }
+  }
+}
+
+/** One write of one session: what its index entry says. */
+interface SessionWrite {
+  readonly key: Uint8Array
+  readonly expiresAtMs: number
+  readonly version: number
+}
+
+interface StoredSession extends SessionWrite {
+  readonly value: Uint8Array
+}
+
+const EXPIRY_LENGTH = 6
+const VERSION_LENGTH = 6
+const HEADER_LENGTH = EXPIRY_LENGTH + VERSION_LENGTH
+/** What six bytes can hold: the year 10889 as an expiry, and never. */
+const LARGEST = 2 ** 48 - 1
+
+function encodeSession({ expiresAtMs, version, value }: StoredSession): Uint8Array {
+  const bytes = Buffer.allocUnsafe(HEADER_LENGTH + value.length)
+  bytes.writeUIntBE(expiresAtMs, 0, EXPIRY_LENGTH)
+  bytes.writeUIntBE(version, EXPIRY_LENGTH, VERSION_LENGTH)
+  bytes.set(value, HEADER_LENGTH)
+  return bytes
+}
+
+function sessionOf(key: Uint8Array, stored: Uint8Array | undefined): StoredSession | undefined {
+  if (stored === undefined) return undefined
+  const header = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength)
+  const expiresAtMs = header.readUIntBE(0, EXPIRY_LENGTH)
+  const version = header.readUIntBE(EXPIRY_LENGTH, VERSION_LENGTH)
+  return { key, expiresAtMs, version, value: stored.subarray(HEADER_LENGTH) }
+}
+
+/** Big-endian, so that LMDB's order is that of expiry. */
+function indexKey({ key, expiresAtMs }: SessionWrite): Uint8Array {
+  const bytes = Buffer.allocUnsafe(EXPIRY_LENGTH + key.length)
+  bytes.writeUIntBE(expiresAtMs, 0, EXPIRY_LENGTH)
+  bytes.set(key, EXPIRY_LENGTH)
+  return bytes
+}
+
+function sessionWriteOf({ key, version = 0 }: LmdbIndexEntry): SessionWrite {
+  const expiresAtMs = Buffer.from(key.buffer, key.byteOffset, key.byteLength).readUIntBE(0, EXPIRY_LENGTH)
+  return { key: key.subarray(EXPIRY_LENGTH), expiresAtMs, version }
+}
+
+/** Never the same twice for one key and expiry, whichever process made it. */
+function newVersion(): number {
+  return randomInt(1, LARGEST)
+}
+
+/** Rounded down: a store may forget early, and must not late. */
+function wholeMs(expiresAtMs: number): number {
+  return Math.max(0, Math.min(Math.floor(expiresAtMs), LARGEST))
+}
+
+function bytesOf({
+  pageSize = 0,
+  treeBranchPageCount = 0,
+  treeLeafPageCount = 0,
+  overflowPages = 0,
+}: LmdbStats): number {
+  return pageSize * (treeBranchPageCount + treeLeafPageCount + overflowPages)
+}
+
+/** Before lmdb-js sees it: its own message would quote the key. */
+function checked(key: Uint8Array): Uint8Array {
+  if (key.length < 1 || key.length > MAX_KEY_LENGTH) throw new Error(`a key of ${key.length} bytes`)
+  return key
+}
+
+function nameOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('latin1')
+}
+
+function openDatabase(root: LmdbEnvironment, name: string, useVersions: boolean): LmdbDatabase {
+  try {
+    const database = root.openDB({
+      name,
+      encoding: 'binary',
+      keyEncoding: 'binary',
+      compression: false,
+      useVersions,
+    })
+    if (database === undefined) throw new Error('it is not there, and the environment is read-only')
+    return database
+  } catch (error) {
+    throw new SessionStoreError(`lmdb cannot open ${name}`, { cause: error })
+  }
+}
+
+function ignore(): void {
+  // What failed is told by the calls that failed.
+}
+
+function failed(operation: string, cause: unknown): SessionStoreError {
+  // A promise of the engine's own error, which nobody need wait for.
+  if (cause instanceof Error && 'commitError' in cause) Promise.resolve(cause.commitError).catch(ignore)
+  return new SessionStoreError(`lmdb ${operation} failed`, { cause })
+}

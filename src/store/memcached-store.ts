@@ -1,0 +1,287 @@
+import type { Duplex } from 'node:stream'
+import { SessionRangeError, SessionStoreError } from '../errors.ts'
+import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
+import { type MemcachedConnection, MemcachedServer } from './memcached-connection.ts'
+import type { MetaAnswer, MetaCommand } from './memcached-protocol.ts'
+
+export interface MemcachedStoreOptions {
+  /**
+   * Makes a connection, at the first call and whenever there is none: `net.connect`, also to a Unix socket, or `tls.connect`.
+   * What it makes is the store's to close.
+   *
+   * Several servers: one function each. Keys are spread by the place in the list, which must be the same in all processes; a
+   * server that is added or removed at the end moves its own share of the keys and no others. The marks are on the first.
+   */
+  readonly connect: (() => Duplex) | readonly (() => Duplex)[]
+  /** Begins every key; `sslctx:` by default, at most 100 bytes. */
+  readonly prefix?: string
+  /**
+   * What memcached's `-I` says, 1 MiB by default. What is larger is refused here: memcached itself would drop the old item for
+   * it, and the marks are one item. Its 1 MiB holds 19,700 marks of 44 bytes.
+   */
+  readonly maxItemBytes?: number
+  /** Milliseconds after which a server that owes an answer is given up with all it owes; 5000 by default. */
+  readonly answerTimeoutMs?: number
+}
+
+/**
+ * Sessions in memcached, 1.6.10 or later, by its meta commands. A call takes one round trip, a take that finds something and
+ * the adding of marks take two. Calls fail at once while a server cannot be reached; connecting anew is the store's business.
+ *
+ * Several processes may take the same key: each reads it with its CAS value, and has it if the server then deletes the item of
+ * exactly this value for it. An unconditional delete in the same round trip would make two winners where the item is replaced in between: one
+ * deletes what both have read, the other what replaced it.
+ *
+ * memcached may evict anything. All marks are one item without expiry, which every `getMarks` makes recent again.
+ *
+ * @throws {@link SessionRangeError} for a prefix that is too long, or no server
+ *
+ * @example
+ * memcachedStore({ connect: () => net.connect({ port: 11211, host: 'cache.internal', noDelay: true }) })
+ */
+export function memcachedStore(options: MemcachedStoreOptions): SessionStore {
+  const { maxItemBytes = DEFAULT_ITEM_BYTES, answerTimeoutMs = DEFAULT_ANSWER_TIMEOUT_MS } = options
+  const connects = typeof options.connect === 'function' ? [options.connect] : options.connect
+  const servers = connects.map(
+    (connect) => new MemcachedServer(connect, { answerTimeoutMs, maxValueBytes: maxItemBytes }),
+  )
+  const [first] = servers
+  if (first === undefined) throw new SessionRangeError('a memcached store needs at least one server')
+  const prefix = checkPrefix(options.prefix ?? 'sslctx:')
+  const keyOf = (key: Uint8Array): string => encodeKey(prefix, SESSION, key)
+  const serverOf = (key: Uint8Array): MemcachedServer => servers[placeOf(key, servers.length)] ?? first
+  const marks = new MarkItem(first, encodeKey(prefix, MARKS, new Uint8Array(0)), maxItemBytes)
+
+  return {
+    async get(key) {
+      return serverOf(key).use(COMMAND_BYTES, async (connection) =>
+        found(await connection.send(get(keyOf(key)))),
+      )
+    },
+    async set(entries) {
+      const batches = servers.map((server) => ({ server, commands: [] as MetaCommand[] }))
+      for (const entry of entries)
+        batches[placeOf(entry.key, servers.length)]?.commands.push(
+          setOrDelete(keyOf(entry.key), entry, maxItemBytes),
+        )
+      await Promise.all(batches.map(({ server, commands }) => sendAll(server, commands)))
+    },
+    async take(key) {
+      return serverOf(key).use(COMMAND_BYTES, (connection) => take(connection, keyOf(key)))
+    },
+    async delete(key) {
+      await serverOf(key).use(COMMAND_BYTES, (connection) => connection.send(remove(keyOf(key))))
+    },
+    getMarks: () => marks.read(),
+    addMarks: (added) => marks.add(added),
+    async close() {
+      await Promise.all(servers.map((server) => server.close()))
+    },
+  }
+}
+
+const DEFAULT_ITEM_BYTES = 1024 * 1024
+const DEFAULT_ANSWER_TIMEOUT_MS = 5000
+/** Header, CAS value, flags, and a key of 250 bytes. */
+const ITEM_OVERHEAD_BYTES = 512
+/** What a command holds in memory besides its value, generously. */
+const COMMAND_BYTES = 1024
+const SESSION = 's'
+const MARKS = 'm'
+/** memcached's limit is for the key as it is sent, in base64. */
+const MAX_KEY_CHARACTERS = 250
+const MAX_PREFIX_BYTES = 100
+
+function checkPrefix(prefix: string): Buffer {
+  const bytes = Buffer.from(prefix)
+  if (bytes.length > MAX_PREFIX_BYTES)
+    throw new SessionRangeError(`prefix must be at most ${MAX_PREFIX_BYTES} bytes long, got ${bytes.length}`)
+  return bytes
+}
+
+function encodeKey(prefix: Buffer, kind: string, key: Uint8Array): string {
+  const encoded = Buffer.concat([prefix, Buffer.from(kind), key]).toString('base64')
+  if (encoded.length > MAX_KEY_CHARACTERS) throw new SessionRangeError('the key is too long for memcached')
+  return encoded
+}
+
+/** Rendezvous hashing: the place whose hash with the key is the highest. */
+function placeOf(key: Uint8Array, places: number): number {
+  if (places === 1) return 0
+  const hash = key.reduce((state, byte) => Math.imul(state ^ byte, 0x01000193), 0x811c9dc5)
+  const scores = Array.from({ length: places }, (_, place) => mix(hash ^ mix(place + 1)))
+  return scores.indexOf(Math.max(...scores))
+}
+
+/** A bijection of 32-bit numbers in which every bit of the input changes about half of the output. */
+function mix(input: number): number {
+  let bits = Math.imul(input ^ (input >>> 16), 0x21f0aaad)
+  bits = Math.imul(bits ^ (bits >>> 15), 0x735a2d97)
+  return (bits ^ (bits >>> 15)) >>> 0
+}
+
+function get(key: string): MetaCommand {
+  return { verb: 'mg', key, flags: 'v c', answers: ['VA', 'EN'] }
+}
+
+function remove(key: string, cas?: string): MetaCommand {
+  if (cas === undefined) return { verb: 'md', key, flags: '', answers: ['HD', 'NF'] }
+  return { verb: 'md', key, flags: `C${cas}`, answers: ['HD', 'NF', 'EX'] }
+}
+
+function setOrDelete(key: string, { value, expiresAtMs }: StoreEntry, maxItemBytes: number): MetaCommand {
+  if (expiresAtMs < Date.now()) return remove(key)
+  checkSize(value, maxItemBytes)
+  return { verb: 'ms', key, value, flags: `T${expiryOf(expiresAtMs)}`, answers: ['HD'] }
+}
+
+/**
+ * memcached takes more than 30 days for seconds since the epoch, which these always are, and at most 2^31 - 1; 0 is never.
+ * Rounded up, since it must not forget what a client was told to be good.
+ */
+function expiryOf(expiresAtMs: number): number {
+  const seconds = Math.ceil(expiresAtMs / 1000)
+  return seconds > 0x7fffffff ? 0 : seconds
+}
+
+function checkSize(value: Uint8Array, maxItemBytes: number): void {
+  if (value.length + ITEM_OVERHEAD_BYTES > maxItemBytes)
+    throw new SessionStoreError(`a value of ${value.length} bytes is too large for memcached's item size`)
+}
+
+async function sendAll(server: MemcachedServer, commands: readonly MetaCommand[]): Promise<void> {
+  if (commands.length === 0) return
+  const bytes = commands.reduce((sum, { value }) => sum + COMMAND_BYTES + (value?.length ?? 0), 0)
+  await server.use(bytes, (connection) => Promise.all(commands.map((command) => connection.send(command))))
+}
+
+function found(answer: MetaAnswer): Uint8Array | undefined {
+  return answer.code === 'VA' ? answer.value : undefined
+}
+
+/** Each means that somebody replaced the session within a round trip. */
+const MAX_TAKE_ATTEMPTS = 10
+
+async function take(connection: MemcachedConnection, key: string): Promise<Uint8Array | undefined> {
+  for (let attempt = 0; attempt < MAX_TAKE_ATTEMPTS; attempt++) {
+    const answer = await connection.send(get(key))
+    const value = found(answer)
+    if (value === undefined) return undefined
+    const { code } = await connection.send(remove(key, casOf(answer)))
+    if (code !== 'EX') return code === 'HD' ? value : undefined
+  }
+  throw new SessionStoreError('a session was replaced faster than memcached could be asked for it')
+}
+
+function casOf({ cas }: MetaAnswer): string {
+  if (cas !== undefined && /^[1-9]\d{0,19}$/.test(cas)) return cas
+  // Then a delete would take what is there, whatever it is.
+  throw new SessionStoreError('memcached runs without CAS (-C), and so cannot do this atomically')
+}
+
+/** Each means that another process has added marks. */
+const MAX_ADD_ATTEMPTS = 1000
+
+/** All marks, in one item: memcached loses it whole or not at all. */
+class MarkItem {
+  readonly #server: MemcachedServer
+  readonly #key: string
+  readonly #maxItemBytes: number
+  /** What the next write adds. It begins when the one under way is done: this process never competes with itself. */
+  #next: { readonly marks: StoredMark[]; readonly written: Promise<void> } | undefined
+  #underWay: Promise<void> = Promise.resolve()
+
+  constructor(server: MemcachedServer, key: string, maxItemBytes: number) {
+    this.#server = server
+    this.#key = key
+    this.#maxItemBytes = maxItemBytes
+  }
+
+  async read(): Promise<readonly Uint8Array[] | undefined> {
+    const answer = await this.#server.use(COMMAND_BYTES, (connection) => connection.send(get(this.#key)))
+    const marks = living(decodeMarks(answer.value))
+    return marks.length === 0 ? undefined : marks.map(({ mark }) => mark)
+  }
+
+  add(added: readonly StoredMark[]): Promise<void> {
+    if (this.#next !== undefined) {
+      this.#next.marks.push(...added)
+      return this.#next.written
+    }
+    const marks = [...added]
+    const written = this.#underWay
+      .catch(() => undefined)
+      .then(() => {
+        this.#next = undefined
+        return this.#server.use(COMMAND_BYTES, (connection) => this.#write(connection, marks))
+      })
+    this.#next = { marks, written }
+    this.#underWay = written
+    return written
+  }
+
+  async #write(connection: MemcachedConnection, added: readonly StoredMark[]): Promise<void> {
+    for (let attempt = 0; attempt < MAX_ADD_ATTEMPTS; attempt++) {
+      const answer = await connection.send(get(this.#key))
+      const value = encodeMarks(living([...decodeMarks(answer.value), ...added]))
+      checkSize(value, this.#maxItemBytes)
+      const condition = answer.code === 'VA' ? `C${casOf(answer)}` : 'ME'
+      const { code } = await connection.send({
+        verb: 'ms',
+        key: this.#key,
+        value,
+        flags: `T0 ${condition}`,
+        answers: ['HD', 'EX', 'NF', 'NS'],
+      })
+      if (code === 'HD') return
+    }
+    throw new SessionStoreError(
+      'others changed the marks in memcached each time that they were to be written',
+    )
+  }
+}
+
+/** Those that have not expired, each once and with its latest expiry. */
+function living(marks: readonly StoredMark[]): StoredMark[] {
+  const now = Date.now()
+  const latest = new Map<string, StoredMark>()
+  for (const one of marks) {
+    const name = Buffer.from(one.mark).toString('latin1')
+    const expiresAtMs = Math.max(one.expiresAtMs, latest.get(name)?.expiresAtMs ?? 0)
+    if (expiresAtMs >= now) latest.set(name, { mark: one.mark, expiresAtMs })
+  }
+  return [...latest.values()]
+}
+
+// The item: FORMAT, then of each mark its length in one byte, its expiry in milliseconds as a double (which has Infinity), itself.
+const FORMAT = 1
+const MARK_HEADER_BYTES = 9
+const MAX_MARK_BYTES = 64
+
+function encodeMarks(marks: readonly StoredMark[]): Buffer {
+  const parts = marks.flatMap(({ mark, expiresAtMs }) => {
+    if (mark.length > MAX_MARK_BYTES)
+      throw new SessionRangeError(`a mark must be at most ${MAX_MARK_BYTES} bytes long, got ${mark.length}`)
+    const header = Buffer.alloc(MARK_HEADER_BYTES)
+    header.writeUInt8(mark.length)
+    header.writeDoubleBE(expiresAtMs, 1)
+    return [header, mark]
+  })
+  return Buffer.concat([Buffer.of(FORMAT), ...parts])
+}
+
+/** @returns none for anything else than marks: they are lost, and what took their place must not keep new ones out */
+function decodeMarks(item: Uint8Array): StoredMark[] {
+  const bytes = Buffer.from(item.buffer, item.byteOffset, item.length)
+  if (bytes[0] !== FORMAT) return []
+  const marks: StoredMark[] = []
+  let offset = 1
+  while (offset + MARK_HEADER_BYTES <= bytes.length) {
+    const begin = offset + MARK_HEADER_BYTES
+    const expiresAtMs = bytes.readDoubleBE(offset + 1)
+    const end = begin + bytes.readUInt8(offset)
+    marks.push({ mark: new Uint8Array(bytes.subarray(begin, end)), expiresAtMs })
+    offset = end
+  }
+  return offset === bytes.length ? marks : []
+}

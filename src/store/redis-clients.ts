@@ -1,0 +1,165 @@
+/** One command, its name in lower case. */
+export interface RedisCommand {
+  readonly name: string
+  /** By which a cluster finds the node; without one, any node will do. It is among the arguments too. */
+  readonly key?: Buffer
+  readonly args: readonly (string | Buffer)[]
+}
+
+/** What `redisStore` needs of a client: raw commands, and bytes for an answer. */
+export interface RedisConnection {
+  /**
+   * Writes the command at once, without waiting for answers that are due, so that several sent together take one round trip.
+   *
+   * @returns bulk strings as bytes, nil as null; an error reply rejects
+   */
+  send(command: RedisCommand): Promise<unknown>
+
+  /**
+   * Hears of what is published to a channel, on a connection of its own.
+   *
+   * @returns ends it
+   */
+  subscribe?(channel: string, onMessage: (message: Uint8Array) => void): Promise<() => Promise<void>>
+}
+
+/** Of ioredis 5 and later, and of iovalkey: a `Redis`, or a `Cluster`. */
+export interface IoredisClient {
+  callBuffer(command: string, args: (string | Buffer)[]): Promise<unknown>
+}
+
+export interface IoredisSubscriber {
+  subscribe(channel: string): Promise<unknown>
+  unsubscribe(channel: string): Promise<unknown>
+  on(event: 'messageBuffer', listener: (channel: Buffer, message: Buffer) => void): unknown
+  off(event: 'messageBuffer', listener: (channel: Buffer, message: Buffer) => void): unknown
+}
+
+/** Of node-redis (`redis`) 5 and later: a client. */
+export interface NodeRedisClient {
+  sendCommand(args: (string | Buffer)[], options: NodeRedisReplies): Promise<unknown>
+}
+
+/** Of node-redis (`redis`) 5 and later: a cluster. */
+export interface NodeRedisCluster {
+  sendCommand(
+    firstKey: Buffer | undefined,
+    isReadonly: boolean,
+    args: (string | Buffer)[],
+    options: NodeRedisReplies,
+  ): Promise<unknown>
+}
+
+export interface NodeRedisSubscriber {
+  subscribe(channel: string, listener: NodeRedisListener, bufferMode: true): Promise<void>
+  unsubscribe(channel: string, listener: NodeRedisListener, bufferMode: true): Promise<void>
+}
+
+/** Its cluster's types do not tell buffer mode from the other. */
+export type NodeRedisListener = (message: Buffer | string) => void
+
+export interface NodeRedisReplies {
+  readonly typeMapping: { readonly 36: typeof Buffer }
+}
+
+/**
+ * A `Redis` or `Cluster` of ioredis.
+ *
+ * Give a `Redis` `maxRetriesPerRequest: 0` and `enableOfflineQueue: false`, a `Cluster` `retryDelayOnFailover: 0`: otherwise a SET
+ * whose answer was lost is sent again, and may bring back a session that was taken in between; and commands for a dead server pile
+ * up. (`autoResendUnfulfilledCommands: false` is no way out: such a command then never settles.)
+ *
+ * @param subscriber - for push: a second `Redis`, since one that subscribes can do nothing else, or the same `Cluster`
+ */
+export function fromIoredis(
+  client: IoredisClient,
+  { subscriber }: { readonly subscriber?: IoredisSubscriber } = {},
+): RedisConnection {
+  return {
+    send: ({ name, args }) => client.callBuffer(name, [...args]),
+    ...(subscriber && { subscribe: (channel, onMessage) => listen(subscriber, channel, onMessage) }),
+  }
+}
+
+/** The same for iovalkey, whose interface is that of ioredis. */
+export const fromIovalkey: typeof fromIoredis = fromIoredis
+
+/**
+ * A client of node-redis. It sends nothing twice; give it `disableOfflineQueue: true`, or a dead server's commands pile up in it.
+ *
+ * @param subscriber - for push: a client, best one of its own
+ */
+export function fromNodeRedis(
+  client: NodeRedisClient,
+  options: { readonly subscriber?: NodeRedisSubscriber } = {},
+): RedisConnection {
+  return {
+    send: ({ name, args }) => client.sendCommand([name, ...args], BYTES),
+    ...nodeRedisPush(options.subscriber),
+  }
+}
+
+/**
+ * A cluster of node-redis; for its clients see {@link fromNodeRedis}.
+ *
+ * @param subscriber - for push: the cluster itself, which subscribes on a connection of its own
+ */
+export function fromNodeRedisCluster(
+  cluster: NodeRedisCluster,
+  options: { readonly subscriber?: NodeRedisSubscriber } = {},
+): RedisConnection {
+  return {
+    send: ({ name, key, args }) => cluster.sendCommand(key, false, [name, ...args], BYTES),
+    ...nodeRedisPush(options.subscriber),
+  }
+}
+
+/** RESP's type byte `$`, bulk string: RESP_TYPES.BLOB_STRING of node-redis. */
+const BYTES: NodeRedisReplies = { typeMapping: { 36: Buffer } }
+
+function nodeRedisPush(subscriber: NodeRedisSubscriber | undefined): Pick<RedisConnection, 'subscribe'> {
+  if (subscriber === undefined) return {}
+  return {
+    async subscribe(channel, onMessage) {
+      // Of its own, since the client ends a subscription by its listener.
+      const listener: NodeRedisListener = (message) => {
+        if (typeof message !== 'string') onMessage(message)
+      }
+      await subscriber.subscribe(channel, listener, true)
+      return () => subscriber.unsubscribe(channel, listener, true)
+    },
+  }
+}
+
+/** How many listen to a channel: ioredis leaves the counting to its users. */
+const listeners = new WeakMap<IoredisSubscriber, Map<string, number>>()
+
+async function listen(
+  subscriber: IoredisSubscriber,
+  channel: string,
+  onMessage: (message: Uint8Array) => void,
+): Promise<() => Promise<void>> {
+  const counts = listeners.get(subscriber) ?? new Map<string, number>()
+  listeners.set(subscriber, counts)
+  const count = (change: 1 | -1): number => {
+    const listening = (counts.get(channel) ?? 0) + change
+    counts.set(channel, listening)
+    return listening
+  }
+  const listener = (from: Buffer, message: Buffer): void => {
+    if (from.toString() === channel) onMessage(message)
+  }
+  const end = async (): Promise<void> => {
+    subscriber.off('messageBuffer', listener)
+    if (count(-1) === 0) await subscriber.unsubscribe(channel)
+  }
+  subscriber.on('messageBuffer', listener)
+  count(1)
+  try {
+    await subscriber.subscribe(channel)
+  } catch (error) {
+    await end().catch(() => undefined)
+    throw error
+  }
+  return end
+}

@@ -1,0 +1,193 @@
+import { SessionStoreError } from '../errors.ts'
+import { copyBytes } from '../session/bytes.ts'
+import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
+import type { RedisCommand, RedisConnection } from './redis-clients.ts'
+
+export {
+  fromIoredis,
+  fromIovalkey,
+  fromNodeRedis,
+  fromNodeRedisCluster,
+  type IoredisClient,
+  type IoredisSubscriber,
+  type NodeRedisClient,
+  type NodeRedisCluster,
+  type NodeRedisListener,
+  type NodeRedisReplies,
+  type NodeRedisSubscriber,
+  type RedisCommand,
+  type RedisConnection,
+} from './redis-clients.ts'
+
+export interface RedisStoreOptions {
+  /** Begins every key, and the channel; `sslctx:` by default. In a cluster a `{tag}` in it keeps everything in one slot. */
+  readonly prefix?: string
+}
+
+/**
+ * Sessions in Redis or Valkey: alone, behind Sentinel or as a cluster, whatever the client connects to. Each call takes one
+ * round trip; connecting, finding nodes and trying again are the client's business.
+ *
+ * A take is GETDEL. When a server has none (before 6.2), this take costs a second round trip, and from then on all are scripts, on
+ * every node: a cluster may be of mixed versions. A take whose answer was lost rejects, and is not sent again; a client that does so makes it
+ * a miss: the session is lost, never given twice.
+ *
+ * Sessions expire by the server's clock, counted from their arrival. Marks are pruned by the clock of whoever adds one.
+ *
+ * @param connection - of `fromIoredis`, `fromIovalkey`, `fromNodeRedis` or `fromNodeRedisCluster`, or your own; the client is
+ *   yours to close, after the store
+ */
+export function redisStore(
+  connection: RedisConnection,
+  { prefix = 'sslctx:' }: RedisStoreOptions = {},
+): SessionStore {
+  return { ...sessionsIn(connection, `${prefix}s:`), ...marksIn(connection, `${prefix}marks`) }
+}
+
+function sessionsIn(
+  connection: RedisConnection,
+  prefix: string,
+): Pick<SessionStore, 'get' | 'set' | 'take' | 'delete'> {
+  const prefixBytes = Buffer.from(prefix)
+  const nameOf = (key: Uint8Array): Buffer => Buffer.concat([prefixBytes, key])
+  let hasGetdel = true
+
+  return {
+    async get(key) {
+      return bytesOf(await send(connection, onKey('get', nameOf(key))))
+    },
+    async set(entries) {
+      const now = Date.now()
+      await sendAll(
+        connection,
+        entries.map((entry) => setCommand(nameOf(entry.key), entry, now)),
+      )
+    },
+    async take(key) {
+      const name = nameOf(key)
+      if (hasGetdel) {
+        try {
+          return bytesOf(await send(connection, onKey('getdel', name)))
+        } catch (error) {
+          if (!isUnknownCommand(error)) throw error
+          hasGetdel = false
+        }
+      }
+      return bytesOf(await send(connection, { name: 'eval', key: name, args: [GET_AND_DELETE, '1', name] }))
+    },
+    async delete(key) {
+      await send(connection, onKey('del', nameOf(key)))
+    },
+  }
+}
+
+/** @param name - of the sorted set and of the channel. No session has this name, whatever key a client asks for */
+function marksIn(
+  connection: RedisConnection,
+  name: string,
+): Pick<SessionStore, 'getMarks' | 'addMarks' | 'watchMarks' | 'close'> {
+  const key = Buffer.from(name)
+  const watches = new Set<() => Promise<void>>()
+  const watchMarks = async (onMark: (mark: Uint8Array) => void): Promise<() => Promise<void>> => {
+    const unsubscribe = await orStoreError('subscribe', async () =>
+      connection.subscribe?.(name, (mark) => onMark(copyBytes(mark))),
+    )
+    const end = async (): Promise<void> => {
+      if (watches.delete(end)) await orStoreError('unsubscribe', async () => unsubscribe?.())
+    }
+    watches.add(end)
+    return end
+  }
+
+  return {
+    async getMarks() {
+      const reply = await send(connection, onKey('zrangebyscore', key, String(Date.now()), '+inf'))
+      if (!Array.isArray(reply)) throw unexpectedReply()
+      return reply.length === 0 ? undefined : reply.map(copyOf)
+    },
+    async addMarks(marks) {
+      if (marks.length > 0) await sendAll(connection, markCommands(key, marks, Date.now()))
+    },
+    ...(connection.subscribe && { watchMarks }),
+    async close() {
+      await Promise.all([...watches].map((end) => end()))
+    },
+  }
+}
+
+const GET_AND_DELETE = "local value = redis.call('get', KEYS[1]) redis.call('del', KEYS[1]) return value"
+
+function onKey(name: string, key: Buffer, ...args: readonly (string | Buffer)[]): RedisCommand {
+  return { name, key, args: [key, ...args] }
+}
+
+function setCommand(key: Buffer, { value, expiresAtMs }: StoreEntry, now: number): RedisCommand {
+  const leftMs = Math.ceil(expiresAtMs - now)
+  if (leftMs <= 0) return onKey('del', key)
+  const expiry = leftMs > Number.MAX_SAFE_INTEGER ? [] : ['px', String(leftMs)]
+  return onKey('set', key, viewOf(value), ...expiry)
+}
+
+function markCommands(key: Buffer, marks: readonly StoredMark[], now: number): RedisCommand[] {
+  const scored = marks.flatMap(({ mark, expiresAtMs }) => [scoreOf(expiresAtMs), viewOf(mark)])
+  return [
+    onKey('zadd', key, ...scored),
+    onKey('zremrangebyscore', key, '-inf', `(${now}`),
+    ...marks.map(({ mark }) => ({ name: 'publish', args: [key, viewOf(mark)] })),
+  ]
+}
+
+function scoreOf(expiresAtMs: number): string {
+  return expiresAtMs === Number.POSITIVE_INFINITY ? '+inf' : String(expiresAtMs)
+}
+
+/** The same memory: the caller leaves it as it is until the call has settled. */
+function viewOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+function send(connection: RedisConnection, command: RedisCommand): Promise<unknown> {
+  return orStoreError(command.name, () => connection.send(command))
+}
+
+/** Settles when all have, and then rejects if one was refused. */
+async function sendAll(connection: RedisConnection, commands: readonly RedisCommand[]): Promise<void> {
+  const results = await Promise.allSettled(commands.map((command) => send(connection, command)))
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+}
+
+async function orStoreError<T>(name: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run()
+  } catch (error) {
+    throw new SessionStoreError(`redis ${name.toUpperCase()} failed`, { cause: withoutArguments(error) })
+  }
+}
+
+/**
+ * What the client said, without the sessions in it: ioredis hangs the arguments of a command on its errors, and a server quotes
+ * those of a command that it does not know.
+ */
+function withoutArguments(error: unknown): Error {
+  const { name, message, code }: NodeJS.ErrnoException = error instanceof Error ? error : new Error()
+  const cause = new Error(message.replace(/,? with args beginning with.*/is, ''))
+  return Object.assign(cause, { name }, code !== undefined && { code })
+}
+
+function isUnknownCommand(error: unknown): boolean {
+  const cause = error instanceof SessionStoreError ? error.cause : undefined
+  return cause instanceof Error && /^ERR unknown command/i.test(cause.message)
+}
+
+function bytesOf(reply: unknown): Uint8Array | undefined {
+  return reply === null ? undefined : copyOf(reply)
+}
+
+function copyOf(reply: unknown): Uint8Array {
+  if (!(reply instanceof Uint8Array)) throw unexpectedReply()
+  return copyBytes(reply)
+}
+
+function unexpectedReply(): SessionStoreError {
+  return new SessionStoreError('redis answered with something other than bytes')
+}

@@ -1,0 +1,221 @@
+import { SessionStoreError, UnopenableSessionError } from '../errors.ts'
+import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
+import { type BreakerEvent, type BreakerState, CircuitBreaker } from './circuit-breaker.ts'
+
+export type StoreOperation = 'get' | 'set' | 'take' | 'delete' | 'getMarks' | 'addMarks' | 'watchMarks'
+
+/** Something happened to the store. The errors are the store's own, or say that it did not answer. */
+export type StoreEvent =
+  | BreakerEvent
+  | { readonly type: 'call-failed'; readonly operation: StoreOperation; readonly error: Error }
+  /** Writes that were never made: the queue was full, they expired in it, or the store was closed first. */
+  | { readonly type: 'write-dropped'; readonly count: number }
+
+/** What the store was asked, and how often that came to nothing; without the calls that were not made. */
+export interface CallCounts {
+  readonly calls: Readonly<Record<StoreOperation, number>>
+  /** Calls that threw or rejected in time. */
+  readonly failures: Readonly<Record<StoreOperation, number>>
+  /** Calls without an answer at their deadline. */
+  readonly timeouts: Readonly<Record<StoreOperation, number>>
+}
+
+/**
+ * How many answers a store may owe. It bounds what a store can pile up that never answers: after their deadline nobody waits
+ * for them, but the store still holds what it was given.
+ */
+export const MAX_UNANSWERED = 10_000
+
+export interface StoreCallsOptions {
+  readonly deadlineMs: number
+  readonly failures: number
+  readonly retryAfterMs: number
+  readonly now: () => number
+  readonly onEvent: ((event: StoreEvent) => void) | undefined
+  /** Called when the store may be asked again, or no more. */
+  readonly onAvailability: () => void
+}
+
+export interface CallTerms {
+  readonly deadlineMs?: number
+  /** The store has answered, be it after the deadline: what it was asked to do is not going to happen any more. */
+  readonly onAnswer?: () => void
+  /** The call has its result: an answer, an error, or none in time. */
+  readonly onResult?: (error?: Error) => void
+}
+
+/** All calls of a store, each in time, and none while it is known to fail. */
+export class StoreCalls {
+  readonly #options: StoreCallsOptions
+  readonly #breaker: CircuitBreaker
+  readonly #counts = { calls: zeros(), failures: zeros(), timeouts: zeros() }
+  #unanswered = 0
+
+  constructor(options: StoreCallsOptions) {
+    this.#options = options
+    const { failures, retryAfterMs, now } = options
+    this.#breaker = new CircuitBreaker({
+      failures,
+      retryAfterMs,
+      now,
+      onChange: (event) => {
+        this.tell(event)
+        options.onAvailability()
+      },
+    })
+  }
+
+  get counts(): CallCounts {
+    const { calls, failures, timeouts } = this.#counts
+    return { calls: { ...calls }, failures: { ...failures }, timeouts: { ...timeouts } }
+  }
+
+  get unanswered(): number {
+    return this.#unanswered
+  }
+
+  get breakerState(): BreakerState {
+    return this.#breaker.state
+  }
+
+  get breakerOpensInMs(): number | undefined {
+    return this.#breaker.opensInMs
+  }
+
+  get isAvailable(): boolean {
+    return this.#unanswered < MAX_UNANSWERED && this.#breaker.opensInMs === 0
+  }
+
+  /**
+   * Asks the store. What it answers at once is answered at once; it never throws.
+   *
+   * @throws (rejects) what `call` throws or rejects with; {@link SessionStoreError} ERR_SESSION_STORE_TIMEOUT at the deadline,
+   *   ERR_SESSION_STORE_UNAVAILABLE when the call is not made
+   */
+  ask<T>(operation: StoreOperation, call: () => Awaitable<T>, terms: CallTerms = {}): Awaitable<T> {
+    const era = this.#unanswered < MAX_UNANSWERED ? this.#breaker.admit() : undefined
+    if (era === undefined) return refused(terms, this.#unavailable())
+    this.#counts.calls[operation]++
+    const onResult = (error?: Error): void => {
+      if (error === undefined || error instanceof UnopenableSessionError) this.#breaker.succeeded(era)
+      else this.#fail(operation, era, error)
+      terms.onResult?.(error)
+    }
+    let answer: Awaitable<T>
+    try {
+      answer = call()
+    } catch (thrown) {
+      return refused({ ...terms, onResult }, asError(thrown))
+    }
+    if (isPromiseLike(answer)) return this.#awaitAnswer(operation, answer, { ...terms, onResult })
+    terms.onAnswer?.()
+    onResult()
+    return answer
+  }
+
+  tell(event: StoreEvent): void {
+    try {
+      const listened: unknown = this.#options.onEvent?.(event)
+      if (isPromiseLike(listened)) listened.then(undefined, () => undefined)
+    } catch {
+      // A listener's own trouble is nobody else's.
+    }
+  }
+
+  #awaitAnswer<T>(operation: StoreOperation, answer: PromiseLike<T>, terms: CallTerms): Promise<T> {
+    const { deadlineMs = this.#options.deadlineMs, onResult, onAnswer } = terms
+    this.#unanswered++
+    return inTime(answer, {
+      deadlineMs,
+      what: `${operation} of the session store`,
+      ...(onResult && { onResult }),
+      onAnswer: () => {
+        this.#unanswered--
+        onAnswer?.()
+        if (this.#unanswered === MAX_UNANSWERED - 1) this.#options.onAvailability()
+      },
+    })
+  }
+
+  #fail(operation: StoreOperation, era: number, error: Error): void {
+    this.#counts[isTimeout(error) ? 'timeouts' : 'failures'][operation]++
+    this.tell({ type: 'call-failed', operation, error })
+    this.#breaker.failed(era, error)
+  }
+
+  #unavailable(): SessionStoreError {
+    const state = this.#breaker.state
+    return state === 'closed'
+      ? unavailable(`the session store owes ${this.#unanswered} answers`)
+      : unavailable(
+          `the session store has failed and is not asked, its breaker is ${state}`,
+          this.#breaker.lastError,
+        )
+  }
+}
+
+interface Deadline extends CallTerms {
+  readonly deadlineMs: number
+  /** Whose answer it is, for the error. */
+  readonly what: string
+}
+
+/** The answer, or ERR_SESSION_STORE_TIMEOUT; then a late one is ignored. */
+export function inTime<T>(
+  answer: PromiseLike<T>,
+  { deadlineMs, what, onResult, onAnswer }: Deadline,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let isOver = false
+    const end = (error: Error | undefined, settle: () => void): void => {
+      if (isOver) return
+      isOver = true
+      clearTimeout(timer)
+      onResult?.(error)
+      settle()
+    }
+    const fail = (error: Error): void => end(error, () => reject(error))
+    // After a stall of the event loop timers come before the answers that have been there for long: one more turn for those.
+    const timer = setTimeout(() => setImmediate(() => fail(timedOut(what, deadlineMs))), deadlineMs)
+    Promise.resolve(answer).then(
+      (value) => {
+        onAnswer?.()
+        end(undefined, () => resolve(value))
+      },
+      (thrown: unknown) => {
+        onAnswer?.()
+        fail(asError(thrown))
+      },
+    )
+  })
+}
+
+export function unavailable(message: string, cause?: Error): SessionStoreError {
+  return new SessionStoreError(message, { code: 'ERR_SESSION_STORE_UNAVAILABLE', ...(cause && { cause }) })
+}
+
+export function timedOut(what: string, deadlineMs: number): SessionStoreError {
+  return new SessionStoreError(`${what} took longer than ${deadlineMs} ms`, {
+    code: 'ERR_SESSION_STORE_TIMEOUT',
+  })
+}
+
+function isTimeout(error: Error): boolean {
+  return error instanceof SessionStoreError && error.code === 'ERR_SESSION_STORE_TIMEOUT'
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error
+    ? thrown
+    : new SessionStoreError('the session store failed', { cause: thrown })
+}
+
+function refused({ onResult, onAnswer }: CallTerms, error: Error): Promise<never> {
+  onAnswer?.()
+  onResult?.(error)
+  return Promise.reject(error)
+}
+
+function zeros(): Record<StoreOperation, number> {
+  return { get: 0, set: 0, take: 0, delete: 0, getMarks: 0, addMarks: 0, watchMarks: 0 }
+}
