@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { type SslContextOptions as ModelOptions, SslContextModel } from './context/ssl-context.ts'
-import { debugLog } from './observability/debug-log.ts'
+import { observer } from './observability/channels.ts'
 import type { SslContextPorts } from './session/contracts.ts'
 
 /** The context's settings, and the ports that a test may want to replace. */
@@ -10,13 +10,16 @@ const ports: SslContextPorts = {
   now: Date.now,
   randomBytes: (length) => new Uint8Array(randomBytes(length)),
   sha256: (bytes) => new Uint8Array(createHash('sha256').update(bytes).digest()),
+  observer,
 }
 
-/** {@link SslContextModel} with the system's clock, `node:crypto`'s random bytes and SHA-256, and `DEBUG=sslctx:*`. */
+/**
+ * {@link SslContextModel} with the system's clock, `node:crypto`'s random bytes and SHA-256, whose events are published on the
+ * channels `sslctx:*` of `node:diagnostics_channel` and as `DEBUG=sslctx:*`.
+ */
 export class SslContext extends SslContextModel {
   constructor(options: SslContextOptions = {}) {
     super({ ...ports, ...options }, options)
-    this.subscribe(debugLog())
   }
 }
 
@@ -68,6 +71,7 @@ export type {
   SessionStats,
   SslContextEvent,
   SslContextListener,
+  SslContextObserver,
   SslContextPorts,
 } from './session/contracts.ts'
 export type { PskIdentity, ResumptionOffer, TicketOffer, TicketStatus } from './session/offer.ts'
@@ -83,6 +87,7 @@ export type {
   ResumptionVerdict,
   SessionSource,
 } from './session/verdict.ts'
+export { type GuardedStore, type GuardOptions, type GuardStats, guarded } from './store/guarded-store.ts'
 export { KeyRing, type KeyRingOptions } from './store/key-ring.ts'
 export { MemoryStore, type MemoryStoreOptions } from './store/memory-store.ts'
 export {
@@ -100,3 +105,4 @@ export {
   type StoreCallbacksOptions,
   storeCallbacks,
 } from './store/store-callbacks.ts'
+export type { CallCounts, StoreEvent, StoreOperation } from './store/store-calls.ts'

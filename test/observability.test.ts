@@ -1,7 +1,7 @@
 import { format } from 'node:util'
 import createDebug from 'debug'
 import { afterEach, describe, expect, test } from 'vitest'
-import { debugLog } from '../src/observability/debug-log.ts'
+import { observer } from '../src/observability/channels.ts'
 import { decide, idOf, makeSession, offer12, STATEFUL, serve, testContext } from './context/fixtures.ts'
 
 describe('DEBUG=sslctx:*', () => {
@@ -22,7 +22,7 @@ describe('DEBUG=sslctx:*', () => {
         throw new Error('store is down')
       },
     })
-    test.context.subscribe(debugLog())
+    test.context.subscribe(observer.hear)
     return test
   }
 

@@ -32,11 +32,28 @@ describe('the package', () => {
 
   test('depends on lru-cache and debug, and on nothing else', () => {
     expect(Object.keys(manifest['dependencies'] ?? {}).sort()).toEqual(['debug', 'lru-cache'])
-    expect(manifest['peerDependencies']).toBeUndefined()
+  })
+
+  test('leaves every client of a store to its user: optional, and imported by nothing', () => {
+    const peers = Object.keys(manifest['peerDependencies'] ?? {})
+    expect(peers).toEqual(['ioredis', 'iovalkey', 'lmdb', 'redis'])
+    expect(Object.keys(manifest['peerDependenciesMeta'] ?? {})).toEqual(peers)
+    for (const meta of Object.values(manifest['peerDependenciesMeta'] ?? {}))
+      expect(meta).toEqual({ optional: true })
   })
 
   test('gives types first in its exports', () => {
-    expect(Object.keys(manifest['exports']?.['.'] ?? {})).toEqual(['types', 'default'])
+    const exported: Record<string, object | string> = manifest['exports'] ?? {}
+    expect(Object.keys(exported)).toEqual([
+      '.',
+      './redis',
+      './memcached',
+      './lmdb',
+      './testing',
+      './package.json',
+    ])
+    for (const entry of Object.values(exported))
+      if (typeof entry !== 'string') expect(Object.keys(entry)).toEqual(['types', 'default'])
   })
 
   test('packs the library, its sources and its papers, and no test or configuration', () => {
@@ -71,20 +88,28 @@ describe('the package', () => {
   test('exports these values, and no others', () => {
     expect(Object.keys(library).sort()).toEqual([
       'Alert',
+      'KeyRing',
       'MemoryStore',
+      'Revocations',
       'ServerSetupError',
       'SessionCacheError',
       'SessionCacheMode',
       'SessionDerError',
       'SessionRangeError',
       'SessionStateError',
+      'SessionStoreError',
       'SslConnection',
       'SslContext',
       'SslOption',
       'SslSession',
+      'UnopenableSessionError',
+      'UnsealedStoreError',
       'UnsupportedRuntimeError',
       'VerifyMode',
+      'WeakKeyError',
       'attachServer',
+      'guarded',
+      'sealed',
       'serverOptions',
       'storeCallbacks',
     ])
@@ -107,7 +132,7 @@ describe('README.md', () => {
   })
 
   test('has a line for each thing that the Node edge adds', () => {
-    for (let number = 1; number <= 8; number++) expect(readme).toContain(`| N${number} |`)
+    for (let number = 1; number <= 9; number++) expect(readme).toContain(`| N${number} |`)
   })
 
   test('explains every reason of a handshake, and every problem of a set-up', () => {
@@ -119,7 +144,7 @@ describe('README.md', () => {
     }
     const reasons = union(source('node/handshake-reason.ts'), 'EdgeReason')
     const problems = union(source('errors.ts'), 'SetupProblem')
-    expect([reasons.length, problems.length]).toEqual([26, 8])
+    expect([reasons.length, problems.length]).toEqual([28, 8])
     expect([...reasons, ...problems].filter((name) => !readme.includes(`\`${name}\``))).toEqual([])
   })
 

@@ -29,8 +29,8 @@ export function implicitTag(number: number): number {
 
 /** Both ends are included. */
 export interface IntegerRange {
-  readonly min: bigint
-  readonly max: bigint
+  readonly min: number | bigint
+  readonly max: number | bigint
 }
 
 const CONSTRUCTED = 0x20
@@ -92,13 +92,22 @@ export class DerReader {
 
   /** Reads an INTEGER, X.690 §8.3. */
   integer(range: IntegerRange, subject: string): bigint {
+    return BigInt(this.#integer(range, subject))
+  }
+
+  /** As `integer`, for a range of safe integers. */
+  number(range: IntegerRange, subject: string): number {
+    return Number(this.#integer(range, subject))
+  }
+
+  #integer(range: IntegerRange, subject: string): number | bigint {
     const content = this.element(DerTag.INTEGER, subject)
     const start = content.offset
-    const octets = content.#rest()
-    requireMinimalInteger(octets, start, subject)
-    const value = octets.length <= MAX_INTEGER_OCTETS ? integerFromOctets(octets) : undefined
+    const length = content.remaining
+    requireMinimalInteger(this.#bytes, start, length, subject)
+    const value = length <= MAX_INTEGER_OCTETS ? integerFromOctets(this.#bytes, start, length) : undefined
     if (value === undefined || value < range.min || value > range.max) {
-      const got = `got an INTEGER of ${octets.length} bytes outside of that`
+      const got = `got an INTEGER of ${length} bytes outside of that`
       throw new SessionDerError(`${subject} must be ${range.min} to ${range.max}, ${got}`, start)
     }
     return value
@@ -213,29 +222,33 @@ export class DerReader {
     return this.remaining > 0 ? 'another element' : 'the end of the input or of what encloses it'
   }
 
-  /** Aliases the input. */
-  #rest(): Uint8Array {
-    return this.#bytes.subarray(this.#offset, this.#end)
-  }
-
   #takeRest(): Uint8Array {
     return copyOf(this.#bytes, this.#offset, this.#end)
   }
 }
 
 /** X.690 §8.3.2: at least one octet, and the first nine bits are not all the same. */
-function requireMinimalInteger(octets: Uint8Array, offset: number, subject: string): void {
-  const [first, second] = octets
-  if (first === undefined)
-    throw new SessionDerError(`${subject} must have at least one byte, got none`, offset)
-  if (second === undefined) return
-  const sign = second >= 0x80 ? 0xff : 0x00
-  if (first === sign)
-    throw new SessionDerError(`${subject} must be a minimal INTEGER, got a longer form`, offset)
+function requireMinimalInteger(bytes: Uint8Array, start: number, length: number, subject: string): void {
+  if (length === 0) throw new SessionDerError(`${subject} must have at least one byte, got none`, start)
+  if (length === 1) return
+  const sign = (bytes[start + 1] ?? 0) >= 0x80 ? 0xff : 0x00
+  if (bytes[start] === sign)
+    throw new SessionDerError(`${subject} must be a minimal INTEGER, got a longer form`, start)
 }
 
+/** So many octets are a safe integer. */
+const SAFE_OCTETS = 6
+
 /** Two's complement, X.690 §8.3.3. */
-function integerFromOctets(octets: Uint8Array): bigint {
+function integerFromOctets(bytes: Uint8Array, start: number, length: number): number | bigint {
+  if (length > SAFE_OCTETS) return bigIntegerFromOctets(bytes.subarray(start, start + length))
+  let value = (bytes[start] ?? 0) >= 0x80 ? -1 : 0
+  // Multiplied, not shifted: a shift is of 32 bits.
+  for (let index = start; index < start + length; index++) value = value * 0x100 + (bytes[index] ?? 0)
+  return value
+}
+
+function bigIntegerFromOctets(octets: Uint8Array): bigint {
   let value = 0n
   for (const octet of octets) value = value * 0x100n + BigInt(octet)
   return BigInt.asIntN(octets.length * 8, value)
@@ -243,42 +256,105 @@ function integerFromOctets(octets: Uint8Array): bigint {
 
 /** `Uint8Array.prototype.slice` would give a Buffer's caller a view on the same memory. */
 function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  return new Uint8Array(bytes.subarray(start, end))
+  const copy = new Uint8Array(end - start)
+  for (let index = start; index < end; index++) copy[index - start] = bytes[index] ?? 0
+  return copy
 }
 
-/** One element: identifier, minimal length, content (X.690 §10.1). */
-export function derElement(tag: number, ...content: readonly Uint8Array[]): Uint8Array {
-  const header = [tag, ...lengthOctets(content.reduce((sum, part) => sum + part.length, 0))]
-  return concatenate([Uint8Array.from(header), ...content])
-}
+/**
+ * Writes elements back to front, so that the length of each is known when its turn comes, and nothing is moved. What is
+ * written last comes first.
+ */
+export class DerWriter {
+  #bytes: Uint8Array = new Uint8Array(512)
+  #start = 512
 
-/** An INTEGER in as few octets as can hold it, X.690 §8.3.2. */
-export function derInteger(value: bigint): Uint8Array {
-  const octets: number[] = []
-  let rest = value
-  do {
-    octets.unshift(Number(BigInt.asUintN(8, rest)))
-    rest >>= 8n
-  } while (rest !== 0n && rest !== -1n)
-  const [first = 0] = octets
-  if (value >= 0n && first >= 0x80) octets.unshift(0x00)
-  if (value < 0n && first < 0x80) octets.unshift(0xff)
-  return derElement(DerTag.INTEGER, Uint8Array.from(octets))
-}
-
-function lengthOctets(length: number): number[] {
-  if (length < 0x80) return [length]
-  const octets: number[] = []
-  for (let rest = length; rest > 0; rest = Math.floor(rest / 0x100)) octets.unshift(rest % 0x100)
-  return [0x80 | octets.length, ...octets]
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let offset = 0
-  for (const part of parts) {
-    whole.set(part, offset)
-    offset += part.length
+  /** Where the next thing to be written ends: hand it to {@link close}. */
+  get end(): number {
+    return this.#bytes.length - this.#start
   }
-  return whole
+
+  /** An INTEGER in as few octets as can hold it, X.690 §8.3.2. @param value - a safe integer, or a bigint */
+  integer(value: number | bigint): void {
+    const { end } = this
+    const last = typeof value === 'bigint' ? this.#bigDigits(value) : this.#digits(value)
+    // The sign is that of the first octet's top bit.
+    const isNegative = value < 0
+    if (isNegative !== last >= 0x80) this.#octet(isNegative ? 0xff : 0x00)
+    this.close(DerTag.INTEGER, end)
+  }
+
+  octetString(bytes: Uint8Array): void {
+    const { end } = this
+    this.raw(bytes)
+    this.close(DerTag.OCTET_STRING, end)
+  }
+
+  /** Bytes as they are. */
+  raw(bytes: Uint8Array): void {
+    this.#reserve(bytes.length)
+    this.#start -= bytes.length
+    this.#bytes.set(bytes, this.#start)
+  }
+
+  /** Puts identifier and minimal length (X.690 §10.1) before all that was written since `end`. */
+  close(tag: number, end: number): void {
+    const length = this.end - end
+    if (length >= 0x80) {
+      let count = 0
+      for (let rest = length; rest > 0; rest = Math.floor(rest / 0x100)) {
+        this.#octet(rest % 0x100)
+        count++
+      }
+      this.#octet(0x80 | count)
+    } else this.#octet(length)
+    this.#octet(tag)
+  }
+
+  /** A copy of all that was written; the writer can begin anew. */
+  finish(): Uint8Array {
+    const whole = this.#bytes.slice(this.#start)
+    // It may have been a master key.
+    this.#bytes.fill(0, this.#start)
+    this.#start = this.#bytes.length
+    return whole
+  }
+
+  /** @returns the last octet that was written, the first of the number */
+  #digits(value: number): number {
+    let rest = value
+    let octet: number
+    do {
+      octet = ((rest % 0x100) + 0x100) % 0x100
+      this.#octet(octet)
+      rest = Math.floor(rest / 0x100)
+    } while (rest !== 0 && rest !== -1)
+    return octet
+  }
+
+  #bigDigits(value: bigint): number {
+    let rest = value
+    let octet: number
+    do {
+      octet = Number(BigInt.asUintN(8, rest))
+      this.#octet(octet)
+      rest >>= 8n
+    } while (rest !== 0n && rest !== -1n)
+    return octet
+  }
+
+  #octet(octet: number): void {
+    this.#reserve(1)
+    this.#bytes[--this.#start] = octet
+  }
+
+  #reserve(length: number): void {
+    if (length <= this.#start) return
+    const larger = new Uint8Array(2 * this.#bytes.length + length)
+    const start = larger.length - this.end
+    larger.set(this.#bytes.subarray(this.#start), start)
+    this.#bytes.fill(0)
+    this.#bytes = larger
+    this.#start = start
+  }
 }

@@ -14,15 +14,7 @@
  * A number of [1] to [18] that is zero is not written; [4] and [19] always are.
  */
 import { SessionDerError } from '../errors.ts'
-import {
-  DerReader,
-  DerTag,
-  derElement,
-  derInteger,
-  explicitTag,
-  type IntegerRange,
-  implicitTag,
-} from './der.ts'
+import { DerReader, DerTag, DerWriter, explicitTag, type IntegerRange, implicitTag } from './der.ts'
 
 /** The longest time that 64 bits of nanoseconds hold, in whole seconds: 18446744073 (R6.6). */
 export const MAX_SESSION_SECONDS: number = 18_446_744_073
@@ -79,14 +71,14 @@ export interface SslSessionFields {
   readonly peerRawPublicKey?: Uint8Array
 }
 
-const FORMAT_VERSION = 1n
+const FORMAT_VERSION = 1
 const MAX_ID = 32
 const MAX_MASTER_KEY = 512
-const INT32: IntegerRange = { min: -(2n ** 31n), max: 2n ** 31n - 1n }
-const UINT32: IntegerRange = { min: 0n, max: 2n ** 32n - 1n }
+const INT32: IntegerRange = { min: -(2 ** 31), max: 2 ** 31 - 1 }
+const UINT32: IntegerRange = { min: 0, max: 2 ** 32 - 1 }
 const UINT64: IntegerRange = { min: 0n, max: 2n ** 64n - 1n }
 /** D5: libssl would take any int64 here, and wrap. */
-const SECONDS: IntegerRange = { min: 0n, max: BigInt(MAX_SESSION_SECONDS) }
+const SECONDS: IntegerRange = { min: 0, max: MAX_SESSION_SECONDS }
 const NO_BYTES = new Uint8Array(0)
 
 /**
@@ -99,17 +91,32 @@ export function decodeSslSession(der: Uint8Array): SslSessionFields {
   const input = new DerReader(der)
   const body = input.element(DerTag.SEQUENCE, 'session')
   input.end('session')
-  const fields = { ...readMandatory(body), ...readOptional(body) }
+  const fields = readMandatory(body)
+  readOptional(body, fields)
   body.end('session')
   return fields
 }
 
-type MandatoryFields = Pick<SslSessionFields, 'protocolVersion' | 'cipherSuite' | 'sessionId' | 'masterKey'>
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
 
-function readMandatory(body: DerReader): MandatoryFields {
-  body.integer({ min: FORMAT_VERSION, max: FORMAT_VERSION }, 'format version')
+/**
+ * Where the session id is, without reading the rest.
+ *
+ * @param der - one that {@link encodeSslSession} wrote, a UTF-16 unit for each byte
+ */
+export function locateSessionId(der: string): { readonly offset: number; readonly length: number } {
+  const lengthByte = der.charCodeAt(1)
+  let offset = lengthByte < 0x80 ? 2 : 2 + (lengthByte & 0x7f)
+  // Format version, protocol version, cipher suite.
+  for (let element = 0; element < 3; element++) offset += 2 + der.charCodeAt(offset + 1)
+  return { offset: offset + 2, length: der.charCodeAt(offset + 1) }
+}
+
+/** What is optional is zero, or absent. One literal, so that all have one shape. */
+function readMandatory(body: DerReader): Writable<SslSessionFields> {
+  body.number({ min: FORMAT_VERSION, max: FORMAT_VERSION }, 'format version')
   const versionOffset = body.offset
-  const protocolVersion = Number(body.integer(INT32, 'protocol version'))
+  const protocolVersion = body.number(INT32, 'protocol version')
   const major = protocolVersion >> 8
   // R12.4: SSL 3.0 and TLS, DTLS, and the DTLS of OpenSSL 0.9.8 (DTLS1_BAD_VER).
   if (major !== 0x03 && major !== 0xfe && protocolVersion !== 0x0100)
@@ -123,47 +130,61 @@ function readMandatory(body: DerReader): MandatoryFields {
     cipherSuite: high * 0x100 + low,
     sessionId: body.octetString(0, MAX_ID, 'session id'),
     masterKey: body.octetString(0, MAX_MASTER_KEY, 'master key'),
+    timeSec: 0,
+    timeoutSec: 0,
+    sessionIdContext: NO_BYTES,
+    verifyResult: 0,
+    ticketLifetimeHintSec: 0n,
+    compressionId: 0,
+    flags: 0,
+    ticketAgeAdd: 0,
+    maxEarlyData: 0,
+    maxFragmentLengthMode: 0,
+    kexGroup: 0,
   }
 }
 
-function readOptional(body: DerReader): Omit<SslSessionFields, keyof MandatoryFields> {
-  body.optionalElement(implicitTag(0), 'key_arg [0]')
-  // The order of these lines is the order of the elements.
-  return {
-    timeSec: Number(readInteger(body, 1, SECONDS, 'time [1]')),
-    timeoutSec: Number(readInteger(body, 2, SECONDS, 'timeout [2]')),
-    ...named('peerCertificate', readCertificate(body)),
-    sessionIdContext: readOctets(body, 4, 0, MAX_ID, 'session id context [4]') ?? NO_BYTES,
-    verifyResult: Number(readInteger(body, 5, INT32, 'verify result [5]')),
-    ...named('hostname', readString(body, 6, 'hostname [6]')),
-    ...named('pskIdentityHint', readString(body, 7, 'PSK identity hint [7]')),
-    ...named('pskIdentity', readString(body, 8, 'PSK identity [8]')),
-    ticketLifetimeHintSec: readInteger(body, 9, UINT64, 'ticket lifetime hint [9]'),
-    ...named('ticket', readOctets(body, 10, 0, Number.POSITIVE_INFINITY, 'ticket [10]')),
-    compressionId: readOctets(body, 11, 1, 1, 'compression id [11]')?.[0] ?? 0,
-    ...named('srpUsername', readString(body, 12, 'SRP username [12]')),
-    // libssl reads 64 bits and keeps 32.
-    flags: Number(BigInt.asUintN(32, readInteger(body, 13, UINT64, 'flags [13]'))),
-    ticketAgeAdd: Number(readInteger(body, 14, UINT32, 'ticket age add [14]')),
-    maxEarlyData: Number(readInteger(body, 15, UINT32, 'max early data [15]')),
-    ...named('alpnSelected', readOctets(body, 16, 0, Number.POSITIVE_INFINITY, 'ALPN [16]')),
-    // libssl reads 32 bits and keeps 8.
-    maxFragmentLengthMode: Number(
-      BigInt.asUintN(8, readInteger(body, 17, UINT32, 'max fragment length [17]')),
-    ),
-    ...named('ticketAppData', readOctets(body, 18, 0, Number.POSITIVE_INFINITY, 'ticket appdata [18]')),
-    kexGroup: Number(readInteger(body, 19, UINT32, 'key exchange group [19]')),
-    ...named('peerRawPublicKey', readRawPublicKey(body)),
+/** The order of these lines is the order of the elements. */
+function readOptional(body: DerReader, fields: Writable<SslSessionFields>): void {
+  const set = <K extends OptionalBytes>(name: K, value: Uint8Array | undefined): void => {
+    if (value !== undefined) fields[name] = value
   }
+  body.optionalElement(implicitTag(0), 'key_arg [0]')
+  fields.timeSec = readNumber(body, 1, SECONDS, 'time [1]')
+  fields.timeoutSec = readNumber(body, 2, SECONDS, 'timeout [2]')
+  set('peerCertificate', readCertificate(body))
+  fields.sessionIdContext = readOctets(body, 4, 0, MAX_ID, 'session id context [4]') ?? NO_BYTES
+  fields.verifyResult = readNumber(body, 5, INT32, 'verify result [5]')
+  set('hostname', readString(body, 6, 'hostname [6]'))
+  set('pskIdentityHint', readString(body, 7, 'PSK identity hint [7]'))
+  set('pskIdentity', readString(body, 8, 'PSK identity [8]'))
+  fields.ticketLifetimeHintSec = readInteger(body, 9, UINT64, 'ticket lifetime hint [9]')
+  set('ticket', readOctets(body, 10, 0, Number.POSITIVE_INFINITY, 'ticket [10]'))
+  fields.compressionId = readOctets(body, 11, 1, 1, 'compression id [11]')?.[0] ?? 0
+  set('srpUsername', readString(body, 12, 'SRP username [12]'))
+  // libssl reads 64 bits and keeps 32.
+  fields.flags = Number(BigInt.asUintN(32, readInteger(body, 13, UINT64, 'flags [13]')))
+  fields.ticketAgeAdd = readNumber(body, 14, UINT32, 'ticket age add [14]')
+  fields.maxEarlyData = readNumber(body, 15, UINT32, 'max early data [15]')
+  set('alpnSelected', readOctets(body, 16, 0, Number.POSITIVE_INFINITY, 'ALPN [16]'))
+  // libssl reads 32 bits and keeps 8.
+  fields.maxFragmentLengthMode = readNumber(body, 17, UINT32, 'max fragment length [17]') & 0xff
+  set('ticketAppData', readOctets(body, 18, 0, Number.POSITIVE_INFINITY, 'ticket appdata [18]'))
+  fields.kexGroup = readNumber(body, 19, UINT32, 'key exchange group [19]')
+  set('peerRawPublicKey', readRawPublicKey(body))
 }
 
 /** An absent field is an absent property. */
-function named<K extends string>(
-  key: K,
-  value: Uint8Array | undefined,
-): { readonly [name in K]?: Uint8Array } {
-  return value === undefined ? {} : ({ [key]: value } as { readonly [name in K]?: Uint8Array })
-}
+type OptionalBytes =
+  | 'peerCertificate'
+  | 'hostname'
+  | 'pskIdentityHint'
+  | 'pskIdentity'
+  | 'ticket'
+  | 'srpUsername'
+  | 'alpnSelected'
+  | 'ticketAppData'
+  | 'peerRawPublicKey'
 
 function readExplicit<T>(
   body: DerReader,
@@ -179,6 +200,10 @@ function readExplicit<T>(
 }
 
 /** Absent means zero; a zero that is written all the same is as good. */
+function readNumber(body: DerReader, number: number, range: IntegerRange, subject: string): number {
+  return readExplicit(body, number, subject, (content) => content.number(range, subject)) ?? 0
+}
+
 function readInteger(body: DerReader, number: number, range: IntegerRange, subject: string): bigint {
   return readExplicit(body, number, subject, (content) => content.integer(range, subject)) ?? 0n
 }
@@ -224,52 +249,80 @@ function readSequence(content: DerReader, subject: string): Uint8Array {
   return element
 }
 
-/** Writes one session, byte for byte as libssl 3.5. The caller answers for the ranges of {@link SslSessionFields}. */
-export function encodeSslSession(fields: SslSessionFields): Uint8Array {
-  return derElement(
-    DerTag.SEQUENCE,
-    derInteger(FORMAT_VERSION),
-    derInteger(BigInt(fields.protocolVersion)),
-    octetString(Uint8Array.of(fields.cipherSuite >> 8, fields.cipherSuite & 0xff)),
-    octetString(fields.sessionId),
-    octetString(fields.masterKey),
-    number(1, fields.timeSec),
-    number(2, fields.timeoutSec),
-    whole(3, fields.peerCertificate),
-    // Even when empty.
-    octets(4, fields.sessionIdContext),
-    number(5, fields.verifyResult),
-    octets(6, fields.hostname),
-    octets(7, fields.pskIdentityHint),
-    octets(8, fields.pskIdentity),
-    number(9, fields.ticketLifetimeHintSec),
-    octets(10, fields.ticket),
-    octets(11, fields.compressionId === 0 ? undefined : Uint8Array.of(fields.compressionId)),
-    octets(12, fields.srpUsername),
-    number(13, fields.flags),
-    number(14, fields.ticketAgeAdd),
-    number(15, fields.maxEarlyData),
-    octets(16, fields.alpnSelected),
-    number(17, fields.maxFragmentLengthMode),
-    octets(18, fields.ticketAppData),
-    // Even when zero.
-    derElement(explicitTag(19), derInteger(BigInt(fields.kexGroup))),
-    octets(20, fields.peerRawPublicKey),
-  )
+/** One for all: nothing is written while something else is. */
+const writer = new DerWriter()
+
+/**
+ * Writes one session, byte for byte as libssl 3.5. The caller answers for the ranges of {@link SslSessionFields}.
+ *
+ * @param times - in place of those of `fields`
+ */
+export function encodeSslSession(
+  fields: Omit<SslSessionFields, 'timeSec' | 'timeoutSec'>,
+  times: Pick<SslSessionFields, 'timeSec' | 'timeoutSec'>,
+): Uint8Array {
+  const { end } = writer
+  // From the last to the first.
+  octets(20, fields.peerRawPublicKey)
+  // Even when zero.
+  integer(19, fields.kexGroup)
+  octets(18, fields.ticketAppData)
+  nonZero(17, fields.maxFragmentLengthMode)
+  octets(16, fields.alpnSelected)
+  nonZero(15, fields.maxEarlyData)
+  nonZero(14, fields.ticketAgeAdd)
+  nonZero(13, fields.flags)
+  octets(12, fields.srpUsername)
+  octets(11, fields.compressionId === 0 ? undefined : Uint8Array.of(fields.compressionId))
+  octets(10, fields.ticket)
+  nonZero(9, fields.ticketLifetimeHintSec)
+  octets(8, fields.pskIdentity)
+  octets(7, fields.pskIdentityHint)
+  octets(6, fields.hostname)
+  nonZero(5, fields.verifyResult)
+  // Even when empty.
+  octets(4, fields.sessionIdContext)
+  whole(3, fields.peerCertificate)
+  nonZero(2, times.timeoutSec)
+  nonZero(1, times.timeSec)
+  writeMandatory(fields)
+  writer.close(DerTag.SEQUENCE, end)
+  return writer.finish()
 }
 
-function octetString(bytes: Uint8Array): Uint8Array {
-  return derElement(DerTag.OCTET_STRING, bytes)
+function writeMandatory({
+  protocolVersion,
+  cipherSuite,
+  sessionId,
+  masterKey,
+}: Pick<SslSessionFields, 'protocolVersion' | 'cipherSuite' | 'sessionId' | 'masterKey'>): void {
+  writer.octetString(masterKey)
+  writer.octetString(sessionId)
+  writer.octetString(Uint8Array.of(cipherSuite >> 8, cipherSuite & 0xff))
+  writer.integer(protocolVersion)
+  writer.integer(FORMAT_VERSION)
 }
 
-function number(tagNumber: number, value: number | bigint): Uint8Array {
-  return BigInt(value) === 0n ? NO_BYTES : derElement(explicitTag(tagNumber), derInteger(BigInt(value)))
+function integer(tagNumber: number, value: number | bigint): void {
+  const { end } = writer
+  writer.integer(value)
+  writer.close(explicitTag(tagNumber), end)
 }
 
-function octets(tagNumber: number, bytes: Uint8Array | undefined): Uint8Array {
-  return bytes === undefined ? NO_BYTES : derElement(explicitTag(tagNumber), octetString(bytes))
+function nonZero(tagNumber: number, value: number | bigint): void {
+  if (value !== 0 && value !== 0n) integer(tagNumber, value)
 }
 
-function whole(tagNumber: number, element: Uint8Array | undefined): Uint8Array {
-  return element === undefined ? NO_BYTES : derElement(explicitTag(tagNumber), element)
+function octets(tagNumber: number, bytes: Uint8Array | undefined): void {
+  if (bytes === undefined) return
+  const { end } = writer
+  writer.octetString(bytes)
+  writer.close(explicitTag(tagNumber), end)
+}
+
+function whole(tagNumber: number, element: Uint8Array | undefined): void {
+  if (element === undefined) return
+  const { end } = writer
+  writer.raw(element)
+  writer.close(explicitTag(tagNumber), end)
 }

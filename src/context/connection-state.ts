@@ -7,6 +7,8 @@ import type { ContextState } from './context-state.ts'
 /** `failed` is libssl's error state: no handshake goes on from there, and the bad-session rule does not apply. */
 export type Phase = 'before' | 'handshake' | 'established' | 'failed'
 
+const NO_ID = new Uint8Array(0)
+
 /** What an `SSL` holds, shared by the rules of this folder. Settings are copied from the context by `SSL_new(3)`. */
 export class ConnectionState {
   readonly handle: SessionConnection
@@ -50,7 +52,7 @@ export class ConnectionState {
   /** TLS 1.3 servers: the next thing to send is a NewSessionTicket. */
   isWritingTickets = false
   /** The legacy session id of a TLS 1.3 ClientHello, repeated after a HelloRetryRequest. */
-  legacySessionId: Uint8Array = new Uint8Array(0)
+  legacySessionId: Uint8Array = NO_ID
   offeredPsk = false
   /** Settles when the new callbacks called so far have answered; undefined when none is being awaited. */
   reported: Promise<unknown> | undefined

@@ -36,6 +36,8 @@ export class ContextState {
   verifyMode: number = VerifyMode.NONE
   options: number = SslOption.ENABLE_MIDDLEBOX_COMPAT
   numTickets = 2
+  /** Expired sessions that a handshake may clear; 0 is libssl's way (R2.5). */
+  clearingStep = 0
   maxEarlyData = 0
   newSessionCallback: NewSessionCallback | undefined
   getSessionCallback: GetSessionCallback | undefined
@@ -74,7 +76,7 @@ export class ContextState {
 
   /** `SSL_CTX_add_session`, R4. */
   add(session: SslSession): boolean {
-    if (sessionInternals.content(session).sessionId.length === 0) return false
+    if (!sessionInternals.hasId(session)) return false
     // LISTFIX: an object that is cached already keeps its place in this cache even though its expiry moves (R4.3).
     if (this.hasMode(SessionCacheMode.UPDATE_TIME))
       sessionInternals.setTimeMs(session, this.ports.now(), this.cache)
@@ -87,23 +89,32 @@ export class ContextState {
 
   /** `SSL_CTX_remove_session`, R5.1, with the reason that the remove callback hears. */
   remove(session: SslSession, reason: RemovalReason): boolean {
-    if (sessionInternals.content(session).sessionId.length === 0) return false
+    if (!sessionInternals.hasId(session)) return false
     const found = this.cache.remove(session)
     this.#retire([session], reason)
     return found
   }
 
   /** `SSL_CTX_flush_sessions`, R5.3. */
-  flush(nowSec: number, reason: RemovalReason): number {
+  flush(nowSec: number, reason: RemovalReason, limit: number = Number.POSITIVE_INFINITY): number {
     const removed = this.cache.removeEarliestWhile(
       (session) => nowSec === 0 || isExpired(session, nowSec * 1000),
+      limit,
     )
     this.#retire(removed, reason)
     return removed.length
   }
 
+  /** Whether an event need be built. */
+  isHeard(type: SslContextEvent['type']): boolean {
+    return this.listeners.size > 0 || this.ports.observer?.isListening(type) === true
+  }
+
   emit(event: SslContextEvent): void {
-    for (const listener of this.listeners) {
+    const { observer } = this.ports
+    const hearers: SslContextListener[] = [...this.listeners]
+    if (observer?.isListening(event.type) === true) hearers.push(observer.hear)
+    for (const listener of hearers) {
       try {
         listener(event)
       } catch (error) {
@@ -137,7 +148,7 @@ export class ContextState {
       const { removeSessionCallback } = this
       if (removeSessionCallback !== undefined)
         this.report('remove', () => removeSessionCallback(session, reason))
-      this.emit({ type: 'session-removed', session, reason })
+      if (this.isHeard('session-removed')) this.emit({ type: 'session-removed', session, reason })
     }
   }
 }

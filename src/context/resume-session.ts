@@ -91,7 +91,8 @@ function decide(state: ConnectionState, offer: ResumptionOffer, candidate: Candi
   state.session = candidate.session
   state.hit = true
   state.context.counters.hits++
-  return checkSuite(state, offer, candidate.session) ?? { resume: true, ...candidate }
+  const { session, source, pskIdentity, earlyDataAllowed } = candidate
+  return checkSuite(state, offer, session) ?? { resume: true, session, source, pskIdentity, earlyDataAllowed }
 }
 
 /** R3.3 steps 3 to 7 and what each refusal leads to. */
@@ -173,7 +174,8 @@ function isTicketWanted(ticket: TicketOffer | undefined): boolean {
 }
 
 function candidateOf(lookup: Lookup, pskIdentity = 0, earlyDataAllowed = false): Candidate {
-  return lookup.session === undefined ? lookup : { ...lookup, pskIdentity, earlyDataAllowed }
+  if (lookup.session === undefined) return lookup
+  return { session: lookup.session, source: lookup.source, pskIdentity, earlyDataAllowed }
 }
 
 /** TLS 1.3, R10.7: the identities in their order, until one is accepted. */

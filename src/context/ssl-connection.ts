@@ -483,7 +483,8 @@ export class SslConnection implements SessionConnection {
   }
 
   #announce(verdict: ResumptionVerdict): ResumptionVerdict {
-    this.#state.context.emit({ type: 'resumption', connection: this, verdict })
+    const { context } = this.#state
+    if (context.isHeard('resumption')) context.emit({ type: 'resumption', connection: this, verdict })
     return verdict
   }
 

@@ -36,6 +36,11 @@ export interface SslContextOptions {
   readonly numTickets?: number
   /** Bytes; 0, the default, means no early data. */
   readonly maxEarlyData?: number
+  /**
+   * Instead of all expired sessions every 255 connections, in one go (R2.5), each finished handshake clears at most so many,
+   * so that a crowd that expires together stalls nobody. 0, the default, is libssl's way.
+   */
+  readonly clearingStep?: number
 }
 
 const MAX_UINT32 = 0xffff_ffff
@@ -68,6 +73,7 @@ export class SslContextModel {
     if (options.options !== undefined) this.setOptions(options.options)
     if (options.numTickets !== undefined) this.setNumTickets(options.numTickets)
     if (options.maxEarlyData !== undefined) this.setMaxEarlyData(options.maxEarlyData)
+    if (options.clearingStep !== undefined) this.setClearingStep(options.clearingStep)
   }
 
   /**
@@ -104,6 +110,18 @@ export class SslContextModel {
 
   getSessionCacheSize(): number {
     return this.#state.cacheSize
+  }
+
+  /**
+   * No function of libssl: see the option.
+   *
+   * @param sessions - 0 to 4294967295
+   * @returns the previous step
+   */
+  setClearingStep(sessions: number): number {
+    const previous = this.#state.clearingStep
+    this.#state.clearingStep = checkInteger('clearing step', sessions, MAX_UINT32)
+    return previous
   }
 
   /**

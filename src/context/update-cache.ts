@@ -35,7 +35,7 @@ function storeAndReport(state: ConnectionState, session: SslSession): void {
     const pending = context.report('new', () => newSessionCallback(state.handle, session))
     if (pending !== undefined) state.reported = Promise.all([state.reported, pending])
   }
-  context.emit({ type: 'new-session', connection: state.handle, session })
+  if (context.isHeard('new-session')) context.emit({ type: 'new-session', connection: state.handle, session })
 }
 
 /** R2.4a: a stateless TLS 1.3 ticket needs no cache, unless replays are watched for or its removal is to be heard of. */
@@ -52,6 +52,10 @@ function isWorthCaching(state: ConnectionState): boolean {
 function flushWhenDue(state: ConnectionState): void {
   const { context } = state
   if (context.hasMode(SessionCacheMode.NO_AUTO_CLEAR)) return
+  if (context.clearingStep > 0) {
+    context.flush(context.nowSec(), 'flush', context.clearingStep)
+    return
+  }
   const good = state.isServer ? context.counters.acceptGood : context.counters.connectGood
   if ((good & 0xff) === 0xff) context.flush(context.nowSec(), 'flush')
 }

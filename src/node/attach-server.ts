@@ -4,7 +4,7 @@ import type tls from 'node:tls'
 import { LRUCache } from 'lru-cache'
 import { type ClientHello, decodeClientHello } from '../codec/client-hello.ts'
 import type { SslContextModel } from '../context/ssl-context.ts'
-import { logHandshake } from '../observability/debug-log.ts'
+import { publishHandshake } from '../observability/channels.ts'
 import { isPromiseLike } from '../session/awaitable.ts'
 import { checkInteger, MAX_ID_LENGTH, ONE_WEEK_SEC } from '../session/ranges.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
@@ -438,7 +438,7 @@ class Attachment implements ServerAttachment {
       readAheadMs: helloMs - arrivedMs,
       lookupMs: handedOverMs - helloMs,
     }
-    logHandshake(handshake)
+    publishHandshake(handshake)
     try {
       this.#options.onHandshake?.(handshake)
     } catch (error) {

@@ -1,10 +1,43 @@
 import createDebug from 'debug'
-import type { SslContextEvent, SslContextListener } from '../session/contracts.ts'
+import type { SslContextEvent } from '../session/contracts.ts'
 
 const resumption = createDebug('sslctx:resumption')
 const cache = createDebug('sslctx:cache')
 const callback = createDebug('sslctx:callback')
 const handshake = createDebug('sslctx:handshake')
+
+const NAMESPACES = {
+  resumption,
+  'new-session': cache,
+  'session-removed': cache,
+  'callback-error': callback,
+} as const
+
+export function isLogged(type: SslContextEvent['type']): boolean {
+  return NAMESPACES[type].enabled
+}
+
+/**
+ * Shows a context's events when `DEBUG=sslctx:*` (or `sslctx:resumption`, `sslctx:cache`, `sslctx:callback`) is set.
+ * Sessions appear without their secrets.
+ */
+export function logEvent(event: SslContextEvent): void {
+  switch (event.type) {
+    case 'resumption':
+      if (event.verdict.resume) resumption('resumed from %s: %j', event.verdict.source, event.verdict.session)
+      else resumption('full handshake: %s', event.verdict.reason)
+      break
+    case 'new-session':
+      cache('new %j', event.session)
+      break
+    case 'session-removed':
+      cache('%s %j', event.reason, event.session)
+      break
+    case 'callback-error':
+      callback('%s failed: %s', event.callback, event.error)
+      break
+  }
+}
 
 /** The outcome of a server's handshake, for `DEBUG=sslctx:handshake`. */
 export function logHandshake(outcome: {
@@ -14,29 +47,4 @@ export function logHandshake(outcome: {
   readonly servername: string | undefined
 }): void {
   handshake('%s %j: %s (%s)', outcome.protocol, outcome.servername, outcome.outcome, outcome.reason)
-}
-
-/**
- * Shows a context's events when `DEBUG=sslctx:*` (or `sslctx:resumption`, `sslctx:cache`, `sslctx:callback`) is set.
- * Sessions appear without their secrets.
- */
-export function debugLog(): SslContextListener {
-  return (event: SslContextEvent): void => {
-    switch (event.type) {
-      case 'resumption':
-        if (event.verdict.resume)
-          resumption('resumed from %s: %j', event.verdict.source, event.verdict.session)
-        else resumption('full handshake: %s', event.verdict.reason)
-        break
-      case 'new-session':
-        cache('new %j', event.session)
-        break
-      case 'session-removed':
-        cache('%s %j', event.reason, event.session)
-        break
-      case 'callback-error':
-        callback('%s failed: %s', event.callback, event.error)
-        break
-    }
-  }
 }

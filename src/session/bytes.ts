@@ -5,7 +5,10 @@ export function copyBytes(bytes: Uint8Array): Uint8Array {
 
 /** Ids and contexts are public values: no constant-time comparison is needed. */
 export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
-  return left.length === right.length && left.every((byte, index) => byte === right[index])
+  const { length } = left
+  if (length !== right.length) return false
+  for (let index = 0; index < length; index++) if (left[index] !== right[index]) return false
+  return true
 }
 
 export function toHex(bytes: Uint8Array): string {

@@ -91,6 +91,12 @@ export type SslContextEvent =
 
 export type SslContextListener = (event: SslContextEvent) => void
 
+/** A listener that is not always interested: what nobody listens for is not even built. */
+export interface SslContextObserver {
+  isListening(type: SslContextEvent['type']): boolean
+  readonly hear: SslContextListener
+}
+
 /** What the model needs from outside. */
 export interface SslContextPorts {
   /** Milliseconds since the epoch, an integer. */
@@ -98,6 +104,8 @@ export interface SslContextPorts {
   /** Cryptographically strong. */
   readonly randomBytes: (length: number) => Uint8Array
   readonly sha256: (bytes: Uint8Array) => Uint8Array
+  /** Hears the events of the context, besides those who subscribe. */
+  readonly observer?: SslContextObserver
 }
 
 /** `SSL_CTX_sess_number(3)` and its family (R7); `number` is the live size, all others only grow. */

@@ -1,17 +1,26 @@
 import { decodePem, encodePem } from '../codec/pem.ts'
-import { decodeSslSession, encodeSslSession, type SslSessionFields } from '../codec/ssl-session-der.ts'
+import {
+  decodeSslSession,
+  encodeSslSession,
+  locateSessionId,
+  type SslSessionFields,
+} from '../codec/ssl-session-der.ts'
 import { SessionDerError } from '../errors.ts'
 import { copyBytes, redactId, toHex } from './bytes.ts'
 import { checkIdLength, checkSeconds } from './ranges.ts'
 
-/** What a session holds besides its times; `cipherSuite` is unknown until the ServerHello. */
+/** What a session holds besides its times, which may lie in it and mean nothing; `cipherSuite` is unknown until the ServerHello. */
 export type SessionContent = Omit<SslSessionFields, 'cipherSuite' | 'timeSec' | 'timeoutSec'> & {
   readonly cipherSuite?: number
 }
 
 /** An internal cache that holds the session and orders it by expiry. */
 export interface ExpiryOrder {
+  /** The list of this one order, which most sessions are in. */
+  readonly alone: readonly ExpiryOrder[]
   reposition(session: SslSession): void
+  /** Its expiry has changed, and it stays where it is. */
+  keepPlace(session: SslSession): void
 }
 
 /** R6.1: what `SSL_SESSION_new` gives, five minutes and four seconds. */
@@ -27,7 +36,7 @@ const FLAG_EXTENDED_MASTER_SECRET = 1
 
 /** What only the model itself may do with a session: see {@link sessionInternals}. */
 export interface SessionInternals {
-  /** The live content, not to be changed by the reader. */
+  /** The live content, not to be changed by the reader. Of a compact session it is read anew, unless it was the last. */
   content(session: SslSession): SessionContent
   /** The creation time with its milliseconds. */
   timeMs(session: SslSession): number
@@ -38,6 +47,11 @@ export interface SessionInternals {
   setNotResumable(session: SslSession, notResumable: boolean): void
   /** R10.4: a copy without ticket data, resumable again. */
   duplicateWithoutTicket(session: SslSession): SslSession
+  /** For caches: the session takes as little memory as it can. What it holds stays the same. */
+  compact(session: SslSession): void
+  hasId(session: SslSession): boolean
+  /** @returns the length of the id, whose bytes are now the first of `target` */
+  writeId(session: SslSession, target: Uint8Array): number
   addOrder(session: SslSession, order: ExpiryOrder): void
   removeOrder(session: SslSession, order: ExpiryOrder): void
 }
@@ -50,11 +64,15 @@ export let sessionInternals: SessionInternals
  * holder sees it. Its master key and ticket leave it only through {@link toDer} and {@link toPem}.
  */
 export class SslSession {
-  #content: SessionContent
+  /** Compact, it is the DER, one UTF-16 unit a byte: a string takes a tenth of the memory of the objects. */
+  #content: SessionContent | string
+  #protocolVersion = 0
+  /** Every part has been in DER, so that nothing is lost by putting it there again. */
+  #isEncodable = false
   #timeMs: number
   #timeoutSec: number = NEW_SESSION_TIMEOUT_SEC
   #notResumable = false
-  readonly #orders: Set<ExpiryOrder> = new Set()
+  #orders: readonly ExpiryOrder[] = NO_ORDERS
 
   /**
    * An empty session, as `SSL_SESSION_new(3)`: timeout 304 seconds, verify result 1.
@@ -87,9 +105,13 @@ export class SslSession {
    * @throws {@link SessionDerError} for anything else
    */
   static fromDer(der: Uint8Array, nowMs: number = Date.now()): SslSession {
-    const { timeSec, timeoutSec, ...content } = decodeSslSession(der)
+    const content = decodeSslSession(der)
+    const { timeSec, timeoutSec } = content
     const session = new SslSession(nowMs)
-    session.#content = content
+    session.#content = textOf(der)
+    session.#protocolVersion = content.protocolVersion
+    session.#isEncodable = true
+    lastRead = { of: session, content }
     if (timeSec !== 0) session.#timeMs = timeSec * 1000
     session.#timeoutSec = timeoutSec === 0 ? UNWRITTEN_TIMEOUT_SEC : timeoutSec
     return session
@@ -107,10 +129,9 @@ export class SslSession {
    * @throws {@link SessionDerError} when the session has no cipher suite yet (R12.2)
    */
   toDer(): Uint8Array {
-    const { cipherSuite, ...content } = this.#content
-    if (cipherSuite === undefined)
-      throw new SessionDerError('session has no cipher suite and cannot be encoded', 0)
-    return encodeSslSession({ ...content, cipherSuite, timeSec: this.timeSec, timeoutSec: this.#timeoutSec })
+    const content = this.#read()
+    if (!hasSuite(content)) throw new SessionDerError('session has no cipher suite and cannot be encoded', 0)
+    return encodeSslSession(content, this)
   }
 
   /** {@link toDer} as PEM. Holds the master key. */
@@ -121,75 +142,77 @@ export class SslSession {
   /** `SSL_SESSION_dup(3)`: an independent copy that no cache holds; a copy of what is not resumable is not either. */
   dup(): SslSession {
     const copy = new SslSession(this.#timeMs)
-    copy.#content = this.#content.ticket === undefined ? withoutTicket(this.#content) : { ...this.#content }
+    const content = this.#read()
+    copy.#replace(content.ticket === undefined ? withoutTicket(content) : { ...content })
+    copy.#isEncodable = this.#isEncodable
     copy.#timeoutSec = this.#timeoutSec
     copy.#notResumable = this.#notResumable
     return copy
   }
 
   get protocolVersion(): number {
-    return this.#content.protocolVersion
+    return this.#protocolVersion
   }
 
   /** The two bytes of the suite, big endian; undefined before it was negotiated. */
   get cipherSuite(): number | undefined {
-    return this.#content.cipherSuite
+    return this.#read().cipherSuite
   }
 
   /** A copy, 0 to 32 bytes. */
   get sessionId(): Uint8Array {
-    return copyBytes(this.#content.sessionId)
+    return copyBytes(this.#read().sessionId)
   }
 
   /** A copy, 0 to 32 bytes. */
   get sessionIdContext(): Uint8Array {
-    return copyBytes(this.#content.sessionIdContext)
+    return copyBytes(this.#read().sessionIdContext)
   }
 
   /** The server name the session was made for, if it was acknowledged. */
   get hostname(): string | undefined {
-    const { hostname } = this.#content
+    const { hostname } = this.#read()
     return hostname === undefined ? undefined : String.fromCharCode(...hostname)
   }
 
   /** `SSL_SESSION_get0_peer(3)`: the DER of the peer's certificate, a copy; undefined when it showed none. */
   get peerCertificate(): Uint8Array | undefined {
-    const { peerCertificate } = this.#content
+    const { peerCertificate } = this.#read()
     return peerCertificate && copyBytes(peerCertificate)
   }
 
   /** `SSL_get_verify_result(3)` of the handshake that made it: 0 is X509_V_OK, also when the peer showed no certificate. */
   get verifyResult(): number {
-    return this.#content.verifyResult
+    return this.#read().verifyResult
   }
 
   /** `SSL_SESSION_get0_ticket_appdata(3)`, a copy. */
   get ticketAppData(): Uint8Array | undefined {
-    const { ticketAppData } = this.#content
+    const { ticketAppData } = this.#read()
     return ticketAppData && copyBytes(ticketAppData)
   }
 
   /** The NamedGroup of the key exchange, RFC 8446 §4.2.7; 0 when it had none. */
   get kexGroup(): number {
-    return this.#content.kexGroup
+    return this.#read().kexGroup
   }
 
   /** `SSL_SESSION_get_ticket_lifetime_hint(3)`, seconds. */
   get ticketLifetimeHintSec(): number {
-    return Number(this.#content.ticketLifetimeHintSec)
+    return Number(this.#read().ticketLifetimeHintSec)
   }
 
   /** `SSL_SESSION_get_max_early_data(3)`, bytes. */
   get maxEarlyData(): number {
-    return this.#content.maxEarlyData
+    return this.#read().maxEarlyData
   }
 
   get hasTicket(): boolean {
-    return (this.#content.ticket?.length ?? 0) > 0
+    return (this.#read().ticket?.length ?? 0) > 0
   }
 
   get extendedMasterSecret(): boolean {
-    return (this.#content.flags & FLAG_EXTENDED_MASTER_SECRET) !== 0
+    return (this.#read().flags & FLAG_EXTENDED_MASTER_SECRET) !== 0
   }
 
   /** Creation time in whole seconds since the epoch. */
@@ -210,7 +233,7 @@ export class SslSession {
 
   /** R11.3: has an id or a ticket, and nothing has ended its life. Says nothing about its age. */
   get isResumable(): boolean {
-    return !this.#notResumable && (this.#content.sessionId.length > 0 || this.hasTicket)
+    return !this.#notResumable && (this.#read().sessionId.length > 0 || this.hasTicket)
   }
 
   /**
@@ -241,21 +264,39 @@ export class SslSession {
    * @throws {@link SessionRangeError} when longer (R9.1)
    */
   setSessionIdContext(context: Uint8Array): void {
-    this.#content = {
-      ...this.#content,
-      sessionIdContext: copyBytes(checkIdLength('session id context', context)),
-    }
+    const sessionIdContext = copyBytes(checkIdLength('session id context', context))
+    this.#replace({ ...this.#read(), sessionIdContext })
   }
 
   /** `SSL_SESSION_set1_hostname(3)`. @param hostname - copied; undefined for none */
   setHostname(hostname: Uint8Array | undefined): void {
-    const { hostname: _, ...content } = this.#content
-    this.#content = hostname === undefined ? content : { ...content, hostname: copyBytes(hostname) }
+    const { hostname: _, ...content } = this.#read()
+    this.#replace(hostname === undefined ? content : { ...content, hostname: copyBytes(hostname) })
+    // R12.5: the DER's would end there.
+    if (hostname?.includes(0) === true) this.#isEncodable = false
   }
 
   /** `SSL_SESSION_set1_ticket_appdata(3)`: libssl carries it into the tickets of a resumed connection. @param data - copied */
   setTicketAppData(data: Uint8Array): void {
-    this.#content = { ...this.#content, ticketAppData: copyBytes(data) }
+    this.#replace({ ...this.#read(), ticketAppData: copyBytes(data) })
+  }
+
+  #read(): SessionContent {
+    if (typeof this.#content !== 'string') return this.#content
+    if (lastRead?.of !== this) lastRead = { of: this, content: decodeCompact(this.#content) }
+    return lastRead.content
+  }
+
+  #replace(content: SessionContent): void {
+    this.#content = content
+    this.#protocolVersion = content.protocolVersion
+  }
+
+  #compact(): void {
+    const content = this.#content
+    if (typeof content === 'string' || !this.#isEncodable || !hasSuite(content)) return
+    this.#content = textOf(encodeSslSession(content, NO_TIMES))
+    if (lastRead?.of === this) lastRead = undefined
   }
 
   /** Without secrets: `JSON.stringify`, `console.log` and `util.inspect` show this. */
@@ -264,8 +305,8 @@ export class SslSession {
       protocolVersion: `0x${this.protocolVersion.toString(16).padStart(4, '0')}`,
       cipherSuite:
         this.cipherSuite === undefined ? null : `0x${this.cipherSuite.toString(16).padStart(4, '0')}`,
-      sessionId: redactId(this.#content.sessionId),
-      sessionIdContext: toHex(this.#content.sessionIdContext),
+      sessionId: redactId(this.#read().sessionId),
+      sessionIdContext: toHex(this.#read().sessionIdContext),
       timeSec: this.timeSec,
       timeoutSec: this.#timeoutSec,
       isResumable: this.isResumable,
@@ -280,28 +321,86 @@ export class SslSession {
       },
     })
     sessionInternals = {
-      content: (session) => session.#content,
+      content: (session) => session.#read(),
       timeMs: (session) => session.#timeMs,
       update(session, part) {
-        session.#content = { ...session.#content, ...part }
+        const names = Object.keys(part)
+        if (names.length === 0) return
+        session.#replace({ ...session.#read(), ...part })
+        session.#isEncodable &&= names.every((name) => ALWAYS_ENCODABLE.has(name))
+      },
+      compact: (session) => session.#compact(),
+      hasId: (session) =>
+        typeof session.#content === 'string'
+          ? locateSessionId(session.#content).length > 0
+          : session.#content.sessionId.length > 0,
+      writeId(session, target) {
+        const content = session.#content
+        if (typeof content !== 'string') {
+          target.set(content.sessionId)
+          return content.sessionId.length
+        }
+        const { offset, length } = locateSessionId(content)
+        for (let index = 0; index < length; index++) target[index] = content.charCodeAt(offset + index)
+        return length
       },
       setTimeMs(session, timeMs, except) {
         session.#timeMs = timeMs
-        for (const order of session.#orders) if (order !== except) order.reposition(session)
+        for (const order of session.#orders) {
+          if (order === except) order.keepPlace(session)
+          else order.reposition(session)
+        }
       },
       setNotResumable(session, notResumable) {
         session.#notResumable = notResumable
       },
       duplicateWithoutTicket(session) {
         const copy = session.dup()
-        copy.#content = withoutTicket(session.#content)
+        copy.#replace(withoutTicket(session.#read()))
         copy.#notResumable = false
         return copy
       },
-      addOrder: (session, order) => session.#orders.add(order),
-      removeOrder: (session, order) => session.#orders.delete(order),
+      addOrder(session, order) {
+        session.#orders = session.#orders.length === 0 ? order.alone : [...session.#orders, order]
+      },
+      removeOrder(session, order) {
+        const others = session.#orders.filter((one) => one !== order)
+        session.#orders = others.length === 0 ? NO_ORDERS : others
+      },
     }
   }
+}
+
+function hasSuite(content: SessionContent): content is SessionContent & { readonly cipherSuite: number } {
+  return content.cipherSuite !== undefined
+}
+
+/** What the model puts there fits into the DER as it is. */
+const ALWAYS_ENCODABLE: ReadonlySet<string> = new Set([
+  'sessionId',
+  'maxFragmentLengthMode',
+  'kexGroup',
+  'maxEarlyData',
+])
+
+/** The times of a compact session are not those of its DER. */
+const NO_TIMES = { timeSec: 0, timeoutSec: 0 }
+
+const NO_ORDERS: readonly ExpiryOrder[] = []
+
+/** Whoever reads a field of a compact session mostly reads another one next. */
+let lastRead: { readonly of: SslSession; readonly content: SessionContent } | undefined
+
+/** A call takes only so many arguments. */
+function textOf(der: Uint8Array): string {
+  if (der.length <= 4096) return String.fromCharCode(...der)
+  return textOf(der.subarray(0, 4096)) + textOf(der.subarray(4096))
+}
+
+function decodeCompact(text: string): SessionContent {
+  const der = new Uint8Array(text.length)
+  for (let index = 0; index < text.length; index++) der[index] = text.charCodeAt(index)
+  return decodeSslSession(der)
 }
 
 /** `ssl_session_dup` drops the hint with the ticket. */

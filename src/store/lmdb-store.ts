@@ -75,6 +75,8 @@ const DEFAULT_MAX_BYTES = 256 * 1024 * 1024
 const MAX_KEY_LENGTH = 64
 /** How many entries of the index may be looked at for each one that is written: whatever is behind catches up. */
 const LOOKED_AT_PER_WRITE = 4
+/** Looking costs as much as a write, so it is done for so many of them at once. */
+const WRITES_PER_LOOK = 8
 /** An event turn does no more than this for a bound that has been lowered, or whose pages empty slowly. */
 const MAX_EVICTED_AT_ONCE = 1000
 const EMPTY = new Uint8Array(0)
@@ -185,13 +187,14 @@ class LmdbStore implements SessionStore {
     // lmdb-js reads from one snapshot until a timer has run, which would hide what others have committed since.
     this.#sessions.resetReadTxn()
     const session = sessionOf(checked(key), this.#sessions.getBinary(key))
-    return session === undefined || session.expiresAtMs < this.#now() ? undefined : session
+    return session !== undefined && session.expiresAtMs >= this.#now() ? session : undefined
   }
 
   /** What is put here is queued before this returns, and committed together. */
   async #write(entries: readonly StoreEntry[]): Promise<void> {
     this.#debt += LOOKED_AT_PER_WRITE * entries.length
-    if (this.#isTidying) return void (await Promise.all(entries.map((entry) => this.#put(entry))))
+    if (this.#isTidying || this.#debt < LOOKED_AT_PER_WRITE * WRITES_PER_LOOK)
+      return void (await Promise.all(entries.map((entry) => this.#put(entry))))
     // Until this is committed, the index would show the same entries again.
     this.#isTidying = true
     try {
@@ -295,10 +298,16 @@ function encodeSession({ expiresAtMs, version, value }: StoredSession): Uint8Arr
 
 function sessionOf(key: Uint8Array, stored: Uint8Array | undefined): StoredSession | undefined {
   if (stored === undefined) return undefined
-  const header = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength)
-  const expiresAtMs = header.readUIntBE(0, EXPIRY_LENGTH)
-  const version = header.readUIntBE(EXPIRY_LENGTH, VERSION_LENGTH)
+  const expiresAtMs = uint48At(stored, 0)
+  const version = uint48At(stored, EXPIRY_LENGTH)
   return { key, expiresAtMs, version, value: stored.subarray(HEADER_LENGTH) }
+}
+
+/** NaN where there are no six bytes, which is never: then it is nobody's session. */
+function uint48At(bytes: Uint8Array, start: number): number {
+  let value = 0
+  for (let index = start; index < start + 6; index++) value = value * 0x100 + (bytes[index] ?? Number.NaN)
+  return value
 }
 
 /** Big-endian, so that LMDB's order is that of expiry. */
@@ -310,8 +319,7 @@ function indexKey({ key, expiresAtMs }: SessionWrite): Uint8Array {
 }
 
 function sessionWriteOf({ key, version = 0 }: LmdbIndexEntry): SessionWrite {
-  const expiresAtMs = Buffer.from(key.buffer, key.byteOffset, key.byteLength).readUIntBE(0, EXPIRY_LENGTH)
-  return { key: key.subarray(EXPIRY_LENGTH), expiresAtMs, version }
+  return { key: key.subarray(EXPIRY_LENGTH), expiresAtMs: uint48At(key, 0), version }
 }
 
 /** Never the same twice for one key and expiry, whichever process made it. */

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { DerReader, DerTag, derElement, derInteger, explicitTag } from '../../src/codec/der.ts'
+import { DerReader, DerTag, explicitTag } from '../../src/codec/der.ts'
 import { SessionDerError } from '../../src/errors.ts'
 import { hex, toHex } from '../hex.ts'
+import { derElement, derInteger } from './der-builder.ts'
 
 const UINT64 = { min: 0n, max: 2n ** 64n - 1n }
 const INT64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n }

@@ -1,6 +1,11 @@
 import fc from 'fast-check'
-import type { SslSessionFields } from '../../src/codec/ssl-session-der.ts'
+import { encodeSslSession, type SslSessionFields } from '../../src/codec/ssl-session-der.ts'
 import { hex } from '../hex.ts'
+
+/** With its own times. */
+export function encode(fields: SslSessionFields): Uint8Array {
+  return encodeSslSession(fields, fields)
+}
 
 export const MINIMAL: SslSessionFields = {
   protocolVersion: 0x0303,

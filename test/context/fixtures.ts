@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { encodeSslSession, type SslSessionFields } from '../../src/codec/ssl-session-der.ts'
+import type { SslSessionFields } from '../../src/codec/ssl-session-der.ts'
 import type { SslConnection } from '../../src/context/ssl-connection.ts'
 import { SslContextModel, type SslContextOptions } from '../../src/context/ssl-context.ts'
 import type { HandshakeOutcome } from '../../src/context/tickets.ts'
@@ -8,7 +8,7 @@ import type { ResumptionOffer } from '../../src/session/offer.ts'
 import { SslOption } from '../../src/session/ssl-constants.ts'
 import { SslSession } from '../../src/session/ssl-session.ts'
 import type { ResumptionVerdict } from '../../src/session/verdict.ts'
-import { MINIMAL } from '../codec/session-fields.ts'
+import { encode, MINIMAL } from '../codec/session-fields.ts'
 
 export const START_SEC = 1_700_000_000
 export const TLS12 = 0x0303
@@ -57,7 +57,7 @@ export function testContext(options: SslContextOptions = {}): TestContext {
 /** A session of TLS 1.2 with an id of 32 equal bytes. */
 export function makeSession(id: number, fields: Partial<SslSessionFields> = {}): SslSession {
   return SslSession.fromDer(
-    encodeSslSession({
+    encode({
       ...MINIMAL,
       cipherSuite: SUITE_12,
       sessionId: idOf(id),

@@ -1,15 +1,23 @@
-import { MemoryStore, SessionCacheMode } from '../../src/index.ts'
-import { type Certificate, makeCertificate } from '../certificate.ts'
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SessionCacheMode } from '../../src/index.ts'
+import { makeCertificate } from '../certificate.ts'
 import { type Client, nodeClient, opensslClient, TLS_VERSIONS } from './clients.ts'
+import type { SharedStore } from './messages.ts'
 import { ServerProcess } from './server-process.ts'
+
+/** Process to connect to, and what is to become of it: undefined is a full handshake, else where the session is found. */
+type Visit = readonly ['A' | 'B', 'internal' | 'external' | undefined]
 
 /** Two server processes, one cache mode, and which connections it makes resume. */
 interface Scenario {
   readonly title: string
   readonly mode: number
   readonly external: boolean
-  /** Process to connect to, and what is to become of it: undefined is a full handshake, else where the session is found. */
-  readonly visits: readonly (readonly ['A' | 'B', 'internal' | 'external' | undefined])[]
+  /** What a client does, one after the other; both processes may start again in between. */
+  readonly visits: readonly (Visit | 'restart')[]
 }
 
 const scenarios: readonly Scenario[] = [
@@ -35,14 +43,10 @@ const scenarios: readonly Scenario[] = [
     ],
   },
   {
-    title: 'SERVER | NO_INTERNAL, external cache: every lookup goes there',
+    title: 'SERVER | NO_INTERNAL, external cache: every lookup goes there, also after a restart of both',
     mode: SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL,
     external: true,
-    visits: [
-      ['A', undefined],
-      ['B', 'external'],
-      ['A', 'external'],
-    ],
+    visits: [['A', undefined], ['B', 'external'], ['A', 'external'], 'restart', ['B', 'external']],
   },
   {
     title: 'OFF: nothing is stored, so nothing is found',
@@ -100,22 +104,38 @@ async function printStatistics(server: ServerProcess): Promise<void> {
   )
 }
 
-async function play(scenario: Scenario, certificate: Certificate, clients: readonly Client[]): Promise<void> {
+/** Both server processes. */
+async function startServers(
+  { mode, external }: Scenario,
+  store: SharedStore,
+): Promise<Record<'A' | 'B', ServerProcess>> {
+  const servers = { A: new ServerProcess('A'), B: new ServerProcess('B') }
+  await Promise.all(
+    Object.values(servers).map((server) => server.start(certificate, mode, external ? store : undefined)),
+  )
+  return servers
+}
+
+async function play(scenario: Scenario, clients: readonly Client[]): Promise<void> {
   console.log(`\n${scenario.title}`)
-  // A store that outlives its process would hold sessions sealed: they contain master secrets.
-  const store = new MemoryStore()
-  const servers = { A: new ServerProcess('A', store), B: new ServerProcess('B', store) }
+  const folder = mkdtempSync(join(tmpdir(), 'sslctx-demo-'))
+  const store = { path: join(folder, 'sessions'), secret: randomBytes(32).toString('hex') }
+  let servers = await startServers(scenario, store)
+  const stop = (): Promise<unknown> => Promise.all(Object.values(servers).map((server) => server.stop()))
   try {
-    await Promise.all(
-      Object.values(servers).map((server) => server.start(certificate, scenario.mode, scenario.external)),
-    )
     for (const client of clients) {
       client.forget()
-      for (const [name, expected] of scenario.visits) await visit(client, servers[name], expected)
+      for (const step of scenario.visits) {
+        if (step === 'restart') {
+          await stop()
+          servers = await startServers(scenario, store)
+        } else await visit(client, servers[step[0]], step[1])
+      }
     }
     for (const server of Object.values(servers)) await printStatistics(server)
   } finally {
-    await Promise.all(Object.values(servers).map((server) => server.stop()))
+    await stop()
+    rmSync(folder, { recursive: true })
   }
 }
 
@@ -127,7 +147,7 @@ const clients: Client[] = [
   ...openssl,
 ]
 try {
-  for (const scenario of scenarios) await play(scenario, certificate, clients)
+  for (const scenario of scenarios) await play(scenario, clients)
 } finally {
   for (const client of openssl) client[Symbol.dispose]()
 }

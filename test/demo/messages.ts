@@ -1,21 +1,25 @@
 import type { Certificate } from '../certificate.ts'
 
+/** The external cache of both processes. */
+export interface SharedStore {
+  readonly path: string
+  /** Of the key ring, in hexadecimal. */
+  readonly secret: string
+}
+
 /** Parent to server process. */
 export type ToServer =
   | {
       readonly type: 'start'
       readonly certificate: Certificate
       readonly mode: number
-      readonly external: boolean
+      readonly store: SharedStore | undefined
     }
-  | { readonly type: 'found'; readonly request: number; readonly der: string | undefined }
   | { readonly type: 'report' }
 
 /** Server process to parent. */
 export type FromServer =
   | { readonly type: 'listening'; readonly port: number }
-  | { readonly type: 'store'; readonly id: string; readonly der: string; readonly expiresAtMs: number }
-  | { readonly type: 'find'; readonly request: number; readonly id: string }
   | { readonly type: 'handshake'; readonly handshake: ReportedHandshake }
   | { readonly type: 'stats'; readonly stats: Record<string, number> }
 

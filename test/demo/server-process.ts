@@ -1,23 +1,20 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import type { MemoryStore } from '../../src/index.ts'
 import type { Certificate } from '../certificate.ts'
-import type { FromServer, ReportedHandshake, ToServer } from './messages.ts'
+import type { FromServer, ReportedHandshake, SharedStore, ToServer } from './messages.ts'
 
 /** A server in a process of its own, seen from the parent. */
 export class ServerProcess {
   readonly name: string
   readonly #child: ChildProcess
-  readonly #store: MemoryStore
   readonly #handshakes: ReportedHandshake[] = []
   #wake: (() => void) | undefined
   #fail: ((error: Error) => void) | undefined
   #stats: Record<string, number> | undefined
   #port = 0
 
-  constructor(name: string, store: MemoryStore) {
+  constructor(name: string) {
     this.name = name
-    this.#store = store
     this.#child = fork(new URL('./server.ts', import.meta.url), {
       execArgv: ['--import', 'tsx'],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
@@ -32,8 +29,8 @@ export class ServerProcess {
     return this.#port
   }
 
-  async start(certificate: Certificate, mode: number, external: boolean): Promise<void> {
-    this.#send({ type: 'start', certificate, mode, external })
+  async start(certificate: Certificate, mode: number, store: SharedStore | undefined): Promise<void> {
+    this.#send({ type: 'start', certificate, mode, store })
     await this.#until(() => this.#port !== 0)
   }
 
@@ -62,20 +59,9 @@ export class ServerProcess {
 
   #receive(message: FromServer): void {
     if (message.type === 'listening') this.#port = message.port
-    else if (message.type === 'store') this.#keep(message)
-    else if (message.type === 'find') this.#find(message)
     else if (message.type === 'handshake') this.#handshakes.push(message.handshake)
     else this.#stats = message.stats
     this.#wake?.()
-  }
-
-  #keep({ id, der, expiresAtMs }: Extract<FromServer, { type: 'store' }>): void {
-    this.#store.set([{ key: Buffer.from(id, 'hex'), value: Buffer.from(der, 'base64'), expiresAtMs }])
-  }
-
-  #find({ request, id }: Extract<FromServer, { type: 'find' }>): void {
-    const der = this.#store.get(Buffer.from(id, 'hex'))
-    this.#send({ type: 'found', request, der: der && Buffer.from(der).toString('base64') })
   }
 
   async #until(isDone: () => boolean): Promise<void> {

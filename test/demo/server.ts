@@ -1,55 +1,36 @@
 import https from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { open } from 'lmdb'
 import {
   attachServer,
-  type SessionStore,
+  guarded,
+  KeyRing,
   SslContext,
+  type StoreCallbacks,
+  sealed,
   serverOptions,
   storeCallbacks,
 } from '../../src/index.ts'
-import type { FromServer, ToServer } from './messages.ts'
+import { lmdbStore } from '../../src/store/lmdb-store.ts'
+import type { FromServer, SharedStore, ToServer } from './messages.ts'
 
-// One HTTPS server process. Its external cache lies in the parent process, at the other end of an IPC channel.
-const waiting = new Map<number, (der: string | undefined) => void>()
+// One HTTPS server process. Its external cache is an LMDB file that it shares with the others.
 let context: SslContext | undefined
 
 function send(message: FromServer): void {
   process.send?.(message)
 }
 
-function find(id: string): Promise<string | undefined> {
-  const request = waiting.size === 0 ? 1 : Math.max(...waiting.keys()) + 1
-  return new Promise((resolve) => {
-    waiting.set(request, resolve)
-    send({ type: 'find', request, id })
-  })
+function externalCache({ path, secret }: SharedStore): StoreCallbacks {
+  const keyRing = new KeyRing([Buffer.from(secret, 'hex')])
+  return storeCallbacks(sealed(guarded(lmdbStore(open({ path }))), keyRing))
 }
 
-/** A store whose sessions lie in the parent process. */
-const parentStore: SessionStore = {
-  async get(key) {
-    const der = await find(Buffer.from(key).toString('hex'))
-    return der === undefined ? undefined : new Uint8Array(Buffer.from(der, 'base64'))
-  },
-  set(entries) {
-    for (const { key, value, expiresAtMs } of entries)
-      send({
-        type: 'store',
-        id: Buffer.from(key).toString('hex'),
-        der: Buffer.from(value).toString('base64'),
-        expiresAtMs,
-      })
-  },
-  take: () => undefined,
-  delete: () => undefined,
-  close: () => undefined,
-}
-
-function start({ certificate, mode, external }: Extract<ToServer, { type: 'start' }>): void {
+function start({ certificate, mode, store }: Extract<ToServer, { type: 'start' }>): void {
   context = new SslContext({
     sessionCacheMode: mode,
     sessionIdContext: 'demo',
-    ...(external ? storeCallbacks(parentStore) : {}),
+    ...(store && externalCache(store)),
   })
   const server = https.createServer({ ...certificate, ...serverOptions(context) }, (_request, response) =>
     response.end('hello\n'),
@@ -77,9 +58,6 @@ function start({ certificate, mode, external }: Extract<ToServer, { type: 'start
 
 process.on('message', (message: ToServer) => {
   if (message.type === 'start') start(message)
-  else if (message.type === 'found') {
-    waiting.get(message.request)?.(message.der)
-    waiting.delete(message.request)
-  } else if (context !== undefined) send({ type: 'stats', stats: { ...context.stats } })
+  else if (context !== undefined) send({ type: 'stats', stats: { ...context.stats } })
 })
 process.on('disconnect', () => process.exit())

@@ -1,4 +1,4 @@
-import { encodeSslSession } from '../../src/codec/ssl-session-der.ts'
+import { encode } from '../codec/session-fields.ts'
 import { Random } from './random.ts'
 import type { Switches } from './trace-model.ts'
 
@@ -240,7 +240,7 @@ class Generator {
     // Sometimes the ticket is an id, as it is of stateful TLS 1.3 sessions.
     const ticket = random.chance(40) ? random.pick([id, id, random.hex(80)]) : undefined
     const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text === '-' ? '' : text, 'hex'))
-    const der = encodeSslSession({
+    const der = encode({
       protocolVersion: version,
       cipherSuite,
       sessionId: random.chance(5) ? new Uint8Array(0) : bytes(id),
