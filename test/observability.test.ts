@@ -1,6 +1,8 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { format } from 'node:util'
 import createDebug from 'debug'
 import { afterEach, describe, expect, test } from 'vitest'
+import { SslContext, type SslContextEvent } from '../src/index.ts'
 import { observer } from '../src/observability/channels.ts'
 import { decide, idOf, makeSession, offer12, STATEFUL, serve, testContext } from './context/fixtures.ts'
 
@@ -56,5 +58,63 @@ describe('DEBUG=sslctx:*', () => {
     serve(test, offer12(idOf(3)))
     expect(lines.some((line) => line.includes('sslctx:resumption'))).toBe(false)
     expect(lines.some((line) => line.includes('sslctx:cache'))).toBe(true)
+  })
+})
+
+describe('the channels sslctx:*', () => {
+  const heard: [string | symbol, unknown][] = []
+  const listener = (message: unknown, name: string | symbol): void => void heard.push([name, message])
+  const subscribed: string[] = []
+
+  function listen(...names: string[]): void {
+    for (const name of names) subscribe(name, listener)
+    subscribed.push(...names)
+  }
+
+  afterEach(() => {
+    for (const name of subscribed.splice(0)) unsubscribe(name, listener)
+    heard.length = 0
+  })
+
+  test('carry the events of every context, each on that of its type', () => {
+    listen('sslctx:resumption', 'sslctx:new-session', 'sslctx:session-removed', 'sslctx:callback-error')
+    const context = new SslContext({
+      ...STATEFUL,
+      getSessionCallback() {
+        throw new Error('store is down')
+      },
+    })
+    const connection = context.newConnection()
+    connection.accept()
+    decide(connection, offer12(idOf(3)))
+    connection.serverHello()
+    connection.finishHandshake()
+    context.free()
+    expect(heard.map(([name, message]) => [name, (message as SslContextEvent).type])).toEqual(
+      ['callback-error', 'resumption', 'new-session', 'session-removed'].map((type) => [
+        `sslctx:${type}`,
+        type,
+      ]),
+    )
+  })
+
+  test('cost nothing without subscribers: the event is not built', () => {
+    let asked = 0
+    const context = new SslContext({
+      ...STATEFUL,
+      observer: {
+        isListening: () => asked++ < 0,
+        hear() {
+          throw new Error('nobody listens')
+        },
+      },
+    })
+    const connection = context.newConnection()
+    connection.accept()
+    decide(connection, offer12())
+    connection.serverHello()
+    connection.finishHandshake()
+    context.free()
+    expect(asked).toBe(3)
   })
 })

@@ -67,7 +67,6 @@ export class CircuitBreaker {
 
   #become(state: BreakerState, event: BreakerEvent): void {
     this.#state = state
-    this.#failures = 0
     this.#era++
     this.#options.onChange(event)
   }

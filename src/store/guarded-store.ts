@@ -62,6 +62,7 @@ export function guarded(store: SessionStore, options: GuardOptions = {}): Guarde
   return new Guard(store, options)
 }
 
+/** Those that begin before a change of their key has its result may share; what begins after that must not hear from before. */
 interface SharedGet {
   readonly answer: PromiseLike<Uint8Array | undefined>
   isShared: boolean
@@ -96,7 +97,7 @@ class Guard implements GuardedStore {
       deadlineMs: this.#deadlineMs,
       maxConcurrentWrites: checkPositive('maxConcurrentWrites', options.maxConcurrentWrites ?? 64, 10_000),
       maxQueuedSessions: checkPositive('maxQueuedSessions', options.maxQueuedSessions ?? 1000, 1_000_000),
-      onChange: (name) => this.#gets.delete(name),
+      onResult: (name) => this.#gets.delete(name),
     })
     if (store.confidentiality !== undefined) this.confidentiality = store.confidentiality
     if (store.watchMarks !== undefined) this.watchMarks = (onMark) => this.#watchMarks(onMark)
@@ -163,9 +164,7 @@ class Guard implements GuardedStore {
     const answer = this.#calls.ask('get', () => this.#store.get(key))
     if (!isPromiseLike(answer)) return answer
     const get: SharedGet = { answer, isShared: false }
-    const forget = (): void => {
-      if (this.#gets.get(name) === get) this.#gets.delete(name)
-    }
+    const forget = (): boolean => this.#gets.delete(name)
     this.#gets.set(name, get)
     answer.then(forget, forget)
     return answerOf(get)
@@ -174,11 +173,8 @@ class Guard implements GuardedStore {
   #take(name: string, key: Uint8Array, deadlineMs: number): Awaitable<Uint8Array | undefined> {
     // One that was cut off after its engine had done it would have lost the session: then rather not at all.
     if (deadlineMs <= 0) return Promise.reject(timedOut('writing to the session store', this.#deadlineMs))
-    const forget = (): void => {
-      this.#gets.delete(name)
-    }
-    forget()
-    return this.#calls.ask('take', () => this.#store.take(key), { deadlineMs, onResult: forget })
+    const onResult = (): boolean => this.#gets.delete(name)
+    return this.#calls.ask('take', () => this.#store.take(key), { deadlineMs, onResult })
   }
 
   #watchMarks(onMark: (mark: Uint8Array) => void): Awaitable<() => Awaitable<void>> {

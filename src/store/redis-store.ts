@@ -28,11 +28,15 @@ export interface RedisStoreOptions {
  * Sessions in Redis or Valkey: alone, behind Sentinel or as a cluster, whatever the client connects to. Each call takes one
  * round trip; connecting, finding nodes and trying again are the client's business.
  *
- * A take is GETDEL. When a server has none (before 6.2), this take costs a second round trip, and from then on all are scripts, on
- * every node: a cluster may be of mixed versions. A take whose answer was lost rejects, and is not sent again; a client that does so makes it
- * a miss: the session is lost, never given twice.
+ * A take is GETDEL. When a server has none (before 6.2), this take costs a second round trip, and from then on all are scripts,
+ * on every node: a cluster may be of mixed versions. A take whose answer was lost rejects, and is not sent again; a client that
+ * does so makes it a miss: the session is lost, never given twice.
  *
- * Sessions expire by the server's clock, counted from their arrival. Marks are pruned by the clock of whoever adds one.
+ * A take is as final as the server's memory. A failover to a replica that lagged, or a restart from a snapshot, brings back what
+ * was taken since; for single use, let the server keep no snapshots.
+ *
+ * Sessions expire by the server's clock, counted from their arrival; marks are pruned by the clock of whoever adds one. The marks
+ * never expire as a whole, so that the `volatile-` policies of a full server spare them.
  *
  * @param connection - of `fromIoredis`, `fromIovalkey`, `fromNodeRedis` or `fromNodeRedisCluster`, or your own; the client is
  *   yours to close, after the store
@@ -53,12 +57,10 @@ function sessionsIn(
   let hasGetdel = true
 
   return {
-    async get(key) {
-      return bytesOf(await send(connection, onKey('get', nameOf(key))))
-    },
-    async set(entries) {
+    get: (key) => send(connection, onKey('get', nameOf(key)), bytesOf),
+    set(entries) {
       const now = Date.now()
-      await sendAll(
+      return sendAll(
         connection,
         entries.map((entry) => setCommand(nameOf(entry.key), entry, now)),
       )
@@ -67,17 +69,15 @@ function sessionsIn(
       const name = nameOf(key)
       if (hasGetdel) {
         try {
-          return bytesOf(await send(connection, onKey('getdel', name)))
+          return await send(connection, onKey('getdel', name), bytesOf)
         } catch (error) {
           if (!isUnknownCommand(error)) throw error
           hasGetdel = false
         }
       }
-      return bytesOf(await send(connection, { name: 'eval', key: name, args: [GET_AND_DELETE, '1', name] }))
+      return send(connection, { name: 'eval', key: name, args: [GET_AND_DELETE, '1', name] }, bytesOf)
     },
-    async delete(key) {
-      await send(connection, onKey('del', nameOf(key)))
-    },
+    delete: (key) => send(connection, onKey('del', nameOf(key)), nothing),
   }
 }
 
@@ -100,11 +100,11 @@ function marksIn(
   }
 
   return {
-    async getMarks() {
-      const reply = await send(connection, onKey('zrangebyscore', key, String(Date.now()), '+inf'))
-      if (!Array.isArray(reply)) throw unexpectedReply()
-      return reply.length === 0 ? undefined : reply.map(copyOf)
-    },
+    getMarks: () =>
+      send(connection, onKey('zrangebyscore', key, String(Date.now()), '+inf'), (reply) => {
+        if (!Array.isArray(reply)) throw unexpectedReply()
+        return reply.length === 0 ? undefined : reply.map(bytes)
+      }),
     async addMarks(marks) {
       if (marks.length > 0) await sendAll(connection, markCommands(key, marks, Date.now()))
     },
@@ -146,13 +146,26 @@ function viewOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-function send(connection: RedisConnection, command: RedisCommand): Promise<unknown> {
-  return orStoreError(command.name, () => connection.send(command))
+/** Without an async function around it: each layer of those costs a client of this speed some percent. */
+function send<T>(
+  connection: RedisConnection,
+  command: RedisCommand,
+  read: (reply: unknown) => T,
+): Promise<T> {
+  try {
+    return connection.send(command).then(read, (error: unknown) => {
+      throw failed(command.name, error)
+    })
+  } catch (error) {
+    return Promise.reject(failed(command.name, error))
+  }
 }
 
 /** Settles when all have, and then rejects if one was refused. */
 async function sendAll(connection: RedisConnection, commands: readonly RedisCommand[]): Promise<void> {
-  const results = await Promise.allSettled(commands.map((command) => send(connection, command)))
+  const [command] = commands
+  if (command !== undefined && commands.length === 1) return send(connection, command, nothing)
+  const results = await Promise.allSettled(commands.map((one) => send(connection, one, nothing)))
   for (const result of results) if (result.status === 'rejected') throw result.reason
 }
 
@@ -160,8 +173,12 @@ async function orStoreError<T>(name: string, run: () => Promise<T>): Promise<T> 
   try {
     return await run()
   } catch (error) {
-    throw new SessionStoreError(`redis ${name.toUpperCase()} failed`, { cause: withoutArguments(error) })
+    throw failed(name, error)
   }
+}
+
+function failed(name: string, error: unknown): SessionStoreError {
+  return new SessionStoreError(`redis ${name.toUpperCase()} failed`, { cause: withoutArguments(error) })
 }
 
 /**
@@ -180,12 +197,17 @@ function isUnknownCommand(error: unknown): boolean {
 }
 
 function bytesOf(reply: unknown): Uint8Array | undefined {
-  return reply === null ? undefined : copyOf(reply)
+  return reply === null ? undefined : bytes(reply)
 }
 
-function copyOf(reply: unknown): Uint8Array {
+/** Clients cut their replies out of what the socket has read, and use that for nothing else. */
+function bytes(reply: unknown): Uint8Array {
   if (!(reply instanceof Uint8Array)) throw unexpectedReply()
-  return copyBytes(reply)
+  return new Uint8Array(reply.buffer, reply.byteOffset, reply.byteLength)
+}
+
+function nothing(): void {
+  // The answer to a write says no more than that it was done.
 }
 
 function unexpectedReply(): SessionStoreError {

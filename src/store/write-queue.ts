@@ -11,8 +11,8 @@ export interface WriteQueueOptions {
   readonly deadlineMs: number
   readonly maxConcurrentWrites: number
   readonly maxQueuedSessions: number
-  /** What the store holds under this key is about to change, or has changed. */
-  readonly onChange: (name: string) => void
+  /** A write of this key has its result. */
+  readonly onResult: (name: string) => void
 }
 
 /** What is to be under a key: an entry, or nothing. */
@@ -146,10 +146,7 @@ export class WriteQueue {
 
   #send(writes: readonly Write[]): Awaitable<void> {
     this.#callsUnderWay++
-    for (const write of writes) {
-      this.#sent.set(write.name, write)
-      this.#options.onChange(write.name)
-    }
+    for (const write of writes) this.#sent.set(write.name, write)
     const onAnswer = (): void => {
       for (const { name } of writes) this.#sent.delete(name)
       this.drain()
@@ -168,7 +165,7 @@ export class WriteQueue {
 
   #settle(write: Write, error?: Error): void {
     write.hasResult = true
-    this.#options.onChange(write.name)
+    this.#options.onResult(write.name)
     for (const waiter of write.waiters) waiter(error)
   }
 
@@ -195,7 +192,6 @@ export class WriteQueue {
     if (replaced !== undefined) write.waiters = replaced.waiters
     this.#queued.delete(write.name)
     this.#queued.set(write.name, write)
-    this.#options.onChange(write.name)
   }
 
   /** The first error of these, or none when all have been made; ERR_SESSION_STORE_TIMEOUT at the deadline. */
