@@ -3,7 +3,7 @@ import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslConnection } from '../context/ssl-connection.ts'
 import type { SslContextModel } from '../context/ssl-context.ts'
 import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
-import { equalBytes, utf8 } from '../session/bytes.ts'
+import { equalBytes } from '../session/bytes.ts'
 import { cipherSuiteHash, isExpired } from '../session/judge-session.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
@@ -18,6 +18,7 @@ import { serverVerifyMode, sessionTimeoutSec, usesTickets } from './server-setup
 import {
   type Binding,
   bindingContext,
+  isSameBinding,
   mismatchReason,
   readOrigin,
   type SessionOrigin,
@@ -81,6 +82,8 @@ export class Handshake {
   /** The server as it was when the lookup began, and from {@link handOver} on as Node took the connection. */
   #trust: ServerTrust
   #binding: Binding
+  /** The connection has the context of #binding. */
+  #isBound = false
   #hello: ClientHello | undefined
   #servername: string | undefined
   /** Why the cache was not asked. */
@@ -231,7 +234,7 @@ export class Handshake {
   /** Node's libssl compares the session id context with its own, so that is what it gets to see. */
   #export(session: SslSession): Buffer {
     const copy = session.dup()
-    copy.setSessionIdContext(utf8(this.#scope.server.sessionIdContext ?? ''))
+    copy.setSessionIdContext(Buffer.from(this.#scope.server.sessionIdContext ?? ''))
     return Buffer.from(copy.toDer())
   }
 
@@ -487,8 +490,11 @@ export class Handshake {
   }
 
   #bind(ownPolicy: string | undefined): void {
-    this.#binding = this.#bindingOf(ownPolicy)
-    this.#connection.setSessionIdContext(this.#contextOf(this.#binding))
+    const binding = this.#bindingOf(ownPolicy)
+    if (this.#isBound && isSameBinding(binding, this.#binding)) return
+    this.#isBound = true
+    this.#binding = binding
+    this.#connection.setSessionIdContext(this.#contextOf(binding))
   }
 
   #contextOf(binding: Binding): Uint8Array {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { utf8 } from '../session/bytes.ts'
+import { equalBytes } from '../session/bytes.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 
 /** What a session is made for, and only good for. */
@@ -23,16 +23,28 @@ export interface Binding {
  */
 export function bindingContext(binding: Binding): Uint8Array {
   const hash = createHash('sha256').update('sslctx binding 1')
-  const fields = [binding.ownContext, utf8(binding.servername ?? ''), policyTag(binding)]
+  const fields = [binding.ownContext, Buffer.from(binding.servername ?? ''), policyTag(binding)]
   for (const field of fields) hash.update(`${field.length}:`).update(field)
   return new Uint8Array(hash.digest())
+}
+
+/** Without the cost of hashing both. */
+export function isSameBinding(one: Binding, other: Binding): boolean {
+  return (
+    one.servername === other.servername &&
+    one.requestCert === other.requestCert &&
+    one.rejectUnauthorized === other.rejectUnauthorized &&
+    one.ownPolicy === other.ownPolicy &&
+    equalBytes(one.policyDigest, other.policyDigest) &&
+    equalBytes(one.ownContext, other.ownContext)
+  )
 }
 
 /** Tells a changed policy from another context, when a session does not fit: both change {@link bindingContext}. */
 function policyTag(binding: Binding): Uint8Array {
   const { requestCert, rejectUnauthorized, policyDigest, ownPolicy } = binding
   const hash = createHash('sha256').update(`${requestCert} ${rejectUnauthorized} ${ownPolicy !== undefined} `)
-  hash.update(policyDigest).update(utf8(ownPolicy ?? ''))
+  hash.update(policyDigest).update(Buffer.from(ownPolicy ?? ''))
   return new Uint8Array(hash.digest().subarray(0, TAG_LENGTH))
 }
 
