@@ -105,4 +105,10 @@ export {
   type StoreCallbacksOptions,
   storeCallbacks,
 } from './store/store-callbacks.ts'
-export type { CallCounts, StoreEvent, StoreOperation } from './store/store-calls.ts'
+export type {
+  CallCounts,
+  NamedStoreEvent,
+  StoreCall,
+  StoreEvent,
+  StoreOperation,
+} from './store/store-calls.ts'

@@ -8,6 +8,8 @@ import { type CallCounts, inTime, StoreCalls, type StoreEvent, timedOut, unavail
 import { nameOf, pendingValue, WriteQueue } from './write-queue.ts'
 
 export interface GuardOptions {
+  /** What the store is called in events and metrics; `store` by default. */
+  readonly name?: string
   /** Milliseconds after which a call has failed, 1 to 2147483647; 250 by default. */
   readonly deadlineMs?: number
   readonly breaker?: {
@@ -86,6 +88,7 @@ class Guard implements GuardedStore {
     this.#now = now
     this.#deadlineMs = checkPositive('deadlineMs', options.deadlineMs ?? 250, MAX_INT32)
     this.#calls = new StoreCalls({
+      name: options.name ?? 'store',
       deadlineMs: this.#deadlineMs,
       failures: checkPositive('breaker.failures', breaker.failures ?? 5, MAX_INT32),
       retryAfterMs: checkPositive('breaker.retryAfterMs', breaker.retryAfterMs ?? 1000, MAX_INT32),

@@ -1,3 +1,4 @@
+import { channel } from 'node:diagnostics_channel'
 import { SessionStoreError, UnopenableSessionError } from '../errors.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { type BreakerEvent, type BreakerState, CircuitBreaker } from './circuit-breaker.ts'
@@ -10,6 +11,24 @@ export type StoreEvent =
   | { readonly type: 'call-failed'; readonly operation: StoreOperation; readonly error: Error }
   /** Writes that were never made: the queue was full, they expired in it, or the store was closed first. */
   | { readonly type: 'write-dropped'; readonly count: number }
+
+/** A call has its result: what `sslctx:store-call` of `node:diagnostics_channel` carries. */
+export interface StoreCall {
+  readonly store: string
+  readonly operation: StoreOperation
+  readonly durationMs: number
+  /** Undefined for an answer, be it a miss. */
+  readonly error: Error | undefined
+}
+
+/** What `sslctx:store-event` carries. */
+export interface NamedStoreEvent {
+  readonly store: string
+  readonly event: StoreEvent
+}
+
+const callChannel = channel('sslctx:store-call')
+const eventChannel = channel('sslctx:store-event')
 
 /** What the store was asked, and how often that came to nothing; without the calls that were not made. */
 export interface CallCounts {
@@ -27,6 +46,7 @@ export interface CallCounts {
 export const MAX_UNANSWERED = 10_000
 
 export interface StoreCallsOptions {
+  readonly name: string
   readonly deadlineMs: number
   readonly failures: number
   readonly retryAfterMs: number
@@ -96,7 +116,9 @@ export class StoreCalls {
     const era = this.#unanswered < MAX_UNANSWERED ? this.#breaker.admit() : undefined
     if (era === undefined) return refused(terms, this.#unavailable())
     this.#counts.calls[operation]++
+    const publish = this.#publisher(operation)
     const onResult = (error?: Error): void => {
+      publish?.(error)
       if (error === undefined || error instanceof UnopenableSessionError) this.#breaker.succeeded(era)
       else this.#fail(operation, era, error)
       terms.onResult?.(error)
@@ -113,7 +135,18 @@ export class StoreCalls {
     return answer
   }
 
+  /** Nothing when nobody listens. */
+  #publisher(operation: StoreOperation): ((error?: Error) => void) | undefined {
+    if (!callChannel.hasSubscribers) return undefined
+    const { name: store, now } = this.#options
+    const startedMs = now()
+    return (error) =>
+      callChannel.publish({ store, operation, durationMs: now() - startedMs, error } satisfies StoreCall)
+  }
+
   tell(event: StoreEvent): void {
+    if (eventChannel.hasSubscribers)
+      eventChannel.publish({ store: this.#options.name, event } satisfies NamedStoreEvent)
     try {
       const listened: unknown = this.#options.onEvent?.(event)
       if (isPromiseLike(listened)) listened.then(undefined, () => undefined)
