@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { makeCertificate } from '../certificate.ts'
 import { type Condition, conditions, type World } from './conditions.ts'
 import type { EngineName } from './engine-store.ts'
@@ -82,6 +83,9 @@ const RATE_TOLERANCE_HANDSHAKES = 5
  */
 const LOOKUP_SLACK_MS = 25
 const TURNS = 2
+/** The breaker's second, and a write behind each of its probes. */
+const RECOVERY_MS = 5000
+const POLL_MS = 50
 const MAX_HEAP_GROWTH_BYTES = 24 * 1024 * 1024
 
 type Server = PeerProcess<ToServer, FromServer>
@@ -235,6 +239,7 @@ class Run {
     const ended = this.#condition.end(this.#world)
     const settings = { spreadMs: this.#condition.recoveryMs }
     phases.push(await this.#phase('recovery', settings, () => ended))
+    await this.#recovered()
     phases.push(await this.#phase('after', {}))
     const growth = growthOf(atFirst, phases.at(-1)?.servers ?? [])
     const found = { engine: fleet.name, title: this.#condition.title, phases, growth }
@@ -246,6 +251,15 @@ class Run {
       ...(isRestarted ? cutProblems(phases) : growthProblems(growth)),
     ]
     return { ...found, problems }
+  }
+
+  /** What was made in the trouble is written now; a client that comes back for it should find it. */
+  async #recovered(): Promise<void> {
+    for (let attempt = 0; attempt < RECOVERY_MS / POLL_MS; attempt++) {
+      const guards = (await this.#fleet.reports(false)).map(({ guard }) => guard)
+      if (guards.every(({ breaker, queuedWrites }) => breaker === 'closed' && queuedWrites === 0)) return
+      await setTimeout(POLL_MS)
+    }
   }
 
   /** @param inTheMiddle - happens when half of the clients have done half of their handshakes */

@@ -1,0 +1,378 @@
+import { decodeSslSession } from '../codec/ssl-session-der.ts'
+import {
+  type ClientSettings,
+  type Endpoint,
+  type Handshake,
+  HandshakeError,
+  type HandshakeWish,
+  labelOf,
+  METHODS,
+  type Method,
+  type PeerCertificate,
+} from './probe.ts'
+
+/** When and where a session is offered. */
+export type TrialKind =
+  /** At once, on the connection after the one that made it. */
+  | 'next'
+  /** The same session a second time, at once. */
+  | 'again'
+  /** After others were made, and out of their order. */
+  | 'later'
+  /** At another endpoint than the one that made it. */
+  | 'elsewhere'
+  /** Under another server name. */
+  | 'other-name'
+  | 'after-wait'
+
+/** One session, offered once. Endpoints are their labels. */
+export interface Trial {
+  readonly method: Method
+  readonly kind: TrialKind
+  readonly from: string
+  readonly to: string
+  readonly name?: string
+  /** How many sessions `from` has made since this one. */
+  readonly age: number
+  readonly outcome: 'resumed' | 'full' | 'failed'
+  /** Of one that failed. */
+  readonly error?: string
+}
+
+/** What a server gives its clients to resume with. */
+export interface TokenFacts {
+  /** A TLS 1.3 ticket of 32 bytes is a session id: the state is with the server. Anything longer holds the state itself. */
+  readonly kind: 'id' | 'ticket' | 'stateful-ticket' | 'stateless-ticket'
+  readonly bytes: number
+  /** As announced; 0 for none, as always with ids. */
+  readonly lifetimeSec: number
+}
+
+/** What one method is like at one endpoint. */
+export interface MethodFacts {
+  readonly method: Method
+  readonly endpoint: string
+  /** `none`: handshakes succeed, and give nothing to resume with. `failed`: no handshake. */
+  readonly support: 'sessions' | 'none' | 'failed'
+  readonly token?: TokenFacts
+  readonly error?: string
+}
+
+export interface EndpointFacts {
+  readonly endpoint: string
+  /** Why there is no connection at all. */
+  readonly unreachable?: string
+  readonly certificate?: PeerCertificate
+  readonly verifyError?: string
+}
+
+/** What a server answers under another name. */
+export interface OtherNameFacts {
+  readonly name: string
+  readonly certificate: 'same' | 'other' | 'refused'
+}
+
+/** All that was seen; from this alone the findings are made. */
+export interface Examination {
+  readonly servername: string | undefined
+  readonly attempts: number
+  readonly waitSec: number
+  readonly endpoints: readonly EndpointFacts[]
+  readonly methods: readonly MethodFacts[]
+  readonly otherNames: readonly OtherNameFacts[]
+  readonly trials: readonly Trial[]
+  /** Full handshakes that failed though one before had succeeded. */
+  readonly failures: readonly { readonly method: Method; readonly endpoint: string; readonly error: string }[]
+}
+
+export interface ExaminationPlan {
+  readonly endpoints: readonly Endpoint[]
+  readonly servername: string | undefined
+  readonly otherNames: readonly string[]
+  readonly attempts: number
+  readonly waitSec: number
+  readonly settings: ClientSettings
+}
+
+/** The world, as an examination needs it. */
+export interface ExaminationPorts {
+  shakeHands(wish: HandshakeWish, settings: ClientSettings): Promise<Handshake>
+  sleep(milliseconds: number): Promise<unknown>
+  /** From 0 to 1, exclusively. */
+  random(): number
+  /** Told before every step. */
+  onStep(step: string): void
+}
+
+/** One session and where it comes from. */
+interface Kept {
+  readonly method: Method
+  readonly endpoint: Endpoint
+  readonly session: Uint8Array
+  /** How many the endpoint had made by then. */
+  readonly madeCount: number
+}
+
+/** Under other names a few offers tell. */
+const MAX_OTHER_NAME_ATTEMPTS = 3
+/** More endpoints are compared with their neighbours only. */
+const MAX_ENDPOINTS_FOR_ALL_PAIRS = 4
+const STATEFUL_TICKET_BYTES = 32
+
+/** Probes as planned, one connection after another. */
+export async function examine(plan: ExaminationPlan, ports: ExaminationPorts): Promise<Examination> {
+  const examiner = new Examiner(plan, ports)
+  for (const endpoint of plan.endpoints) await examiner.meet(endpoint)
+  for (const known of examiner.known()) await examiner.offerHere(known)
+  await examiner.offerElsewhere()
+  await examiner.offerUnderOtherNames()
+  await examiner.offerAfterWait()
+  return examiner.result()
+}
+
+type Known = Pick<Kept, 'method' | 'endpoint'>
+
+class Examiner {
+  readonly #plan: ExaminationPlan
+  readonly #ports: ExaminationPorts
+  readonly #known: Known[] = []
+  readonly #endpoints: EndpointFacts[] = []
+  readonly #methods: MethodFacts[] = []
+  readonly #otherNames: OtherNameFacts[] = []
+  readonly #trials: Trial[] = []
+  readonly #madeCounts: Map<string, number> = new Map()
+  readonly #failures: { method: Method; endpoint: string; error: string }[] = []
+
+  constructor(plan: ExaminationPlan, ports: ExaminationPorts) {
+    this.#plan = plan
+    this.#ports = ports
+  }
+
+  /** What can be resumed with at all. */
+  known(): readonly Known[] {
+    return this.#known
+  }
+
+  result(): Examination {
+    const { servername, attempts, waitSec } = this.#plan
+    return {
+      servername,
+      attempts,
+      waitSec,
+      endpoints: this.#endpoints,
+      methods: this.#methods,
+      otherNames: this.#otherNames,
+      trials: this.#trials,
+      failures: this.#failures,
+    }
+  }
+
+  async meet(endpoint: Endpoint): Promise<void> {
+    let facts: EndpointFacts = { endpoint: labelOf(endpoint) }
+    for (const method of METHODS) {
+      const met = await this.#firstHandshake({ method, endpoint })
+      if (!(met instanceof HandshakeError)) facts = { ...facts, ...identityOf(met) }
+      else if (isUnreachable(method, met)) {
+        // The other methods would meet, or wait for, the same.
+        facts = { ...facts, unreachable: met.code }
+        break
+      }
+    }
+    this.#endpoints.push(facts)
+  }
+
+  async #firstHandshake(known: Known): Promise<Handshake | HandshakeError> {
+    this.#step(known, 'first handshake')
+    const { method } = known
+    const endpoint = labelOf(known.endpoint)
+    const handshake = await this.#handshake(known, this.#plan.servername)
+    if (handshake instanceof HandshakeError) {
+      if (!isUnreachable(method, handshake))
+        this.#methods.push({ method, endpoint, support: 'failed', error: handshake.code })
+      return handshake
+    }
+    const token = tokenOf(method, handshake.sessions.at(-1))
+    if (token) this.#known.push(known)
+    this.#methods.push({
+      method,
+      endpoint,
+      ...(token ? { support: 'sessions', token } : { support: 'none' }),
+    })
+    return handshake
+  }
+
+  async offerHere(known: Known): Promise<void> {
+    for (let attempt = 1; attempt <= this.#plan.attempts; attempt++) {
+      this.#step(known, `attempt ${attempt}`)
+      const [kept] = await this.#makeSessions(known, 1)
+      if (kept === undefined) continue
+      await this.#offer(kept, 'next')
+      await this.#offer(kept, 'again')
+    }
+    this.#step(known, 'among other sessions')
+    const sessions = await this.#makeSessions(known, this.#plan.attempts)
+    for (const kept of shuffled(sessions, this.#ports.random)) await this.#offer(kept, 'later')
+  }
+
+  async offerElsewhere(): Promise<void> {
+    for (const method of METHODS) {
+      const endpoints = this.#known.filter((known) => known.method === method).map(({ endpoint }) => endpoint)
+      for (const [from, to] of pairs(endpoints)) {
+        this.#step({ method, endpoint: from }, `offered to ${labelOf(to)}`)
+        const sessions = await this.#makeSessions({ method, endpoint: from }, this.#plan.attempts)
+        for (const kept of sessions) await this.#offer(kept, 'elsewhere', { to })
+      }
+    }
+  }
+
+  async offerUnderOtherNames(): Promise<void> {
+    for (const name of this.#plan.otherNames) {
+      const [first] = this.#atFirstEndpoint()
+      if (first === undefined) return
+      this.#otherNames.push({ name, certificate: await this.#certificateUnder(name, first) })
+      for (const known of this.#atFirstEndpoint()) {
+        this.#step(known, `under ${name}`)
+        const count = Math.min(this.#plan.attempts, MAX_OTHER_NAME_ATTEMPTS)
+        for (const kept of await this.#makeSessions(known, count))
+          await this.#offer(kept, 'other-name', { name })
+      }
+    }
+  }
+
+  async #certificateUnder(name: string, known: Known): Promise<OtherNameFacts['certificate']> {
+    const handshake = await this.#handshake(known, name)
+    if (handshake instanceof HandshakeError) return 'refused'
+    const endpoint = labelOf(known.endpoint)
+    const own = this.#endpoints.find((facts) => facts.endpoint === endpoint)?.certificate
+    return handshake.certificate?.fingerprint === own?.fingerprint ? 'same' : 'other'
+  }
+
+  async offerAfterWait(): Promise<void> {
+    const { waitSec, attempts } = this.#plan
+    if (waitSec === 0) return
+    const sessions: Kept[] = []
+    for (const known of this.#atFirstEndpoint()) sessions.push(...(await this.#makeSessions(known, attempts)))
+    for (let left = waitSec; left > 0; left--) {
+      this.#ports.onStep(`waiting ${Math.ceil(left)} s`)
+      await this.#ports.sleep(Math.min(left, 1) * 1000)
+    }
+    for (const kept of sessions) await this.#offer(kept, 'after-wait')
+  }
+
+  #atFirstEndpoint(): Known[] {
+    const first = this.#known[0]?.endpoint
+    return this.#known.filter(({ endpoint }) => endpoint === first)
+  }
+
+  async #makeSessions(known: Known, count: number): Promise<Kept[]> {
+    const kept: Kept[] = []
+    for (let made = 0; made < count; made++) {
+      const handshake = await this.#handshake(known, this.#plan.servername)
+      if (handshake instanceof HandshakeError) this.#fail(known, handshake)
+      const session = handshake instanceof HandshakeError ? undefined : handshake.sessions.at(-1)
+      if (session) kept.push({ ...known, session, madeCount: this.#madeCount(known.endpoint) })
+    }
+    return kept
+  }
+
+  async #offer(
+    { method, endpoint, session, madeCount }: Kept,
+    kind: TrialKind,
+    where: { readonly to?: Endpoint; readonly name?: string } = {},
+  ): Promise<void> {
+    const { to = endpoint, name } = where
+    const servername = name ?? this.#plan.servername
+    const age = this.#madeCount(endpoint) - madeCount
+    const handshake = await this.#handshake({ method, endpoint: to }, servername, session)
+    this.#trials.push({
+      method,
+      kind,
+      from: labelOf(endpoint),
+      to: labelOf(to),
+      ...(name !== undefined && { name }),
+      age,
+      ...(handshake instanceof HandshakeError
+        ? { outcome: 'failed', error: handshake.code }
+        : { outcome: handshake.resumed ? 'resumed' : 'full' }),
+    })
+  }
+
+  async #handshake(
+    known: Known,
+    servername: string | undefined,
+    session?: Uint8Array,
+  ): Promise<Handshake | HandshakeError> {
+    try {
+      const handshake = await this.#ports.shakeHands({ ...known, servername, session }, this.#plan.settings)
+      this.#madeCounts.set(
+        labelOf(known.endpoint),
+        this.#madeCount(known.endpoint) + handshake.sessions.length,
+      )
+      return handshake
+    } catch (error) {
+      if (error instanceof HandshakeError) return error
+      throw error
+    }
+  }
+
+  #madeCount(endpoint: Endpoint): number {
+    return this.#madeCounts.get(labelOf(endpoint)) ?? 0
+  }
+
+  #fail({ method, endpoint }: Known, { code }: HandshakeError): void {
+    this.#failures.push({ method, endpoint: labelOf(endpoint), error: code })
+  }
+
+  #step({ method, endpoint }: Known, what: string): void {
+    this.#ports.onStep(`${labelOf(endpoint)} ${method}: ${what}`)
+  }
+}
+
+function identityOf({ certificate, verifyError }: Handshake): Partial<EndpointFacts> {
+  return { ...(certificate && { certificate }), ...(verifyError !== undefined && { verifyError }) }
+}
+
+function tokenOf(method: Method, session: Uint8Array | undefined): TokenFacts | undefined {
+  if (session === undefined) return undefined
+  const { sessionId, ticket, ticketLifetimeHintSec } = decodeSslSession(session)
+  const bytes = method === 'tls12-id' ? sessionId.length : (ticket?.length ?? 0)
+  if (bytes === 0) return undefined
+  return { kind: tokenKind(method, bytes), bytes, lifetimeSec: Number(ticketLifetimeHintSec) }
+}
+
+function tokenKind(method: Method, bytes: number): TokenFacts['kind'] {
+  if (method === 'tls12-id') return 'id'
+  if (method === 'tls12-ticket') return 'ticket'
+  return bytes === STATEFUL_TICKET_BYTES ? 'stateful-ticket' : 'stateless-ticket'
+}
+
+/** Nobody there, or nobody that answers; a reset is an answer, and who has answered once is there. */
+function isUnreachable(method: Method, { code }: HandshakeError): boolean {
+  return method === METHODS[0] && UNREACHABLE_CODES.test(code)
+}
+
+const UNREACHABLE_CODES =
+  /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|ETIMEDOUT|ERR_TIMEOUT|EINVAL)$/
+
+function pairs(endpoints: readonly Endpoint[]): [Endpoint, Endpoint][] {
+  const areAll = endpoints.length <= MAX_ENDPOINTS_FOR_ALL_PAIRS
+  return endpoints.flatMap((from, index) =>
+    endpoints
+      .filter((_, other) => other !== index && (areAll || Math.abs(other - index) === 1))
+      .map((to): [Endpoint, Endpoint] => [from, to]),
+  )
+}
+
+/** Servers that hand connections to their workers in turn would otherwise always, or never, meet their own session. */
+function shuffled<T>(items: readonly T[], random: () => number): T[] {
+  const result = [...items]
+  for (let last = result.length - 1; last > 0; last--) {
+    const other = Math.floor(random() * (last + 1))
+    const [a, b] = [result[last], result[other]]
+    if (a !== undefined && b !== undefined) {
+      result[last] = b
+      result[other] = a
+    }
+  }
+  return result
+}

@@ -1,0 +1,100 @@
+/** A stream that may be a terminal, such as `process.stdout`. */
+export interface OutputStream {
+  readonly isTTY?: boolean
+  write(text: string): unknown
+}
+
+/** Where a command reads and writes, and what it may know about the place. */
+export interface Terminal {
+  readonly stdin: AsyncIterable<Uint8Array>
+  readonly stdout: OutputStream
+  readonly stderr: OutputStream
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+export type Colour = 'red' | 'yellow' | 'green' | 'bold' | 'dim'
+export type Paint = (text: string, colour: Colour) => string
+
+const CODES: Readonly<Record<Colour, readonly [number, number]>> = {
+  red: [31, 39],
+  yellow: [33, 39],
+  green: [32, 39],
+  bold: [1, 22],
+  dim: [2, 22],
+}
+
+/** Colours on a terminal alone; never with `NO_COLOR` (no-color.org) or `TERM=dumb`. */
+export function painter(stream: OutputStream, env: Terminal['env']): Paint {
+  const isPlain = stream.isTTY !== true || Boolean(env['NO_COLOR']) || env['TERM'] === 'dumb'
+  if (isPlain) return (text) => text
+  return (text, colour) => `\u001b[${CODES[colour][0]}m${text}\u001b[${CODES[colour][1]}m`
+}
+
+export interface Progress {
+  /** Replaces the line that is shown. */
+  show(line: string): void
+  /** Takes the line away. */
+  end(): void
+}
+
+/** One line on stderr that is written over; nothing at all where stderr is no terminal. */
+export function progressLine({ stderr, env }: Terminal): Progress {
+  if (stderr.isTTY !== true || env['TERM'] === 'dumb') return { show: () => undefined, end: () => undefined }
+  return {
+    show: (line) => void stderr.write(`\r\u001b[K${line}`),
+    end: () => void stderr.write('\r\u001b[K'),
+  }
+}
+
+/** Columns as wide as their widest cell; the first row is the head. */
+export function table(rows: readonly (readonly string[])[], indent = '  '): string {
+  const widths: number[] = []
+  for (const row of rows)
+    for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length)
+  return rows
+    .map((row) => `${indent}${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`)
+    .map((line) => `${line.trimEnd()}\n`)
+    .join('')
+}
+
+const WIDTH = 100
+
+/** Broken into lines at spaces, each with the indent; words are never broken. */
+export function wrap(text: string, indent: string): string {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    if (line !== '' && indent.length + line.length + 1 + word.length > WIDTH) {
+      lines.push(line)
+      line = word
+    } else line = line === '' ? word : `${line} ${word}`
+  }
+  return [...lines, line].map((one) => `${indent}${one}\n`).join('')
+}
+
+/** What a server, a certificate or a file said, fit for a terminal: without control characters. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, '?')
+}
+
+const UNITS: readonly (readonly [number, string])[] = [
+  [86_400, 'day'],
+  [3600, 'hour'],
+  [60, 'minute'],
+  [1, 'second'],
+]
+
+/** The largest unit and the next one: `2 hours 5 minutes`, `3 days`. @param seconds - not negative */
+export function duration(seconds: number): string {
+  const whole = Math.floor(seconds)
+  const largest = UNITS.findIndex(([size]) => whole >= size)
+  if (largest < 0) return '0 seconds'
+  let rest = whole
+  const parts: string[] = []
+  for (const [size, name] of UNITS.slice(largest, largest + 2)) {
+    const count = Math.floor(rest / size)
+    rest -= count * size
+    if (count > 0) parts.push(`${count} ${name}${count === 1 ? '' : 's'}`)
+  }
+  return parts.join(' ')
+}

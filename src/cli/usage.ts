@@ -1,0 +1,75 @@
+import { type ParseArgsConfig, parseArgs } from 'node:util'
+
+/** What the command ends with, for scripts. */
+export const ExitCode: {
+  /** Nothing is wrong. */
+  readonly OK: 0
+  /** The command did its work, and what it found is wrong. */
+  readonly PROBLEM: 1
+  /** The arguments, or what is in a file that they name, cannot be used. */
+  readonly USAGE: 2
+  /** No TLS server answered. */
+  readonly UNREACHABLE: 3
+} = { OK: 0, PROBLEM: 1, USAGE: 2, UNREACHABLE: 3 }
+
+/** The user asked for something that cannot be done; the message says what to write instead. */
+export class UsageError extends Error {}
+
+/** No TLS server answered. */
+export class UnreachableError extends Error {}
+
+type Options = NonNullable<ParseArgsConfig['options']>
+type Parsed<T extends Options> = ReturnType<
+  typeof parseArgs<{ args: string[]; options: T; allowPositionals: true; strict: true }>
+>
+
+/** @throws {@link UsageError} for an unknown option, or one without its value */
+export function parseCommandLine<const T extends Options>(
+  args: readonly string[],
+  options: T,
+): Pick<Parsed<T>, 'values' | 'positionals'> {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true })
+  } catch (error) {
+    throw new UsageError(firstSentence(error))
+  }
+}
+
+/**
+ * @param text - what was given to the option; undefined for `fallback`
+ * @throws {@link UsageError} for what is no number from `min` to `max`
+ */
+export function numberOption(
+  name: string,
+  text: string | undefined,
+  { fallback, min, max, isInteger = false }: NumberRange,
+): number {
+  if (text === undefined) return fallback
+  const value = text.trim() === '' ? Number.NaN : Number(text)
+  if (value >= min && value <= max && (!isInteger || Number.isInteger(value))) return value
+  const kind = isInteger ? 'a whole number' : 'a number'
+  throw new UsageError(`--${name} must be ${kind} from ${min} to ${max}, got '${text}'`)
+}
+
+export interface NumberRange {
+  readonly fallback: number
+  readonly min: number
+  readonly max: number
+  readonly isInteger?: boolean
+}
+
+/** One option as its parts: `a,b` is two. */
+export function listOption(texts: readonly string[] | undefined): string[] {
+  return (texts ?? []).flatMap((text) =>
+    text
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== ''),
+  )
+}
+
+/** Node's messages go on to explain how to escape a dash. */
+function firstSentence(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error)
+  return message.replace(/\.?(\n|\. |$)[\s\S]*/, '')
+}

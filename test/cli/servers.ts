@@ -1,0 +1,295 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import net, { type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { afterAll } from 'vitest'
+import type { Method } from '../../src/cli/probe.ts'
+import { afterTest, certificate } from '../node/harness.ts'
+
+const START_DEADLINE_MS = 20_000
+const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
+
+/** A folder with `key.pem`, `cert.pem` and `both.pem`, removed after the test. */
+export function folderWithCertificate(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'sslctx-cli-'))
+  afterTest(() => rmSync(folder, { recursive: true, force: true }))
+  writeFileSync(join(folder, 'key.pem'), certificate.key)
+  writeFileSync(join(folder, 'cert.pem'), certificate.cert)
+  writeFileSync(join(folder, 'both.pem'), `${certificate.cert}\n${certificate.key}`)
+  return folder
+}
+
+/** Nobody listens there, a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** Runs until the test is over, and listens already. */
+async function daemon(command: string, args: readonly string[], port: number): Promise<void> {
+  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], cwd: REPOSITORY })
+  let complaint = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    complaint += chunk.toString()
+  })
+  afterTest(() => child.kill())
+  const deadline = Date.now() + START_DEADLINE_MS
+  while (!(await isListening(port))) {
+    if (hasEnded(child) || Date.now() > deadline) throw new Error(`${command} did not start: ${complaint}`)
+    await pause(20)
+  }
+}
+
+function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null
+}
+
+async function isListening(port: number): Promise<boolean> {
+  const socket = net.connect({ host: '127.0.0.1', port })
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** @param options - of `openssl s_server` */
+export async function startOpenssl(...options: readonly string[]): Promise<number> {
+  const folder = folderWithCertificate()
+  const port = await freePort()
+  const files = ['-key', join(folder, 'key.pem'), '-cert', join(folder, 'cert.pem')]
+  const args = ['s_server', '-accept', `127.0.0.1:${port}`, '-www', '-quiet', ...files, ...options]
+  await daemon('openssl', args, port)
+  return port
+}
+
+/** @param directives - of the `server` block */
+export async function startNginx(directives: string): Promise<number> {
+  const folder = folderWithCertificate()
+  const port = await freePort()
+  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map((kind) => `${kind}_temp_path ${folder}/${kind};`)
+    .join('\n')
+  const isRoot = process.getuid?.() === 0
+  writeFileSync(
+    join(folder, 'nginx.conf'),
+    `daemon off; worker_processes 2; pid ${folder}/pid; error_log stderr crit; ${isRoot ? 'user root;' : ''}
+    events { worker_connections 256; accept_mutex off; }
+    http {
+      access_log off; ${paths}
+      ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate cert.pem; ssl_certificate_key key.pem;
+      server { server_name server.example; ${directives.replaceAll('$PORT', `127.0.0.1:${port}`)} return 200 "hello"; }
+    }`,
+  )
+  await daemon('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', 'stderr'], port)
+  return port
+}
+
+/** @param settings - what each `bind` is given, such as `no-tls-tickets` @param globals - lines of `global` */
+export async function startHaproxy(settings: string, globals = ''): Promise<number> {
+  const folder = folderWithCertificate()
+  const port = await freePort()
+  writeFileSync(
+    join(folder, 'haproxy.cfg'),
+    `global
+  nbthread 2
+  ${globals}
+defaults
+  mode http
+  timeout client 10s
+  timeout server 10s
+  timeout connect 10s
+frontend tls
+  bind 127.0.0.1:${port} ssl crt ${folder}/both.pem ${settings}
+  http-request return status 200 content-type text/plain string hello
+`,
+  )
+  await daemon('haproxy', ['-db', '-q', '-f', join(folder, 'haproxy.cfg')], port)
+  return port
+}
+
+const GO_SERVER = `package main
+
+import (
+	"crypto/tls"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+)
+
+func main() {
+	pair, err := tls.LoadX509KeyPair(os.Args[2], os.Args[3])
+	if err != nil {
+		log.Fatal(err)
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{pair}, SessionTicketsDisabled: os.Args[4] == "off"}
+	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Args[1])
+	if err != nil {
+		log.Fatal(err)
+	}
+	hello := func(response http.ResponseWriter, _ *http.Request) { io.WriteString(response, "hello") }
+	log.Fatal(http.Serve(tls.NewListener(listener, config), http.HandlerFunc(hello)))
+}
+`
+
+let goProgram: string | undefined
+let goFolder: string | undefined
+
+afterAll(() => {
+  if (goFolder !== undefined) rmSync(goFolder, { recursive: true, force: true })
+})
+
+/** Compiled once, removed when the tests of the file are over. */
+function compileGoServer(): string {
+  if (goProgram !== undefined) return goProgram
+  const folder = mkdtempSync(join(tmpdir(), 'sslctx-cli-'))
+  goFolder = folder
+  writeFileSync(join(folder, 'server.go'), GO_SERVER)
+  goProgram = join(folder, 'server')
+  execFileSync('go', ['build', '-o', goProgram, join(folder, 'server.go')], {
+    env: { ...process.env, GOFLAGS: '-mod=mod', GO111MODULE: 'off' },
+    stdio: 'pipe',
+  })
+  return goProgram
+}
+
+export async function startGo(tickets: 'on' | 'off'): Promise<number> {
+  const program = compileGoServer()
+  const folder = folderWithCertificate()
+  const port = await freePort()
+  await daemon(
+    program,
+    [String(port), join(folder, 'key.pem').replace('key', 'cert'), join(folder, 'key.pem'), tickets],
+    port,
+  )
+  return port
+}
+
+/** Stock Node in a process of its own, in which the session id context comes from the arguments. */
+const STOCK = `import { readFileSync } from 'node:fs'
+import https from 'node:https'
+const [port, folder] = process.argv.slice(2)
+https.createServer({
+  key: readFileSync(folder + '/key.pem'),
+  cert: readFileSync(folder + '/cert.pem'),
+  ticketKeys: Buffer.alloc(48, 7),
+}, (request, response) => response.end('hello')).listen(Number(port), '127.0.0.1')
+`
+
+export async function startStockProcess(): Promise<number> {
+  const folder = folderWithCertificate()
+  const port = await freePort()
+  writeFileSync(join(folder, 'stock.mjs'), STOCK)
+  await daemon(process.execPath, [join(folder, 'stock.mjs'), String(port), folder], port)
+  return port
+}
+
+/** Stock Node with two workers, each with a store of its own, as people write it who follow the manual of Node to the letter. */
+const CLUSTER = `import cluster from 'node:cluster'
+import { constants } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import https from 'node:https'
+import net from 'node:net'
+const [port, folder, readyPort] = process.argv.slice(2)
+if (cluster.isPrimary) {
+  let listening = 0
+  // When both are there, another port says so.
+  cluster.on('listening', () => { if (++listening === 2) net.createServer().listen(Number(readyPort), '127.0.0.1') })
+  cluster.fork()
+  cluster.fork()
+  process.on('SIGTERM', () => process.exit())
+} else {
+  const sessions = new Map()
+  const server = https.createServer({
+    key: readFileSync(folder + '/key.pem'),
+    cert: readFileSync(folder + '/cert.pem'),
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  }, (request, response) => response.end('hello'))
+  server.on('newSession', (id, session, done) => { sessions.set(id.toString('hex'), session); done() })
+  server.on('resumeSession', (id, done) => done(null, sessions.get(id.toString('hex')) ?? null))
+  server.listen(Number(port), '127.0.0.1')
+}
+`
+
+export async function startNodeCluster(): Promise<number> {
+  const folder = folderWithCertificate()
+  const port = await freePort()
+  writeFileSync(join(folder, 'cluster.mjs'), CLUSTER)
+  const readyPort = await freePort()
+  await daemon(
+    process.execPath,
+    [join(folder, 'cluster.mjs'), String(port), folder, String(readyPort)],
+    readyPort,
+  )
+  return port
+}
+
+const BY_HAND: Readonly<Record<Method, readonly string[]>> = {
+  'tls12-id': ['-tls1_2', '-no_ticket'],
+  'tls12-ticket': ['-tls1_2'],
+  tls13: ['-tls1_3'],
+}
+
+/** One full handshake with -sess_out, then offers with -sess_in; undefined when there was nothing to offer. */
+export async function offerByHand(port: number, method: Method, offers = 2): Promise<boolean[] | undefined> {
+  const folder = mkdtempSync(join(tmpdir(), 'sslctx-hand-'))
+  const file = join(folder, 'session.pem')
+  try {
+    await sClient(port, [...BY_HAND[method], '-sess_out', file])
+    if (!isSession(file)) return undefined
+    const resumed: boolean[] = []
+    while (resumed.length < offers)
+      resumed.push(/^Reused, /m.test(await sClient(port, [...BY_HAND[method], '-sess_in', file])))
+    return resumed
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+function isSession(file: string): boolean {
+  try {
+    return readFileSync(file, 'utf8').includes('BEGIN SSL SESSION')
+  } catch {
+    return false
+  }
+}
+
+/**
+ * `-reconnect` makes five more connections, each with the session of the one before; TLS 1.2 only. It closes without
+ * close_notify, after which a server of libssl may delete the session: that one did not resume proves little.
+ */
+export async function reconnectByHand(port: number, method: Method): Promise<boolean[]> {
+  const output = await sClient(port, [...BY_HAND[method], '-reconnect'])
+  return [...output.matchAll(/^(New|Reused), /gm)].slice(1).map(([, word]) => word === 'Reused')
+}
+
+async function sClient(port: number, options: readonly string[]): Promise<string> {
+  const child = spawn(
+    'openssl',
+    ['s_client', '-connect', `127.0.0.1:${port}`, '-servername', 'server.example', ...options],
+    {
+      stdio: ['pipe', 'pipe', 'ignore'],
+    },
+  )
+  let output = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    output += chunk.toString()
+  })
+  child.stdin.on('error', () => undefined)
+  child.stdin.write('GET / HTTP/1.1\r\nHost: server.example\r\nConnection: close\r\n\r\n')
+  await once(child, 'close')
+  return output
+}
