@@ -78,7 +78,9 @@ test('this search finds all of them in a store that is not sealed', async () => 
   const { path, store } = await openLmdb()
   const { sessions } = await serveOn({ ...delegate(store), confidentiality: 'in-process' })
   const dump = await readFile(join(path, 'data.mdb'))
-  const unseen = [...secretsOf(sessions)].filter(([, secret]) => !dump.includes(secret.subarray(0, 16)))
+  const unseen = [...secretsOf(sessions)].filter(
+    ([, secret]) => !dump.includes(Buffer.from(secret.subarray(0, 16))),
+  )
   expect(unseen).toEqual([])
 })
 

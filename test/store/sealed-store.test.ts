@@ -68,7 +68,7 @@ describe('a sealed store', () => {
     ])
     for (const bytes of seen)
       for (const part of [KEY, OTHER_KEY, VALUE.subarray(0, 16), VALUE.subarray(100, 116)])
-        expect(bytes.includes(part)).toBe(false)
+        expect(bytes.includes(Buffer.from(part))).toBe(false)
     expect(new Set(seen.map((bytes) => bytes.toString('hex'))).size).toBe(4)
     expect(new Set(seen.map(({ length }) => length))).toEqual(new Set([32, 251]))
   })

@@ -1,0 +1,297 @@
+import type { Certificate } from '../certificate.ts'
+import {
+  alpn,
+  bytes,
+  clientHello,
+  ExtensionType,
+  extension,
+  records,
+  serverName,
+  uint,
+  vector,
+} from '../codec/client-hello-builder.ts'
+import { missingCommand } from '../peers.ts'
+import { redisProblem } from '../store/redis-server.ts'
+import type { Benchmark, Measure, Peer } from './compare.ts'
+import { nginxServer } from './nginx.ts'
+import { runLibssl, runSide } from './programs.ts'
+import { makeTemplate } from './sides/sessions.ts'
+import type { ServerKind } from './sides/tls-server.ts'
+import { type LoadKind, nodeServer, redisCluster, serverCpu, throughput } from './tls-load.ts'
+
+const MILLION = 1_000_000
+
+export interface Peers {
+  /** The name of the libssl that cc links, or why there is none. */
+  readonly libssl: { readonly version?: string; readonly missing?: string }
+  readonly certificate: Certificate
+}
+
+export function benchmarks(peers: Peers): Benchmark[] {
+  return [...cacheBenchmarks(peers), ...codecBenchmarks(), ...serverBenchmarks(peers), startBenchmark()]
+}
+
+function libsslPeer(peers: Peers, operation: string, sessions: number, batches: number, note?: string): Peer {
+  const { der, idOffset, timeOffset } = makeTemplate()
+  const template = Buffer.from(der).toString('hex')
+  return {
+    name: `${peers.libssl.version ?? 'libssl'} in C${note === undefined ? '' : `, ${note}`}`,
+    missing: peers.libssl.missing,
+    measure: () => runLibssl(operation, sessions, batches, template, idOffset, timeOffset),
+  }
+}
+
+function cacheBenchmarks(peers: Peers): Benchmark[] {
+  const row = (
+    name: string,
+    operation: string,
+    sessions: number,
+    batches: number,
+    fields: Omit<Benchmark, 'name' | 'ours' | 'peers' | 'unit'> & Partial<Pick<Benchmark, 'unit' | 'peers'>>,
+  ): Benchmark => ({
+    name,
+    unit: 'ns',
+    ours: () => runSide('cache', operation, sessions, batches),
+    peers: [libsslPeer(peers, operation, sessions, batches)],
+    ...fields,
+  })
+  const accepting = (operation: string, sessions: number, batches: number): Pick<Benchmark, 'peers'> => ({
+    peers: [
+      libsslPeer(peers, operation, sessions, batches, 'with a connection each'),
+      {
+        ...libsslPeer(
+          peers,
+          operation === 'miss' ? 'find-absent' : 'find',
+          sessions,
+          batches,
+          'the lookup alone',
+        ),
+        target: null,
+      },
+    ],
+  })
+  const map: Peer = { name: 'a hand-written Map', measure: () => runSide('map', 'mixed', MILLION, 100) }
+  const lookUp = 'a connection, and its lookup of an id'
+  return [
+    row('lookup-20k', 'lookup', 20_480, 100, {
+      what: `${lookUp}: a hit`,
+      target: 1,
+      ...accepting('lookup', 20_480, 100),
+    }),
+    row('lookup-1m', 'lookup', MILLION, 100, {
+      what: `${lookUp}: a hit`,
+      target: 1,
+      ...accepting('lookup', MILLION, 100),
+    }),
+    row('miss-20k', 'miss', 20_480, 50, {
+      what: `${lookUp}: a miss, and a new session`,
+      target: 1,
+      ...accepting('miss', 20_480, 50),
+    }),
+    row('find-20k', 'find', 20_480, 200, { what: 'SSL_has_matching_session_id and ours: a hit', target: 1 }),
+    row('find-1m', 'find', MILLION, 100, { what: 'SSL_has_matching_session_id and ours: a hit', target: 1 }),
+    row('find-absent-20k', 'find-absent', 20_480, 200, {
+      what: 'SSL_has_matching_session_id and ours: a miss',
+      target: 1,
+    }),
+    row('add-20k', 'add', 20_480, 100, { what: 'add to a full cache, which evicts one', target: 1 }),
+    row('add-1m', 'add', MILLION, 50, { what: 'add to a full cache, which evicts one', target: 1 }),
+    row('mixed-1m', 'mixed', MILLION, 100, {
+      what: '90 % look up, 9 % add, 1 % remove, while sessions expire',
+      target: 1,
+      peers: [libsslPeer(peers, 'mixed', MILLION, 100), map],
+    }),
+    row('memory-1m', 'memory', MILLION, 0, {
+      what: 'resident bytes of a session of 160 bytes of DER',
+      unit: 'bytes',
+      target: 0.4,
+      rounds: 3,
+    }),
+    {
+      name: 'gc-1m',
+      what: 'longest stall while 10,000 sessions a second come and go',
+      unit: 'ms',
+      target: 0.5,
+      rounds: 3,
+      ours: () => runSide('stall', 'ours', MILLION, 20),
+      peers: [{ name: 'a hand-written Map of Buffers', measure: () => runSide('stall', 'map', MILLION, 20) }],
+    },
+    row('flush-1m', 'flush', MILLION, 0, {
+      what: 'flushes of which 0, 1 and 100 % have expired',
+      unit: 'ms',
+      target: 1,
+      rounds: 3,
+    }),
+    {
+      name: 'flush-stall',
+      what: 'longest stall while 1,000,000 sessions that expire together are cleared by handshakes, 32 by each',
+      unit: 'ms',
+      target: 0.01,
+      rounds: 3,
+      ours: () => runSide('stall', 'in-steps', MILLION, 0),
+      peers: [
+        { name: 'all at once, as libssl does it', measure: () => runSide('stall', 'at-once', MILLION, 0) },
+      ],
+    },
+  ]
+}
+
+function codecBenchmarks(): Benchmark[] {
+  const hello = Buffer.from(postQuantumHello()).toString('hex')
+  const der =
+    (whose: string): Measure =>
+    () =>
+      runSide('der', whose, 20_000)
+  const read =
+    (whose: string): Measure =>
+    () =>
+      runSide('hello', whose, 20_000, hello)
+  return [
+    {
+      name: 'der',
+      what: 'decode and encode a session',
+      unit: 'ns',
+      target: 0.1,
+      ours: der('ours'),
+      peers: [
+        { name: '@peculiar/asn1-schema', measure: der('asn1-schema') },
+        { name: 'asn1js without a schema', measure: der('asn1js') },
+      ],
+    },
+    {
+      name: 'hello',
+      what: `read a post-quantum ClientHello of ${hello.length / 2} bytes`,
+      unit: 'ns',
+      target: 0.1,
+      ours: read('ours'),
+      peers: [{ name: 'read-tls-client-hello', measure: read('read-tls-client-hello') }],
+    },
+  ]
+}
+
+/** As a browser sends it: X25519MLKEM768 and X25519 key shares, and room for a ticket. */
+function postQuantumHello(): Uint8Array {
+  const share = (group: number, length: number): Uint8Array[] => [uint(2, group), vector(2, bytes(length))]
+  return records(
+    clientHello({
+      extensions: [
+        serverName('www.eu2.bench.example.net'),
+        alpn('h2', 'http/1.1'),
+        extension(ExtensionType.EXTENDED_MASTER_SECRET),
+        extension(ExtensionType.SUPPORTED_VERSIONS, vector(1, uint(2, 0x0304), uint(2, 0x0303))),
+        extension(ExtensionType.PSK_KEY_EXCHANGE_MODES, vector(1, uint(1, 1))),
+        extension(ExtensionType.KEY_SHARE, vector(2, ...share(0x11ec, 1216), ...share(0x1d, 32))),
+        extension(ExtensionType.SESSION_TICKET, bytes(320)),
+      ],
+    }),
+  )
+}
+
+function serverBenchmarks({ certificate }: Peers): Benchmark[] {
+  const cpu =
+    (kind: ServerKind, load: LoadKind): Measure =>
+    async () =>
+      serverCpu(await nodeServer(kind, certificate), load)
+  const tls12 = { version: 'TLSv1.2', resumes: true } as const
+  const tls13 = { version: 'TLSv1.3', resumes: true } as const
+  const node = (
+    name: string,
+    what: string,
+    target: number,
+    load: LoadKind,
+    peer: ServerKind,
+    peerName: string,
+  ): Benchmark => ({
+    name,
+    what: `server CPU of ${what}`,
+    unit: 'us',
+    target,
+    ours: cpu('attached', load),
+    peers: [{ name: peerName, measure: cpu(peer, load) }],
+  })
+  return [
+    node('tls12-resume', 'a resumed handshake, TLS 1.2', 1, tls12, 'map', 'a hand-written Map'),
+    node(
+      'tls13-resume',
+      'a resumed handshake, TLS 1.3, stateful',
+      1.05,
+      tls13,
+      'tickets',
+      "Node's stateless tickets",
+    ),
+    node(
+      'full',
+      'a full handshake, TLS 1.3',
+      1.02,
+      { version: 'TLSv1.3', resumes: false },
+      'tickets',
+      'without the cache',
+    ),
+    node(
+      'full-tls12',
+      'a full handshake, TLS 1.2',
+      1.02,
+      { version: 'TLSv1.2', resumes: false },
+      'tickets',
+      'without the cache',
+    ),
+    {
+      name: 'redis-resume',
+      what: 'time from one resumed handshake to the next, TLS 1.2, four workers and Redis',
+      unit: 'us',
+      target: 1,
+      ours: async () => throughput(await redisCluster('store', certificate), tls12),
+      peers: [
+        {
+          name: 'listeners over the bare client',
+          missing: redisProblem,
+          measure: async () => throughput(await redisCluster('hand-written', certificate), tls12),
+        },
+      ],
+    },
+    {
+      name: 'nginx',
+      what: 'server CPU of a resumed handshake, TLS 1.2',
+      unit: 'us',
+      ours: cpu('attached', tls12),
+      peers: [
+        {
+          name: 'nginx with a shared session cache',
+          missing: missingCommand('nginx', '-v'),
+          measure: async () => serverCpu(await nginxServer(certificate), tls12),
+        },
+      ],
+    },
+  ]
+}
+
+function startBenchmark(): Benchmark {
+  return {
+    name: 'start',
+    what: "import 'sslctx' in a fresh process",
+    unit: 'ms',
+    target: 1.5,
+    rounds: 15,
+    ours: () => runSide('start', 'ours'),
+    peers: [{ name: 'its two dependencies', measure: () => runSide('start', 'dependencies') }],
+  }
+}
+
+/** Lookup, add and flush as the cache grows; shown in a chart of its own. */
+export function growth(peers: Peers, largest: number): Benchmark[] {
+  const sizes = [10_000, 100_000, 1_000_000, 10_000_000].filter((size) => size <= largest)
+  const shown = { find: 'ns', add: 'ns', flush: 'ms' } as const
+  return Object.entries(shown).flatMap(([operation, unit]) =>
+    sizes.map((sessions): Benchmark => {
+      const batches = operation === 'flush' ? 0 : 50
+      return {
+        name: `growth-${operation}-1e${Math.log10(sessions)}`,
+        what: `${operation} at ${sessions.toLocaleString('en')} sessions`,
+        unit,
+        rounds: sessions > MILLION ? 1 : 3,
+        ours: () => runSide('cache', operation, sessions, batches),
+        peers: [libsslPeer(peers, operation, sessions, batches)],
+      }
+    }),
+  )
+}

@@ -1,0 +1,75 @@
+/**
+ * What the cache costs, next to what people would run instead.
+ *
+ *   npm run bench [-- <name> ...] [--rounds=<factor>]
+ *
+ * Without names: everything, and RESULTS.md and results.svg are written. `growth` is one name.
+ */
+import { writeFileSync } from 'node:fs'
+import { freemem } from 'node:os'
+import { versions } from 'node:process'
+import { parseArgs } from 'node:util'
+import { benchmarks, growth, type Peers } from './benchmarks.ts'
+import { makeServerCertificate } from './certificate.ts'
+import { type Benchmark, type Comparison, compare } from './compare.ts'
+import { build, buildLibssl } from './programs.ts'
+import { benchLine, resultsChart, resultsFile, summaryTable } from './report.ts'
+
+/** What 10^7 sessions of libssl need, the larger of the two. */
+const TEN_MILLION_BYTES = 12 * 2 ** 30
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { rounds: { type: 'string', default: '1' } },
+})
+
+await build()
+const peers: Peers = { libssl: await buildLibssl(), certificate: await makeServerCertificate() }
+const selected = select(positionals)
+const missing = new Map(
+  selected
+    .flatMap(({ peers }) => peers.map(({ name, missing }) => [name, missing] as const))
+    .filter(isMissing),
+)
+for (const [peer, reason] of missing) console.log(`missing: ${peer}: ${reason}`)
+if (missing.size > 0 && process.env['SSLCTX_REQUIRE_PEERS'] === '1') process.exit(1)
+
+const comparisons: Comparison[] = []
+for (const benchmark of selected) {
+  for (const comparison of await compare(benchmark, Number(values.rounds))) {
+    comparisons.push(comparison)
+    console.log(benchLine(comparison))
+  }
+}
+console.log(`\n${summaryTable(comparisons)}`)
+if (positionals.length === 0) {
+  const run = {
+    comparisons,
+    missing,
+    versions: {
+      Node: versions.node,
+      V8: versions.v8,
+      'libssl of Node': versions.openssl,
+      peer: peers.libssl.version ?? '',
+    },
+  }
+  writeFileSync(new URL('RESULTS.md', import.meta.url), resultsFile(run))
+  writeFileSync(new URL('results.svg', import.meta.url), resultsChart(run))
+}
+
+function select(names: readonly string[]): Benchmark[] {
+  const largest = freemem() > TEN_MILLION_BYTES ? 10_000_000 : 1_000_000
+  const all = benchmarks(peers)
+  const growing = growth(peers, largest)
+  if (names.length === 0) return [...all, ...growing]
+  return names.flatMap((name) => {
+    const found = name === 'growth' ? growing : [...all, ...growing].filter((one) => one.name === name)
+    if (found.length > 0) return found
+    const known = [...all.map((one) => one.name), 'growth'].join(', ')
+    throw new Error(`no benchmark is called ${name}; there are ${known}`)
+  })
+}
+
+function isMissing(entry: readonly [string, string | undefined]): entry is readonly [string, string] {
+  return entry[1] !== undefined
+}

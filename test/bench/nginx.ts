@@ -1,0 +1,92 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Certificate } from '../certificate.ts'
+import type { Target } from './tls-load.ts'
+
+/** Clock ticks of /proc, in microseconds: USER_HZ is 100 on Linux whatever the kernel's own. */
+const TICK_US = 10_000
+
+/** nginx in one process, with a shared session cache and no tickets. */
+export async function nginxServer({ key, cert }: Certificate): Promise<Target> {
+  const directory = mkdtempSync(join(tmpdir(), 'sslctx-bench-nginx-'))
+  const port = await freePort()
+  writeFileSync(join(directory, 'key.pem'), key)
+  writeFileSync(join(directory, 'cert.pem'), cert)
+  writeFileSync(join(directory, 'nginx.conf'), configuration(directory, port))
+  const child = spawn('nginx', ['-c', join(directory, 'nginx.conf'), '-p', directory, '-e', 'stderr'], {
+    stdio: 'ignore',
+  })
+  await isListening(port)
+  return {
+    port,
+    cpuUs: async () => cpuUsOf(child.pid ?? 0),
+    async stop() {
+      const exit = once(child, 'exit')
+      child.kill('SIGTERM')
+      await exit
+      rmSync(directory, { recursive: true })
+    },
+  }
+}
+
+function configuration(directory: string, port: number): string {
+  return `
+daemon off;
+master_process off;
+pid ${directory}/nginx.pid;
+error_log stderr crit;
+events { worker_connections 1024; }
+http {
+  access_log off;
+  client_body_temp_path ${directory}/body;
+  proxy_temp_path ${directory}/proxy;
+  fastcgi_temp_path ${directory}/fastcgi;
+  uwsgi_temp_path ${directory}/uwsgi;
+  scgi_temp_path ${directory}/scgi;
+  server {
+    listen 127.0.0.1:${port} ssl;
+    ssl_certificate ${directory}/cert.pem;
+    ssl_certificate_key ${directory}/key.pem;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache shared:bench:20m;
+    ssl_session_tickets off;
+    ssl_session_timeout 2h;
+  }
+}
+`
+}
+
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as net.AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+async function isListening(port: number): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const socket = net.connect(port, '127.0.0.1')
+    try {
+      await once(socket, 'connect')
+      return
+    } catch {
+      await delay(50)
+    } finally {
+      socket.destroy()
+    }
+  }
+  throw new Error('nginx does not listen')
+}
+
+/** utime and stime, proc(5). */
+function cpuUsOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+  return (Number(fields[11]) + Number(fields[12])) * TICK_US
+}

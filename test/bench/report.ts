@@ -1,0 +1,107 @@
+import { arch, cpus, release, totalmem, type } from 'node:os'
+import { chart } from './chart.ts'
+import type { Comparison, Spread } from './compare.ts'
+
+export interface Run {
+  readonly comparisons: readonly Comparison[]
+  /** Why, by the name of the peer. */
+  readonly missing: ReadonlyMap<string, string>
+  readonly versions: Readonly<Record<string, string>>
+}
+
+export function benchLine({ benchmark, peer, ratio, ours, theirs }: Comparison): string {
+  const { name, unit } = benchmark
+  return `bench: ${name} ratio ${digits(ratio.median)} ours ${digits(ours.median)} ${unit} peer ${digits(theirs.median)} ${unit} (${peer})`
+}
+
+/** Three significant digits, without an exponent. */
+function digits(value: number): string {
+  return Number(value.toPrecision(3)).toString()
+}
+
+function range({ least, most }: Spread): string {
+  return `${digits(least)} to ${digits(most)}`
+}
+
+function verdict({ target, ratio }: Comparison): string {
+  if (target === undefined) return ''
+  return ratio.median <= target ? 'yes' : 'no'
+}
+
+export function summaryTable(comparisons: readonly Comparison[]): string {
+  const header = [
+    'name',
+    'what',
+    'ours',
+    'peer',
+    'unit',
+    'ratio',
+    'of rounds',
+    'to reach',
+    'reached',
+    'against',
+  ]
+  const rows = comparisons.map((one) => [
+    one.benchmark.name,
+    one.benchmark.what,
+    digits(one.ours.median),
+    digits(one.theirs.median),
+    one.benchmark.unit,
+    digits(one.ratio.median),
+    range(one.ratio),
+    one.target === undefined ? '' : `<= ${one.target}`,
+    verdict(one),
+    one.peer,
+  ])
+  const widths = header.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  )
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`
+  return [line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n')
+}
+
+export function machine(): string {
+  const [cpu] = cpus()
+  const gib = Math.round(totalmem() / 2 ** 30)
+  return `${cpus().length} cores of ${cpu?.model.trim() ?? 'unknown'}, ${gib} GiB, ${type()} ${release()}, ${arch()}`
+}
+
+export function resultsFile(run: Run): string {
+  const versions = Object.entries(run.versions).map(([name, version]) => `- ${name} ${version}`)
+  const missing = [...run.missing].map(([peer, reason]) => `- ${peer}: missing, ${reason}`)
+  return `# How fast
+
+Written by \`npm run bench\`. A ratio is ours / peer: below 1 is better. Both sides run in turn, each in a process of its own;
+a figure is the median of the rounds, and the ratio the median of the rounds' ratios. Times are of CPU, with all threads of the
+process, unless they say otherwise.
+
+![Ratios](results.svg)
+
+${summaryTable(run.comparisons)}
+
+## What the figures are made of
+
+${partsTable(run.comparisons)}
+
+## Where
+
+- ${machine()}
+${[...versions, ...missing].join('\n')}
+`
+}
+
+function partsTable(comparisons: readonly Comparison[]): string {
+  const rows = comparisons.flatMap((one) =>
+    [...new Set([...Object.keys(one.ourParts), ...Object.keys(one.theirParts)])].map((part) => {
+      const cell = (parts: Readonly<Record<string, number>>): string =>
+        parts[part] === undefined ? '' : digits(parts[part])
+      return `| ${one.benchmark.name} | ${one.peer} | ${part} | ${cell(one.ourParts)} | ${cell(one.theirParts)} |`
+    }),
+  )
+  return ['| name | against | part | ours | peer |', '|---|---|---|---|---|', ...rows].join('\n')
+}
+
+export function resultsChart(run: Run): string {
+  return chart(run.comparisons)
+}

@@ -1,0 +1,79 @@
+/**
+ * Many TLS clients in a process of their own, so that they never share the server's CPU accounting. Each of its lanes makes
+ * one connection after the other; when it is to resume, it offers the session that the connection before has brought.
+ */
+import { once } from 'node:events'
+import tls from 'node:tls'
+
+export interface Load {
+  readonly port: number
+  readonly version: 'TLSv1.2' | 'TLSv1.3'
+  readonly resumes: boolean
+  readonly connections: number
+  /** Connections at a time. */
+  readonly lanes: number
+}
+
+export interface LoadResult {
+  readonly resumed: number
+  readonly full: number
+  readonly failed: number
+  readonly elapsedMs: number
+}
+
+type Outcome = { readonly isReused: boolean; readonly session: Buffer | undefined }
+
+/** A connection until its handshake is over and, if sessions are kept, its session is there. */
+async function connect({ port, version, resumes }: Load, session: Buffer | undefined): Promise<Outcome> {
+  const socket = tls.connect({
+    port,
+    host: '127.0.0.1',
+    servername: 'bench.example',
+    rejectUnauthorized: false,
+    minVersion: version,
+    maxVersion: version,
+    ...(session && { session }),
+  })
+  let brought = session
+  socket.on('session', (next) => {
+    brought = next
+  })
+  try {
+    await once(socket, 'secureConnect')
+    // Tickets are sent before the first byte.
+    if (version === 'TLSv1.3') await once(socket, 'data')
+    else if (resumes && session === undefined) brought ??= socket.getSession()
+    const isReused = socket.isSessionReused()
+    socket.end()
+    await once(socket.resume(), 'close')
+    return { isReused, session: brought }
+  } finally {
+    socket.destroy()
+  }
+}
+
+async function run(load: Load): Promise<LoadResult> {
+  const count = { resumed: 0, full: 0, failed: 0 }
+  let left = load.connections
+  const lane = async (): Promise<void> => {
+    let session: Buffer | undefined
+    while (left-- > 0) {
+      try {
+        const outcome = await connect(load, session)
+        count[outcome.isReused ? 'resumed' : 'full']++
+        if (load.resumes) session = outcome.session
+      } catch {
+        count.failed++
+        session = undefined
+      }
+    }
+  }
+  const start = performance.now()
+  await Promise.all(Array.from({ length: load.lanes }, lane))
+  return { ...count, elapsedMs: performance.now() - start }
+}
+
+process.on('message', (load: Load) => {
+  void run(load).then((result) => process.send?.(result))
+})
+process.on('disconnect', () => process.exit())

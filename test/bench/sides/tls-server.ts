@@ -1,0 +1,68 @@
+/**
+ * A TLS server in a process of its own; see {@link ServerKind}. Speaks {@link ToServer} and {@link FromServer}.
+ */
+import tls from 'node:tls'
+import { attachServer, SslContext, serverOptions } from '../../../src/index.ts'
+
+/**
+ * `attached`: ours. `map`: a hand-written Map in newSession and resumeSession. `tickets`: Node as it is, with its stateless
+ * tickets.
+ */
+export type ServerKind = 'attached' | 'map' | 'tickets'
+
+export type ToServer =
+  | { readonly type: 'start'; readonly kind: ServerKind; readonly key: string; readonly cert: string }
+  | { readonly type: 'usage' }
+
+export type FromServer =
+  | { readonly type: 'listening'; readonly port: number }
+  | { readonly type: 'usage'; readonly cpuUs: number }
+
+const SSL_OP_NO_TICKET = 0x4000
+
+function createServer({ kind, key, cert }: Extract<ToServer, { type: 'start' }>): tls.Server {
+  if (kind === 'tickets') return tls.createServer({ key, cert })
+  if (kind === 'map') return handWritten({ key, cert })
+  const context = new SslContext({ sessionIdContext: 'bench', sessionCacheSize: 20_480 })
+  const server = tls.createServer({ key, cert, ...serverOptions(context) })
+  attachServer(server, context)
+  return server
+}
+
+function handWritten(options: tls.TlsOptions): tls.Server {
+  const sessions = new Map<string, Buffer>()
+  const server = tls.createServer({ ...options, secureOptions: SSL_OP_NO_TICKET })
+  server.on('newSession', (id: Buffer, der: Buffer, done: () => void) => {
+    sessions.set(id.toString('hex'), der)
+    const [oldest] = sessions.size > 20_480 ? sessions.keys() : []
+    if (oldest !== undefined) sessions.delete(oldest)
+    done()
+  })
+  server.on('resumeSession', (id: Buffer, done: (error: Error | null, der: Buffer | null) => void) => {
+    done(null, sessions.get(id.toString('hex')) ?? null)
+  })
+  return server
+}
+
+function send(message: FromServer): void {
+  process.send?.(message)
+}
+
+process.on('message', (message: ToServer) => {
+  if (message.type === 'usage') {
+    const { user, system } = process.cpuUsage()
+    send({ type: 'usage', cpuUs: user + system })
+    return
+  }
+  const server = createServer(message)
+  server.on('secureConnection', (socket) => {
+    socket.on('error', () => undefined)
+    // Node sends its tickets with the first byte.
+    socket.resume().write('.')
+  })
+  server.on('tlsClientError', () => undefined)
+  server.listen(0, '127.0.0.1', () =>
+    send({ type: 'listening', port: (server.address() as { port: number }).port }),
+  )
+})
+process.on('disconnect', () => process.exit())
