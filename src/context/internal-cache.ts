@@ -102,7 +102,7 @@ export class InternalCache implements ExpiryOrder {
   /** A snapshot, latest expiry first. */
   sessions(): SslSession[] {
     const sessions: SslSession[] = []
-    for (let slot = this.#latest; slot !== 0; slot = this.#columns.earlier[slot] ?? 0)
+    for (let slot = this.#latest; slot !== 0; slot = at(this.#columns.earlier, slot))
       sessions.push(this.#sessionAt(slot))
     return sessions
   }
@@ -121,8 +121,8 @@ export class InternalCache implements ExpiryOrder {
 
   #slotOfProbe(): number {
     const { buckets, chain } = this.#columns
-    let slot = buckets[this.#probe.hash & (buckets.length - 1)] ?? 0
-    while (slot !== 0 && !this.#probe.isAt(this.#columns, slot)) slot = chain[slot] ?? 0
+    let slot = at(buckets, this.#probe.hash & (buckets.length - 1))
+    while (slot !== 0 && !this.#probe.isAt(this.#columns, slot)) slot = at(chain, slot)
     return slot
   }
 
@@ -132,7 +132,7 @@ export class InternalCache implements ExpiryOrder {
     const columns = this.#columns
     let slot = this.#free
     if (slot === 0) slot = ++this.#highest
-    else this.#free = columns.later[slot] ?? 0
+    else this.#free = at(columns.later, slot)
     // It was the chain of free slots, perhaps.
     columns.later[slot] = 0
     this.#probe.writeTo(columns, slot)
@@ -170,7 +170,8 @@ export class InternalCache implements ExpiryOrder {
 
   #unlink(slot: number): void {
     const { earlier, later } = this.#columns
-    const [before = 0, after = 0] = [earlier[slot], later[slot]]
+    const before = at(earlier, slot)
+    const after = at(later, slot)
     if (after === 0) this.#latest = before
     else earlier[after] = before
     if (before === 0) this.#earliest = after
@@ -189,7 +190,7 @@ export class InternalCache implements ExpiryOrder {
 
   #leaveRun(slot: number, before: number): void {
     const { expiries } = this.#columns
-    const expiry = expiries[slot] ?? 0
+    const expiry = momentAt(expiries, slot)
     if (expiry % SECOND_MS !== 0) this.#fractional--
     else if (this.#heads.get(expiry) === slot) {
       if (before !== 0 && expiries[before] === expiry) this.#heads.set(expiry, before)
@@ -225,8 +226,8 @@ export class InternalCache implements ExpiryOrder {
     const head = this.#isSorted ? this.#headNotLaterThan(expiry) : undefined
     if (head !== undefined) return head
     const { earlier } = this.#columns
-    let next = earlier[this.#latest] ?? 0
-    while (next !== 0 && expiry < this.#expiryAt(next)) next = earlier[next] ?? 0
+    let next = at(earlier, this.#latest)
+    while (next !== 0 && expiry < this.#expiryAt(next)) next = at(earlier, next)
     /* v8 ignore next -- the earliest, which ends the list, is not later */
     return next === 0 ? this.#earliest : next
   }
@@ -243,7 +244,7 @@ export class InternalCache implements ExpiryOrder {
 
   #insertBefore(slot: number, next: number): void {
     const { earlier, later } = this.#columns
-    const after = later[next] ?? 0
+    const after = at(later, next)
     earlier[slot] = next
     later[slot] = after
     if (after === 0) this.#latest = slot
@@ -266,6 +267,22 @@ const MAX_STEPS = 64
 const MIN_SLOTS = 1024
 /** Of a session id, filled up with zeros: 8 words. */
 const ID_WORDS = MAX_ID_LENGTH / 4
+
+/** No slot, bucket or word is beyond the columns. */
+function at(column: Int32Array, index: number): number {
+  /* v8 ignore next -- see above */
+  return column[index] ?? 0
+}
+
+function momentAt(column: Float64Array, index: number): number {
+  /* v8 ignore next -- likewise */
+  return column[index] ?? 0
+}
+
+function wordAt(words: Uint32Array, index: number): number {
+  /* v8 ignore next -- likewise */
+  return words[index] ?? 0
+}
 
 /** Each slot's part of an entry; all of a length that is a power of two. */
 class Columns {
@@ -307,27 +324,27 @@ class Columns {
     const { length } = this.sessions
     const columns = new Columns(length * 2, this)
     for (let slot = 1; slot < length; slot++)
-      if (columns.sessions[slot] !== undefined) columns.enter(slot, columns.hashes[slot] ?? 0)
+      if (columns.sessions[slot] !== undefined) columns.enter(slot, at(columns.hashes, slot))
     return columns
   }
 
   enter(slot: number, hash: number): void {
     const bucket = hash & (this.buckets.length - 1)
     this.hashes[slot] = hash
-    this.chain[slot] = this.buckets[bucket] ?? 0
+    this.chain[slot] = at(this.buckets, bucket)
     this.buckets[bucket] = slot
   }
 
   leave(slot: number): void {
     const { buckets, chain } = this
-    const bucket = (this.hashes[slot] ?? 0) & (buckets.length - 1)
-    let before = buckets[bucket] ?? 0
+    const bucket = at(this.hashes, slot) & (buckets.length - 1)
+    let before = at(buckets, bucket)
     if (before === slot) {
-      buckets[bucket] = chain[slot] ?? 0
+      buckets[bucket] = at(chain, slot)
       return
     }
-    while (chain[before] !== slot) before = chain[before] ?? 0
-    chain[before] = chain[slot] ?? 0
+    while (chain[before] !== slot) before = at(chain, before)
+    chain[before] = at(chain, slot)
   }
 }
 
@@ -343,7 +360,7 @@ class Probe {
   read(protocolVersion: number, sessionId: Uint8Array): void {
     const bytes = this.#bytes
     const { length } = sessionId
-    for (let index = 0; index < length; index++) bytes[index] = sessionId[index] ?? 0
+    bytes.set(sessionId)
     this.#finish(protocolVersion, length)
   }
 
@@ -356,7 +373,7 @@ class Probe {
     this.#kind = (protocolVersion << 8) | length
     let hash = this.#seed ^ this.#kind
     for (let index = 0; index < ID_WORDS; index++) {
-      hash = Math.imul(hash ^ (this.#words[index] ?? 0), 0x9e3779b1)
+      hash = Math.imul(hash ^ wordAt(this.#words, index), 0x9e3779b1)
       hash ^= hash >>> 15
     }
     this.hash = hash
@@ -373,6 +390,6 @@ class Probe {
   writeTo({ kinds, ids }: Columns, slot: number): void {
     kinds[slot] = this.#kind
     const start = slot * ID_WORDS
-    for (let index = 0; index < ID_WORDS; index++) ids[start + index] = this.#words[index] ?? 0
+    for (let index = 0; index < ID_WORDS; index++) ids[start + index] = wordAt(this.#words, index)
   }
 }

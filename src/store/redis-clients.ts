@@ -82,7 +82,12 @@ export function fromIoredis(
 }
 
 /** The same for iovalkey, whose interface is that of ioredis. */
-export const fromIovalkey: typeof fromIoredis = fromIoredis
+export function fromIovalkey(
+  client: IoredisClient,
+  options: { readonly subscriber?: IoredisSubscriber } = {},
+): RedisConnection {
+  return fromIoredis(client, options)
+}
 
 /**
  * A client of node-redis. It sends nothing twice; give it `disableOfflineQueue: true`, or a dead server's commands pile up in it.

@@ -2,7 +2,7 @@ import type { SessionStore, StoreEntry } from '../../src/session/session-store.t
 import type { SessionBytes } from './formula.ts'
 
 /** What `sealed` adds to a value: key id, nonce and tag. Its keys are as long as the ids that they hide. */
-const SEAL_BYTES = 37
+const SEAL_BYTES = 51
 
 /** The length of a command and its reply in RESP, the protocol of Redis: arrays of strings, each with its length. */
 function respBytes(parts: readonly number[], reply: number): number {

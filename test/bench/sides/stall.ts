@@ -37,7 +37,7 @@ function map(): Arrive {
   }
 }
 
-/** @param turn - what happens in a turn of the loop; `elapsedMs` since the beginning */
+/** @param turn - what happens in a turn of the loop, `elapsedMs` after the beginning; false ends it */
 async function longestStall(
   turn: (elapsedMs: number) => boolean,
 ): Promise<{ cpuMs: number; wallMs: number }> {
@@ -46,7 +46,9 @@ async function longestStall(
   const begin = performance.now()
   let lastWall = begin
   let lastCpu = cpuUs()
-  while (turn(lastWall - begin)) {
+  let goesOn = true
+  while (goesOn) {
+    goesOn = turn(lastWall - begin)
     await nextTurn()
     const wall = performance.now()
     const cpu = cpuUs()
