@@ -320,11 +320,11 @@ class Columns {
     for (let slot = this.sessions.length; slot < slots; slot++) this.sessions.push(undefined)
   }
 
+  /** When no slot is free. */
   enlarged(): Columns {
     const { length } = this.sessions
     const columns = new Columns(length * 2, this)
-    for (let slot = 1; slot < length; slot++)
-      if (columns.sessions[slot] !== undefined) columns.enter(slot, at(columns.hashes, slot))
+    for (let slot = 1; slot < length; slot++) columns.enter(slot, at(columns.hashes, slot))
     return columns
   }
 
