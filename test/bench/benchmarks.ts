@@ -78,10 +78,10 @@ function cacheBenchmarks(peers: Peers): Benchmark[] {
       target: 1,
       ...accepting('lookup', 20_480, 100),
     }),
-    row('lookup-1m', 'lookup', MILLION, 100, {
+    row('lookup-1m', 'lookup', MILLION, 200, {
       what: `${lookUp}: a hit`,
       target: 1,
-      ...accepting('lookup', MILLION, 100),
+      ...accepting('lookup', MILLION, 200),
     }),
     row('miss-20k', 'miss', 20_480, 50, {
       what: `${lookUp}: a miss, and a new session`,
@@ -89,13 +89,13 @@ function cacheBenchmarks(peers: Peers): Benchmark[] {
       ...accepting('miss', 20_480, 50),
     }),
     row('find-20k', 'find', 20_480, 200, { what: 'SSL_has_matching_session_id and ours: a hit', target: 1 }),
-    row('find-1m', 'find', MILLION, 100, { what: 'SSL_has_matching_session_id and ours: a hit', target: 1 }),
+    row('find-1m', 'find', MILLION, 200, { what: 'SSL_has_matching_session_id and ours: a hit', target: 1 }),
     row('find-absent-20k', 'find-absent', 20_480, 200, {
       what: 'SSL_has_matching_session_id and ours: a miss',
       target: 1,
     }),
     row('add-20k', 'add', 20_480, 100, { what: 'add to a full cache, which evicts one', target: 1 }),
-    row('add-1m', 'add', MILLION, 50, { what: 'add to a full cache, which evicts one', target: 1 }),
+    row('add-1m', 'add', MILLION, 100, { what: 'add to a full cache, which evicts one', target: 1 }),
     row('mixed-1m', 'mixed', MILLION, 100, {
       what: '90 % look up, 9 % add, 1 % remove, while sessions expire',
       target: 1,

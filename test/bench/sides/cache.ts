@@ -170,5 +170,9 @@ const operations: Record<string, () => void> = {
   memory,
 }
 
-if (operation !== 'memory') fill()
+if (operation !== 'memory') {
+  fill()
+  // The marking that filling has set off is not the operation's.
+  globalThis.gc?.()
+}
 operations[operation]?.()

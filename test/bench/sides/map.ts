@@ -34,6 +34,7 @@ function mixed(): void {
     return id
   }
   for (let i = 0; i < sessions; i++) cache.set(idOf(i), Buffer.from(maker.der(i)), expiryOf(i))
+  globalThis.gc?.()
   let next = sessions
   let steps: Step[] = []
   const nothing = Buffer.alloc(0)
