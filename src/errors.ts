@@ -97,7 +97,7 @@ export class UnsupportedRuntimeError extends SessionCacheError {
 export class SessionStoreError extends SessionCacheError {
   readonly code: 'ERR_SESSION_STORE' | 'ERR_SESSION_STORE_TIMEOUT' | 'ERR_SESSION_STORE_UNAVAILABLE'
 
-  /** @param code - `…_TIMEOUT`: no answer in time; `…_UNAVAILABLE`: not asked, since it failed or would be too much */
+  /** @param options - `code`: `…_TIMEOUT`: no answer in time; `…_UNAVAILABLE`: not asked, since it failed or would be too much */
   constructor(message: string, options: ErrorOptions & { readonly code?: SessionStoreError['code'] } = {}) {
     super(message, options)
     this.code = options.code ?? 'ERR_SESSION_STORE'

@@ -1,10 +1,14 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { once } from 'node:events'
+import net from 'node:net'
+import tls from 'node:tls'
 import { format } from 'node:util'
 import createDebug from 'debug'
-import { afterEach, describe, expect, test } from 'vitest'
-import { SslContext, type SslContextEvent } from '../src/index.ts'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { type ServerHandshake, SslContext, type SslContextEvent } from '../src/index.ts'
 import { observer } from '../src/observability/channels.ts'
 import { decide, idOf, makeSession, offer12, STATEFUL, serve, testContext } from './context/fixtures.ts'
+import { connect, NAME, start, TLS13 } from './node/harness.ts'
 
 describe('DEBUG=sslctx:*', () => {
   const lines: string[] = []
@@ -116,5 +120,46 @@ describe('the channels sslctx:*', () => {
     connection.finishHandshake()
     context.free()
     expect(asked).toBe(3)
+  })
+
+  test('carry the outcome of each handshake of an attached server once, as onHandshake gets it', async () => {
+    listen('sslctx:handshake')
+    const told: ServerHandshake[] = []
+    const harness = await start({
+      ...TLS13,
+      attach: { onHandshake: (handshake) => void told.push(handshake) },
+    })
+    const { session } = await connect(harness)
+    await connect(harness, session)
+    const hangUp = net.connect(harness.port, '127.0.0.1').end('no TLS')
+    await once(hangUp.resume(), 'close')
+    expect(heard.map(([name, message]) => [name, message])).toEqual(
+      told.map((handshake) => ['sslctx:handshake', handshake]),
+    )
+    const common = { readAheadMs: expect.any(Number), lookupMs: expect.any(Number) }
+    const done = { ...common, socket: expect.any(tls.TLSSocket), protocol: 'TLSv1.3', servername: NAME }
+    expect(told).toEqual([
+      { ...done, outcome: 'full', reason: 'not-offered' },
+      { ...done, outcome: 'resumed', reason: 'internal' },
+      {
+        ...common,
+        outcome: 'failed',
+        reason: 'not-tls',
+        socket: undefined,
+        protocol: undefined,
+        servername: undefined,
+      },
+    ])
+  })
+
+  test('are left alone by handshakes to which nobody listens', async () => {
+    const publish = vi.spyOn(channel('sslctx:handshake'), 'publish')
+    const harness = await start(TLS13)
+    await connect(harness)
+    expect(publish).not.toHaveBeenCalled()
+    listen('sslctx:handshake')
+    await connect(harness)
+    expect(publish).toHaveBeenCalledTimes(1)
+    publish.mockRestore()
   })
 })

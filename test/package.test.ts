@@ -36,7 +36,7 @@ describe('the package', () => {
 
   test('leaves every client of a store to its user: optional, and imported by nothing', () => {
     const peers = Object.keys(manifest['peerDependencies'] ?? {})
-    expect(peers).toEqual(['ioredis', 'iovalkey', 'lmdb', 'prom-client', 'redis'])
+    expect(peers).toEqual(['@opentelemetry/api', 'ioredis', 'iovalkey', 'lmdb', 'prom-client', 'redis'])
     expect(Object.keys(manifest['peerDependenciesMeta'] ?? {}).sort()).toEqual(peers)
     for (const meta of Object.values(manifest['peerDependenciesMeta'] ?? {}))
       expect(meta).toEqual({ optional: true })
@@ -51,6 +51,8 @@ describe('the package', () => {
       './lmdb',
       './testing',
       './prometheus',
+      './opentelemetry',
+      './status',
       './package.json',
     ])
     for (const entry of Object.values(exported))
@@ -67,7 +69,7 @@ describe('the package', () => {
     ) as { files: { path: string }[] }[]
     const folders = new Set(packed?.files.map(({ path }) => path.split('/')[0]))
     folders.delete('dist')
-    expect([...folders].sort()).toEqual(['LICENSE', 'README.md', 'package.json', 'src'])
+    expect([...folders].sort()).toEqual(['LICENSE', 'README.md', 'docs', 'package.json', 'src'])
   })
 
   peerTest(
@@ -77,6 +79,7 @@ describe('the package', () => {
       expect(topLevel().sort()).toEqual([
         'LICENSE',
         'README.md',
+        'docs',
         'package-lock.json',
         'package.json',
         'src',

@@ -25,6 +25,7 @@ export interface ClientOffer {
   readonly psk: { readonly identity: Uint8Array; readonly obfuscatedTicketAge: number } | undefined
 }
 
+/** What a ServerHello says about resumption. */
 export interface ServerHello {
   readonly protocolVersion: number
   /** legacy_session_id_echo. */
@@ -36,6 +37,7 @@ export interface ServerHello {
   readonly extendedMasterSecret?: boolean
 }
 
+/** Why a client ends the handshake: what the server resumes is not what was offered. */
 export type ClientRefusal =
   | 'psk-not-offered'
   | 'session-id-context-mismatch'

@@ -112,16 +112,16 @@ export class ContextState {
 
   emit(event: SslContextEvent): void {
     const { observer } = this.ports
-    const hearers: SslContextListener[] = [...this.listeners]
-    if (observer?.isListening(event.type) === true) hearers.push(observer.hear)
-    for (const listener of hearers) {
-      try {
-        listener(event)
-      } catch (error) {
-        // A listener that fails on the report of a failure is left alone, or this would never end.
-        if (event.type !== 'callback-error')
-          this.emit({ type: 'callback-error', callback: 'listener', error })
-      }
+    for (const listener of this.listeners) this.#tell(listener, event)
+    if (observer?.isListening(event.type) === true) this.#tell(observer.hear, event)
+  }
+
+  #tell(listener: SslContextListener, event: SslContextEvent): void {
+    try {
+      listener(event)
+    } catch (error) {
+      // A listener that fails on the report of a failure is left alone, or this would never end.
+      if (event.type !== 'callback-error') this.emit({ type: 'callback-error', callback: 'listener', error })
     }
   }
 

@@ -30,9 +30,26 @@ export class InternalCache implements ExpiryOrder {
   #fractional = 0
   /** No entry has changed its expiry and kept its place. */
   #isSorted = true
+  #stored = 0
+  #replaced = 0
 
   get size(): number {
     return this.#size
+  }
+
+  /** Insertions. */
+  get stored(): number {
+    return this.#stored
+  }
+
+  /** Those of them whose key was there. */
+  get replaced(): number {
+    return this.#replaced
+  }
+
+  /** The one that is evicted first. */
+  get earliest(): SslSession | undefined {
+    return this.#columns.sessions[this.#earliest]
   }
 
   find(protocolVersion: number, sessionId: Uint8Array): SslSession | undefined {
@@ -53,7 +70,11 @@ export class InternalCache implements ExpiryOrder {
    */
   insert(session: SslSession, capacity: number): readonly SslSession[] {
     const replaced = this.#slotOf(session)
-    if (replaced !== 0) this.#drop(replaced)
+    this.#stored++
+    if (replaced !== 0) {
+      this.#replaced++
+      this.#drop(replaced)
+    }
     sessionInternals.compact(session)
     let evicted: SslSession[] | undefined
     while (capacity > 0 && this.#size >= capacity && this.#earliest !== 0) {

@@ -147,7 +147,7 @@ function checkSuite(
   session: SslSession,
 ): Refusal | undefined {
   if (state.isTls13) return undefined
-  const { cipherSuite, compressionId } = sessionInternals.content(session)
+  const { cipherSuite, compressionId } = sessionInternals.traits(session)
   if (cipherSuite !== undefined && offer.cipherSuites?.includes(cipherSuite) === false)
     return state.fail('cipher-not-offered', Alert.ILLEGAL_PARAMETER)
   return compressionId === 0 ? undefined : state.fail('compression', Alert.HANDSHAKE_FAILURE)

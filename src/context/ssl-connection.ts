@@ -560,6 +560,6 @@ export class SslConnection implements SessionConnection {
 
 /** `final_maxfragmentlen`: what nobody has asked for by now is off, RFC 6066 §4. */
 function settleMaxFragmentLength(session: SslSession): void {
-  if (sessionInternals.content(session).maxFragmentLengthMode === 255)
+  if (sessionInternals.traits(session).maxFragmentLengthMode === 255)
     sessionInternals.update(session, { maxFragmentLengthMode: 0 })
 }

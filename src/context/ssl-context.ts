@@ -43,6 +43,19 @@ export interface SslContextOptions {
   readonly clearingStep?: number
 }
 
+/** Of the internal cache. */
+export interface SessionCacheStats {
+  /** Sessions that it has taken in. */
+  readonly stored: number
+  /** Those of them whose version and id had been there, which another session had. */
+  readonly replaced: number
+  /**
+   * Seconds, with milliseconds, until the session expires that would be evicted next; below 0 when that is over, and
+   * undefined of an empty cache. Near the timeout, the cache is too small: sessions go long before their time.
+   */
+  readonly oldestTimeLeftSec: number | undefined
+}
+
 const MAX_UINT32 = 0xffff_ffff
 
 /**
@@ -277,6 +290,13 @@ export class SslContextModel {
   /** A snapshot of the statistics (R7). */
   get stats(): SessionStats {
     return { number: this.#state.cache.size, ...this.#state.counters }
+  }
+
+  /** What libssl does not count, and Apache's mod_status shows. A snapshot. */
+  get cacheStats(): SessionCacheStats {
+    const { stored, replaced, earliest } = this.#state.cache
+    const oldestTimeLeftSec = earliest && (earliest.expiresAtMs - this.now()) / 1000
+    return { stored, replaced, oldestTimeLeftSec }
   }
 
   /** `SSL_new(3)`: inherits the settings of this moment; `options` override them. */

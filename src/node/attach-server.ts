@@ -4,7 +4,7 @@ import type tls from 'node:tls'
 import { LRUCache } from 'lru-cache'
 import { type ClientHello, decodeClientHello } from '../codec/client-hello.ts'
 import type { SslContextModel } from '../context/ssl-context.ts'
-import { publishHandshake } from '../observability/channels.ts'
+import { isHandshakeHeard, publishHandshake } from '../observability/channels.ts'
 import { isPromiseLike } from '../session/awaitable.ts'
 import { checkInteger, MAX_ID_LENGTH, ONE_WEEK_SEC } from '../session/ranges.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
@@ -158,6 +158,10 @@ class Attachment implements ServerAttachment {
     }
     hooks.watchContexts()
     hooks.interceptConnections((original, socket) => this.#onConnection(original, socket))
+  }
+
+  get context(): SslContextModel {
+    return this.#context
   }
 
   get stats(): AttachmentStats {
@@ -429,7 +433,9 @@ class Attachment implements ServerAttachment {
     outcome: Outcome,
     rest: Pick<ServerHandshake, 'socket' | 'protocol' | 'reason'>,
   ): boolean {
-    if (!this.#ledger.end(arrival, outcome, rest.reason)) return false
+    if (!this.#ledger.end(arrival, outcome, rest)) return false
+    const { onHandshake } = this.#options
+    if (onHandshake === undefined && !isHandshakeHeard()) return true
     const { arrivedMs, helloMs = arrivedMs, handedOverMs = helloMs } = arrival
     const handshake: ServerHandshake = {
       outcome,
@@ -440,7 +446,7 @@ class Attachment implements ServerAttachment {
     }
     publishHandshake(handshake)
     try {
-      this.#options.onHandshake?.(handshake)
+      onHandshake?.(handshake)
     } catch (error) {
       reportError(error)
     }

@@ -1,12 +1,15 @@
 import { setImmediate } from 'node:timers/promises'
 import type { HandshakeReason, NotKeptReason } from './handshake-reason.ts'
 
+/** Resumed, full, or not completed. */
 export type Outcome = 'resumed' | 'full' | 'failed'
 
 /** How often each thing has happened since the server was attached. */
 export interface AttachmentStats {
   readonly handshakes: Readonly<Record<Outcome, number>>
   readonly reasons: Readonly<Partial<Record<HandshakeReason, number>>>
+  /** Handshakes by their protocol, as `tlsSocket.getProtocol()`; without those that failed before they had one. */
+  readonly protocols: Readonly<Record<string, Readonly<Record<Outcome, number>>>>
   /** Sessions that were made and not kept. */
   readonly notKept: Readonly<Partial<Record<NotKeptReason, number>>>
   /** Handshakes whose new sessions an external cache has not acknowledged yet. */
@@ -18,8 +21,9 @@ const SILENCE_MS = 1_000
 
 /** What an attachment has done, and what it still has to do. */
 export class AttachmentLedger {
-  readonly #handshakes = { resumed: 0, full: 0, failed: 0 }
+  readonly #handshakes: Record<Outcome, number> = { resumed: 0, full: 0, failed: 0 }
   readonly #reasons: Partial<Record<HandshakeReason, number>> = {}
+  readonly #protocols: Record<string, Record<Outcome, number>> = {}
   readonly #notKept: Partial<Record<NotKeptReason, number>> = {}
   /** Handshakes without an outcome. */
   readonly #pending: Set<object> = new Set()
@@ -33,6 +37,7 @@ export class AttachmentLedger {
     return {
       handshakes: { ...this.#handshakes },
       reasons: { ...this.#reasons },
+      protocols: structuredClone(this.#protocols),
       notKept: { ...this.#notKept },
       pendingWrites: this.#writes.size,
     }
@@ -53,11 +58,19 @@ export class AttachmentLedger {
   }
 
   /** @returns false, and nothing is counted, when the handshake has its outcome already, or is forgotten */
-  end(handshake: object, outcome: Outcome, reason: HandshakeReason): boolean {
+  end(
+    handshake: object,
+    outcome: Outcome,
+    { reason, protocol }: { readonly reason: HandshakeReason; readonly protocol: string | undefined },
+  ): boolean {
     this.#silent.delete(handshake)
     if (!this.#pending.delete(handshake)) return false
     this.#handshakes[outcome]++
     this.#reasons[reason] = (this.#reasons[reason] ?? 0) + 1
+    if (protocol !== undefined) {
+      this.#protocols[protocol] ??= { resumed: 0, full: 0, failed: 0 }
+      this.#protocols[protocol][outcome]++
+    }
     this.#wake()
     return true
   }

@@ -9,6 +9,7 @@ export type HandshakeReason =
   | Exclude<RefusalReason, 'declined' | 'abandoned' | 'ticket-undecryptable'>
   | EdgeReason
 
+/** The reasons that the model does not know: rules of the edge, limits of Node, connections that came to nothing. */
 export type EdgeReason =
   /** The client offers a stateless ticket, or another identity that is no session id: one from before, or of other servers. */
   | 'stateless-ticket'

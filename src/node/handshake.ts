@@ -9,6 +9,7 @@ import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { SslSession } from '../session/ssl-session.ts'
 import type { RefusalReason, ResumptionVerdict } from '../session/verdict.ts'
+import { byteKey } from '../store/byte-key.ts'
 import type { RevocationObjection, Revocations } from '../store/revocations.ts'
 import { beforeVerification, chainEndSec, servernameOf, type TlsHandle } from './engine.ts'
 import type { EdgeReason, HandshakeReason, NotKeptReason } from './handshake-reason.ts'
@@ -180,7 +181,7 @@ export class Handshake {
     if ((bindSessions || revocations !== undefined) && readOrigin(session) === undefined)
       return this.#decline('unknown-format')
     // Who can write to the store can put back what was taken from it.
-    if (singleUse && usedIds.has(idKey(session.sessionId))) return this.#decline('already-used')
+    if (singleUse && usedIds.has(byteKey(session.sessionId))) return this.#decline('already-used')
     // What was made for another name is no business of this name's policy: its context will not match.
     if (bindSessions && session.hostname !== this.#servername) return true
     return andThen(this.#askPolicy(session), (policy) => {
@@ -233,9 +234,7 @@ export class Handshake {
 
   /** Node's libssl compares the session id context with its own, so that is what it gets to see. */
   #export(session: SslSession): Buffer {
-    const copy = session.dup()
-    copy.setSessionIdContext(Buffer.from(this.#scope.server.sessionIdContext ?? ''))
-    return Buffer.from(copy.toDer())
+    return Buffer.from(session.toDer(Buffer.from(this.#scope.server.sessionIdContext ?? '')))
   }
 
   /** @param handle - of the connection that Node has taken, before a byte of it was read */
@@ -345,7 +344,7 @@ export class Handshake {
     if (this.#hasNewSession && protocolVersion < TLS1_3_VERSION) return
     this.#finishModel(protocolVersion, isReused, { getSession })
     if (isReused && this.isTls13 && this.#scope.singleUse && this.#candidate !== undefined)
-      this.#scope.usedIds.set(idKey(this.#candidate.sessionId), true)
+      this.#scope.usedIds.set(byteKey(this.#candidate.sessionId), true)
   }
 
   /**
@@ -457,7 +456,7 @@ export class Handshake {
     const { context, usedIds } = this.#scope
     if ((context.getSessionCacheMode() & SessionCacheMode.SERVER) === 0) return 'mode-without-server'
     const identities = this.isTls13 ? (this.#hello?.pskIdentities ?? []) : []
-    return identities.some(({ identity }) => usedIds.has(idKey(identity))) ? 'already-used' : 'not-found'
+    return identities.some(({ identity }) => usedIds.has(byteKey(identity))) ? 'already-used' : 'not-found'
   }
 
   #isPolicyUnknown(): boolean {
@@ -576,8 +575,4 @@ function readSession(der: Uint8Array | undefined): SslSession | undefined {
 
 function hasStatelessTicket(hello: ClientHello, version: number): boolean {
   return version < TLS1_3_VERSION ? (hello.sessionTicketLength ?? 0) > 0 : hello.pskIdentities.length > 0
-}
-
-function idKey(sessionId: Uint8Array): string {
-  return Buffer.from(sessionId).toString('latin1')
 }

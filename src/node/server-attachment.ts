@@ -1,5 +1,6 @@
 import type tls from 'node:tls'
 import type { ClientHello } from '../codec/client-hello.ts'
+import type { SslContextModel } from '../context/ssl-context.ts'
 import type { SetupProblem } from '../errors.ts'
 import type { Revocations } from '../store/revocations.ts'
 import type { AttachmentStats, Outcome } from './attachment-ledger.ts'
@@ -22,6 +23,7 @@ export interface ServerHandshake {
   readonly lookupMs: number
 }
 
+/** What {@link attachServer} may be told; each has its default. */
 export interface AttachServerOptions {
   /** Milliseconds that caches and `policy` may take, 1000 by default; later answers mean nothing, and the handshake is full. */
   readonly lookupTimeoutMs?: number
@@ -61,6 +63,8 @@ export interface AttachServerOptions {
 export interface ServerAttachment {
   /** False: nothing is looked up and nothing is kept, as if there were no cache. May be changed at any time. */
   enabled: boolean
+  /** The one that was attached. */
+  readonly context: SslContextModel
   /** A snapshot. */
   readonly stats: AttachmentStats
   /**

@@ -8,7 +8,13 @@ import { keepServerOptions, RESUME_LISTENER_MESSAGE } from './server-setup.ts'
 export type Listener = (...args: any[]) => void
 
 /** The listener that every tls, https and http2 server has for 'connection': one function for all of them. */
-const tlsConnectionListener = tls.createServer().listeners('connection')[0] as Listener
+function nodeListener(): Listener {
+  // Not when the library is loaded: it costs milliseconds.
+  cachedListener ??= tls.createServer().listeners('connection')[0] as Listener
+  return cachedListener
+}
+
+let cachedListener: Listener | undefined
 
 /** Shared by all copies of the library in a process. */
 const ATTACHED = Symbol.for('sslctx.attachment')
@@ -28,7 +34,7 @@ export class ServerHooks {
         'already-attached',
         'the server is attached already: dispose of that attachment first, or wait until it is closed',
       )
-    if (!server.rawListeners('connection').includes(tlsConnectionListener))
+    if (!server.rawListeners('connection').includes(nodeListener()))
       throw new ServerSetupError(
         'not-a-tls-server',
         'attachServer needs a tls, https or http2 server with the connection listener of Node',
@@ -43,16 +49,16 @@ export class ServerHooks {
 
   /** Takes the place of Node's listener, so that those of others keep their order. */
   interceptConnections(intercept: (original: Listener, socket: Duplex) => void): void {
-    const wrapped: Listener = (socket: Duplex) => intercept(tlsConnectionListener, socket)
+    const wrapped: Listener = (socket: Duplex) => intercept(nodeListener(), socket)
     this.#wrapped = wrapped
-    this.#swap(tlsConnectionListener, wrapped)
+    this.#swap(nodeListener(), wrapped)
     Object.defineProperty(this.#server, ATTACHED, { value: true, configurable: true })
     this.#undo.push(() => Reflect.deleteProperty(this.#server, ATTACHED))
   }
 
   /** New connections are Node's alone from now on. */
   releaseConnections(): void {
-    if (this.#wrapped !== undefined) this.#swap(this.#wrapped, tlsConnectionListener)
+    if (this.#wrapped !== undefined) this.#swap(this.#wrapped, nodeListener())
     this.#wrapped = undefined
   }
 

@@ -62,6 +62,8 @@ export class ServerPolicies {
   readonly #common: Buffer
   readonly #default: Policy
   readonly #named: readonly NamedIdentity[]
+  /** Of each of #named. */
+  readonly #policies: readonly Policy[]
   readonly #hasSniCallback: boolean
 
   /** @param named - what `addContext` has set; what it set unseen, before, is opaque */
@@ -70,6 +72,7 @@ export class ServerPolicies {
     this.#common = commonDigest(server)
     this.#default = this.#policy({ digest: identityDigest(server, server._sharedCreds), isOpaque: false })
     this.#named = named
+    this.#policies = named.map((identity) => this.#policy(identity))
     this.#hasSniCallback = hasSniCallback(server)
   }
 
@@ -93,8 +96,8 @@ export class ServerPolicies {
   of(servername: string | undefined): Policy {
     if (servername === undefined) return this.#default
     if (this.#hasSniCallback) return { ...this.#default, isOpaque: true }
-    const identity = this.#named.findLast(({ pattern }) => pattern.test(servername))
-    return identity === undefined ? this.#default : this.#policy(identity)
+    const place = this.#named.findLastIndex(({ pattern }) => pattern.test(servername))
+    return this.#policies[place] ?? this.#default
   }
 
   #policy({ digest, isOpaque }: Policy): Policy {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
 import { equalBytes } from '../session/bytes.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 
@@ -22,9 +23,33 @@ export interface Binding {
  * @returns 32 bytes
  */
 export function bindingContext(binding: Binding): Uint8Array {
+  return hashesOf(binding).context
+}
+
+interface BindingHashes {
+  readonly binding: Binding
+  readonly context: Uint8Array
+  readonly tag: Uint8Array
+}
+
+/** The latest, since a server has few of them and hashing takes longer than a lookup. Names come from clients. */
+const known = new LRUCache<string, BindingHashes>({ max: 1000 })
+
+/** @returns not to be changed */
+function hashesOf(binding: Binding): BindingHashes {
+  const key = `${binding.servername ?? ''}:${binding.ownPolicy ?? ''}`
+  const latest = known.get(key)
+  if (latest !== undefined && isSameBinding(latest.binding, binding)) return latest
+  const tag = hashPolicy(binding)
+  const hashes = { binding, context: hashBinding(binding, tag), tag }
+  known.set(key, hashes)
+  return hashes
+}
+
+function hashBinding({ ownContext, servername }: Binding, tag: Uint8Array): Uint8Array {
   const hash = createHash('sha256').update('sslctx binding 1')
-  const fields = [binding.ownContext, Buffer.from(binding.servername ?? ''), policyTag(binding)]
-  for (const field of fields) hash.update(`${field.length}:`).update(field)
+  for (const field of [ownContext, Buffer.from(servername ?? ''), tag])
+    hash.update(`${field.length}:`).update(field)
   return new Uint8Array(hash.digest())
 }
 
@@ -42,7 +67,10 @@ export function isSameBinding(one: Binding, other: Binding): boolean {
 
 /** Tells a changed policy from another context, when a session does not fit: both change {@link bindingContext}. */
 function policyTag(binding: Binding): Uint8Array {
-  const { requestCert, rejectUnauthorized, policyDigest, ownPolicy } = binding
+  return hashesOf(binding).tag
+}
+
+function hashPolicy({ requestCert, rejectUnauthorized, policyDigest, ownPolicy }: Binding): Uint8Array {
   const hash = createHash('sha256').update(`${requestCert} ${rejectUnauthorized} ${ownPolicy !== undefined} `)
   hash.update(policyDigest).update(Buffer.from(ownPolicy ?? ''))
   return new Uint8Array(hash.digest().subarray(0, TAG_LENGTH))

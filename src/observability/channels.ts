@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
 import type { SslContextObserver } from '../session/contracts.ts'
-import { isLogged, logEvent, logHandshake } from './debug-log.ts'
+import { isHandshakeLogged, isLogged, logEvent, logHandshake } from './debug-log.ts'
 
 /**
  * The channels of `node:diagnostics_channel` on which everything is published, of all contexts, attachments and guarded stores
@@ -29,6 +29,10 @@ export const observer: SslContextObserver = {
     if (target.hasSubscribers) target.publish(event)
     logEvent(event)
   },
+}
+
+export function isHandshakeHeard(): boolean {
+  return channels.handshake.hasSubscribers || isHandshakeLogged()
 }
 
 /** The outcome of a server's handshake. */

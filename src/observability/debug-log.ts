@@ -17,6 +17,10 @@ export function isLogged(type: SslContextEvent['type']): boolean {
   return NAMESPACES[type].enabled
 }
 
+export function isHandshakeLogged(): boolean {
+  return handshake.enabled
+}
+
 /**
  * Shows a context's events when `DEBUG=sslctx:*` (or `sslctx:resumption`, `sslctx:cache`, `sslctx:callback`) is set.
  * Sessions appear without their secrets.

@@ -69,6 +69,7 @@ export type GenerateSessionId = (connection: SessionConnection) => Uint8Array | 
  */
 export type NotResumableCallback = (connection: SessionConnection, isForwardSecure: boolean) => boolean
 
+/** Who threw or rejected, in the event `callback-error`. */
 export type CallbackName =
   | 'new'
   | 'get'
@@ -89,6 +90,7 @@ export type SslContextEvent =
   | { readonly type: 'session-removed'; readonly session: SslSession; readonly reason: RemovalReason }
   | { readonly type: 'callback-error'; readonly callback: CallbackName; readonly error: unknown }
 
+/** Hears every event of a context; what it throws becomes an event of the callback `listener`. */
 export type SslContextListener = (event: SslContextEvent) => void
 
 /** A listener that is not always interested: what nobody listens for is not even built. */

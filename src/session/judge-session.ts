@@ -27,7 +27,7 @@ export function judgeSession(
   if (candidate.protocolVersion !== required.protocolVersion) return { reason: 'version-mismatch' }
   // A session made under another context may have skipped this one's client-certificate check, so it is refused
   // before its age is looked at: SSL_CTX_set_session_id_context(3).
-  if (!equalBytes(sessionInternals.content(candidate).sessionIdContext, required.sessionIdContext))
+  if (!equalBytes(sessionInternals.traits(candidate).sessionIdContext, required.sessionIdContext))
     return { reason: 'session-id-context-mismatch' }
   if ((required.verifyMode & VerifyMode.PEER) !== 0 && required.sessionIdContext.length === 0)
     return { reason: 'session-id-context-uninitialized', alert: Alert.INTERNAL_ERROR }

@@ -11,9 +11,10 @@ export function checkSeconds(name: string, seconds: number): number {
   return checkInteger(name, seconds, MAX_SESSION_SECONDS)
 }
 
-export function checkInteger(name: string, value: number, maximum: number): number {
-  if (!Number.isInteger(value) || value < 0 || value > maximum)
-    throw new SessionRangeError(`${name} must be an integer from 0 to ${maximum}, got ${value}`)
+/** @throws {@link SessionRangeError} unless `value` is an integer from `minimum` to `maximum` */
+export function checkInteger(name: string, value: number, maximum: number, minimum: number = 0): number {
+  if (!Number.isInteger(value) || value < minimum || value > maximum)
+    throw new SessionRangeError(`${name} must be an integer from ${minimum} to ${maximum}, got ${value}`)
   return value
 }
 

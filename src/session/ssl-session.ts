@@ -6,7 +6,7 @@ import {
   type SslSessionFields,
 } from '../codec/ssl-session-der.ts'
 import { SessionDerError } from '../errors.ts'
-import { copyBytes, redactId, toHex } from './bytes.ts'
+import { copyBytes, equalBytes, redactId, toHex } from './bytes.ts'
 import { checkIdLength, checkSeconds } from './ranges.ts'
 
 /** What a session holds besides its times, which may lie in it and mean nothing; `cipherSuite` is unknown until the ServerHello. */
@@ -34,10 +34,30 @@ const EMPTY = new Uint8Array(0)
 const MAX_FRAGMENT_LENGTH_UNSPECIFIED = 255
 const FLAG_EXTENDED_MASTER_SECRET = 1
 
+/** Shared by sessions, and never changed. */
+export interface SessionTraits {
+  readonly protocolVersion: number
+  readonly cipherSuite: number | undefined
+  readonly sessionIdContext: Uint8Array
+  readonly flags: number
+  readonly compressionId: number
+  readonly maxFragmentLengthMode: number
+}
+
+const NO_TRAITS: SessionTraits = {
+  protocolVersion: 0,
+  cipherSuite: undefined,
+  sessionIdContext: EMPTY,
+  flags: 0,
+  compressionId: 0,
+  maxFragmentLengthMode: MAX_FRAGMENT_LENGTH_UNSPECIFIED,
+}
+
 /** What only the model itself may do with a session: see {@link sessionInternals}. */
 export interface SessionInternals {
   /** The live content, not to be changed by the reader. Of a compact session it is read anew, unless it was the last. */
   content(session: SslSession): SessionContent
+  traits(session: SslSession): SessionTraits
   /** The creation time with its milliseconds. */
   timeMs(session: SslSession): number
   /** Writes fields of a session that no cache holds under the old ones. */
@@ -66,7 +86,8 @@ export let sessionInternals: SessionInternals
 export class SslSession {
   /** Compact, it is the DER, one UTF-16 unit a byte: a string takes a tenth of the memory of the objects. */
   #content: SessionContent | string
-  #protocolVersion = 0
+  /** What every resumption looks at, so that nothing is decoded for it. */
+  #traits: SessionTraits = NO_TRAITS
   /** Every part has been in DER, so that nothing is lost by putting it there again. */
   #isEncodable = false
   #timeMs: number
@@ -108,10 +129,8 @@ export class SslSession {
     const content = decodeSslSession(der)
     const { timeSec, timeoutSec } = content
     const session = new SslSession(nowMs)
-    session.#content = textOf(der)
-    session.#protocolVersion = content.protocolVersion
+    session.#replace(content)
     session.#isEncodable = true
-    lastRead = { of: session, content }
     if (timeSec !== 0) session.#timeMs = timeSec * 1000
     session.#timeoutSec = timeoutSec === 0 ? UNWRITTEN_TIMEOUT_SEC : timeoutSec
     return session
@@ -126,12 +145,15 @@ export class SslSession {
    * What `i2d_SSL_SESSION(3)` of libssl 3.5 writes, byte for byte. Holds the master key: store it sealed. Not written
    * are the resumable flag and the milliseconds of the creation time (R12.3, R6.8).
    *
+   * @param sessionIdContext - to be written in place of the session's own, 0 to 32 bytes
    * @throws {@link SessionDerError} when the session has no cipher suite yet (R12.2)
    */
-  toDer(): Uint8Array {
+  toDer(sessionIdContext?: Uint8Array): Uint8Array {
     const content = this.#read()
     if (!hasSuite(content)) throw new SessionDerError('session has no cipher suite and cannot be encoded', 0)
-    return encodeSslSession(content, this)
+    if (sessionIdContext === undefined) return encodeSslSession(content, this)
+    checkIdLength('session id context', sessionIdContext)
+    return encodeSslSession({ ...content, sessionIdContext }, this)
   }
 
   /** {@link toDer} as PEM. Holds the master key. */
@@ -151,12 +173,12 @@ export class SslSession {
   }
 
   get protocolVersion(): number {
-    return this.#protocolVersion
+    return this.#traits.protocolVersion
   }
 
   /** The two bytes of the suite, big endian; undefined before it was negotiated. */
   get cipherSuite(): number | undefined {
-    return this.#read().cipherSuite
+    return this.#traits.cipherSuite
   }
 
   /** A copy, 0 to 32 bytes. */
@@ -166,7 +188,7 @@ export class SslSession {
 
   /** A copy, 0 to 32 bytes. */
   get sessionIdContext(): Uint8Array {
-    return copyBytes(this.#read().sessionIdContext)
+    return copyBytes(this.#traits.sessionIdContext)
   }
 
   /** The server name the session was made for, if it was acknowledged. */
@@ -212,7 +234,7 @@ export class SslSession {
   }
 
   get extendedMasterSecret(): boolean {
-    return (this.#read().flags & FLAG_EXTENDED_MASTER_SECRET) !== 0
+    return (this.#traits.flags & FLAG_EXTENDED_MASTER_SECRET) !== 0
   }
 
   /** Creation time in whole seconds since the epoch. */
@@ -264,21 +286,24 @@ export class SslSession {
    * @throws {@link SessionRangeError} when longer (R9.1)
    */
   setSessionIdContext(context: Uint8Array): void {
-    const sessionIdContext = copyBytes(checkIdLength('session id context', context))
-    this.#replace({ ...this.#read(), sessionIdContext })
+    this.#own().sessionIdContext = copyBytes(checkIdLength('session id context', context))
+    this.#lift()
   }
 
   /** `SSL_SESSION_set1_hostname(3)`. @param hostname - copied; undefined for none */
   setHostname(hostname: Uint8Array | undefined): void {
-    const { hostname: _, ...content } = this.#read()
-    this.#replace(hostname === undefined ? content : { ...content, hostname: copyBytes(hostname) })
+    if (hostname !== undefined) this.#own().hostname = copyBytes(hostname)
+    else if (this.#read().hostname !== undefined) {
+      const { hostname: _, ...content } = this.#read()
+      this.#replace(content)
+    }
     // R12.5: the DER's would end there.
     if (hostname?.includes(0) === true) this.#isEncodable = false
   }
 
   /** `SSL_SESSION_set1_ticket_appdata(3)`: libssl carries it into the tickets of a resumed connection. @param data - copied */
   setTicketAppData(data: Uint8Array): void {
-    this.#replace({ ...this.#read(), ticketAppData: copyBytes(data) })
+    this.#own().ticketAppData = copyBytes(data)
   }
 
   #read(): SessionContent {
@@ -287,9 +312,20 @@ export class SslSession {
     return lastRead.content
   }
 
+  /** The content, which no other session has, to be changed. */
+  #own(): { -readonly [K in keyof SessionContent]: SessionContent[K] } {
+    const content = this.#read()
+    this.#content = content
+    return content
+  }
+
   #replace(content: SessionContent): void {
     this.#content = content
-    this.#protocolVersion = content.protocolVersion
+    this.#lift()
+  }
+
+  #lift(): void {
+    this.#traits = sharedTraits(this.#read())
   }
 
   #compact(): void {
@@ -322,11 +358,13 @@ export class SslSession {
     })
     sessionInternals = {
       content: (session) => session.#read(),
+      traits: (session) => session.#traits,
       timeMs: (session) => session.#timeMs,
       update(session, part) {
         const names = Object.keys(part)
         if (names.length === 0) return
-        session.#replace({ ...session.#read(), ...part })
+        Object.assign(session.#own(), part)
+        session.#lift()
         session.#isEncodable &&= names.every((name) => ALWAYS_ENCODABLE.has(name))
       },
       compact: (session) => session.#compact(),
@@ -388,12 +426,45 @@ const NO_TIMES = { timeSec: 0, timeoutSec: 0 }
 
 const NO_ORDERS: readonly ExpiryOrder[] = []
 
+/** One object for all sessions that agree in these: a process has few kinds of them. The latest kinds are remembered. */
+const knownTraits: SessionTraits[] = []
+const MAX_KNOWN_TRAITS = 8
+let nextTraits = 0
+
+function sharedTraits(content: SessionContent): SessionTraits {
+  for (const traits of knownTraits) if (hasTraits(content, traits)) return traits
+  const { protocolVersion, cipherSuite, sessionIdContext, flags, compressionId, maxFragmentLengthMode } =
+    content
+  const traits: SessionTraits = {
+    protocolVersion,
+    cipherSuite,
+    sessionIdContext: copyBytes(sessionIdContext),
+    flags,
+    compressionId,
+    maxFragmentLengthMode,
+  }
+  knownTraits[nextTraits] = traits
+  nextTraits = (nextTraits + 1) % MAX_KNOWN_TRAITS
+  return traits
+}
+
+function hasTraits(content: SessionContent, traits: SessionTraits): boolean {
+  return (
+    content.protocolVersion === traits.protocolVersion &&
+    content.cipherSuite === traits.cipherSuite &&
+    content.flags === traits.flags &&
+    content.compressionId === traits.compressionId &&
+    content.maxFragmentLengthMode === traits.maxFragmentLengthMode &&
+    equalBytes(content.sessionIdContext, traits.sessionIdContext)
+  )
+}
+
 /** Whoever reads a field of a compact session mostly reads another one next. */
 let lastRead: { readonly of: SslSession; readonly content: SessionContent } | undefined
 
-/** A call takes only so many arguments. */
+/** A call takes only so many arguments; spread out, they would take seven times as long. */
 function textOf(der: Uint8Array): string {
-  if (der.length <= 4096) return String.fromCharCode(...der)
+  if (der.length <= 4096) return Reflect.apply(String.fromCharCode, undefined, der)
   return textOf(der.subarray(0, 4096)) + textOf(der.subarray(4096))
 }
 

@@ -65,6 +65,7 @@ export type SessionSource = 'internal' | 'external' | 'ticket' | 'external-psk'
 /** A server's decision about one ClientHello. */
 export type ResumptionVerdict = Resumption | Refusal
 
+/** The handshake resumes this session. */
 export interface Resumption {
   readonly resume: true
   readonly session: SslSession
@@ -75,6 +76,7 @@ export interface Resumption {
   readonly earlyDataAllowed: boolean
 }
 
+/** The handshake is a full one, or has failed. */
 export interface Refusal {
   readonly resume: false
   readonly reason: RefusalReason

@@ -1,5 +1,7 @@
+/** Closed: the store is asked. Open: it is not. Half open: one call finds out whether it works again. */
 export type BreakerState = 'closed' | 'open' | 'half-open'
 
+/** The breaker has changed its state; the error is the one that opened it. */
 export type BreakerEvent =
   | { readonly type: 'breaker-opened'; readonly error: Error }
   | { readonly type: 'breaker-half-open' | 'breaker-closed' }

@@ -1,12 +1,13 @@
-import { SessionRangeError } from '../errors.ts'
 import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
 import { copyBytes } from '../session/bytes.ts'
 import { checkInteger } from '../session/ranges.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
+import { byteKey } from './byte-key.ts'
 import type { BreakerState } from './circuit-breaker.ts'
 import { type CallCounts, inTime, StoreCalls, type StoreEvent, timedOut, unavailable } from './store-calls.ts'
-import { nameOf, pendingValue, WriteQueue } from './write-queue.ts'
+import { pendingValue, WriteQueue } from './write-queue.ts'
 
+/** The limits of {@link guarded}. */
 export interface GuardOptions {
   /** What the store is called in events and metrics; `store` by default. */
   readonly name?: string
@@ -86,20 +87,20 @@ class Guard implements GuardedStore {
     const { breaker = {}, now = () => performance.now(), onEvent } = options
     this.#store = store
     this.#now = now
-    this.#deadlineMs = checkPositive('deadlineMs', options.deadlineMs ?? 250, MAX_INT32)
+    this.#deadlineMs = checkInteger('deadlineMs', options.deadlineMs ?? 250, MAX_INT32, 1)
     this.#calls = new StoreCalls({
       name: options.name ?? 'store',
       deadlineMs: this.#deadlineMs,
-      failures: checkPositive('breaker.failures', breaker.failures ?? 5, MAX_INT32),
-      retryAfterMs: checkPositive('breaker.retryAfterMs', breaker.retryAfterMs ?? 1000, MAX_INT32),
+      failures: checkInteger('breaker.failures', breaker.failures ?? 5, MAX_INT32, 1),
+      retryAfterMs: checkInteger('breaker.retryAfterMs', breaker.retryAfterMs ?? 1000, MAX_INT32, 1),
       now,
       onEvent,
       onAvailability: () => this.#writes.drain(),
     })
     this.#writes = new WriteQueue(store, this.#calls, {
       deadlineMs: this.#deadlineMs,
-      maxConcurrentWrites: checkPositive('maxConcurrentWrites', options.maxConcurrentWrites ?? 64, 10_000),
-      maxQueuedSessions: checkPositive('maxQueuedSessions', options.maxQueuedSessions ?? 1000, 1_000_000),
+      maxConcurrentWrites: checkInteger('maxConcurrentWrites', options.maxConcurrentWrites ?? 64, 10_000, 1),
+      maxQueuedSessions: checkInteger('maxQueuedSessions', options.maxQueuedSessions ?? 1000, 1_000_000, 1),
       onResult: (name) => this.#gets.delete(name),
     })
     if (store.confidentiality !== undefined) this.confidentiality = store.confidentiality
@@ -119,7 +120,7 @@ class Guard implements GuardedStore {
 
   get(key: Uint8Array): Awaitable<Uint8Array | undefined> {
     if (this.#closed) return refusedByClosed()
-    const name = nameOf(key)
+    const name = byteKey(key)
     const write = this.#writes.pending(name)
     return write === undefined ? this.#getShared(name, key) : pendingValue(write)
   }
@@ -130,7 +131,7 @@ class Guard implements GuardedStore {
 
   take(key: Uint8Array): Awaitable<Uint8Array | undefined> {
     if (this.#closed) return refusedByClosed()
-    const name = nameOf(key)
+    const name = byteKey(key)
     const write = this.#writes.pending(name)
     if (write !== undefined) return this.#writes.take(write)
     const written = this.#writes.written(name)
@@ -210,9 +211,4 @@ function answerOf(get: SharedGet): PromiseLike<Uint8Array | undefined> {
 
 function refusedByClosed(): Promise<never> {
   return Promise.reject(unavailable('the session store is closed'))
-}
-
-function checkPositive(name: string, value: number, maximum: number): number {
-  if (value === 0) throw new SessionRangeError(`${name} must be an integer from 1 to ${maximum}, got 0`)
-  return checkInteger(name, value, maximum)
 }

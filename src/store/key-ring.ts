@@ -1,8 +1,11 @@
 import { createHmac, createSecretKey, hkdfSync, type KeyObject, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import { SessionRangeError, WeakKeyError } from '../errors.ts'
-import { ONE_WEEK_SEC } from '../session/ranges.ts'
+import { WeakKeyError } from '../errors.ts'
+import { equalBytes } from '../session/bytes.ts'
+import { checkInteger, ONE_WEEK_SEC } from '../session/ranges.ts'
+import { byteKey } from './byte-key.ts'
 
+/** How long a key of {@link KeyRing} seals, and opens. */
 export interface KeyRingOptions {
   /** Milliseconds for which a sealing key is used; a day by default, an hour at least. */
   readonly periodMs?: number
@@ -12,7 +15,7 @@ export interface KeyRingOptions {
 
 /** The key that seals at the moment. */
 export interface SealingKey {
-  /** {@link KEY_ID_LENGTH} bytes, public: from which secret, in which period, by whom. */
+  /** 16 bytes, public: from which secret, in which period, by whom. */
   readonly id: Uint8Array
   readonly key: KeyObject
 }
@@ -53,8 +56,8 @@ export class KeyRing {
     secrets: readonly Uint8Array[],
     { periodMs = 24 * HOUR_MS, openMs = ONE_WEEK_SEC * 1000 }: KeyRingOptions = {},
   ) {
-    this.#periodMs = atLeast('periodMs', periodMs, HOUR_MS)
-    this.#openMs = atLeast('openMs', openMs, 1000)
+    this.#periodMs = checkInteger('periodMs', periodMs, Number.MAX_SAFE_INTEGER, HOUR_MS)
+    this.#openMs = checkInteger('openMs', openMs, Number.MAX_SAFE_INTEGER, 1000)
     this.#secrets = readSecrets(secrets)
   }
 
@@ -92,13 +95,13 @@ export class KeyRing {
   }
 
   /**
-   * @param id - of {@link KEY_ID_LENGTH} bytes, untrusted
+   * @param id - of 16 bytes, untrusted
    * @returns undefined for an unknown secret, or a period that is over or far from beginning
    */
   openingKey(id: Uint8Array, nowMs: number): KeyObject | undefined {
-    const secret = this.#secrets.find((one) => Buffer.from(one.id).equals(id.subarray(0, SECRET_ID_LENGTH)))
+    const secret = this.#secretOf(id.subarray(0, SECRET_ID_LENGTH))
     if (secret === undefined || !this.#isOpen(periodOf(id), nowMs)) return undefined
-    const name = Buffer.from(id).toString('latin1')
+    const name = byteKey(id)
     const known = this.#openingKeys.get(name)
     if (known !== undefined) return known
     const key = deriveSealKey(secret, id)
@@ -125,9 +128,19 @@ export class KeyRing {
     return { secretId: this.#first.id, mac: hmac(this.#first.markKey, data) }
   }
 
-  /** For each secret: its id, and the same by it. */
-  *markSignatures(data: Uint8Array): IterableIterator<{ secretId: Uint8Array; mac: Uint8Array }> {
-    for (const { id, markKey } of this.#secrets) yield { secretId: id, mac: hmac(markKey, data) }
+  /** The same by the secret of this id, untrusted; undefined for an unknown one. */
+  markMac(secretId: Uint8Array, data: Uint8Array): Uint8Array | undefined {
+    const secret = this.#secretOf(secretId)
+    return secret && hmac(secret.markKey, data)
+  }
+
+  /** Public: the first is the one that signs and seals. */
+  get secretIds(): readonly Uint8Array[] {
+    return this.#secrets.map(({ id }) => id)
+  }
+
+  #secretOf(id: Uint8Array): Secret | undefined {
+    return this.#secrets.find((one) => equalBytes(one.id, id))
   }
 
   get #first(): Secret {
@@ -196,9 +209,4 @@ function periodOf(id: Uint8Array): number {
 
 function hmac(key: KeyObject, data: Uint8Array): Uint8Array {
   return new Uint8Array(createHmac('sha256', key).update(data).digest())
-}
-
-function atLeast(name: string, value: number, min: number): number {
-  if (Number.isSafeInteger(value) && value >= min) return value
-  throw new SessionRangeError(`${name} must be an integer of at least ${min}, in milliseconds`)
 }

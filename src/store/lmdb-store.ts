@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { SessionStoreError } from '../errors.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
+import { byteKey } from './byte-key.ts'
 
 /** What is used of lmdb-js: what its `open()` returns. */
 export interface LmdbEnvironment {
@@ -8,6 +9,7 @@ export interface LmdbEnvironment {
   openDB(options: LmdbDatabaseOptions): LmdbDatabase | undefined
 }
 
+/** How the three databases are opened: bytes as they are, the index with versions. */
 export interface LmdbDatabaseOptions {
   readonly name: string
   readonly encoding: 'binary'
@@ -16,6 +18,7 @@ export interface LmdbDatabaseOptions {
   readonly useVersions: boolean
 }
 
+/** What is used of a database of lmdb-js. */
 export interface LmdbDatabase {
   getBinary(key: Uint8Array): Uint8Array | undefined
   getRange(options: { readonly limit?: number; readonly versions: true }): Iterable<LmdbIndexEntry>
@@ -29,11 +32,13 @@ export interface LmdbDatabase {
   resetReadTxn(): void
 }
 
+/** An entry that `getRange` comes to. */
 export interface LmdbIndexEntry {
   readonly key: Uint8Array
   readonly version?: number
 }
 
+/** Pages that a database fills, by which its size is bounded. */
 export interface LmdbStats {
   readonly pageSize?: number
   readonly treeBranchPageCount?: number
@@ -42,6 +47,7 @@ export interface LmdbStats {
   readonly entryCount?: number
 }
 
+/** What {@link lmdbStore} may be told. */
 export interface LmdbStoreOptions {
   /**
    * Bytes of the pages that sessions and their index may fill, over all processes; those that expire first go first. 256 MiB by
@@ -65,7 +71,7 @@ export interface LmdbStoreOptions {
  * `get` and `getMarks` answer synchronously, from memory that all processes share.
  *
  * @param root - what lmdb's `open()` returned
- * @throws {@link SessionStoreError} when the databases cannot be opened; likewise whatever is called later
+ * @throws `SessionStoreError` when the databases cannot be opened; likewise whatever is called later
  */
 export function lmdbStore(root: LmdbEnvironment, options: LmdbStoreOptions = {}): SessionStore {
   return new LmdbStore(root, options)
@@ -192,23 +198,20 @@ class LmdbStore implements SessionStore {
 
   /** What is put here is queued before this returns, and committed together. */
   async #write(entries: readonly StoreEntry[]): Promise<void> {
-    this.#debt += LOOKED_AT_PER_WRITE * entries.length
-    if (this.#isTidying || this.#debt < LOOKED_AT_PER_WRITE * WRITES_PER_LOOK)
-      return void (await Promise.all(entries.map((entry) => this.#put(entry))))
-    // Until this is committed, the index would show the same entries again.
-    this.#isTidying = true
-    try {
-      await Promise.all([...this.#tidy(), ...entries.map((entry) => this.#put(entry))])
-    } finally {
-      this.#isTidying = false
-    }
+    for (const { key } of entries) checked(key)
+    const tidied = this.#tidyWhenDue(entries.length)
+    const [only] = entries
+    if (tidied === undefined && only !== undefined && entries.length === 1) return this.#put(only)
+    await Promise.all([tidied, ...entries.map((entry) => this.#put(entry))])
   }
 
-  async #put({ key, value, expiresAtMs }: StoreEntry): Promise<void> {
-    const session = { key: checked(key), value, expiresAtMs: wholeMs(expiresAtMs), version: newVersion() }
+  /** Neither this nor {@link put} is an async function: each layer of those costs some percent of a write. */
+  #put({ key, value, expiresAtMs }: StoreEntry): Promise<void> {
+    const session = { key, value, expiresAtMs: wholeMs(expiresAtMs), version: newVersion() }
     if (session.expiresAtMs < this.#now()) return this.#replace(key)
-    const isNew = await this.#sessions.ifNoExists(key, () => this.#insert(session))
-    if (!isNew) await this.#replace(key, session)
+    return this.#sessions
+      .ifNoExists(key, () => this.#insert(session))
+      .then((isNew) => (isNew ? undefined : this.#replace(key, session)))
   }
 
   #insert(session: StoredSession): void {
@@ -235,17 +238,37 @@ class LmdbStore implements SessionStore {
     this.#sessions.remove(session.key)
   }
 
+  async #tidyOnce(): Promise<void> {
+    // Until this is committed, the index would show the same entries again.
+    this.#isTidying = true
+    try {
+      await Promise.all(this.#tidy())
+    } finally {
+      this.#isTidying = false
+    }
+  }
+
   /** Removes what has expired, and what is too much, from the front of the index. */
   #tidy(): Promise<boolean>[] {
     this.#index.resetReadTxn()
     const excess = Math.min(this.#countExcess(), MAX_EVICTED_AT_ONCE)
     const limit = Math.max(excess, Math.min(this.#debt, MAX_EVICTED_AT_ONCE))
     this.#debt = 0
-    const earliest = [...this.#index.getRange({ limit, versions: true })].map(sessionWriteOf)
     const nowMs = this.#now()
-    return earliest
-      .filter(({ expiresAtMs }, rank) => rank < excess || expiresAtMs < nowMs)
-      .map((session) => this.#removeIf(session))
+    const leaving: SessionWrite[] = []
+    for (const entry of this.#index.getRange({ limit, versions: true })) {
+      const session = sessionWriteOf(entry)
+      if (leaving.length >= excess && session.expiresAtMs >= nowMs) break
+      leaving.push(session)
+    }
+    return leaving.map((session) => this.#removeIf(session))
+  }
+
+  #tidyWhenDue(writes: number): Promise<void> | undefined {
+    this.#debt += LOOKED_AT_PER_WRITE * writes
+    return this.#isTidying || this.#debt < LOOKED_AT_PER_WRITE * WRITES_PER_LOOK
+      ? undefined
+      : this.#tidyOnce()
   }
 
   /** How many sessions are too many, by the average of the pages that one takes. */
@@ -261,11 +284,11 @@ class LmdbStore implements SessionStore {
     const kept = new Map<string, number>()
     for (const { key, version = 0 } of this.#marks.getRange({ versions: true })) {
       if (version < this.#now()) this.#marks.remove(key)
-      else kept.set(nameOf(key), version)
+      else kept.set(byteKey(key), version)
     }
     for (const { mark, expiresAtMs } of marks) {
-      const expiresAt = Math.max(wholeMs(expiresAtMs), kept.get(nameOf(mark)) ?? 0)
-      kept.set(nameOf(mark), expiresAt)
+      const expiresAt = Math.max(wholeMs(expiresAtMs), kept.get(byteKey(mark)) ?? 0)
+      kept.set(byteKey(mark), expiresAt)
       this.#marks.put(mark, EMPTY, expiresAt)
     }
   }
@@ -345,10 +368,6 @@ function bytesOf({
 function checked(key: Uint8Array): Uint8Array {
   if (key.length < 1 || key.length > MAX_KEY_LENGTH) throw new Error(`a key of ${key.length} bytes`)
   return key
-}
-
-function nameOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('latin1')
 }
 
 function openDatabase(root: LmdbEnvironment, name: string, useVersions: boolean): LmdbDatabase {

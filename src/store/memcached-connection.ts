@@ -33,6 +33,7 @@ export class MemcachedConnection {
   readonly #onEnd: (error: SessionStoreError) => void
   #silence: NodeJS.Timeout | undefined
   #ended: SessionStoreError | undefined
+  #isCorked = false
   #sent = 0
   #answered = 0
 
@@ -59,8 +60,21 @@ export class MemcachedConnection {
       const opaque = String(this.#sent++)
       this.#outstanding.push({ command, opaque, resolve, reject })
       this.#silence ??= setTimeout(() => this.end(silent(this.#limits)), this.#limits.answerTimeoutMs).unref()
-      this.#stream.write(encodeCommand(command, opaque))
+      this.#write(encodeCommand(command, opaque))
     })
+  }
+
+  /** What is sent in one turn of the event loop goes out in one piece. */
+  #write(bytes: Buffer): void {
+    if (!this.#isCorked) {
+      this.#isCorked = true
+      this.#stream.cork()
+      process.nextTick(() => {
+        this.#isCorked = false
+        this.#stream.uncork()
+      })
+    }
+    this.#stream.write(bytes)
   }
 
   end(error: SessionStoreError): void {

@@ -124,20 +124,26 @@ interface Announced {
 }
 
 function parseLine(line: string): MetaReply | Announced {
-  const failure = FAILURE.exec(line)?.[1] as MetaFailure['code'] | undefined
-  if (failure !== undefined) return { code: failure, text: line }
   const match = ANSWER.exec(line)
-  // The line may be part of a value, so it is not told.
-  if (match === null) throw violation('a line that is no answer')
+  if (match === null) return parseFailure(line)
   const [, withData, size, bare, flags = ''] = match
   const code = (withData ?? bare) as ReplyCode
   const answer: MetaAnswer = { code, value: NOTHING, opaque: tokenOf(flags, 'O'), cas: tokenOf(flags, 'c') }
   return size === undefined ? answer : { answer, size: Number(size) }
 }
 
+function parseFailure(line: string): MetaFailure {
+  const code = FAILURE.exec(line)?.[1] as MetaFailure['code'] | undefined
+  // The line may be part of a value, so it is not told.
+  if (code === undefined) throw violation('a line that is no answer')
+  return { code, text: line }
+}
+
 function tokenOf(flags: string, name: string): string | undefined {
-  const flag = flags.split(' ').find((candidate) => candidate.startsWith(name))
-  return flag?.slice(name.length)
+  const begin = flags.indexOf(` ${name}`)
+  if (begin < 0) return undefined
+  const end = flags.indexOf(' ', begin + 1)
+  return flags.slice(begin + 2, end < 0 ? undefined : end)
 }
 
 export function violation(what: string): SessionStoreError {

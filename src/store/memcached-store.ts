@@ -1,9 +1,11 @@
 import type { Duplex } from 'node:stream'
 import { SessionRangeError, SessionStoreError } from '../errors.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
+import { byteKey } from './byte-key.ts'
 import { type MemcachedConnection, MemcachedServer } from './memcached-connection.ts'
 import type { MetaAnswer, MetaCommand } from './memcached-protocol.ts'
 
+/** Where {@link memcachedStore} finds its servers, and what they take. */
 export interface MemcachedStoreOptions {
   /**
    * Makes a connection, at the first call and whenever there is none: `net.connect`, also to a Unix socket, or `tls.connect`.
@@ -34,7 +36,7 @@ export interface MemcachedStoreOptions {
  *
  * memcached may evict anything. All marks are one item without expiry, which every `getMarks` makes recent again.
  *
- * @throws {@link SessionRangeError} for a prefix that is too long, or no server
+ * @throws `SessionRangeError` for a prefix that is too long, or no server
  *
  * @example
  * memcachedStore({ connect: () => net.connect({ port: 11211, host: 'cache.internal', noDelay: true }) })
@@ -59,6 +61,9 @@ export function memcachedStore(options: MemcachedStoreOptions): SessionStore {
       )
     },
     async set(entries) {
+      const [only] = entries
+      if (only !== undefined && entries.length === 1)
+        return sendAll(serverOf(only.key), [setOrDelete(keyOf(only.key), only, maxItemBytes)])
       const batches = servers.map((server) => ({ server, commands: [] as MetaCommand[] }))
       for (const entry of entries)
         batches[placeOf(entry.key, servers.length)]?.commands.push(
@@ -246,7 +251,7 @@ function living(marks: readonly StoredMark[]): StoredMark[] {
   const now = Date.now()
   const latest = new Map<string, StoredMark>()
   for (const one of marks) {
-    const name = Buffer.from(one.mark).toString('latin1')
+    const name = byteKey(one.mark)
     const expiresAtMs = Math.max(one.expiresAtMs, latest.get(name)?.expiresAtMs ?? 0)
     if (expiresAtMs >= now) latest.set(name, { mark: one.mark, expiresAtMs })
   }

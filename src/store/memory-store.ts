@@ -1,7 +1,9 @@
 import { LRUCache } from 'lru-cache'
 import { copyBytes } from '../session/bytes.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
+import { byteKey } from './byte-key.ts'
 
+/** The bound of {@link MemoryStore}. */
 export interface MemoryStoreOptions {
   /** Sessions; the least recently used goes first. 20480 by default, as in libssl. */
   readonly maxSessions?: number
@@ -30,7 +32,7 @@ export class MemoryStore implements SessionStore {
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
-    const name = nameOf(key)
+    const name = byteKey(key)
     const kept = this.#sessions.get(name)
     if (kept === undefined || kept.expiresAtMs >= this.#now()) return kept?.value.slice()
     this.#sessions.delete(name)
@@ -40,7 +42,7 @@ export class MemoryStore implements SessionStore {
   set(entries: readonly StoreEntry[]): void {
     for (const { key, value, expiresAtMs } of entries) {
       if (expiresAtMs < this.#now()) this.delete(key)
-      else this.#sessions.set(nameOf(key), { value: copyBytes(value), expiresAtMs })
+      else this.#sessions.set(byteKey(key), { value: copyBytes(value), expiresAtMs })
     }
   }
 
@@ -51,7 +53,7 @@ export class MemoryStore implements SessionStore {
   }
 
   delete(key: Uint8Array): void {
-    this.#sessions.delete(nameOf(key))
+    this.#sessions.delete(byteKey(key))
   }
 
   getMarks(): readonly Uint8Array[] | undefined {
@@ -61,7 +63,7 @@ export class MemoryStore implements SessionStore {
 
   addMarks(marks: readonly StoredMark[]): void {
     for (const { mark, expiresAtMs } of marks) {
-      this.#marks.set(nameOf(mark), { mark: copyBytes(mark), expiresAtMs })
+      this.#marks.set(byteKey(mark), { mark: copyBytes(mark), expiresAtMs })
       for (const onMark of this.#watchers) onMark(copyBytes(mark))
     }
   }
@@ -77,8 +79,4 @@ export class MemoryStore implements SessionStore {
     this.#marks.clear()
     this.#watchers.clear()
   }
-}
-
-function nameOf(key: Uint8Array): string {
-  return Buffer.from(key).toString('latin1')
 }

@@ -28,6 +28,7 @@ export interface IoredisClient {
   callBuffer(command: string, args: (string | Buffer)[]): Promise<unknown>
 }
 
+/** Of ioredis and iovalkey: a `Redis` that does nothing but subscribe, or a `Cluster`. */
 export interface IoredisSubscriber {
   subscribe(channel: string): Promise<unknown>
   unsubscribe(channel: string): Promise<unknown>
@@ -50,6 +51,7 @@ export interface NodeRedisCluster {
   ): Promise<unknown>
 }
 
+/** Of node-redis: a client, or the cluster itself. */
 export interface NodeRedisSubscriber {
   subscribe(channel: string, listener: NodeRedisListener, bufferMode: true): Promise<void>
   unsubscribe(channel: string, listener: NodeRedisListener, bufferMode: true): Promise<void>
@@ -58,6 +60,7 @@ export interface NodeRedisSubscriber {
 /** Its cluster's types do not tell buffer mode from the other. */
 export type NodeRedisListener = (message: Buffer | string) => void
 
+/** What makes node-redis answer with bytes: 36 is `$`, the type of bulk strings. */
 export interface NodeRedisReplies {
   readonly typeMapping: { readonly 36: typeof Buffer }
 }
@@ -92,7 +95,7 @@ export function fromIovalkey(
 /**
  * A client of node-redis. It sends nothing twice; give it `disableOfflineQueue: true`, or a dead server's commands pile up in it.
  *
- * @param subscriber - for push: a client, best one of its own
+ * @param options - `subscriber`: for push, a client, best one of its own
  */
 export function fromNodeRedis(
   client: NodeRedisClient,
@@ -107,7 +110,7 @@ export function fromNodeRedis(
 /**
  * A cluster of node-redis; for its clients see {@link fromNodeRedis}.
  *
- * @param subscriber - for push: the cluster itself, which subscribes on a connection of its own
+ * @param options - `subscriber`: for push, the cluster itself, which subscribes on a connection of its own
  */
 export function fromNodeRedisCluster(
   cluster: NodeRedisCluster,

@@ -19,6 +19,7 @@ export {
   type RedisConnection,
 } from './redis-clients.ts'
 
+/** What {@link redisStore} may be told. */
 export interface RedisStoreOptions {
   /** Begins every key, and the channel; `sslctx:` by default. In a cluster a `{tag}` in it keeps everything in one slot. */
   readonly prefix?: string
@@ -53,29 +54,34 @@ function sessionsIn(
   prefix: string,
 ): Pick<SessionStore, 'get' | 'set' | 'take' | 'delete'> {
   const prefixBytes = Buffer.from(prefix)
-  const nameOf = (key: Uint8Array): Buffer => Buffer.concat([prefixBytes, key])
+  const nameOf = (key: Uint8Array): Buffer => {
+    const name = Buffer.allocUnsafe(prefixBytes.length + key.length)
+    name.set(prefixBytes)
+    name.set(key, prefixBytes.length)
+    return name
+  }
+  const getAndDelete = (name: Buffer): Promise<Uint8Array | undefined> =>
+    send(connection, { name: 'eval', key: name, args: [GET_AND_DELETE, '1', name] }, bytesOf)
   let hasGetdel = true
 
   return {
     get: (key) => send(connection, onKey('get', nameOf(key)), bytesOf),
     set(entries) {
       const now = Date.now()
-      return sendAll(
-        connection,
-        entries.map((entry) => setCommand(nameOf(entry.key), entry, now)),
-      )
+      const commands = entries.map((entry) => setCommand(nameOf(entry.key), entry, now))
+      const [only] = commands
+      return only !== undefined && commands.length === 1
+        ? send(connection, only, nothing)
+        : sendAll(connection, commands)
     },
-    async take(key) {
+    take(key) {
       const name = nameOf(key)
-      if (hasGetdel) {
-        try {
-          return await send(connection, onKey('getdel', name), bytesOf)
-        } catch (error) {
-          if (!isUnknownCommand(error)) throw error
-          hasGetdel = false
-        }
-      }
-      return send(connection, { name: 'eval', key: name, args: [GET_AND_DELETE, '1', name] }, bytesOf)
+      if (!hasGetdel) return getAndDelete(name)
+      return send(connection, onKey('getdel', name), bytesOf).catch((error: unknown) => {
+        if (!isUnknownCommand(error)) throw error
+        hasGetdel = false
+        return getAndDelete(name)
+      })
     },
     delete: (key) => send(connection, onKey('del', nameOf(key)), nothing),
   }
@@ -163,8 +169,6 @@ function send<T>(
 
 /** Settles when all have, and then rejects if one was refused. */
 async function sendAll(connection: RedisConnection, commands: readonly RedisCommand[]): Promise<void> {
-  const [command] = commands
-  if (command !== undefined && commands.length === 1) return send(connection, command, nothing)
   const results = await Promise.allSettled(commands.map((one) => send(connection, one, nothing)))
   for (const result of results) if (result.status === 'rejected') throw result.reason
 }

@@ -1,11 +1,14 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { SessionRangeError, SessionStoreError } from '../errors.ts'
-import type { Awaitable } from '../session/awaitable.ts'
+import { SessionRangeError } from '../errors.ts'
+import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { equalBytes, utf8 } from '../session/bytes.ts'
-import { ONE_WEEK_SEC } from '../session/ranges.ts'
+import { checkInteger, ONE_WEEK_SEC } from '../session/ranges.ts'
 import type { SessionStore, StoredMark } from '../session/session-store.ts'
+import { byteKey } from './byte-key.ts'
 import type { KeyRing } from './key-ring.ts'
+import { inTime } from './store-calls.ts'
 
+/** How current the marks of {@link Revocations} must be. */
 export interface RevocationsOptions {
   /**
    * Milliseconds that the marks of this process may lag behind those of the store: 10000 by default, 100 at least. Older than
@@ -18,6 +21,7 @@ export interface RevocationsOptions {
   readonly onError?: (error: unknown) => void
 }
 
+/** Which of the sessions a mark ends. */
 export interface RevokeOptions {
   /** Milliseconds since the epoch: what was authenticated before goes. Now, by default; not in the future. */
   readonly madeBeforeMs?: number
@@ -30,8 +34,10 @@ export interface RevocableSession {
   readonly hostname: string | undefined
 }
 
+/** A mark ends the session; or the marks are too old to tell. */
 export type RevocationObjection = 'revoked' | 'revocation-unknown'
 
+/** A moment's view; `failedRefreshes` only grows. */
 export interface RevocationStats {
   /** Marks that this process holds. */
   readonly marks: number
@@ -87,11 +93,9 @@ export class Revocations {
     keyRing: KeyRing,
     { maxStaleMs = 10_000, now = Date.now, onError = () => undefined }: RevocationsOptions = {},
   ) {
-    if (!Number.isInteger(maxStaleMs) || maxStaleMs < 100 || maxStaleMs > MARK_LIFE_MS)
-      throw new SessionRangeError(`maxStaleMs must be an integer from 100 to ${MARK_LIFE_MS}`)
     this.#store = store
     this.#keyRing = keyRing
-    this.#maxStaleMs = maxStaleMs
+    this.#maxStaleMs = checkInteger('maxStaleMs', maxStaleMs, MARK_LIFE_MS, 100)
     this.#now = now
     this.#onError = onError
     this.ready = this.#refreshAndGoOn()
@@ -121,7 +125,7 @@ export class Revocations {
   /** Reads the marks now. Rejects as the store does. */
   async refresh(): Promise<void> {
     const startedMs = performance.now()
-    const stored = await withDeadline(this.#store.getMarks(), this.#maxStaleMs)
+    const stored = await this.#inTime(this.#store.getMarks())
     this.#forgetExpired()
     const anchors = this.#adoptAll(stored ?? [])
     if (stored === undefined || anchors.length === 0) await this.#beginAnew()
@@ -163,21 +167,19 @@ export class Revocations {
     subject: Uint8Array,
     { madeBeforeMs = this.#now() }: RevokeOptions = {},
   ): Promise<void> {
-    if (!Number.isInteger(madeBeforeMs) || madeBeforeMs < 0 || madeBeforeMs > this.#now())
-      throw new SessionRangeError(
-        'madeBeforeMs must be an integer from 0 to now, in milliseconds since the epoch',
-      )
+    checkInteger('madeBeforeMs', madeBeforeMs, this.#now())
     const mark = makeMark(this.#keyRing, kind, subject, madeBeforeMs)
     this.#hold(mark)
     await this.#add([mark])
   }
 
   #isRevoked(kind: Kind, subject: Uint8Array, authenticatedAtMs: number): boolean {
-    for (const { secretId, mac } of this.#keyRing.markSignatures(subjectData(kind, subject))) {
-      const mark = this.#held.get(nameOf(kind, secretId, mac))
-      if (mark !== undefined && authenticatedAtMs < mark.madeBeforeMs) return true
-    }
-    return false
+    const data = subjectData(kind, subject)
+    return this.#keyRing.secretIds.some((secretId) => {
+      const hash = this.#keyRing.markMac(secretId, data)
+      const mark = hash && this.#held.get(nameOf(kind, secretId, hash))
+      return mark !== undefined && authenticatedAtMs < mark.madeBeforeMs
+    })
   }
 
   /** The store has no anchor, and nobody knows what it had: what was made before now may have been revoked. */
@@ -189,7 +191,14 @@ export class Revocations {
   }
 
   async #add(marks: readonly Mark[]): Promise<void> {
-    if (marks.length > 0) await withDeadline(this.#store.addMarks(marks.map(storedMark)), this.#maxStaleMs)
+    if (marks.length > 0) await this.#inTime(this.#store.addMarks(marks.map(storedMark)))
+  }
+
+  /** A store without a guard may never answer. */
+  async #inTime<T>(answer: Awaitable<T>): Promise<T> {
+    return isPromiseLike(answer)
+      ? inTime(answer, { deadlineMs: this.#maxStaleMs, what: 'a call for the marks', holdsProcess: false })
+      : answer
   }
 
   /** Held marks that somebody has made: an anchor is of one store, and never put back. */
@@ -199,13 +208,11 @@ export class Revocations {
 
   /** What is held here and missing there was never acknowledged, or lost: it is put there again. */
   async #complete(stored: readonly Uint8Array[], anchors: readonly Mark[]): Promise<void> {
-    const present = new Set(stored.map((bytes) => Buffer.from(bytes).toString('latin1')))
-    const missing = this.#revoking().filter(
-      ({ bytes }) => !present.has(Buffer.from(bytes).toString('latin1')),
-    )
+    const present = new Set(stored.map((bytes) => byteKey(bytes)))
+    const missing = this.#revoking().filter(({ bytes }) => !present.has(byteKey(bytes)))
     // One that the first secret has signed is there when the others are gone.
-    const { secretId } = this.#keyRing.signMark(new Uint8Array(0))
-    if (!anchors.some(({ bytes }) => equalBytes(bytes.subarray(2, 6), secretId)))
+    const [secretId] = this.#keyRing.secretIds
+    if (secretId !== undefined && !anchors.some(({ bytes }) => equalBytes(secretIdOf(bytes), secretId)))
       missing.push(makeAnchor(this.#keyRing, Math.max(...anchors.map(({ madeBeforeMs }) => madeBeforeMs))))
     await this.#add(missing)
   }
@@ -301,14 +308,15 @@ function readMark(keyRing: KeyRing, input: Uint8Array): Mark | undefined {
   const bytes = Buffer.from(input)
   const kind = KIND_NAMES.find((name) => KINDS[name] === bytes[1])
   if (bytes.length !== LENGTH || bytes[0] !== VERSION || kind === undefined) return undefined
-  const secretId = bytes.subarray(2, 6)
-  for (const signature of keyRing.markSignatures(bytes.subarray(0, MAC_AT))) {
-    const mac = signature.mac.subarray(0, LENGTH - MAC_AT)
-    if (!equalBytes(signature.secretId, secretId) || !timingSafeEqual(mac, bytes.subarray(MAC_AT))) continue
-    const subject = bytes.subarray(SUBJECT_AT, MAC_AT)
-    return { name: nameOf(kind, secretId, subject), kind, madeBeforeMs: bytes.readUIntBE(6, 6), bytes }
-  }
-  return undefined
+  const secretId = secretIdOf(bytes)
+  const mac = keyRing.markMac(secretId, bytes.subarray(0, MAC_AT))?.subarray(0, LENGTH - MAC_AT)
+  if (mac === undefined || !timingSafeEqual(mac, bytes.subarray(MAC_AT))) return undefined
+  const subject = bytes.subarray(SUBJECT_AT, MAC_AT)
+  return { name: nameOf(kind, secretId, subject), kind, madeBeforeMs: bytes.readUIntBE(6, 6), bytes }
+}
+
+function secretIdOf(bytes: Uint8Array): Uint8Array {
+  return bytes.subarray(2, 6)
 }
 
 const KIND_NAMES = Object.keys(KINDS) as Kind[]
@@ -324,7 +332,7 @@ function storedMark({ bytes, kind, madeBeforeMs }: Mark): StoredMark {
 
 function nameOf(kind: Kind, secretId: Uint8Array, subject: Uint8Array): string {
   const hash = Buffer.from(subject.buffer, subject.byteOffset, MAC_AT - SUBJECT_AT)
-  return `${kind}:${Buffer.from(secretId).toString('hex')}:${hash.toString('latin1')}`
+  return `${kind}:${Buffer.from(secretId).toString('hex')}:${byteKey(hash)}`
 }
 
 /** Never equal to what is signed as a mark, which begins with {@link VERSION}. */
@@ -352,24 +360,4 @@ function readFingerprint(fingerprint: Uint8Array | string): Uint8Array {
   if (bytes.length !== 32)
     throw new SessionRangeError(`a SHA-256 fingerprint has 32 bytes, this one ${bytes.length}`)
   return bytes
-}
-
-/** A store without a guard may never answer. */
-async function withDeadline<T>(answer: Awaitable<T>, deadlineMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(
-        new SessionStoreError(`the store has not answered in ${deadlineMs} ms`, {
-          code: 'ERR_SESSION_STORE_TIMEOUT',
-        }),
-      )
-    }, deadlineMs)
-    timer.unref()
-  })
-  try {
-    return await Promise.race([answer, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

@@ -4,6 +4,7 @@ import { type Awaitable, andThen } from '../session/awaitable.ts'
 import type { SessionStore, StoreEntry } from '../session/session-store.ts'
 import { KEY_ID_LENGTH, type KeyRing } from './key-ring.ts'
 
+/** What {@link sealed} may be told. */
 export interface SealedOptions {
   /** Milliseconds since the epoch; the system's clock by default. */
   readonly now?: () => number
@@ -34,19 +35,12 @@ export function sealed(
     get: (key) => open(key, (name) => store.get(name)),
     take: (key) => open(key, (name) => store.take(name)),
     set: (entries) => store.set(entries.map((entry) => seal(keyRing, entry, now()))),
-    delete: (key) => deleteAll(store, [...keyRing.sessionNames(key)]),
+    delete: (key) => deleteAll(store, keyRing.sessionNames(key)),
     getMarks: () => store.getMarks(),
     addMarks: (marks) => store.addMarks(marks),
-    ...(store.watchMarks && { watchMarks: (onMark) => watchMarksOf(store, onMark) }),
+    ...(store.watchMarks && { watchMarks: store.watchMarks.bind(store) }),
     close: () => store.close(),
   }
-}
-
-function watchMarksOf(
-  store: SessionStore,
-  onMark: (mark: Uint8Array) => void,
-): Awaitable<() => Awaitable<void>> {
-  return store.watchMarks?.(onMark) ?? (() => undefined)
 }
 
 /** In order, and no further than needed: one name is the rule. */
@@ -59,10 +53,8 @@ function firstFound(
   return andThen(call(name), (value) => value ?? firstFound(names, call))
 }
 
-function deleteAll(store: SessionStore, [name, ...rest]: readonly Uint8Array[]): Awaitable<void> {
-  if (name === undefined) return undefined
-  if (rest.length === 0) return store.delete(name)
-  return Promise.all([store.delete(name), deleteAll(store, rest)]).then(() => undefined)
+async function deleteAll(store: SessionStore, names: Iterable<Uint8Array>): Promise<void> {
+  await Promise.all(Array.from(names, async (name) => store.delete(name)))
 }
 
 /**

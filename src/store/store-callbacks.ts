@@ -9,6 +9,7 @@ import type {
 import type { SessionStore, StoreEntry } from '../session/session-store.ts'
 import { SslSession } from '../session/ssl-session.ts'
 
+/** A store as OpenSSL's three callbacks, under the names of the options of a context. */
 export interface StoreCallbacks {
   readonly newSessionCallback: NewSessionCallback
   readonly getSessionCallback: GetSessionCallback
@@ -18,6 +19,7 @@ export interface StoreCallbacks {
 /** What the callbacks need of a store. */
 export type CallbackStore = Pick<SessionStore, 'confidentiality' | 'get' | 'set' | 'take' | 'delete'>
 
+/** What {@link storeCallbacks} must be told about a store that is not sealed. */
 export interface StoreCallbacksOptions {
   /**
    * True: whoever can read the store's engine gets master secrets, can decrypt what was sent and impersonate the server, and

@@ -3,6 +3,7 @@ import { SessionStoreError, UnopenableSessionError } from '../errors.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { type BreakerEvent, type BreakerState, CircuitBreaker } from './circuit-breaker.ts'
 
+/** The calls of a `SessionStore`, `close` left out. */
 export type StoreOperation = 'get' | 'set' | 'take' | 'delete' | 'getMarks' | 'addMarks' | 'watchMarks'
 
 /** Something happened to the store. The errors are the store's own, or say that it did not answer. */
@@ -191,12 +192,14 @@ interface Deadline extends CallTerms {
   readonly deadlineMs: number
   /** Whose answer it is, for the error. */
   readonly what: string
+  /** Whether the process stays for it; true by default. */
+  readonly holdsProcess?: boolean
 }
 
 /** The answer, or ERR_SESSION_STORE_TIMEOUT; then a late one is ignored. */
 export function inTime<T>(
   answer: PromiseLike<T>,
-  { deadlineMs, what, onResult, onAnswer }: Deadline,
+  { deadlineMs, what, onResult, onAnswer, holdsProcess = true }: Deadline,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     let isOver = false
@@ -210,6 +213,7 @@ export function inTime<T>(
     const fail = (error: Error): void => end(error, () => reject(error))
     // After a stall of the event loop timers come before the answers that have been there for long: one more turn for those.
     const timer = setTimeout(() => setImmediate(() => fail(timedOut(what, deadlineMs))), deadlineMs)
+    if (!holdsProcess) timer.unref()
     Promise.resolve(answer).then(
       (value) => {
         onAnswer?.()

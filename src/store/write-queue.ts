@@ -2,6 +2,7 @@ import type { SessionStoreError } from '../errors.ts'
 import type { Awaitable } from '../session/awaitable.ts'
 import { copyBytes } from '../session/bytes.ts'
 import type { SessionStore, StoreEntry } from '../session/session-store.ts'
+import { byteKey } from './byte-key.ts'
 import { MAX_UNANSWERED, type StoreCalls, timedOut, unavailable } from './store-calls.ts'
 
 /** Entries in one call; a single one while the breaker finds out whether the store works again. */
@@ -23,10 +24,6 @@ export interface Write {
   /** Callers who wait for the result, shared with the write that replaces this one. */
   waiters: Set<(error?: Error) => void>
   hasResult: boolean
-}
-
-export function nameOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1')
 }
 
 /**
@@ -261,11 +258,11 @@ export class WriteQueue {
 
 function writeOf({ key, value, expiresAtMs }: StoreEntry): Write {
   const entry = { key: copyBytes(key), value: copyBytes(value), expiresAtMs }
-  return { name: nameOf(key), key: entry.key, entry, waiters: new Set(), hasResult: false }
+  return { name: byteKey(key), key: entry.key, entry, waiters: new Set(), hasResult: false }
 }
 
 function deletionOf(key: Uint8Array): Write {
-  return { name: nameOf(key), key: copyBytes(key), entry: undefined, waiters: new Set(), hasResult: false }
+  return { name: byteKey(key), key: copyBytes(key), entry: undefined, waiters: new Set(), hasResult: false }
 }
 
 function isExpired({ entry }: Write): boolean {

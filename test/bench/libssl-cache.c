@@ -223,7 +223,7 @@ typedef struct {
  * 90 % lookups, 9 % adds, 1 % removals; with each batch the sessions of one second expire. They are removed one by one,
  * as they are known here: SSL_CTX_flush_sessions of libssl 3.0 would walk over the whole table.
  */
-static void mixed(uint32_t sessions, uint32_t batches)
+static void mixed(uint32_t sessions, uint32_t batches, int accepting)
 {
     static Step steps[BATCH];
     static SSL_SESSION *expiring[SESSIONS_A_SECOND];
@@ -248,7 +248,9 @@ static void mixed(uint32_t sessions, uint32_t batches)
             expiring[expired] = make_session(next - sessions + BATCH + expired);
         start = cpu_ns();
         for (i = 0; i < BATCH; i++) {
-            if (steps[i].kind == LOOK_UP)
+            if (steps[i].kind == LOOK_UP && accepting)
+                accept_and_look_up(steps[i].id);
+            else if (steps[i].kind == LOOK_UP)
                 SSL_has_matching_session_id(ssl, steps[i].id, ID_LENGTH);
             else {
                 if (steps[i].kind == ADD)
@@ -340,7 +342,9 @@ int main(int argc, char **argv)
     else if (strcmp(operation, "add") == 0)
         add(sessions, batches);
     else if (strcmp(operation, "mixed") == 0)
-        mixed(sessions, batches);
+        mixed(sessions, batches, 1);
+    else if (strcmp(operation, "mixed-find") == 0)
+        mixed(sessions, batches, 0);
     else if (strcmp(operation, "flush") == 0)
         flush(sessions);
     return 0;

@@ -27,6 +27,9 @@ export async function build(): Promise<void> {
   }
   rmSync(out, { recursive: true, force: true })
   mkdirSync(out, { recursive: true })
+  // Not public, so that dist has no file of it.
+  const codec = ['client-hello', 'client-hello-records'].map((name) => join(root, `src/codec/${name}.ts`))
+  await exec('npx', ['esbuild', ...codec, '--bundle', '--format=esm', `--outdir=${join(out, 'codec')}`])
   const sides = join(here, 'sides')
   for (const file of readdirSync(sides))
     writeFileSync(sidePath(file.slice(0, -3)), transpile(join(sides, file)))
@@ -37,6 +40,7 @@ function transpile(file: string): string {
   const { outputText } = ts.transpileModule(readFileSync(file, 'utf8'), { compilerOptions: options })
   const dist = pathToFileURL(join(root, 'dist')).href
   return outputText
+    .replaceAll(/(['"])\.\.\/\.\.\/\.\.\/src\/codec\/([^'"]*)\.ts\1/g, `'./codec/$2.js'`)
     .replaceAll(/(['"])\.\.\/\.\.\/\.\.\/src\/([^'"]*)\.ts\1/g, `'${dist}/$2.js'`)
     .replaceAll(/(['"])\.\/([^'"]*)\.ts\1/g, `'./$2.mjs'`)
 }

@@ -179,6 +179,38 @@ describe('addSession', () => {
   })
 })
 
+describe('cacheStats', () => {
+  test('counts what was taken in, and what took the place of another; not what was there already', () => {
+    const { context } = testContext()
+    const session = makeSession(1)
+    for (const next of [session, session, makeSession(2), makeSession(1)]) context.addSession(next)
+    expect(context.cacheStats).toMatchObject({ stored: 3, replaced: 1 })
+    context.flushSessions(0)
+    expect(context.cacheStats).toMatchObject({ stored: 3, replaced: 1 })
+  })
+
+  test('has the time left of the session that is evicted next, and none when there is none', () => {
+    const { context, clock } = testContext()
+    expect(context.cacheStats.oldestTimeLeftSec).toBeUndefined()
+    for (const [id, timeoutSec] of [
+      [1, 20],
+      [2, 10],
+      [3, 30],
+    ] as const) {
+      const session = makeSession(id)
+      session.setTime(START_SEC)
+      session.setTimeout(timeoutSec)
+      context.addSession(session)
+    }
+    clock.nowMs += 250
+    expect(context.cacheStats.oldestTimeLeftSec).toBe(9.75)
+    clock.nowMs += 10_000
+    expect(context.cacheStats.oldestTimeLeftSec).toBe(-0.25)
+    context.flushSessions(0)
+    expect(context.cacheStats.oldestTimeLeftSec).toBeUndefined()
+  })
+})
+
 describe('the order of the cache', () => {
   test('is by expiry, the latest first; among equals the newest first (R4.3)', () => {
     const test = testContext()

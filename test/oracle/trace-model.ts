@@ -667,7 +667,12 @@ export class TraceModel {
       this.#fail(k, connection, 'c', verdict.alert)
       return
     }
-    this.#completeTls12(k, connection, suite, verdict.resume, !resumed && ticketExpected)
+    if (verdict.resume && !resumed) {
+      // An id callback has made the id again that the client has offered: where it awaits Finished, it gets a Certificate.
+      this.#sendAlert(k, connection, 'c', 10)
+      return
+    }
+    this.#completeTls12(k, connection, suite, resumed, !resumed && ticketExpected)
   }
 
   #tls12Ticket(ticket: Uint8Array): TicketOffer {

@@ -9,6 +9,7 @@ const repository = new URL('../..', import.meta.url).pathname
 /** The scripts, and what they import. */
 const sources = [
   'src/errors.ts',
+  'src/store/byte-key.ts',
   'src/store/lmdb-store.ts',
   'test/store/lmdb-inspection.ts',
   'test/store/lmdb-set-one.ts',

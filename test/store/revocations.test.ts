@@ -235,7 +235,7 @@ describe('marks that cannot be refreshed', () => {
       },
       { maxStaleMs: 3000 },
     )
-    await vi.advanceTimersByTimeAsync(4000)
+    await vi.advanceTimersByTimeAsync(4100)
     expect((await here).objectionTo(client, nowSec() + 1)).toBeUndefined()
   })
 

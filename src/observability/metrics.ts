@@ -1,0 +1,313 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { SessionStats, SslContextEvent } from '../session/contracts.ts'
+
+/** A context, as far as its figures go. */
+export interface MeasuredContext {
+  readonly stats: SessionStats
+  readonly cacheStats: {
+    readonly stored: number
+    readonly replaced: number
+    readonly oldestTimeLeftSec: number | undefined
+  }
+  getSessionCacheSize(): number
+}
+
+/** What `guarded` returns, as far as its figures go. */
+export interface MeasuredStore {
+  readonly stats: {
+    readonly droppedWrites: number
+    readonly queuedWrites: number
+    readonly breaker: 'closed' | 'half-open' | 'open'
+  }
+}
+
+/** What `attachServer` returns, as far as its figures go. */
+export interface MeasuredAttachment {
+  readonly stats: { readonly notKept: Readonly<Partial<Record<string, number>>> }
+}
+
+/** By the name that is to be their label; a name is yours to choose, and there should be few. */
+export interface MetricSources {
+  readonly contexts?: Readonly<Record<string, MeasuredContext>>
+  readonly stores?: Readonly<Record<string, MeasuredStore>>
+  readonly attachments?: Readonly<Record<string, MeasuredAttachment>>
+}
+
+/** One metric, in whatever system. No label is ever an id or a server name: their number is bounded. */
+export interface Metric<Kind extends RecordedKind | ObservedKind = RecordedKind | ObservedKind> {
+  /** That of OpenTelemetry; its Prometheus compatibility rules make the other one of it. */
+  readonly name: string
+  readonly kind: Kind
+  /** UCUM, with what is counted in braces. */
+  readonly unit?: 's' | `{${string}}`
+  readonly help: string
+  readonly labels: readonly string[]
+}
+
+/** A histogram is of seconds. */
+export type RecordedKind = 'counter' | 'histogram'
+/** A counter only grows; amounts of several processes may be added up, levels not. */
+export type ObservedKind = 'counter' | 'amount' | 'level'
+export type Labels = Readonly<Record<string, string>>
+export type Tell = (value: number, labels: Labels) => void
+
+/** A system of metrics, as far as this library uses one. */
+export interface MetricSystem {
+  /** Makes a counter or histogram, and tells it what happens. */
+  record(metric: Metric<RecordedKind>): Tell
+  /**
+   * Makes a metric that is read when somebody looks at it.
+   *
+   * @returns ends that
+   */
+  observe(metric: Metric<ObservedKind>, read: (tell: Tell) => void): () => void
+}
+
+/** Seconds: from an internal hit to a store that is at its deadline. */
+export const BUCKETS: readonly number[] = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
+]
+
+/**
+ * Shows all that the process publishes on its channels, and the figures of the sources, in a system of metrics.
+ *
+ * @returns ends it
+ */
+export function showMetrics(system: MetricSystem, sources: MetricSources): () => void {
+  const { contexts = {}, stores = {}, attachments = {} } = sources
+  const ends = [
+    ...CONTEXT_METRICS.map((metric) => read(system, metric, 'context', contexts)),
+    ...STORE_METRICS.map((metric) => read(system, metric, 'store', stores)),
+    ...ATTACHMENT_METRICS.map((metric) => read(system, metric, 'attachment', attachments)),
+    ...HEARD.map((metric) => hear(system, metric)),
+  ]
+  return () => {
+    for (const end of ends) end()
+  }
+}
+
+interface HeardMetric extends Metric<RecordedKind> {
+  readonly channel: string
+  readonly tell: (tell: Tell, message: unknown) => void
+}
+
+function hear(system: MetricSystem, { channel, tell, ...metric }: HeardMetric): () => void {
+  const record = system.record(metric)
+  const listener = (message: unknown): void => tell(record, message)
+  subscribe(channel, listener)
+  return () => void unsubscribe(channel, listener)
+}
+
+interface ReadMetric<Source> extends Omit<Metric<ObservedKind>, 'labels'> {
+  /** Besides the name of the source. */
+  readonly labels?: readonly string[]
+  readonly tell: (tell: (value: number, labels?: Labels) => void, source: Source) => void
+}
+
+function read<Source>(
+  system: MetricSystem,
+  { tell, labels = [], ...metric }: ReadMetric<Source>,
+  label: string,
+  sources: Readonly<Record<string, Source>>,
+): () => void {
+  return system.observe({ ...metric, labels: [label, ...labels] }, (observe) => {
+    for (const [name, source] of Object.entries(sources))
+      tell((value, more) => observe(value, { [label]: name, ...more }), source)
+  })
+}
+
+interface HandshakeMessage {
+  readonly outcome: string
+  readonly reason: string
+  readonly protocol: string | undefined
+  readonly lookupMs: number
+}
+
+interface StoreCallMessage {
+  readonly store: string
+  readonly operation: string
+  readonly durationMs: number
+  readonly error: Error | undefined
+}
+
+type EventOf<T extends SslContextEvent['type']> = Extract<SslContextEvent, { readonly type: T }>
+
+/** What a channel carries is known where it is published. */
+function heard<Message>(
+  channel: string,
+  metric: Metric<RecordedKind>,
+  tell: (tell: Tell, message: Message) => void,
+): HeardMetric {
+  return { ...metric, channel, tell: (record, message) => tell(record, message as Message) }
+}
+
+const HEARD: readonly HeardMetric[] = [
+  heard<HandshakeMessage>(
+    'sslctx:handshake',
+    {
+      name: 'sslctx.handshakes',
+      kind: 'counter',
+      unit: '{handshake}',
+      help: 'Handshakes of attached servers, by their outcome and why it was that one.',
+      labels: ['outcome', 'reason', 'protocol'],
+    },
+    (tell, { outcome, reason, protocol = 'none' }) => tell(1, { outcome, reason, protocol }),
+  ),
+  heard<HandshakeMessage>(
+    'sslctx:handshake',
+    {
+      name: 'sslctx.lookup.duration',
+      kind: 'histogram',
+      unit: 's',
+      help: 'From a whole ClientHello until Node gets it: the caches and the policy.',
+      labels: ['outcome'],
+    },
+    (tell, { outcome, lookupMs }) => tell(lookupMs / 1000, { outcome }),
+  ),
+  heard(
+    'sslctx:new-session',
+    {
+      name: 'sslctx.sessions_new',
+      kind: 'counter',
+      unit: '{session}',
+      help: 'Sessions that handshakes have made and reported.',
+      labels: [],
+    },
+    (tell) => tell(1, {}),
+  ),
+  heard<EventOf<'session-removed'>>(
+    'sslctx:session-removed',
+    {
+      name: 'sslctx.sessions_removed',
+      kind: 'counter',
+      unit: '{session}',
+      help: 'Sessions that have left an internal cache, by why.',
+      labels: ['reason'],
+    },
+    (tell, { reason }) => tell(1, { reason }),
+  ),
+  heard<EventOf<'callback-error'>>(
+    'sslctx:callback-error',
+    {
+      name: 'sslctx.callback.errors',
+      kind: 'counter',
+      unit: '{error}',
+      help: 'Callbacks, those of stores among them, that threw, rejected or answered with the wrong thing.',
+      labels: ['callback'],
+    },
+    (tell, { callback }) => tell(1, { callback }),
+  ),
+  heard<StoreCallMessage>(
+    'sslctx:store-call',
+    {
+      name: 'sslctx.store.call.duration',
+      kind: 'histogram',
+      unit: 's',
+      help: 'Calls of guarded stores, until their answer, error or deadline.',
+      labels: ['store', 'operation', 'outcome'],
+    },
+    (tell, { store, operation, durationMs, error }) =>
+      tell(durationMs / 1000, { store, operation, outcome: error === undefined ? 'answered' : 'failed' }),
+  ),
+]
+
+/** All of `SessionStats` that only grow. */
+const OPENSSL_COUNTERS = [
+  'accept',
+  'acceptGood',
+  'acceptRenegotiate',
+  'connect',
+  'connectGood',
+  'connectRenegotiate',
+  'hits',
+  'cbHits',
+  'misses',
+  'timeouts',
+  'cacheFull',
+] as const
+
+const CONTEXT_METRICS: readonly ReadMetric<MeasuredContext>[] = [
+  ...OPENSSL_COUNTERS.map(
+    (counter): ReadMetric<MeasuredContext> => ({
+      name: `sslctx.sess.${counter.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`,
+      kind: 'counter',
+      help: `As SSL_CTX_sess_number(3) describes it: ${counter}.`,
+      tell: (tell, { stats }) => tell(stats[counter]),
+    }),
+  ),
+  {
+    name: 'sslctx.sessions',
+    kind: 'amount',
+    unit: '{session}',
+    help: 'Sessions in the internal cache.',
+    tell: (tell, { stats }) => tell(stats.number),
+  },
+  {
+    name: 'sslctx.session_cache.size',
+    kind: 'amount',
+    unit: '{session}',
+    help: 'How many there may be; 0 is unlimited.',
+    tell: (tell, context) => tell(context.getSessionCacheSize()),
+  },
+  {
+    name: 'sslctx.session_cache.stored',
+    kind: 'counter',
+    unit: '{session}',
+    help: 'Sessions that the internal cache has taken in.',
+    tell: (tell, { cacheStats }) => tell(cacheStats.stored),
+  },
+  {
+    name: 'sslctx.session_cache.replaced',
+    kind: 'counter',
+    unit: '{session}',
+    help: 'Those whose id had been there, which another session had.',
+    tell: (tell, { cacheStats }) => tell(cacheStats.replaced),
+  },
+  {
+    name: 'sslctx.session_cache.oldest_time_left',
+    kind: 'level',
+    unit: 's',
+    help: 'Until the session expires that would be evicted next; below 0 when that is over; none of an empty cache.',
+    tell: (tell, { cacheStats: { oldestTimeLeftSec } }) => {
+      if (oldestTimeLeftSec !== undefined) tell(oldestTimeLeftSec)
+    },
+  },
+]
+
+const BREAKER_STATES = { closed: 0, 'half-open': 0.5, open: 1 } as const
+
+const STORE_METRICS: readonly ReadMetric<MeasuredStore>[] = [
+  {
+    name: 'sslctx.store.writes.dropped',
+    kind: 'counter',
+    unit: '{write}',
+    help: 'Writes that were never made.',
+    tell: (tell, { stats }) => tell(stats.droppedWrites),
+  },
+  {
+    name: 'sslctx.store.writes.queued',
+    kind: 'amount',
+    unit: '{write}',
+    help: 'Writes that wait.',
+    tell: (tell, { stats }) => tell(stats.queuedWrites),
+  },
+  {
+    name: 'sslctx.store.breaker.open',
+    kind: 'level',
+    help: '1 when the store has failed and is not asked, 0.5 when a call finds out.',
+    tell: (tell, { stats }) => tell(BREAKER_STATES[stats.breaker]),
+  },
+]
+
+const ATTACHMENT_METRICS: readonly ReadMetric<MeasuredAttachment>[] = [
+  {
+    name: 'sslctx.sessions_not_kept',
+    kind: 'counter',
+    unit: '{session}',
+    help: 'Sessions that handshakes have made and no cache got, by why.',
+    labels: ['reason'],
+    tell: (tell, { stats: { notKept } }) => {
+      for (const [reason, count = 0] of Object.entries(notKept)) tell(count, { reason })
+    },
+  },
+]

@@ -1,0 +1,339 @@
+import { createHash } from 'node:crypto'
+import type { SessionStats } from '../session/contracts.ts'
+import {
+  between,
+  countDecisions,
+  type HandshakeCounter,
+  type HandshakeCounts,
+  History,
+  type Interval,
+  type ShownContext,
+  type ShownStore,
+} from './status-history.ts'
+import { isRefusal, STATUS_PAGE, STATUS_SCRIPT, STATUS_STYLE } from './status-page.ts'
+
+export type { HandshakeCounts, OutcomeCounts, ShownContext, ShownStore } from './status-history.ts'
+
+/** What `attachServer` returns, as far as its figures go. */
+export interface ShownAttachment {
+  readonly enabled: boolean
+  readonly context: ShownContext
+  readonly stats: HandshakeCounts & {
+    readonly notKept: Readonly<Record<string, number>>
+    readonly pendingWrites: number
+  }
+}
+
+/** What else is shown. */
+export interface StatusOptions {
+  /** What `guarded` returned, by a name that is shown. */
+  readonly stores?: Readonly<Record<string, ShownStore>>
+}
+
+/** What is used of `http.IncomingMessage`. */
+export interface StatusRequest {
+  readonly method?: string | undefined
+  readonly url?: string | undefined
+  readonly headers: { readonly accept?: string | undefined }
+}
+
+/** What is used of `http.ServerResponse`. */
+export interface StatusResponse {
+  statusCode: number
+  setHeader(name: string, value: string): unknown
+  end(body: string): unknown
+}
+
+/** A request handler, and its end. */
+export interface StatusHandler {
+  /** Answers one request, at once. */
+  (request: StatusRequest, response: StatusResponse): void
+  /** Ends the sampling. The handler should not be asked any more then. */
+  close(): void
+  [Symbol.dispose](): void
+}
+
+/** The JSON. Numbers of handshakes, unless said otherwise. */
+export interface StatusReport {
+  /** ISO 8601. */
+  readonly time: string
+  readonly servers: Readonly<Record<string, ServerStatus>>
+  readonly stores: Readonly<Record<string, StoreStatus>>
+}
+
+/** Of one attachment, or of one context. */
+export interface ServerStatus {
+  readonly verdict: StatusVerdict
+  /** The last whole minute and the running one, or since the handler was made. */
+  readonly now: Span
+  /** The last 59 minutes and the running one, or since the handler was made. */
+  readonly hour: Span
+  /** Since the server was attached; of a context alone, since the handler was made. */
+  readonly total: HandshakeCounts
+  /** What `hour` consists of, oldest first; the last one is still running. */
+  readonly minutes: readonly Minute[]
+  readonly cache: {
+    readonly sessions: number
+    /** How many there may be; 0 is unlimited. */
+    readonly size: number
+    /** Seconds. */
+    readonly timeoutSec: number
+    /** Seconds until the session expires that would be evicted next; null when nothing is cached. */
+    readonly oldestTimeLeftSec: number | null
+  }
+  /** OpenSSL's. */
+  readonly counters: SessionStats
+  /** Sessions that were made and not kept; null of a context alone. */
+  readonly notKept: Readonly<Record<string, number>> | null
+  /** Null of a context alone. */
+  readonly pendingWrites: number | null
+}
+
+/** Is it resuming, and if not, why not? */
+export interface StatusVerdict {
+  /**
+   * Of the clients that offered a session: `resuming` 90 % or more, `not-resuming` none, else `resuming-in-part`.
+   * `disabled` is the kill switch, `idle` no completed handshake within the hour.
+   */
+  readonly state: 'resuming' | 'resuming-in-part' | 'not-resuming' | 'nothing-offered' | 'idle' | 'disabled'
+  /** Why most of those who did not resume did not. */
+  readonly because: string | null
+  /** What was judged: `hour` when nobody has offered anything just now. */
+  readonly span: 'now' | 'hour'
+}
+
+export interface Span extends HandshakeCounts {
+  readonly seconds: number
+  /** Resumed of all that were completed, 0 to 1; null when there were none. */
+  readonly rate: number | null
+  /** Those whose client offered a session; the others had nothing to resume. */
+  readonly offered: number
+}
+
+export interface Minute extends Span {
+  /** When it began, ISO 8601. */
+  readonly time: string
+  /** In the internal cache, at its end. */
+  readonly sessions: number
+}
+
+/** Of one guarded store. */
+export interface StoreStatus {
+  readonly breaker: 'closed' | 'half-open' | 'open'
+  /** Writes that wait. */
+  readonly queuedWrites: number
+  /** Writes that were never made. */
+  readonly droppedWrites: number
+  /** Calls without an answer so far. */
+  readonly pendingCalls: number
+  readonly calls: number
+  /** Calls that threw, rejected or had no answer in time. */
+  readonly failedCalls: number
+  /** Oldest first, the last one is still running. */
+  readonly minutes: readonly {
+    readonly time: string
+    readonly queuedWrites: number
+    readonly droppedWrites: number
+    readonly failedCalls: number
+  }[]
+}
+
+type Shown = ShownContext | ShownAttachment
+
+/**
+ * A status page, as a request handler of any Node HTTP server: JSON for `Accept: application/json` or `?format=json`, else an
+ * HTML page that needs nothing else and updates itself. It shows no session, id or server name; who may see it is for the
+ * server to decide. Its Content-Security-Policy takes the place of one that was set before.
+ *
+ * @param of - a context, an attachment, or several of them by names that are shown. An attachment tells what Node did, also
+ *   before the handler was made; a context alone what the model decided since
+ * @returns counts and samples until it is closed, and does not keep the process alive
+ */
+export function statusHandler(
+  of: Shown | Readonly<Record<string, Shown>>,
+  options: StatusOptions = {},
+): StatusHandler {
+  const servers = mapValues(isShown(of) ? { server: of } : of, watchServer)
+  const stores = mapValues(options.stores ?? {}, watchStore)
+  const report = (): StatusReport => ({
+    time: new Date().toISOString(),
+    servers: mapValues(servers, (server) => server.report()),
+    stores: mapValues(stores, (store) => store.report()),
+  })
+  const close = (): void => {
+    for (const watched of [...Object.values(servers), ...Object.values(stores)]) watched.close()
+  }
+  return Object.assign(makeHandler(report), { close, [Symbol.dispose]: close })
+}
+
+function makeHandler(report: () => StatusReport): (request: StatusRequest, response: StatusResponse) => void {
+  const contentSecurityPolicy = [
+    "default-src 'none'",
+    `script-src '${sha256(STATUS_SCRIPT)}'`,
+    `style-src '${sha256(STATUS_STYLE)}'`,
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+  ].join('; ')
+  return (request, response) => {
+    response.setHeader('Cache-Control', 'no-store')
+    response.setHeader('X-Content-Type-Options', 'nosniff')
+    response.setHeader('Content-Security-Policy', contentSecurityPolicy)
+    response.setHeader('Vary', 'Accept')
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.statusCode = 405
+      response.setHeader('Allow', 'GET, HEAD')
+      response.end('')
+    } else if (wantsJson(request)) {
+      response.setHeader('Content-Type', 'application/json')
+      response.end(JSON.stringify(report()))
+    } else {
+      response.setHeader('Content-Type', 'text/html; charset=utf-8')
+      response.end(STATUS_PAGE)
+    }
+  }
+}
+
+function sha256(text: string): string {
+  return `sha256-${createHash('sha256').update(text).digest('base64')}`
+}
+
+/** A browser that opens the page asks for text/html; who asks for nothing special gets what people get. */
+function wantsJson({ url = '', headers: { accept = '' } }: StatusRequest): boolean {
+  if (new URLSearchParams(url.split('?')[1]).get('format') === 'json') return true
+  return accept.includes('application/json') && !accept.includes('text/html')
+}
+
+interface Watched<T> {
+  report(): T
+  close(): void
+}
+
+function watchServer(shown: Shown): Watched<ServerStatus> {
+  const { attachment, context, counts, end } = sourceOf(shown)
+  const history = new History(() => ({ counts: counts(), sessions: context.stats.number }))
+  return {
+    report() {
+      const now = spanOf(history.last(1))
+      const hour = spanOf(history.last(59))
+      return {
+        verdict: judge(now, hour, attachment?.enabled !== false),
+        now,
+        hour,
+        total: counts(),
+        minutes: history.minutes().map((minute) => ({
+          time: new Date(minute.from.atMs).toISOString(),
+          ...spanOf(minute),
+          sessions: minute.to.figures.sessions,
+        })),
+        cache: {
+          sessions: context.stats.number,
+          size: context.getSessionCacheSize(),
+          timeoutSec: context.getSessionTimeout(),
+          oldestTimeLeftSec: context.cacheStats.oldestTimeLeftSec ?? null,
+        },
+        counters: context.stats,
+        notKept: attachment?.stats.notKept ?? null,
+        pendingWrites: attachment?.stats.pendingWrites ?? null,
+      }
+    },
+    close() {
+      history.close()
+      end()
+    },
+  }
+}
+
+interface Source extends HandshakeCounter {
+  readonly attachment?: ShownAttachment
+  readonly context: ShownContext
+}
+
+/** An attachment counts by itself, and is read when a sample is taken: no handshake is any slower. */
+function sourceOf(shown: Shown): Source {
+  if (!('enabled' in shown)) return { context: shown, ...countDecisions(shown) }
+  return {
+    attachment: shown,
+    context: shown.context,
+    counts() {
+      const { handshakes, protocols, reasons } = shown.stats
+      return { handshakes, protocols, reasons }
+    },
+    end: () => undefined,
+  }
+}
+
+function spanOf({ from, to }: Interval<{ readonly counts: HandshakeCounts }>): Span {
+  const counts = between(from.figures.counts, to.figures.counts)
+  const { resumed, full } = counts.handshakes
+  return {
+    ...counts,
+    seconds: Math.round((to.clockMs - from.clockMs) / 1000),
+    rate: resumed + full === 0 ? null : resumed / (resumed + full),
+    offered: resumed + full - (counts.reasons['not-offered'] ?? 0),
+  }
+}
+
+const GOOD_RATE = 0.9
+
+function judge(now: Span, hour: Span, isEnabled: boolean): StatusVerdict {
+  const [span, name] = now.offered > 0 ? ([now, 'now'] as const) : ([hour, 'hour'] as const)
+  const verdict = (state: StatusVerdict['state'], because: string | null = null): StatusVerdict => ({
+    state,
+    because,
+    span: name,
+  })
+  const { resumed } = span.handshakes
+  if (!isEnabled) return verdict('disabled')
+  if (span.rate === null) return verdict('idle')
+  if (span.offered === 0) return verdict('nothing-offered')
+  if (resumed >= GOOD_RATE * span.offered) return verdict('resuming')
+  return verdict(resumed > 0 ? 'resuming-in-part' : 'not-resuming', commonestRefusal(span))
+}
+
+function commonestRefusal({ reasons }: Span): string | null {
+  const [commonest] = Object.entries(reasons)
+    .filter(([reason]) => isRefusal(reason))
+    .sort(([, left], [, right]) => right - left)
+  return commonest?.[0] ?? null
+}
+
+function watchStore(store: ShownStore): Watched<StoreStatus> {
+  const history = new History(() => storeFigures(store))
+  return {
+    report: () => ({
+      ...storeFigures(store),
+      minutes: history.minutes().map(({ from, to }) => ({
+        time: new Date(from.atMs).toISOString(),
+        queuedWrites: to.figures.queuedWrites,
+        droppedWrites: to.figures.droppedWrites - from.figures.droppedWrites,
+        failedCalls: to.figures.failedCalls - from.figures.failedCalls,
+      })),
+    }),
+    close: () => history.close(),
+  }
+}
+
+function storeFigures({ stats }: ShownStore): Omit<StoreStatus, 'minutes'> {
+  const { breaker, queuedWrites, droppedWrites, pendingCalls, calls, failures, timeouts } = stats
+  const failedCalls = sum(failures) + sum(timeouts)
+  return { breaker, queuedWrites, droppedWrites, pendingCalls, calls: sum(calls), failedCalls }
+}
+
+function sum(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((total, count) => total + count, 0)
+}
+
+/** Whatever the names of several are, none of them stands for a boolean or a function. */
+function isShown(of: Shown | Readonly<Record<string, Shown>>): of is Shown {
+  return (
+    ('enabled' in of && typeof of.enabled === 'boolean') ||
+    ('subscribe' in of && typeof of.subscribe === 'function')
+  )
+}
+
+function mapValues<T, U>(record: Readonly<Record<string, T>>, map: (value: T) => U): Record<string, U> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, map(value)]))
+}

@@ -1,0 +1,156 @@
+import type { SessionStats, SslContextListener } from '../session/contracts.ts'
+import type { ResumptionVerdict } from '../session/verdict.ts'
+
+type Outcome = 'resumed' | 'full' | 'failed'
+/** Numbers of handshakes. */
+export type OutcomeCounts = Readonly<Record<Outcome, number>>
+
+/** Handshakes, counted since some beginning. */
+export interface HandshakeCounts {
+  readonly handshakes: OutcomeCounts
+  /** Of the handshakes that had one. */
+  readonly protocols: Readonly<Record<string, OutcomeCounts>>
+  readonly reasons: Readonly<Record<string, number>>
+}
+
+/** An `SslContext`, as far as its figures go. */
+export interface ShownContext {
+  readonly stats: SessionStats
+  readonly cacheStats: { readonly oldestTimeLeftSec: number | undefined }
+  getSessionCacheSize(): number
+  getSessionTimeout(): number
+  subscribe(listener: SslContextListener): () => void
+}
+
+/** What `guarded` returns, as far as its figures go. */
+export interface ShownStore {
+  readonly stats: {
+    readonly breaker: 'closed' | 'half-open' | 'open'
+    readonly queuedWrites: number
+    readonly droppedWrites: number
+    readonly pendingCalls: number
+    readonly calls: Readonly<Record<string, number>>
+    readonly failures: Readonly<Record<string, number>>
+    readonly timeouts: Readonly<Record<string, number>>
+  }
+}
+
+interface Sample<T> {
+  /** Milliseconds since the epoch, for people. */
+  readonly atMs: number
+  /** Monotonic milliseconds, for rates. */
+  readonly clockMs: number
+  readonly figures: T
+}
+
+export interface Interval<T> {
+  readonly from: Sample<T>
+  readonly to: Sample<T>
+}
+
+const SAMPLE_MS = 60_000
+const MAX_SAMPLES = 60
+
+/** Figures of each minute of the last hour, in a ring that does not keep the process alive. */
+export class History<T> {
+  readonly #read: () => T
+  readonly #samples: Sample<T>[]
+  readonly #timer: NodeJS.Timeout
+
+  constructor(read: () => T) {
+    this.#read = read
+    this.#samples = [this.#take()]
+    this.#timer = setInterval(() => this.#add(), SAMPLE_MS).unref()
+  }
+
+  /** The last whole minutes and the running one, or as many as there are. */
+  last(wholeMinutes: number): Interval<T> {
+    const to = this.#take()
+    const [oldest = to] = this.#samples
+    return { from: this.#samples.at(-wholeMinutes - 1) ?? oldest, to }
+  }
+
+  /** Oldest first; the last one is still running. */
+  minutes(): readonly Interval<T>[] {
+    const now = this.#take()
+    return this.#samples.map((from, index) => ({ from, to: this.#samples[index + 1] ?? now }))
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  #add(): void {
+    this.#samples.push(this.#take())
+    if (this.#samples.length > MAX_SAMPLES) this.#samples.shift()
+  }
+
+  #take(): Sample<T> {
+    return { atMs: Date.now(), clockMs: performance.now(), figures: this.#read() }
+  }
+}
+
+const NONE: OutcomeCounts = { resumed: 0, full: 0, failed: 0 }
+
+/** As `tlsSocket.getProtocol()` names them. */
+const PROTOCOLS: Readonly<Record<number, string>> = {
+  769: 'TLSv1',
+  770: 'TLSv1.1',
+  771: 'TLSv1.2',
+  772: 'TLSv1.3',
+}
+
+export interface HandshakeCounter {
+  counts(): HandshakeCounts
+  end(): void
+}
+
+/** What a context decides, for one that is shown without its server. */
+export function countDecisions(context: ShownContext): HandshakeCounter {
+  const counts = { handshakes: { ...NONE }, protocols: {}, reasons: {} } as {
+    handshakes: Record<Outcome, number>
+    protocols: Record<string, Record<Outcome, number>>
+    reasons: Record<string, number>
+  }
+  const end = context.subscribe((event) => {
+    if (event.type !== 'resumption') return
+    const { verdict, connection } = event
+    const [outcome, reason] = decisionOf(verdict)
+    const protocol = PROTOCOLS[connection.protocolVersion] ?? 'unknown'
+    counts.handshakes[outcome]++
+    counts.protocols[protocol] ??= { ...NONE }
+    counts.protocols[protocol][outcome]++
+    counts.reasons[reason] = (counts.reasons[reason] ?? 0) + 1
+  })
+  return { counts: () => structuredClone(counts), end }
+}
+
+function decisionOf(verdict: ResumptionVerdict): readonly [Outcome, string] {
+  if (verdict.resume) return ['resumed', verdict.source]
+  return [verdict.alert === undefined ? 'full' : 'failed', verdict.reason]
+}
+
+/** What happened between two moments; what did not happen is left out. */
+export function between(earlier: HandshakeCounts, later: HandshakeCounts): HandshakeCounts {
+  const protocols = Object.entries(later.protocols).map(
+    ([protocol, counts]) => [protocol, subtract(counts, earlier.protocols[protocol] ?? NONE)] as const,
+  )
+  const reasons = Object.entries(later.reasons).map(
+    ([reason, count]) => [reason, count - (earlier.reasons[reason] ?? 0)] as const,
+  )
+  return {
+    handshakes: subtract(later.handshakes, earlier.handshakes),
+    protocols: Object.fromEntries(
+      protocols.filter(([, { resumed, full, failed }]) => resumed + full + failed > 0),
+    ),
+    reasons: Object.fromEntries(reasons.filter(([, count]) => count > 0)),
+  }
+}
+
+function subtract(left: OutcomeCounts, right: OutcomeCounts): OutcomeCounts {
+  return {
+    resumed: left.resumed - right.resumed,
+    full: left.full - right.full,
+    failed: left.failed - right.failed,
+  }
+}

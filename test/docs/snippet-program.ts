@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import ts from 'typescript'
+import { root } from './markdown.ts'
+
+/** Names that a snippet may use without importing them, since another one on its page shows where they are from. */
+const IMPORTS: Readonly<Record<string, string>> = {
+  attachServer: "import { attachServer } from 'sslctx'",
+  serverOptions: "import { serverOptions } from 'sslctx'",
+  https: "import https from 'node:https'",
+  fastify: "import fastify from 'fastify'",
+  express: "import express from 'express'",
+  NestFactory: "import { NestFactory } from '@nestjs/core'",
+  AppModule: `import { AppModule } from '${here('nest-module.ts')}'`,
+}
+
+/** What given.ts exports. */
+const GIVEN: ReadonlySet<string> = new Set(
+  [
+    ...readFileSync(here('given.ts'), 'utf8').matchAll(/^export (?:const|function) (?:\{(.*?)\}|(\w+))/gm),
+  ].flatMap(([, several, one = '']) => several?.trim().split(', ') ?? [one]),
+)
+
+const RESUMES = 'resumes: '
+
+/**
+ * The snippet after one line with what it takes as given, and before one that puts it to work.
+ *
+ * @param remark - `resumes: TLSv1.2` for a server that does not resume in both versions
+ */
+export function programOf(code: string, remark: string | undefined): string {
+  const names = namesIn(code)
+  const wanted = [...names].flatMap(([name, isDeclared]) => (isDeclared ? [] : [name]))
+  const given = wanted.filter((name) => GIVEN.has(name))
+  const imports = wanted.flatMap((name) => (Object.hasOwn(IMPORTS, name) ? [IMPORTS[name]] : []))
+  if (given.length > 0) imports.push(`import { ${given.join(', ')} } from '${here('given.ts')}'`)
+  imports.push(`import { exercise as exerciseSnippet } from '${here('exercise.ts')}'`)
+  const subject = ['server', 'app'].find((name) => names.get(name) === true || given.includes(name))
+  const versions = remark?.startsWith(RESUMES) === true ? remark.slice(RESUMES.length) : 'TLSv1.2, TLSv1.3'
+  const expected = JSON.stringify(versions === 'never' ? [] : versions.split(', '))
+  return `${imports.join('; ')}\n${code}\nawait exerciseSnippet(${subject}, ${expected})\n`
+}
+
+/** Each identifier of the code that is no name of a property, by whether the code declares it. */
+function namesIn(code: string): ReadonlyMap<string, boolean> {
+  const names = new Map<string, boolean>()
+  const visit = (node: ts.Node): void => {
+    if (ts.isIdentifier(node) && !isPropertyName(node))
+      names.set(node.text, isDeclared(node) || names.get(node.text) === true)
+    ts.forEachChild(node, visit)
+  }
+  visit(ts.createSourceFile('snippet.ts', code, ts.ScriptTarget.ESNext, true))
+  return names
+}
+
+function isPropertyName(node: ts.Identifier): boolean {
+  const { parent } = node
+  return (
+    (ts.isPropertyAccessExpression(parent) ||
+      ts.isPropertyAssignment(parent) ||
+      ts.isMethodDeclaration(parent)) &&
+    parent.name === node
+  )
+}
+
+function isDeclared(node: ts.Identifier): boolean {
+  const { parent } = node
+  return 'name' in parent && parent.name === node && !ts.isShorthandPropertyAssignment(parent)
+}
+
+function here(name: string): string {
+  return join(root, 'test/docs', name)
+}
