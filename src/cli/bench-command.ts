@@ -1,4 +1,4 @@
-import { clientSettings } from './client-options.ts'
+import { CLIENT_OPTIONS, clientSettings } from './client-options.ts'
 import { generateLoad, type LoadReport, type Second } from './load.ts'
 import {
   type ClientSettings,
@@ -32,18 +32,11 @@ Exit code: 0 it was measured, 1 handshakes failed or none resumed, 2 wrong usage
 `
 
 const OPTIONS = {
+  ...CLIENT_OPTIONS,
   connections: { type: 'string' },
   duration: { type: 'string' },
   protocol: { type: 'string' },
   full: { type: 'boolean' },
-  servername: { type: 'string' },
-  timeout: { type: 'string' },
-  http: { type: 'boolean' },
-  alpn: { type: 'string', multiple: true },
-  ca: { type: 'string' },
-  cert: { type: 'string' },
-  key: { type: 'string' },
-  json: { type: 'boolean' },
 } as const
 
 interface BenchPlan {

@@ -1,12 +1,22 @@
 import { readFileSync } from 'node:fs'
 import tls from 'node:tls'
 import type { ClientSettings } from './probe.ts'
-import { listOption, numberOption, UsageError } from './usage.ts'
+import { codeOf, DAY_SEC, listOption, numberOption, UsageError } from './usage.ts'
 
 const DEFAULT_TIMEOUT_SEC = 10
-const DAY_SEC = 86_400
 
-/** What the commands that connect have in common. */
+/** What the commands that connect have in common, for `parseArgs`. */
+export const CLIENT_OPTIONS = {
+  servername: { type: 'string' },
+  timeout: { type: 'string' },
+  http: { type: 'boolean' },
+  alpn: { type: 'string', multiple: true },
+  ca: { type: 'string' },
+  cert: { type: 'string' },
+  key: { type: 'string' },
+  json: { type: 'boolean' },
+} as const
+
 interface ClientOptions {
   readonly timeout?: string | undefined
   readonly http?: boolean | undefined
@@ -43,8 +53,9 @@ function checkFiles(files: tls.SecureContextOptions): void {
   try {
     tls.createSecureContext(files)
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
-    throw new UsageError(`--ca, --cert and --key must be PEM, and the last two belong together (${code})`)
+    throw new UsageError(
+      `--ca, --cert and --key must be PEM, and the last two belong together (${codeOf(error)})`,
+    )
   }
 }
 
@@ -52,7 +63,6 @@ function readOptionFile(option: string, file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
-    throw new UsageError(`--${option}: cannot read '${file}' (${code})`)
+    throw new UsageError(`--${option}: cannot read '${file}' (${codeOf(error)})`)
   }
 }

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { isIP } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { clientSettings } from './client-options.ts'
+import { CLIENT_OPTIONS, clientSettings } from './client-options.ts'
 import { diagnose, isReachable } from './diagnosis.ts'
 import { doctorText } from './doctor-report.ts'
 import { type ExaminationPlan, examine } from './examination.ts'
@@ -9,7 +9,7 @@ import type { Finding } from './findings.ts'
 import { type Endpoint, shakeHands } from './probe.ts'
 import { defaultServername, parseTarget, resolveTarget, type Target } from './target.ts'
 import { painter, progressLine, type Terminal } from './terminal.ts'
-import { ExitCode, listOption, numberOption, parseCommandLine, UsageError } from './usage.ts'
+import { DAY_SEC, ExitCode, listOption, numberOption, parseCommandLine, UsageError } from './usage.ts'
 
 export const DOCTOR_HELP = `sslctx doctor HOST[:PORT] ...
 
@@ -42,26 +42,18 @@ Exit code: 0 all that clients would offer resumes, 1 there is a problem (or, wit
 `
 
 const OPTIONS = {
-  servername: { type: 'string' },
+  ...CLIENT_OPTIONS,
   'other-servername': { type: 'string', multiple: true },
   address: { type: 'string', multiple: true },
   attempts: { type: 'string' },
   wait: { type: 'string' },
-  timeout: { type: 'string' },
-  http: { type: 'boolean' },
-  alpn: { type: 'string', multiple: true },
-  ca: { type: 'string' },
-  cert: { type: 'string' },
-  key: { type: 'string' },
   strict: { type: 'boolean' },
-  json: { type: 'boolean' },
 } as const
 
 /** RFC 2606 §2: no server has that name. */
 const INVENTED_NAME = 'sslctx-doctor.invalid'
 const DEFAULT_ATTEMPTS = 5
 const MAX_ATTEMPTS = 1000
-const DAY_SEC = 86_400
 
 /** @returns the exit code */
 export async function doctorCommand(args: readonly string[], terminal: Terminal): Promise<number> {

@@ -4,7 +4,7 @@ import { SessionDerError } from '../errors.ts'
 import { readSessionInput } from './session-input.ts'
 import { type SessionView, sessionJson, sessionText } from './session-text.ts'
 import type { Terminal } from './terminal.ts'
-import { ExitCode, parseCommandLine, UsageError } from './usage.ts'
+import { codeOf, ExitCode, parseCommandLine, UsageError } from './usage.ts'
 
 export const INSPECT_HELP = `sslctx inspect FILE|-
 
@@ -51,8 +51,7 @@ async function readInputFile(file: string): Promise<Uint8Array> {
   try {
     return await readFile(file)
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
-    throw new UsageError(`cannot read '${file}' (${code})`)
+    throw new UsageError(`cannot read '${file}' (${codeOf(error)})`)
   }
 }
 

@@ -12,11 +12,18 @@ export const ExitCode: {
   readonly UNREACHABLE: 3
 } = { OK: 0, PROBLEM: 1, USAGE: 2, UNREACHABLE: 3 }
 
+export const DAY_SEC: number = 86_400
+
 /** The user asked for something that cannot be done; the message says what to write instead. */
 export class UsageError extends Error {}
 
 /** No TLS server answered. */
 export class UnreachableError extends Error {}
+
+/** For a message: what Node calls the error. */
+export function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
+}
 
 type Options = NonNullable<ParseArgsConfig['options']>
 type Parsed<T extends Options> = ReturnType<

@@ -280,9 +280,17 @@ export class DerWriter {
     return this.#bytes.length - this.#start
   }
 
+  /** Forgets what an encoding that threw has left. */
+  begin(): void {
+    this.#bytes.fill(0, this.#start)
+    this.#start = this.#bytes.length
+  }
+
   /** An INTEGER in as few octets as can hold it, X.690 §8.3.2. @param value - a safe integer, or a bigint */
   integer(value: number | bigint): void {
     const { end } = this
+    if (typeof value === 'number' && !Number.isSafeInteger(value))
+      throw new TypeError(`${value} is no INTEGER`)
     const last = typeof value === 'bigint' ? this.#bigDigits(value) : this.#digits(value)
     // The sign is that of the first octet's top bit.
     const isNegative = value < 0
@@ -321,8 +329,7 @@ export class DerWriter {
   finish(): Uint8Array {
     const whole = this.#bytes.slice(this.#start)
     // It may have been a master key.
-    this.#bytes.fill(0, this.#start)
-    this.#start = this.#bytes.length
+    this.begin()
     return whole
   }
 

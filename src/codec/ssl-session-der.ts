@@ -261,6 +261,7 @@ export function encodeSslSession(
   fields: Omit<SslSessionFields, 'timeSec' | 'timeoutSec'>,
   times: Pick<SslSessionFields, 'timeSec' | 'timeoutSec'>,
 ): Uint8Array {
+  writer.begin()
   const { end } = writer
   // From the last to the first.
   octets(20, fields.peerRawPublicKey)

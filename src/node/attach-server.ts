@@ -64,8 +64,6 @@ interface Arrival {
   readonly arrivedMs: number
   helloMs: number | undefined
   handedOverMs: number | undefined
-  /** What Node's libssl is to find. */
-  der: Buffer | undefined
   /** Of the socket, before Node had it. */
   error: Error | undefined
   readonly onError: (error: Error) => void
@@ -104,10 +102,10 @@ class Attachment implements ServerAttachment {
   #makeScope(): HandshakeScope {
     const attachment = this
     const { maxAuthenticationAge, policy, revocations, shouldStore } = this.#options
-    checkInteger('lookupTimeoutMs', this.#lookupTimeoutMs, MAX_TIMER_MS)
-    checkInteger('readAheadMs', this.#readAheadMs, MAX_TIMER_MS)
+    checkInteger('lookupTimeoutMs', this.#lookupTimeoutMs, MAX_TIMER_MS, 1)
+    checkInteger('readAheadMs', this.#readAheadMs, MAX_TIMER_MS, 1)
     if (maxAuthenticationAge !== undefined)
-      checkInteger('maxAuthenticationAge', maxAuthenticationAge, ONE_WEEK_SEC)
+      checkInteger('maxAuthenticationAge', maxAuthenticationAge, ONE_WEEK_SEC, 1)
     return {
       server: this.#server,
       context: this.#context,
@@ -202,7 +200,6 @@ class Attachment implements ServerAttachment {
       arrivedMs: performance.now(),
       helloMs: undefined,
       handedOverMs: undefined,
-      der: undefined,
       error: undefined,
       onError: (error) => {
         arrival.error = error
@@ -221,8 +218,8 @@ class Attachment implements ServerAttachment {
     else {
       arrival.handshake.leaveUnasked(reason)
       this.#ledger.hear(arrival)
-      this.#accept(arrival, false)
       arrival.handedOverMs = performance.now()
+      this.#accept(arrival, false)
     }
   }
 
@@ -292,10 +289,10 @@ class Attachment implements ServerAttachment {
     // A client that has left is reported by its close event, and its error event may be still to come.
     if (socket.destroyed) return
     socket.off('error', arrival.onError)
-    arrival.der = handshake.handOver()
-    if (arrival.der === undefined || this.#isAsked(handshake, isOneRecord)) this.#accept(arrival, false)
-    else this.#acceptUnasked(arrival, arrival.der)
+    const der = handshake.handOver()
     arrival.handedOverMs = performance.now()
+    if (der === undefined || this.#isAsked(handshake, isOneRecord)) this.#accept(arrival, false)
+    else this.#acceptUnasked(arrival, der)
   }
 
   /** Whether Node will emit resumeSession for this ClientHello. */
@@ -342,7 +339,7 @@ class Attachment implements ServerAttachment {
   /** Answered exactly once, and at once: the lookup is over. */
   #onResumeSession(done: (error: null, session: Buffer | null) => void): void {
     const arrival = this.#current.getStore()
-    const der = arrival?.der
+    const der = arrival?.handshake.der
     done(null, der ?? null)
     // After a HelloRetryRequest libssl looks a second time, and Node has given its one session away.
     if (der !== undefined && arrival?.handshake.isTls13 === true) currentTlsHandle()?.loadSession(der)
@@ -405,7 +402,6 @@ class Attachment implements ServerAttachment {
     setImmediate(() => {
       if (isTooLarge && !handshake.hasNewSession) this.#scope.countNotKept('too-large')
       handshake.release()
-      arrival.der = undefined
     })
   }
 

@@ -93,6 +93,8 @@ export class Handshake {
   #candidate: SslSession | undefined
   /** Why the edge does not want the candidate. */
   #objection: HandshakeReason | undefined
+  /** Nowhere else: what hangs on an asynchronous context is shown by `inspect`. */
+  #der: Buffer | undefined
   #hasNewSession = false
   #isRejected = false
   /** Seconds since the epoch; what Node has left of the chain by the time of a new session may be less. */
@@ -223,7 +225,13 @@ export class Handshake {
     if (!equalBytes(decided, this.#connection.sessionIdContext)) this.#objection = 'policy-changed'
     else if (!this.#scope.enabled) this.#objection = 'disabled'
     else this.#objection = this.#revocationOf(this.#candidate)
-    return this.#objection === undefined ? this.#export(this.#candidate) : undefined
+    this.#der = this.#objection === undefined ? this.#export(this.#candidate) : undefined
+    return this.#der
+  }
+
+  /** What Node's libssl is to find, until the handshake is over. */
+  get der(): Buffer | undefined {
+    return this.#der
   }
 
   /** What is resumed, and what libssl is to refuse with its own alert. */
@@ -381,6 +389,7 @@ export class Handshake {
       this.#connection.setShutdown(true, true)
       this.#connection.free()
     }
+    this.#der = undefined
     // A client that leaves while its new session is being looked at comes back all the same.
     if (isPromiseLike(this.#newSessionPolicy)) this.#newSessionPolicy.then(free)
     else free()
@@ -401,6 +410,7 @@ export class Handshake {
 
   /** Its outcome is known: what only the handshake needed, secrets among it, goes. */
   release(): void {
+    this.#der = undefined
     const clear = (): void => {
       this.#hello = undefined
       this.#verdict = undefined

@@ -82,7 +82,7 @@ export function checkSetup(server: TlsServer, context: SslContextModel, required
   if (required.isStoreStrict && losesDataBehindStrictStore(server))
     refuse(
       'strict-store',
-      "store: 'strict' would lose what a TLS 1.3 connection writes and ends meanwhile on this Node: use Node 26, " +
+      "store: 'strict' would lose what a TLS 1.3 connection writes and ends meanwhile on this Node: use Node 26.8, " +
         "maxVersion: 'TLSv1.2' or store: 'write-behind'",
     )
 }

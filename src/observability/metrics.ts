@@ -211,7 +211,7 @@ const HEARD: readonly HeardMetric[] = [
   ),
 ]
 
-/** All of `SessionStats` that only grow. */
+/** All of `SessionStats` but the number of sessions. */
 const OPENSSL_COUNTERS = [
   'accept',
   'acceptGood',
@@ -226,15 +226,29 @@ const OPENSSL_COUNTERS = [
   'cacheFull',
 ] as const
 
+/**
+ * Some counters of libssl go down: a hit that Node has not resumed is retracted. A counter that falls would be taken for one
+ * that has begun anew.
+ */
+function highest(read: (context: MeasuredContext) => number): (context: MeasuredContext) => number {
+  const seen = new WeakMap<MeasuredContext, number>()
+  return (context) => {
+    const value = Math.max(read(context), seen.get(context) ?? 0)
+    seen.set(context, value)
+    return value
+  }
+}
+
 const CONTEXT_METRICS: readonly ReadMetric<MeasuredContext>[] = [
-  ...OPENSSL_COUNTERS.map(
-    (counter): ReadMetric<MeasuredContext> => ({
+  ...OPENSSL_COUNTERS.map((counter): ReadMetric<MeasuredContext> => {
+    const read = highest(({ stats }) => stats[counter])
+    return {
       name: `sslctx.sess.${counter.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`,
       kind: 'counter',
       help: `As SSL_CTX_sess_number(3) describes it: ${counter}.`,
-      tell: (tell, { stats }) => tell(stats[counter]),
-    }),
-  ),
+      tell: (tell, context) => tell(read(context)),
+    }
+  }),
   {
     name: 'sslctx.sessions',
     kind: 'amount',

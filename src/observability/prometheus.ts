@@ -40,10 +40,10 @@ export interface PrometheusOptions extends MetricSources {
 }
 
 /**
- * Metrics of all contexts, attachments and guarded stores of the process, in a registry of `prom-client`. No label is ever an
- * id or a server name: their number is bounded.
+ * Metrics in a registry of `prom-client`: handshakes, sessions and calls of guarded stores of the whole process, and the figures
+ * of the contexts, stores and attachments that are named. No label is ever an id or a server name: their number is bounded.
  *
- * @returns ends the counting; the metrics stay
+ * @returns ends the counting; the metrics stay, and those of what was named go on being read
  */
 export function prometheusMetrics(promClient: PromClient, options: PrometheusOptions = {}): () => void {
   const { registers, ...sources } = options

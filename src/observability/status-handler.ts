@@ -272,7 +272,9 @@ function spanOf({ from, to }: Interval<{ readonly counts: HandshakeCounts }>): S
     ...counts,
     seconds: Math.round((to.clockMs - from.clockMs) / 1000),
     rate: resumed + full === 0 ? null : resumed / (resumed + full),
-    offered: resumed + full - (counts.reasons['not-offered'] ?? 0),
+    offered:
+      resumed +
+      sum(Object.fromEntries(Object.entries(counts.reasons).filter(([reason]) => isRefusal(reason)))),
   }
 }
 

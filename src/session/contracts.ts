@@ -110,7 +110,7 @@ export interface SslContextPorts {
   readonly observer?: SslContextObserver
 }
 
-/** `SSL_CTX_sess_number(3)` and its family (R7); `number` is the live size, all others only grow. */
+/** `SSL_CTX_sess_number(3)` and its family (R7); `number` is the live size. The others grow, but for a hit that is retracted and an accept that moves to another context. */
 export interface SessionStats {
   readonly number: number
   readonly connect: number

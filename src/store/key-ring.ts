@@ -7,7 +7,10 @@ import { byteKey } from './byte-key.ts'
 
 /** How long a key of {@link KeyRing} seals, and opens. */
 export interface KeyRingOptions {
-  /** Milliseconds for which a sealing key is used; a day by default, an hour at least. */
+  /**
+   * Milliseconds for which a sealing key is used; a day by default, an hour at least. The same in all processes, and for good:
+   * what was sealed with another one does not open.
+   */
   readonly periodMs?: number
   /** Milliseconds for which what was sealed can be opened: the life of the longest session, 7 days by default. */
   readonly openMs?: number

@@ -179,7 +179,7 @@ export class MemcachedServer {
   #retryAt = 0
   #lastError: SessionStoreError | undefined
   #heldBytes = 0
-  #isClosed = false
+  #closing: Promise<void> | undefined
   #onIdle: () => void = () => undefined
 
   constructor(connect: () => Duplex, limits: ConnectionLimits) {
@@ -192,7 +192,7 @@ export class MemcachedServer {
    * @param operation - all on one connection: a CAS value means nothing on the next, which may be to a server that began anew
    */
   async use<T>(bytes: number, operation: (connection: MemcachedConnection) => Promise<T>): Promise<T> {
-    if (this.#isClosed) throw unavailable('the memcached store is closed')
+    if (this.#closing !== undefined) throw unavailable('the memcached store is closed')
     if (this.#heldBytes + bytes > MAX_HELD_BYTES) throw unavailable('too much is waiting for memcached')
     this.#heldBytes += bytes
     try {
@@ -204,8 +204,12 @@ export class MemcachedServer {
   }
 
   /** Waits for the calls that are under way. */
-  async close(): Promise<void> {
-    this.#isClosed = true
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     if (this.#heldBytes > 0) {
       await new Promise<void>((resolve) => {
         this.#onIdle = resolve

@@ -3,7 +3,8 @@ export interface RedisCommand {
   readonly name: string
   /** By which a cluster finds the node; without one, any node will do. It is among the arguments too. */
   readonly key?: Buffer
-  readonly args: readonly (string | Buffer)[]
+  /** Made for this command, and the client's to keep. */
+  readonly args: (string | Buffer)[]
 }
 
 /** What `redisStore` needs of a client: raw commands, and bytes for an answer. */
@@ -79,7 +80,7 @@ export function fromIoredis(
   { subscriber }: { readonly subscriber?: IoredisSubscriber } = {},
 ): RedisConnection {
   return {
-    send: ({ name, args }) => client.callBuffer(name, [...args]),
+    send: ({ name, args }) => client.callBuffer(name, args),
     ...(subscriber && { subscribe: (channel, onMessage) => listen(subscriber, channel, onMessage) }),
   }
 }

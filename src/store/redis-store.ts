@@ -68,16 +68,18 @@ function sessionsIn(
     get: (key) => send(connection, onKey('get', nameOf(key)), bytesOf),
     set(entries) {
       const now = Date.now()
-      const commands = entries.map((entry) => setCommand(nameOf(entry.key), entry, now))
-      const [only] = commands
-      return only !== undefined && commands.length === 1
-        ? send(connection, only, nothing)
-        : sendAll(connection, commands)
+      const [only] = entries
+      if (only !== undefined && entries.length === 1)
+        return send(connection, setCommand(nameOf(only.key), only, now), nothing)
+      return sendAll(
+        connection,
+        entries.map((entry) => setCommand(nameOf(entry.key), entry, now)),
+      )
     },
     take(key) {
       const name = nameOf(key)
       if (!hasGetdel) return getAndDelete(name)
-      return send(connection, onKey('getdel', name), bytesOf).catch((error: unknown) => {
+      return send(connection, onKey('getdel', name), bytesOf, (error) => {
         if (!isUnknownCommand(error)) throw error
         hasGetdel = false
         return getAndDelete(name)
@@ -124,14 +126,14 @@ function marksIn(
 const GET_AND_DELETE = "local value = redis.call('get', KEYS[1]) redis.call('del', KEYS[1]) return value"
 
 function onKey(name: string, key: Buffer, ...args: readonly (string | Buffer)[]): RedisCommand {
-  return { name, key, args: [key, ...args] }
+  return { name, key, args: args.length === 0 ? [key] : [key, ...args] }
 }
 
 function setCommand(key: Buffer, { value, expiresAtMs }: StoreEntry, now: number): RedisCommand {
   const leftMs = Math.ceil(expiresAtMs - now)
   if (leftMs <= 0) return onKey('del', key)
-  const expiry = leftMs > Number.MAX_SAFE_INTEGER ? [] : ['px', String(leftMs)]
-  return onKey('set', key, viewOf(value), ...expiry)
+  if (leftMs > Number.MAX_SAFE_INTEGER) return onKey('set', key, viewOf(value))
+  return { name: 'set', key, args: [key, viewOf(value), 'px', String(leftMs)] }
 }
 
 function markCommands(key: Buffer, marks: readonly StoredMark[], now: number): RedisCommand[] {
@@ -149,6 +151,7 @@ function scoreOf(expiresAtMs: number): string {
 
 /** The same memory: the caller leaves it as it is until the call has settled. */
 function viewOf(bytes: Uint8Array): Buffer {
+  if (Buffer.isBuffer(bytes)) return bytes
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
@@ -157,14 +160,17 @@ function send<T>(
   connection: RedisConnection,
   command: RedisCommand,
   read: (reply: unknown) => T,
+  onFailure: (error: SessionStoreError) => T | Promise<T> = rethrow,
 ): Promise<T> {
   try {
-    return connection.send(command).then(read, (error: unknown) => {
-      throw failed(command.name, error)
-    })
+    return connection.send(command).then(read, (error: unknown) => onFailure(failed(command.name, error)))
   } catch (error) {
     return Promise.reject(failed(command.name, error))
   }
+}
+
+function rethrow(error: SessionStoreError): never {
+  throw error
 }
 
 /** Settles when all have, and then rejects if one was refused. */

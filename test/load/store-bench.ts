@@ -11,7 +11,6 @@ import type { Awaitable } from '../../src/session/awaitable.ts'
 import { lmdbStore } from '../../src/store/lmdb-store.ts'
 import { memcachedStore } from '../../src/store/memcached-store.ts'
 import { fromIoredis, redisStore } from '../../src/store/redis-store.ts'
-import { BareMemcached } from '../chaos/bare-memcached.ts'
 import { REDIS_OPTIONS } from '../chaos/engine-store.ts'
 import { V2 } from '../codec/session-fields.ts'
 import { startMemcached } from '../store/memcached-server.ts'
@@ -27,7 +26,7 @@ const { values: settings } = parseArgs({
 const SESSIONS = Number(settings.sessions)
 const GETS = Math.min(SESSIONS, 200_000)
 const TAKES = Math.min(SESSIONS, 100_000)
-/** Each way has its turn at one block, and begins at every third. */
+/** Each way has its turn at one block. */
 const BLOCK = 2_000
 /** Calls under way at once, as in a busy server. */
 const CONCURRENCY = 64
@@ -53,6 +52,15 @@ interface Way {
 
 const WAYS = ['bare', 'adapter', 'sealed'] as const
 type WayName = (typeof WAYS)[number]
+/** All there are: each way follows each other one as often, and what one leaves to be collected falls on all. */
+const ORDERS: readonly (readonly WayName[])[] = [
+  ['bare', 'adapter', 'sealed'],
+  ['adapter', 'bare', 'sealed'],
+  ['sealed', 'adapter', 'bare'],
+  ['sealed', 'bare', 'adapter'],
+  ['bare', 'sealed', 'adapter'],
+  ['adapter', 'sealed', 'bare'],
+]
 const OPERATIONS = ['set', 'get', 'take'] as const
 type Operation = (typeof OPERATIONS)[number]
 
@@ -110,7 +118,7 @@ const redis: Engine = {
   },
 }
 
-/** What is used of memjs. It is no dependency: without it, the bare way is the protocol on a socket. */
+/** What is used of memjs, which has no types. */
 interface Memjs {
   readonly Client: {
     create(server: string, options: { readonly timeout: number; readonly retries: number }): MemjsClient
@@ -124,16 +132,8 @@ interface MemjsClient {
   close(): void
 }
 
-async function findMemjs(): Promise<Memjs | undefined> {
-  const name: string = 'memjs'
-  try {
-    return ((await import(name)) as { readonly default: Memjs }).default
-  } catch {
-    return undefined
-  }
-}
-
-const memjs = await findMemjs()
+const memjsName: string = 'memjs'
+const { default: memjs } = (await import(memjsName)) as { readonly default: Memjs }
 
 interface BareClient extends Pick<Way, Operation> {
   close(): void
@@ -156,32 +156,13 @@ function throughMemjs({ Client }: Memjs, port: number): BareClient {
   }
 }
 
-function throughSocket(port: number): BareClient {
-  const client = new BareMemcached(port)
-  return {
-    set: (item) => client.set(nameOf(item), item.value, Math.ceil(item.expiresAtMs / 1000)),
-    get: async (item) => (await client.get(nameOf(item))).value,
-    async take(item) {
-      const name = nameOf(item)
-      const { line, value } = await client.get(name)
-      if (value === undefined) return undefined
-      const { line: answer } = await client.deleteIf(name, / c(\d+)/.exec(line)?.[1] ?? '')
-      return answer.startsWith('HD') ? value : undefined
-    },
-    close: () => client.close(),
-  }
-}
-
 const memcached: Engine = {
   name: 'memcached',
   prefix: 'sslctx:s',
-  bare:
-    memjs === undefined
-      ? 'the meta commands on a socket, without any check, since memjs is not installed'
-      : 'memjs',
+  bare: 'memjs',
   async start(way) {
     const server = await startMemcached('-m', '4096')
-    const client = memjs === undefined ? throughSocket(server.port) : throughMemjs(memjs, server.port)
+    const client = throughMemjs(memjs, server.port)
     const store = memcachedStore({ connect: () => server.connect() })
     return {
       ...(way === 'bare' ? client : throughStore(store, way)),
@@ -349,7 +330,7 @@ async function bench(engine: Engine): Promise<Result> {
       const items = Array.from({ length: Math.min(BLOCK, count - done) }, (_, place) =>
         itemAt(pick(done + place), engine.prefix),
       )
-      const order = WAYS.map((_, place) => WAYS[(place + turn) % WAYS.length] as WayName)
+      const order = ORDERS[turn % ORDERS.length] ?? WAYS
       for (const name of order) await runBlock(ways[name], operation, items, measures[name][operation])
       if (done % 100_000 === 0) console.error(`${engine.name}: ${operation} ${done} of ${count}`)
     }
@@ -370,9 +351,8 @@ function newMeasures(): Record<Operation, Measure> {
   return { set: new Measure(), get: new Measure(), take: new Measure() }
 }
 
-/** By pairs of blocks that ran one after the other, so that what else the machine does falls on both. */
 function ratio(of: Measure, to: Measure, unit: 'blockMs' | 'cpuMicros'): string {
-  return median(of[unit].map((cost, place) => (to[unit][place] ?? Number.NaN) / cost)).toFixed(2)
+  return (median(to[unit]) / median(of[unit])).toFixed(2)
 }
 
 function median(values: readonly number[]): number {
@@ -430,7 +410,7 @@ function report(results: readonly Result[], seal: Awaited<ReturnType<typeof seal
 Made by \`npm run bench:stores -- --sessions ${SESSIONS}\`, with Node ${process.versions.node} on ${cpus().length} cores. Sessions of ${itemAt(0, '').value.length} bytes, ids of 32;
 ${CONCURRENCY} calls under way at once; engine and client on the same machine. Bare is ${results.map(({ engine }) => `for ${engine.name} ${engine.bare}`).join(', ')}.
 Bare, adapter and sealed adapter have an engine each and take turns, ${BLOCK.toLocaleString('en')} calls at a time, so that what else the machine does
-falls on all three. Speeds are medians of these turns; a ratio is the median of the ratios of two turns that followed each other:
+falls on all three. Speeds are medians of these turns, and a ratio is that of two of them:
 1.00 is as fast, 0.90 is 10 % slower. p99 includes the wait behind the other ${CONCURRENCY - 1} calls.
 CPU is that of the client's process, which other work on the machine hardly changes.
 

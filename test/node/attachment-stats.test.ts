@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import net from 'node:net'
+import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
 import { connect, start } from './harness.ts'
 
@@ -26,4 +27,17 @@ test('attachment.stats is a snapshot', async () => {
   const before = harness.attachment.stats
   await connect(harness)
   expect(before.protocols).toEqual({ 'TLSv1.3': { resumed: 0, full: 1, failed: 0 } })
+})
+
+test('what hangs on the asynchronous context of a connection shows no session', async () => {
+  const harness = await start()
+  const { session } = await connect(harness)
+  let shown = ''
+  harness.server.on('secureConnection', (socket) => {
+    shown = inspect(socket, { depth: 12, showHidden: true, maxArrayLength: null })
+  })
+  const resumed = await connect(harness, session)
+  expect(resumed.resumed).toBe(true)
+  expect(shown).toContain('TLSSocket')
+  expect(shown).not.toMatch(/<Buffer 30 8[12]/)
 })

@@ -11,6 +11,7 @@ import { lmdbStore } from '../../src/store/lmdb-store.ts'
 import { fromIoredis, redisStore } from '../../src/store/redis-store.ts'
 import { makeCertificate } from '../certificate.ts'
 import { peerTest } from '../peers.ts'
+import { delegate } from '../store/delegate.ts'
 import { redisProblem, startRedis } from '../store/redis-server.ts'
 import { afterTest, connect, type Harness, NAME, NO_INTERNAL, reasons, start, VERSIONS } from './harness.ts'
 
@@ -83,18 +84,6 @@ test('this search finds all of them in a store that is not sealed', async () => 
   )
   expect(unseen).toEqual([])
 })
-
-function delegate(store: SessionStore): SessionStore {
-  return {
-    get: (key) => store.get(key),
-    set: (entries) => store.set(entries),
-    take: (key) => store.take(key),
-    delete: (key) => store.delete(key),
-    getMarks: () => store.getMarks(),
-    addMarks: (marks) => store.addMarks(marks),
-    close: () => store.close(),
-  }
-}
 
 async function openRedis(): Promise<Redis> {
   const server = await startRedis()

@@ -1,5 +1,6 @@
 import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { SessionRangeError } from '../../src/errors.ts'
 import { equalBytes, redactId } from '../../src/session/bytes.ts'
 import { SslSession, sessionInternals } from '../../src/session/ssl-session.ts'
 import { MINIMAL, V1, V2, V3 } from '../codec/session-fields.ts'
@@ -36,6 +37,29 @@ describe('fromDer and toDer', () => {
   ])('give %s back', (_, der) => {
     expect(toHex(SslSession.fromDer(der).toDer())).toBe(toHex(der))
     expect(SslSession.fromPem(SslSession.fromDer(der).toPem()).toPem()).toBe(SslSession.fromDer(der).toPem())
+  })
+
+  test('of one session show nothing of another, whose encoding has failed in the middle', () => {
+    const broken = SslSession.fromDer(V3)
+    broken.setTicketAppData(Uint8Array.from('of another', (letter) => letter.charCodeAt(0)))
+    sessionInternals.update(broken, { masterKey: undefined as unknown as Uint8Array })
+    expect(() => broken.toDer()).toThrow(TypeError)
+    expect(toHex(SslSession.fromDer(V2).toDer())).toBe(toHex(V2))
+  })
+
+  test('a number that is none cannot be written', () => {
+    const session = SslSession.fromDer(V2)
+    sessionInternals.update(session, { kexGroup: Number.NaN })
+    expect(() => session.toDer()).toThrow(TypeError)
+  })
+
+  test('can write the id context of another, and leave the session as it is', () => {
+    const session = SslSession.fromDer(V2)
+    expect(SslSession.fromDer(session.toDer(Uint8Array.of(7, 7))).sessionIdContext).toEqual(
+      Uint8Array.of(7, 7),
+    )
+    expect(toHex(session.toDer())).toBe(toHex(V2))
+    expect(() => session.toDer(new Uint8Array(33))).toThrow(SessionRangeError)
   })
 
   test('an absent time is now, to the millisecond, and an absent timeout 3 seconds (R12)', () => {

@@ -1,10 +1,11 @@
 import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { SessionStoreError } from '../../src/errors.ts'
 import type { SessionStore } from '../../src/session/session-store.ts'
 import { guarded } from '../../src/store/guarded-store.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
+import { useGuardTimers } from './guard-timers.ts'
 
 const DEADLINE_MS = 20
 const MAX_QUEUED = 2
@@ -164,21 +165,7 @@ async function run(plan: readonly Step[], fate: readonly Fate[]): Promise<Witnes
   return witness
 }
 
-const unhandled: unknown[] = []
-const onUnhandled = (error: unknown): void => {
-  unhandled.push(error)
-}
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] })
-  process.on('unhandledRejection', onUnhandled)
-})
-afterEach(async () => {
-  vi.useRealTimers()
-  await setImmediate()
-  process.off('unhandledRejection', onUnhandled)
-  expect(unhandled.splice(0)).toEqual([])
-})
+useGuardTimers()
 
 test('whatever an engine does: takes are final, what was deleted stays so, all calls end in time, the queue is bounded', async () => {
   let [seen, taken] = [0, 0]

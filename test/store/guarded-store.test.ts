@@ -1,12 +1,13 @@
 import { setImmediate } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { SessionRangeError, SessionStoreError, UnopenableSessionError } from '../../src/errors.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../../src/session/session-store.ts'
 import { type GuardOptions, type GuardStats, guarded } from '../../src/store/guarded-store.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
 import type { StoreEvent } from '../../src/store/store-calls.ts'
+import { useGuardTimers } from './guard-timers.ts'
 
 const DEADLINE_MS = 250
 const RETRY_MS = 1000
@@ -117,21 +118,7 @@ async function openBench(options: GuardOptions = {}) {
   return made
 }
 
-const unhandled: unknown[] = []
-const onUnhandled = (error: unknown): void => {
-  unhandled.push(error)
-}
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] })
-  process.on('unhandledRejection', onUnhandled)
-})
-afterEach(async () => {
-  vi.useRealTimers()
-  await setImmediate()
-  process.off('unhandledRejection', onUnhandled)
-  expect(unhandled.splice(0)).toEqual([])
-})
+useGuardTimers()
 
 describe('guarded', () => {
   test.each([

@@ -8,6 +8,7 @@ import {
   SessionRangeError,
   type SessionStore,
 } from '../../src/index.ts'
+import { delegate } from './delegate.ts'
 
 const WEEK_MS = 604_800_000
 const ring = new KeyRing([randomBytes(32)])
@@ -42,24 +43,11 @@ const nameless = { peerCertificate: undefined, hostname: undefined }
 
 const nowSec = (): number => Math.floor(Date.now() / 1000)
 
-/** Without the push: a store that many engines are. */
-function silent(store: MemoryStore): SessionStore {
-  return {
-    get: (key) => store.get(key),
-    set: (entries) => store.set(entries),
-    take: (key) => store.take(key),
-    delete: (key) => store.delete(key),
-    getMarks: () => store.getMarks(),
-    addMarks: (marks) => store.addMarks(marks),
-    close: () => store.close(),
-  }
-}
-
 /** Another process, on the same engine, that sees marks when it refreshes. */
 async function pair(): Promise<{ store: MemoryStore; here: Revocations; there: Revocations }> {
   const store = new MemoryStore()
-  const here = await start(silent(store))
-  const there = await start(silent(store))
+  const here = await start(delegate(store))
+  const there = await start(delegate(store))
   vi.advanceTimersByTime(1000)
   return { store, here, there }
 }
@@ -169,13 +157,13 @@ describe('a revocation', () => {
     const store = new MemoryStore()
     let isReadOnly = false
     const here = await start({
-      ...silent(store),
+      ...delegate(store),
       addMarks: (marks) => {
         if (isReadOnly) throw new Error('read only')
         store.addMarks(marks)
       },
     })
-    const there = await start(silent(store))
+    const there = await start(delegate(store))
     vi.advanceTimersByTime(1000)
     const before = nowSec()
     vi.advanceTimersByTime(1000)
@@ -196,7 +184,7 @@ describe('marks that cannot be refreshed', () => {
     let isDown = false
     const here = await start(
       {
-        ...silent(store),
+        ...delegate(store),
         getMarks: () => {
           if (isDown) throw new Error('down')
           return store.getMarks()
@@ -219,7 +207,7 @@ describe('marks that cannot be refreshed', () => {
   })
 
   test('stop every resumption of a process that has not read them yet', () => {
-    const never = { ...silent(new MemoryStore()), getMarks: () => new Promise<never>(() => undefined) }
+    const never = { ...delegate(new MemoryStore()), getMarks: () => new Promise<never>(() => undefined) }
     const revocations = new Revocations(never, ring)
     open.push(revocations)
     expect(revocations.objectionTo(client, nowSec() + 1)).toBe('revocation-unknown')
@@ -230,7 +218,7 @@ describe('marks that cannot be refreshed', () => {
     let calls = 0
     const here = start(
       {
-        ...silent(store),
+        ...delegate(store),
         getMarks: () => (calls++ === 0 ? new Promise<never>(() => undefined) : store.getMarks()),
       },
       { maxStaleMs: 3000 },
@@ -244,7 +232,7 @@ describe('marks that cannot be refreshed', () => {
     let answer: () => void = () => undefined
     const pending = start(
       {
-        ...silent(store),
+        ...delegate(store),
         getMarks: () =>
           new Promise((resolve) => {
             answer = () => resolve(store.getMarks())
@@ -320,7 +308,7 @@ describe('what a store holds of a revocation', () => {
     const { store, here } = await pair()
     const before = nowSec()
     vi.advanceTimersByTime(2000)
-    const forger = await start(silent(store), {}, new KeyRing([randomBytes(32)]))
+    const forger = await start(delegate(store), {}, new KeyRing([randomBytes(32)]))
     await forger.revokeAll()
     store.addMarks([{ mark: randomBytes(44), expiresAtMs: Date.now() + WEEK_MS }])
     await here.refresh()
@@ -331,19 +319,19 @@ describe('what a store holds of a revocation', () => {
   test('outlives the secret that signed its anchor, if the next one was first for a while', async () => {
     const store = new MemoryStore()
     const [old, next] = [randomBytes(32), randomBytes(32)]
-    for (const secrets of [[old], [next, old]]) await start(silent(store), {}, new KeyRing(secrets))
+    for (const secrets of [[old], [next, old]]) await start(delegate(store), {}, new KeyRing(secrets))
     vi.advanceTimersByTime(1000)
     const made = nowSec()
     vi.advanceTimersByTime(1000)
-    const after = await start(silent(store), {}, new KeyRing([next]))
+    const after = await start(delegate(store), {}, new KeyRing([next]))
     expect(after.objectionTo(client, made)).toBeUndefined()
   })
 
   test('opens with a secret that is no longer the first', async () => {
     const store = new MemoryStore()
     const old = randomBytes(32)
-    const here = await start(silent(store), {}, new KeyRing([old]))
-    const there = await start(silent(store), {}, new KeyRing([randomBytes(32), old]))
+    const here = await start(delegate(store), {}, new KeyRing([old]))
+    const there = await start(delegate(store), {}, new KeyRing([randomBytes(32), old]))
     vi.advanceTimersByTime(1000)
     const before = nowSec()
     vi.advanceTimersByTime(1000)

@@ -14,6 +14,7 @@ import {
 } from '../../src/index.ts'
 import { ManualClock, storeConformance } from '../../src/testing/index.ts'
 import { decide, idOf, makeSession, offer12, STATEFUL, testContext } from '../context/fixtures.ts'
+import { delegate } from './delegate.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -142,18 +143,6 @@ describe('a sealed store', () => {
     expect(await later.get(KEY)).toEqual(Buffer.from(VALUE))
   })
 })
-
-function delegate(store: SessionStore): SessionStore {
-  return {
-    get: (key) => store.get(key),
-    set: (entries) => store.set(entries),
-    take: (key) => store.take(key),
-    delete: (key) => store.delete(key),
-    getMarks: () => store.getMarks(),
-    addMarks: (marks) => store.addMarks(marks),
-    close: () => store.close(),
-  }
-}
 
 describe('a key ring', () => {
   test('seals with a new key in each period, and opens what the earlier ones sealed', () => {
