@@ -129,7 +129,9 @@ export class SslSession {
     const content = decodeSslSession(der)
     const { timeSec, timeoutSec } = content
     const session = new SslSession(nowMs)
-    session.#replace(content)
+    session.#content = textOf(der)
+    lastRead = { of: session, content }
+    session.#lift()
     session.#isEncodable = true
     if (timeSec !== 0) session.#timeMs = timeSec * 1000
     session.#timeoutSec = timeoutSec === 0 ? UNWRITTEN_TIMEOUT_SEC : timeoutSec

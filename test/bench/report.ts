@@ -80,6 +80,8 @@ process, unless they say otherwise.
 
 ${summaryTable(run.comparisons)}
 
+What is not reached, and why: [LIMITS.md](LIMITS.md).
+
 ## What the figures are made of
 
 ${partsTable(run.comparisons)}

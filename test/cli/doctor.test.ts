@@ -7,6 +7,7 @@ import { decodeSslSession } from '../../src/codec/ssl-session-der.ts'
 import { makeCertificate } from '../certificate.ts'
 import { certificate, greet, listen, NAME, start, startStock } from '../node/harness.ts'
 import { missingCommand, peerTest } from '../peers.ts'
+import { nginx, nothing, openssl, peers } from './doctor-peers.ts'
 import { doctor, findingsOf, run, type Verdict, verdictOf, verdicts } from './run-command.ts'
 import {
   folderWithCertificate,
@@ -19,11 +20,6 @@ import {
   startNodeCluster,
   startOpenssl,
 } from './servers.ts'
-
-const openssl = missingCommand('openssl', 'version')
-const nginx = openssl ?? missingCommand('nginx', '-v')
-const haproxy = openssl ?? missingCommand('haproxy', '-v')
-const go = openssl ?? missingCommand('go', 'version')
 
 const probe = (port: number, ...args: string[]): ReturnType<typeof doctor> =>
   doctor(`127.0.0.1:${port}`, '--servername', NAME, ...args)
@@ -47,127 +43,6 @@ function seenByClients(verdict: Record<Method, Verdict>): Record<Method, Verdict
   const byTicket = verdict['tls12-ticket'] === 'nothing offered' ? byId : verdict['tls12-ticket']
   return { 'tls12-id': byId, 'tls12-ticket': byTicket, tls13: verdict.tls13 }
 }
-
-interface Peer {
-  readonly name: string
-  readonly problem?: string | undefined
-  readonly start: () => Promise<number>
-  readonly verdicts: readonly [byId: Verdict, byTicket: Verdict, tls13: Verdict]
-  readonly findings: readonly string[]
-  readonly exitCode: 0 | 1
-}
-
-const nothing = 'nothing offered'
-const UNCHECKED = 'note name-not-checked'
-const BOUND = 'note bound-to-name'
-
-const peers: readonly Peer[] = [
-  {
-    name: 'openssl s_server',
-    problem: openssl,
-    start: () => startOpenssl(),
-    verdicts: ['all', 'all', 'all'],
-    findings: [UNCHECKED],
-    exitCode: 0,
-  },
-  {
-    name: 'openssl s_server -no_cache',
-    problem: openssl,
-    start: () => startOpenssl('-no_cache'),
-    verdicts: [nothing, 'all', 'all'],
-    findings: ['note no-session-ids tls12-id', UNCHECKED],
-    exitCode: 0,
-  },
-  {
-    name: 'openssl s_server -no_ticket',
-    problem: openssl,
-    start: () => startOpenssl('-no_ticket'),
-    verdicts: ['all', nothing, 'all'],
-    findings: ['note no-tickets tls12-ticket', UNCHECKED],
-    exitCode: 0,
-  },
-  {
-    name: 'openssl s_server -no_cache -no_ticket',
-    problem: openssl,
-    start: () => startOpenssl('-no_cache', '-no_ticket'),
-    verdicts: [nothing, nothing, 'none'],
-    findings: ['problem nothing-to-resume-with tls12-id', 'problem never-resumes tls13'],
-    exitCode: 1,
-  },
-  {
-    name: 'nginx with a shared cache',
-    problem: nginx,
-    start: () => startNginx('listen $PORT ssl; ssl_session_cache shared:sessions:1m;'),
-    verdicts: ['all', 'all', 'all'],
-    findings: [UNCHECKED],
-    exitCode: 0,
-  },
-  {
-    name: 'nginx with a shared cache and without tickets',
-    problem: nginx,
-    start: () =>
-      startNginx('listen $PORT ssl; ssl_session_cache shared:sessions:1m; ssl_session_tickets off;'),
-    verdicts: ['all', nothing, 'all'],
-    findings: ['note no-tickets tls12-ticket', UNCHECKED],
-    exitCode: 0,
-  },
-  {
-    name: 'nginx as it comes, without a shared cache',
-    problem: nginx,
-    start: () => startNginx('listen $PORT ssl;'),
-    verdicts: ['none', 'all', 'all'],
-    findings: ['warning never-resumes tls12-id', UNCHECKED],
-    exitCode: 0,
-  },
-  {
-    name: 'haproxy as it comes',
-    problem: haproxy,
-    start: () => startHaproxy(''),
-    verdicts: ['all', 'all', 'all'],
-    findings: [UNCHECKED],
-    exitCode: 0,
-  },
-  {
-    name: 'haproxy without cache and tickets',
-    problem: haproxy,
-    start: () => startHaproxy('no-tls-tickets', 'tune.ssl.cachesize 0'),
-    verdicts: [nothing, nothing, 'none'],
-    findings: ['problem nothing-to-resume-with tls12-id', 'problem never-resumes tls13'],
-    exitCode: 1,
-  },
-  {
-    name: 'a Go server',
-    problem: go,
-    start: () => startGo('on'),
-    verdicts: [nothing, 'all', 'all'],
-    findings: ['note no-session-ids tls12-id', UNCHECKED],
-    exitCode: 0,
-  },
-  {
-    name: 'a Go server without tickets',
-    problem: go,
-    start: () => startGo('off'),
-    verdicts: [nothing, nothing, nothing],
-    findings: ['problem nothing-to-resume-with tls12-id', 'problem nothing-to-resume-with tls13'],
-    exitCode: 1,
-  },
-  {
-    name: 'stock Node',
-    problem: openssl,
-    start: async () => (await startStock({ server: { secureOptions: 0 } })).port,
-    verdicts: ['none', 'all', 'all'],
-    findings: ['warning never-resumes tls12-id', UNCHECKED],
-    exitCode: 0,
-  },
-  {
-    name: 'Node with sslctx',
-    problem: openssl,
-    start: async () => (await start()).port,
-    verdicts: ['all', nothing, 'all'],
-    findings: ['note no-tickets tls12-ticket', BOUND],
-    exitCode: 0,
-  },
-]
 
 describe('sslctx doctor agrees with openssl s_client by hand', () => {
   for (const peer of peers)

@@ -1,23 +1,14 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import https from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { promisify } from 'node:util'
 import { attachServer, SslContext, serverOptions } from '../../src/index.ts'
 import { type Certificate, makeCertificate } from '../certificate.ts'
-
-/** One line of testssl's JSON. */
-interface Finding {
-  readonly id: string
-  readonly severity: string
-  readonly finding: string
-}
-
-type Findings = ReadonlyMap<string, Finding>
+import { type Finding, type Findings, findCommand, probe } from './run-testssl.ts'
 
 /** Server defaults (tickets, ids, resumption), Ticketbleed, renegotiation. */
 const PROBES = ['-S', '-T', '-R']
@@ -36,29 +27,6 @@ type Run = (typeof runs)[number]
 const SEVERITIES = ['OK', 'INFO', 'LOW', 'MEDIUM', 'HIGH', 'CRITICAL']
 
 const severityOf = (finding: Finding | undefined): number => SEVERITIES.indexOf(finding?.severity ?? 'OK')
-
-async function findCommand(): Promise<string> {
-  for (const command of ['testssl', 'testssl.sh']) {
-    const isThere = await promisify(execFile)('which', [command]).then(
-      () => true,
-      () => false,
-    )
-    if (isThere) return command
-  }
-  throw new Error('testssl.sh is not installed (Debian: apt-get install testssl.sh)')
-}
-
-async function probe(command: string, port: number, folder: string): Promise<Findings> {
-  const file = join(folder, `${port}.json`)
-  const options = ['--quiet', '--color', '0', '--warnings', 'off', '--nodns', 'min', '--ip', 'one']
-  // Its exit code is the number of its own remarks.
-  const child = spawn(command, [...options, '--jsonfile', file, ...PROBES, `127.0.0.1:${port}`], {
-    stdio: 'ignore',
-  })
-  await once(child, 'exit')
-  const findings = JSON.parse(readFileSync(file, 'utf8')) as Finding[]
-  return new Map(findings.map((finding) => [finding.id, finding]))
-}
 
 async function startOpenssl(
   { key, cert }: Certificate,
@@ -135,7 +103,7 @@ async function play(
   const server = await startNode(certificate, run.options)
   try {
     const ports = [port, (server.address() as AddressInfo).port]
-    const [openssl, node] = await Promise.all(ports.map((one) => probe(command, one, folder)))
+    const [openssl, node] = await Promise.all(ports.map((one) => probe(command, one, folder, PROBES)))
     return compare(openssl!, node!, run.ignored)
   } finally {
     child.kill()

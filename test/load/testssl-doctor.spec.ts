@@ -1,0 +1,35 @@
+import { describe, expect } from 'vitest'
+import type { Method } from '../../src/cli/probe.ts'
+import { peers } from '../cli/doctor-peers.ts'
+import { doctor, verdicts } from '../cli/run-command.ts'
+import { folderWithCertificate } from '../cli/servers.ts'
+import { NAME } from '../node/harness.ts'
+import { missingCommand, peerTest } from '../peers.ts'
+import { findCommand, probe } from './run-testssl.ts'
+
+const testssl = missingCommand('testssl', '--version') && missingCommand('testssl.sh', '--version')
+
+/** What testssl calls resumption, and by what the doctor knows it. With TLS 1.3, ids are those of stateful tickets. */
+const RESUMPTIONS: Readonly<Record<string, readonly Method[]>> = {
+  sessionresumption_ticket: ['tls12-ticket', 'tls13'],
+  sessionresumption_ID: ['tls12-id', 'tls13'],
+}
+
+// In TLS 1.3 testssl may end its client before the tickets have come, so that "not supported" need not be true there; that
+// something is supported is.
+describe('what testssl.sh calls supported, sslctx doctor sees resume', () => {
+  for (const peer of peers)
+    peerTest(`on ${peer.name}`, peer.problem ?? testssl, async () => {
+      const port = await peer.start()
+      const findings = await probe(await findCommand(), port, folderWithCertificate(), ['-S'])
+      const seen = verdicts(await doctor(`127.0.0.1:${port}`, '--servername', NAME, '--attempts', '3'))
+      for (const [id, methods] of Object.entries(RESUMPTIONS)) {
+        const { finding = 'missing' } = findings.get(id) ?? {}
+        console.log(
+          `${peer.name}: ${id} ${finding}; ${methods.map((method) => `${method} ${seen[method]}`).join(', ')}`,
+        )
+        const resumes = methods.some((method) => seen[method] === 'all')
+        expect(finding).toMatch(resumes ? /supported|No Session/i : /^not supported|No Session/i)
+      }
+    })
+})
