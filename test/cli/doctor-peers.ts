@@ -19,7 +19,7 @@ export interface Peer {
 }
 
 export const nothing = 'nothing offered'
-const UNCHECKED = 'note name-not-checked'
+export const UNCHECKED = 'note name-not-checked'
 const BOUND = 'note bound-to-name'
 
 export const peers: readonly Peer[] = [

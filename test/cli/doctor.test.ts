@@ -6,19 +6,16 @@ import type { Method } from '../../src/cli/probe.ts'
 import { decodeSslSession } from '../../src/codec/ssl-session-der.ts'
 import { makeCertificate } from '../certificate.ts'
 import { certificate, greet, listen, NAME, start, startStock } from '../node/harness.ts'
-import { missingCommand, peerTest } from '../peers.ts'
-import { nginx, nothing, openssl, peers } from './doctor-peers.ts'
+import { peerTest } from '../peers.ts'
+import { nginx, nothing, openssl, peers, UNCHECKED } from './doctor-peers.ts'
 import { doctor, findingsOf, run, type Verdict, verdictOf, verdicts } from './run-command.ts'
 import {
   folderWithCertificate,
   freePort,
   offerByHand,
   reconnectByHand,
-  startGo,
-  startHaproxy,
   startNginx,
   startNodeCluster,
-  startOpenssl,
 } from './servers.ts'
 
 const probe = (port: number, ...args: string[]): ReturnType<typeof doctor> =>
