@@ -70,11 +70,12 @@ export {
   WeakKeyError,
 } from './errors.ts'
 export { attachServer } from './node/attach-server.ts'
-export type { AttachmentStats, Outcome } from './node/attachment-ledger.ts'
+export type { AttachmentStats } from './node/attachment-ledger.ts'
 export type { SessionPolicy } from './node/handshake.ts'
 export type { EdgeReason, HandshakeReason, NotKeptReason } from './node/handshake-reason.ts'
 export type { AttachServerOptions, ServerAttachment, ServerHandshake } from './node/server-attachment.ts'
 export { type ServerOptions, serverOptions } from './node/server-setup.ts'
+export type { HandshakeCounts, Outcome, OutcomeCounts } from './observability/handshake-tally.ts'
 export type { Awaitable } from './session/awaitable.ts'
 export type {
   CallbackName,

@@ -5,10 +5,11 @@ import { LRUCache } from 'lru-cache'
 import { type ClientHello, decodeClientHello } from '../codec/client-hello.ts'
 import type { SslContextModel } from '../context/ssl-context.ts'
 import { isHandshakeHeard, publishHandshake } from '../observability/channels.ts'
+import type { Outcome } from '../observability/handshake-tally.ts'
 import { isPromiseLike } from '../session/awaitable.ts'
 import { checkInteger, MAX_ID_LENGTH, ONE_WEEK_SEC } from '../session/ranges.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
-import { AttachmentLedger, type AttachmentStats, type Outcome } from './attachment-ledger.ts'
+import { AttachmentLedger, type AttachmentStats } from './attachment-ledger.ts'
 import {
   captureTlsHandle,
   currentTlsHandle,

@@ -1,15 +1,10 @@
 import { setImmediate } from 'node:timers/promises'
+import { type HandshakeCounts, HandshakeTally, type Outcome } from '../observability/handshake-tally.ts'
 import type { HandshakeReason, NotKeptReason } from './handshake-reason.ts'
 
-/** Resumed, full, or not completed. */
-export type Outcome = 'resumed' | 'full' | 'failed'
-
 /** How often each thing has happened since the server was attached. */
-export interface AttachmentStats {
-  readonly handshakes: Readonly<Record<Outcome, number>>
+export interface AttachmentStats extends HandshakeCounts {
   readonly reasons: Readonly<Partial<Record<HandshakeReason, number>>>
-  /** Handshakes by their protocol, as `tlsSocket.getProtocol()`; without those that failed before they had one. */
-  readonly protocols: Readonly<Record<string, Readonly<Record<Outcome, number>>>>
   /** Sessions that were made and not kept. */
   readonly notKept: Readonly<Partial<Record<NotKeptReason, number>>>
   /** Handshakes whose new sessions an external cache has not acknowledged yet. */
@@ -21,9 +16,7 @@ const SILENCE_MS = 1_000
 
 /** What an attachment has done, and what it still has to do. */
 export class AttachmentLedger {
-  readonly #handshakes: Record<Outcome, number> = { resumed: 0, full: 0, failed: 0 }
-  readonly #reasons: Partial<Record<HandshakeReason, number>> = {}
-  readonly #protocols: Record<string, Record<Outcome, number>> = {}
+  readonly #tally: HandshakeTally = new HandshakeTally()
   readonly #notKept: Partial<Record<NotKeptReason, number>> = {}
   /** Handshakes without an outcome. */
   readonly #pending: Set<object> = new Set()
@@ -35,9 +28,7 @@ export class AttachmentLedger {
 
   get stats(): AttachmentStats {
     return {
-      handshakes: { ...this.#handshakes },
-      reasons: { ...this.#reasons },
-      protocols: structuredClone(this.#protocols),
+      ...this.#tally.counts,
       notKept: { ...this.#notKept },
       pendingWrites: this.#writes.size,
     }
@@ -65,12 +56,7 @@ export class AttachmentLedger {
   ): boolean {
     this.#silent.delete(handshake)
     if (!this.#pending.delete(handshake)) return false
-    this.#handshakes[outcome]++
-    this.#reasons[reason] = (this.#reasons[reason] ?? 0) + 1
-    if (protocol !== undefined) {
-      this.#protocols[protocol] ??= { resumed: 0, full: 0, failed: 0 }
-      this.#protocols[protocol][outcome]++
-    }
+    this.#tally.count(outcome, reason, protocol)
     this.#wake()
     return true
   }

@@ -62,8 +62,7 @@ export class ServerPolicies {
   readonly #common: Buffer
   readonly #default: Policy
   readonly #named: readonly NamedIdentity[]
-  /** Of each of #named. */
-  readonly #policies: readonly Policy[]
+  readonly #policies: readonly { readonly pattern: RegExp; readonly policy: Policy }[]
   readonly #hasSniCallback: boolean
 
   /** @param named - what `addContext` has set; what it set unseen, before, is opaque */
@@ -72,7 +71,7 @@ export class ServerPolicies {
     this.#common = commonDigest(server)
     this.#default = this.#policy({ digest: identityDigest(server, server._sharedCreds), isOpaque: false })
     this.#named = named
-    this.#policies = named.map((identity) => this.#policy(identity))
+    this.#policies = named.map((identity) => ({ pattern: identity.pattern, policy: this.#policy(identity) }))
     this.#hasSniCallback = hasSniCallback(server)
   }
 
@@ -96,8 +95,7 @@ export class ServerPolicies {
   of(servername: string | undefined): Policy {
     if (servername === undefined) return this.#default
     if (this.#hasSniCallback) return { ...this.#default, isOpaque: true }
-    const place = this.#named.findLastIndex(({ pattern }) => pattern.test(servername))
-    return this.#policies[place] ?? this.#default
+    return this.#policies.findLast(({ pattern }) => pattern.test(servername))?.policy ?? this.#default
   }
 
   #policy({ digest, isOpaque }: Policy): Policy {

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { SessionStats } from '../session/contracts.ts'
+import type { HandshakeCounts } from './handshake-tally.ts'
 import {
   between,
   countDecisions,
   type HandshakeCounter,
-  type HandshakeCounts,
   History,
   type Interval,
   type ShownContext,
@@ -12,7 +12,8 @@ import {
 } from './status-history.ts'
 import { isRefusal, STATUS_PAGE, STATUS_SCRIPT, STATUS_STYLE } from './status-page.ts'
 
-export type { HandshakeCounts, OutcomeCounts, ShownContext, ShownStore } from './status-history.ts'
+export type { HandshakeCounts, OutcomeCounts } from './handshake-tally.ts'
+export type { ShownContext, ShownStore } from './status-history.ts'
 
 /** What `attachServer` returns, as far as its figures go. */
 export interface ShownAttachment {
@@ -216,20 +217,21 @@ function watchServer(shown: Shown): Watched<ServerStatus> {
   const history = new History(() => ({ counts: counts(), sessions: context.stats.number }))
   return {
     report() {
-      const now = spanOf(history.last(1))
-      const hour = spanOf(history.last(59))
+      const view = history.look()
+      const now = spanOf(view.last(1))
+      const hour = spanOf(view.last(59))
       return {
         verdict: judge(now, hour, attachment?.enabled !== false),
         now,
         hour,
-        total: counts(),
-        minutes: history.minutes().map((minute) => ({
+        total: view.figures.counts,
+        minutes: view.minutes.map((minute) => ({
           time: new Date(minute.from.atMs).toISOString(),
           ...spanOf(minute),
           sessions: minute.to.figures.sessions,
         })),
         cache: {
-          sessions: context.stats.number,
+          sessions: view.figures.sessions,
           size: context.getSessionCacheSize(),
           timeoutSec: context.getSessionTimeout(),
           oldestTimeLeftSec: context.cacheStats.oldestTimeLeftSec ?? null,
@@ -305,15 +307,18 @@ function commonestRefusal({ reasons }: Span): string | null {
 function watchStore(store: ShownStore): Watched<StoreStatus> {
   const history = new History(() => storeFigures(store))
   return {
-    report: () => ({
-      ...storeFigures(store),
-      minutes: history.minutes().map(({ from, to }) => ({
-        time: new Date(from.atMs).toISOString(),
-        queuedWrites: to.figures.queuedWrites,
-        droppedWrites: to.figures.droppedWrites - from.figures.droppedWrites,
-        failedCalls: to.figures.failedCalls - from.figures.failedCalls,
-      })),
-    }),
+    report() {
+      const { figures, minutes } = history.look()
+      return {
+        ...figures,
+        minutes: minutes.map(({ from, to }) => ({
+          time: new Date(from.atMs).toISOString(),
+          queuedWrites: to.figures.queuedWrites,
+          droppedWrites: to.figures.droppedWrites - from.figures.droppedWrites,
+          failedCalls: to.figures.failedCalls - from.figures.failedCalls,
+        })),
+      }
+    },
     close: () => history.close(),
   }
 }

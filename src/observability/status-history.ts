@@ -1,33 +1,23 @@
-import type { SessionStats, SslContextListener } from '../session/contracts.ts'
+import type { SslContextListener } from '../session/contracts.ts'
 import type { ResumptionVerdict } from '../session/verdict.ts'
-
-type Outcome = 'resumed' | 'full' | 'failed'
-/** Numbers of handshakes. */
-export type OutcomeCounts = Readonly<Record<Outcome, number>>
-
-/** Handshakes, counted since some beginning. */
-export interface HandshakeCounts {
-  readonly handshakes: OutcomeCounts
-  /** Of the handshakes that had one. */
-  readonly protocols: Readonly<Record<string, OutcomeCounts>>
-  readonly reasons: Readonly<Record<string, number>>
-}
+import {
+  type HandshakeCounts,
+  HandshakeTally,
+  NO_HANDSHAKES,
+  type Outcome,
+  type OutcomeCounts,
+} from './handshake-tally.ts'
+import type { MeasuredContext, MeasuredStore } from './metrics.ts'
 
 /** An `SslContext`, as far as its figures go. */
-export interface ShownContext {
-  readonly stats: SessionStats
-  readonly cacheStats: { readonly oldestTimeLeftSec: number | undefined }
-  getSessionCacheSize(): number
+export interface ShownContext extends MeasuredContext {
   getSessionTimeout(): number
   subscribe(listener: SslContextListener): () => void
 }
 
 /** What `guarded` returns, as far as its figures go. */
-export interface ShownStore {
-  readonly stats: {
-    readonly breaker: 'closed' | 'half-open' | 'open'
-    readonly queuedWrites: number
-    readonly droppedWrites: number
+export interface ShownStore extends MeasuredStore {
+  readonly stats: MeasuredStore['stats'] & {
     readonly pendingCalls: number
     readonly calls: Readonly<Record<string, number>>
     readonly failures: Readonly<Record<string, number>>
@@ -48,6 +38,15 @@ export interface Interval<T> {
   readonly to: Sample<T>
 }
 
+/** Of one moment, at which the figures were read once. */
+export interface HistoryView<T> {
+  readonly figures: T
+  /** Oldest first; the last one is still running. */
+  readonly minutes: readonly Interval<T>[]
+  /** The last whole minutes and the running one, or as many as there are. */
+  last(wholeMinutes: number): Interval<T>
+}
+
 const SAMPLE_MS = 60_000
 const MAX_SAMPLES = 60
 
@@ -63,17 +62,15 @@ export class History<T> {
     this.#timer = setInterval(() => this.#add(), SAMPLE_MS).unref()
   }
 
-  /** The last whole minutes and the running one, or as many as there are. */
-  last(wholeMinutes: number): Interval<T> {
+  look(): HistoryView<T> {
     const to = this.#take()
-    const [oldest = to] = this.#samples
-    return { from: this.#samples.at(-wholeMinutes - 1) ?? oldest, to }
-  }
-
-  /** Oldest first; the last one is still running. */
-  minutes(): readonly Interval<T>[] {
-    const now = this.#take()
-    return this.#samples.map((from, index) => ({ from, to: this.#samples[index + 1] ?? now }))
+    const samples = [...this.#samples]
+    const [oldest = to] = samples
+    return {
+      figures: to.figures,
+      minutes: samples.map((from, index) => ({ from, to: samples[index + 1] ?? to })),
+      last: (wholeMinutes) => ({ from: samples.at(-wholeMinutes - 1) ?? oldest, to }),
+    }
   }
 
   close(): void {
@@ -90,8 +87,6 @@ export class History<T> {
   }
 }
 
-const NONE: OutcomeCounts = { resumed: 0, full: 0, failed: 0 }
-
 /** As `tlsSocket.getProtocol()` names them. */
 const PROTOCOLS: Readonly<Record<number, string>> = {
   769: 'TLSv1',
@@ -107,22 +102,13 @@ export interface HandshakeCounter {
 
 /** What a context decides, for one that is shown without its server. */
 export function countDecisions(context: ShownContext): HandshakeCounter {
-  const counts = { handshakes: { ...NONE }, protocols: {}, reasons: {} } as {
-    handshakes: Record<Outcome, number>
-    protocols: Record<string, Record<Outcome, number>>
-    reasons: Record<string, number>
-  }
+  const tally = new HandshakeTally()
   const end = context.subscribe((event) => {
     if (event.type !== 'resumption') return
     const { verdict, connection } = event
-    const [outcome, reason] = decisionOf(verdict)
-    const protocol = PROTOCOLS[connection.protocolVersion] ?? 'unknown'
-    counts.handshakes[outcome]++
-    counts.protocols[protocol] ??= { ...NONE }
-    counts.protocols[protocol][outcome]++
-    counts.reasons[reason] = (counts.reasons[reason] ?? 0) + 1
+    tally.count(...decisionOf(verdict), PROTOCOLS[connection.protocolVersion] ?? 'unknown')
   })
-  return { counts: () => structuredClone(counts), end }
+  return { counts: () => tally.counts, end }
 }
 
 function decisionOf(verdict: ResumptionVerdict): readonly [Outcome, string] {
@@ -133,7 +119,8 @@ function decisionOf(verdict: ResumptionVerdict): readonly [Outcome, string] {
 /** What happened between two moments; what did not happen is left out. */
 export function between(earlier: HandshakeCounts, later: HandshakeCounts): HandshakeCounts {
   const protocols = Object.entries(later.protocols).map(
-    ([protocol, counts]) => [protocol, subtract(counts, earlier.protocols[protocol] ?? NONE)] as const,
+    ([protocol, counts]) =>
+      [protocol, subtract(counts, earlier.protocols[protocol] ?? NO_HANDSHAKES)] as const,
   )
   const reasons = Object.entries(later.reasons).map(
     ([reason, count]) => [reason, count - (earlier.reasons[reason] ?? 0)] as const,

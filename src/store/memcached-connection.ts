@@ -33,7 +33,6 @@ export class MemcachedConnection {
   readonly #onEnd: (error: SessionStoreError) => void
   #silence: NodeJS.Timeout | undefined
   #ended: SessionStoreError | undefined
-  #isCorked = false
   #sent = 0
   #answered = 0
 
@@ -66,13 +65,9 @@ export class MemcachedConnection {
 
   /** What is sent in one turn of the event loop goes out in one piece. */
   #write(bytes: Buffer): void {
-    if (!this.#isCorked) {
-      this.#isCorked = true
+    if (this.#stream.writableCorked === 0) {
       this.#stream.cork()
-      process.nextTick(() => {
-        this.#isCorked = false
-        this.#stream.uncork()
-      })
+      process.nextTick(() => this.#stream.uncork())
     }
     this.#stream.write(bytes)
   }

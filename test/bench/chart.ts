@@ -22,6 +22,7 @@ export function chart(comparisons: readonly Comparison[]): string {
   const height = TOP + comparisons.length * ROW + 30
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="13" fill="${COLORS.text}">`,
+    '<title>Cost of sslctx against its peers, ours / peer, a bar for each figure</title>',
     `<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>`,
     '<text x="16" y="26" font-size="17" font-weight="600">Cost of sslctx against its peers (ours / peer)</text>',
     '<text x="16" y="45">Bars to the left: ours costs less. The black tick is the ratio to reach.</text>',

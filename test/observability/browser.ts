@@ -1,16 +1,13 @@
 import { type Browser, chromium, type Page } from 'playwright-core'
+import { chromiumArguments, chromiumPath } from '../chromium.ts'
 import { missingCommand } from '../peers.ts'
 
-const executablePath = '/usr/bin/chromium'
+export const missingChromium: string | undefined = missingCommand(chromiumPath, '--version')
 
-export const missingChromium: string | undefined = missingCommand(executablePath, '--version')
-
-/** Quiet: it asks for nothing by itself. `name` is this machine, with whatever certificate. */
+/** `name` is this machine, with whatever certificate. */
 export function launchChromium(name: string): Promise<Browser> {
-  const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-lcd-text']
-  args.push('--disable-background-networking', '--disable-component-update', '--disable-sync')
-  args.push(`--host-resolver-rules=MAP ${name} 127.0.0.1`)
-  return chromium.launch({ executablePath, args })
+  const args = [...chromiumArguments(name), '--disable-lcd-text']
+  return chromium.launch({ executablePath: chromiumPath, args })
 }
 
 export interface WatchedPage {

@@ -1,15 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
+import { chromiumArguments, chromiumPath } from '../../chromium.ts'
 import { SERVER_NAME } from '../setups.ts'
 import { type Client, run, type Workspace } from './client.ts'
-
-const executablePath = '/usr/bin/chromium'
-const args = [
-  ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],
-  ...['--disable-background-networking', '--disable-component-update'],
-  `--host-resolver-rules=MAP ${SERVER_NAME} 127.0.0.1`,
-]
 
 export async function openChromium(workspace: Workspace): Promise<Client> {
   const home = join(workspace.folder, 'chromium')
@@ -17,8 +11,8 @@ export async function openChromium(workspace: Workspace): Promise<Client> {
   await makeKeyDatabase(join(home, '.pki', 'nssdb'), workspace)
   writePreferences(join(profile, 'Default'))
   const context = await chromium.launchPersistentContext(profile, {
-    executablePath,
-    args,
+    executablePath: chromiumPath,
+    args: chromiumArguments(SERVER_NAME),
     // The runner closes it.
     handleSIGINT: false,
     handleSIGTERM: false,

@@ -1,0 +1,39 @@
+/** Resumed, full, or not completed. */
+export type Outcome = 'resumed' | 'full' | 'failed'
+
+/** Numbers of handshakes. */
+export type OutcomeCounts = Readonly<Record<Outcome, number>>
+
+/** Handshakes, counted since some beginning. */
+export interface HandshakeCounts {
+  readonly handshakes: OutcomeCounts
+  readonly reasons: Readonly<Record<string, number>>
+  /** Handshakes by their protocol, as `tlsSocket.getProtocol()`; without those that failed before they had one. */
+  readonly protocols: Readonly<Record<string, OutcomeCounts>>
+}
+
+export const NO_HANDSHAKES: OutcomeCounts = { resumed: 0, full: 0, failed: 0 }
+
+/** Counts handshakes by outcome, reason and protocol. */
+export class HandshakeTally {
+  readonly #handshakes: Record<Outcome, number> = { ...NO_HANDSHAKES }
+  readonly #reasons: Record<string, number> = {}
+  readonly #protocols: Record<string, Record<Outcome, number>> = {}
+
+  count(outcome: Outcome, reason: string, protocol: string | undefined): void {
+    this.#handshakes[outcome]++
+    this.#reasons[reason] = (this.#reasons[reason] ?? 0) + 1
+    if (protocol === undefined) return
+    this.#protocols[protocol] ??= { ...NO_HANDSHAKES }
+    this.#protocols[protocol][outcome]++
+  }
+
+  /** A snapshot. */
+  get counts(): HandshakeCounts {
+    return {
+      handshakes: { ...this.#handshakes },
+      reasons: { ...this.#reasons },
+      protocols: structuredClone(this.#protocols),
+    }
+  }
+}
