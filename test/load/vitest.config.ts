@@ -3,5 +3,5 @@ import base from '../vitest.config.ts'
 
 /** Suites that take too long for `npm test`. */
 export default defineConfig({
-  test: { ...base.test, include: ['test/load/*.spec.ts'], testTimeout: 300_000 },
+  test: { ...base.test, include: ['test/load/*.spec.ts'] },
 })
