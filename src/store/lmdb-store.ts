@@ -68,7 +68,7 @@ export interface LmdbStoreOptions {
  * machine: by lmdb's default (`overlappingSync`) a commit reaches the disk shortly after, and a power loss takes what had not, whole
  * commits from the end, so that a session that was taken may be back. With `noSync` it may leave the whole environment unusable.
  *
- * `get` and `getMarks` answer synchronously, from memory that all processes share.
+ * `get` and `getMarks` answer synchronously, from memory that all processes share; gets of one microtask from one snapshot.
  *
  * @param root - what lmdb's `open()` returned
  * @throws `SessionStoreError` when the databases cannot be opened; likewise whatever is called later
@@ -103,6 +103,7 @@ class LmdbStore implements SessionStore {
   #debt = 0
   #isTidying = false
   #isWatchingCommit = false
+  #isFresh = false
 
   constructor(root: LmdbEnvironment, { maxBytes = DEFAULT_MAX_BYTES, now = Date.now }: LmdbStoreOptions) {
     this.#root = root
@@ -115,7 +116,8 @@ class LmdbStore implements SessionStore {
 
   get(key: Uint8Array): Uint8Array | undefined {
     try {
-      return this.#read(key)?.value
+      const stored = this.#read(key)
+      return stored && valueIn(stored)
     } catch (error) {
       throw failed('get', error)
     }
@@ -127,8 +129,9 @@ class LmdbStore implements SessionStore {
 
   take(key: Uint8Array): Promise<Uint8Array | undefined> {
     return this.#attempt('take', async () => {
-      const session = this.#read(key)
-      return session !== undefined && (await this.#removeIf(session)) ? session.value : undefined
+      const stored = this.#read(key)
+      const isOurs = stored !== undefined && (await this.#removeIf(writeOf(key, stored)))
+      return isOurs ? valueIn(stored) : undefined
     })
   }
 
@@ -164,14 +167,16 @@ class LmdbStore implements SessionStore {
     if ((this.#root.status ?? 'open') !== 'open') throw new Error('the environment is closed')
   }
 
-  async #attempt<T>(operation: string, action: () => Promise<T>): Promise<T> {
+  /** Neither this nor what sets one session is an async function: each layer of those costs some percent of a write. */
+  #attempt<T>(operation: string, action: () => Promise<T>): Promise<T> {
+    const fail = (error: unknown): Promise<never> => Promise.reject(failed(operation, error))
     try {
       this.#checkOpen()
       const answer = action()
       this.#watchCommit()
-      return await answer
+      return answer.catch(fail)
     } catch (error) {
-      throw failed(operation, error)
+      return fail(error)
     }
   }
 
@@ -188,24 +193,36 @@ class LmdbStore implements SessionStore {
     })
   }
 
-  #read(key: Uint8Array): StoredSession | undefined {
+  /** What is stored of a session that has not expired. */
+  #read(key: Uint8Array): Uint8Array | undefined {
     this.#checkOpen()
-    // lmdb-js reads from one snapshot until a timer has run, which would hide what others have committed since.
+    this.#refresh()
+    const stored = this.#sessions.getBinary(checked(key))
+    return stored !== undefined && uint48At(stored, 0) >= this.#now() ? stored : undefined
+  }
+
+  /**
+   * lmdb-js reads from one snapshot until a timer has run, which would hide what others have committed since. Reads of one
+   * microtask may share one: nobody has been able to tell this process meanwhile.
+   */
+  #refresh(): void {
+    if (this.#isFresh) return
+    this.#isFresh = true
     this.#sessions.resetReadTxn()
-    const session = sessionOf(checked(key), this.#sessions.getBinary(key))
-    return session !== undefined && session.expiresAtMs >= this.#now() ? session : undefined
+    queueMicrotask(() => {
+      this.#isFresh = false
+    })
   }
 
   /** What is put here is queued before this returns, and committed together. */
-  async #write(entries: readonly StoreEntry[]): Promise<void> {
+  #write(entries: readonly StoreEntry[]): Promise<void> {
     for (const { key } of entries) checked(key)
     const tidied = this.#tidyWhenDue(entries.length)
     const [only] = entries
     if (tidied === undefined && only !== undefined && entries.length === 1) return this.#put(only)
-    await Promise.all([tidied, ...entries.map((entry) => this.#put(entry))])
+    return Promise.all([tidied, ...entries.map((entry) => this.#put(entry))]).then(ignore)
   }
 
-  /** Neither this nor {@link put} is an async function: each layer of those costs some percent of a write. */
   #put({ key, value, expiresAtMs }: StoreEntry): Promise<void> {
     const session = { key, value, expiresAtMs: wholeMs(expiresAtMs), version: newVersion() }
     if (session.expiresAtMs < this.#now()) return this.#replace(key)
@@ -222,8 +239,8 @@ class LmdbStore implements SessionStore {
   /** In a transaction, since it must find what this process has not committed yet. */
   async #replace(key: Uint8Array, session?: StoredSession): Promise<void> {
     await this.#sessions.transaction(() => {
-      const old = sessionOf(key, this.#sessions.getBinary(key))
-      if (old !== undefined) this.#remove(old)
+      const old = this.#sessions.getBinary(key)
+      if (old !== undefined) this.#remove(writeOf(key, old))
       if (session !== undefined) this.#insert(session)
     })
   }
@@ -319,11 +336,12 @@ function encodeSession({ expiresAtMs, version, value }: StoredSession): Uint8Arr
   return bytes
 }
 
-function sessionOf(key: Uint8Array, stored: Uint8Array | undefined): StoredSession | undefined {
-  if (stored === undefined) return undefined
-  const expiresAtMs = uint48At(stored, 0)
-  const version = uint48At(stored, EXPIRY_LENGTH)
-  return { key, expiresAtMs, version, value: stored.subarray(HEADER_LENGTH) }
+function writeOf(key: Uint8Array, stored: Uint8Array): SessionWrite {
+  return { key, expiresAtMs: uint48At(stored, 0), version: uint48At(stored, EXPIRY_LENGTH) }
+}
+
+function valueIn(stored: Uint8Array): Uint8Array {
+  return stored.subarray(HEADER_LENGTH)
 }
 
 /** NaN where there are no six bytes, which is never: then it is nobody's session. */
@@ -387,7 +405,7 @@ function openDatabase(root: LmdbEnvironment, name: string, useVersions: boolean)
 }
 
 function ignore(): void {
-  // What failed is told by the calls that failed.
+  // What failed is told by the calls that failed, and of what was done nothing needs to be told.
 }
 
 function failed(operation: string, cause: unknown): SessionStoreError {
