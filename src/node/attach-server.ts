@@ -1,4 +1,4 @@
-import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
+import { AsyncResource } from 'node:async_hooks'
 import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
 import { LRUCache } from 'lru-cache'
@@ -12,12 +12,14 @@ import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { AttachmentLedger, type AttachmentStats } from './attachment-ledger.ts'
 import {
   captureTlsHandle,
+  connectionOf,
   currentTlsHandle,
   type EngineFeatures,
   engineFeatures,
   requireNode,
   servernameOf,
   type TlsHandle,
+  tlsHandleOf,
 } from './engine.ts'
 import { Handshake, type HandshakeScope } from './handshake.ts'
 import type { EdgeReason } from './handshake-reason.ts'
@@ -78,8 +80,8 @@ class Attachment implements ServerAttachment {
   readonly #hooks: ServerHooks
   readonly #scope: HandshakeScope
   readonly #features: EngineFeatures
-  /** Node's session events name no socket; the asynchronous context in which they happen is that of their connection. */
-  readonly #current: AsyncLocalStorage<Arrival> = new AsyncLocalStorage()
+  /** By what the connection listener got. */
+  readonly #arrivals: WeakMap<object, Arrival> = new WeakMap()
   readonly #ledger: AttachmentLedger = new AttachmentLedger()
   #closing: Promise<{ readonly dropped: number }> | undefined
   #isDisposed = false
@@ -197,7 +199,7 @@ class Attachment implements ServerAttachment {
       handshake: new Handshake(this.#scope, socket, inContext),
       socket,
       inContext,
-      accept: () => this.#current.run(arrival, () => Reflect.apply(original, this.#server, [socket])),
+      accept: () => Reflect.apply(original, this.#server, [socket]),
       arrivedMs: performance.now(),
       helloMs: undefined,
       handedOverMs: undefined,
@@ -206,6 +208,7 @@ class Attachment implements ServerAttachment {
         arrival.error = error
       },
     }
+    this.#arrivals.set(socket, arrival)
     this.#ledger.begin(arrival)
     socket.once('close', () => inContext(() => this.#onClose(arrival)))
     // Its close event has been, before anybody listened; Node would wait for it until handshakeTimeout.
@@ -337,20 +340,28 @@ class Attachment implements ServerAttachment {
     setImmediate(loadAgain)
   }
 
+  /** Node's session events name no socket, and happen in the name of its handle. */
+  #arrivalOf(handle: TlsHandle | undefined): Arrival | undefined {
+    const connection = connectionOf(handle)
+    return connection && this.#arrivals.get(connection)
+  }
+
   /** Answered exactly once, and at once: the lookup is over. */
   #onResumeSession(done: (error: null, session: Buffer | null) => void): void {
-    const arrival = this.#current.getStore()
-    const der = arrival?.handshake.der
+    const handle = currentTlsHandle()
+    const handshake = this.#arrivalOf(handle)?.handshake
+    const der = handshake?.der
     done(null, der ?? null)
     // After a HelloRetryRequest libssl looks a second time, and Node has given its one session away.
-    if (der !== undefined && arrival?.handshake.isTls13 === true) currentTlsHandle()?.loadSession(der)
+    if (der !== undefined && handshake?.isTls13 === true) handle?.loadSession(der)
   }
 
   /** Acknowledged on every path: Node holds back everything that the server writes until then. */
   #onNewSession(der: Buffer, done: () => void): void {
-    const arrival = this.#current.getStore()
+    const handle = currentTlsHandle()
+    const arrival = this.#arrivalOf(handle)
     try {
-      arrival?.handshake.keep(der, currentTlsHandle())
+      arrival?.handshake.keep(der, handle)
     } catch (error) {
       reportError(error)
     }
@@ -373,7 +384,7 @@ class Attachment implements ServerAttachment {
   }
 
   #onSecureConnection(socket: tls.TLSSocket): void {
-    const arrival = this.#current.getStore()
+    const arrival = this.#arrivalOf(tlsHandleOf(socket))
     if (arrival === undefined) return
     try {
       this.#finish(arrival, socket)

@@ -15,6 +15,8 @@ export interface TlsHandle {
   verifyError?(): unknown
   getServername?(): unknown
   getPeerCertificate?(detailed: boolean): PeerCertificate | undefined
+  /** What it reads from and writes to: the socket that was accepted, or Node's wrapper around a stream. */
+  readonly _parentWrap?: object & { readonly stream?: object }
 }
 
 /** A certificate with the one that issued it; the last one issues itself. */
@@ -27,10 +29,21 @@ function isTlsHandle(resource: object): resource is TlsHandle {
   return 'loadSession' in resource && typeof resource.loadSession === 'function'
 }
 
+export function tlsHandleOf(socket: tls.TLSSocket): TlsHandle | undefined {
+  const { _handle: handle } = socket as { _handle?: object | null }
+  return handle != null && isTlsHandle(handle) ? handle : undefined
+}
+
 /** In the listeners of newSession and resumeSession: the handle of their connection. */
 export function currentTlsHandle(): TlsHandle | undefined {
   const resource = executionAsyncResource()
   return isTlsHandle(resource) ? resource : undefined
+}
+
+/** What the server's connection listener got, and made a TLSSocket with this handle of. */
+export function connectionOf(handle: TlsHandle | undefined): object | undefined {
+  const wrap = handle?._parentWrap
+  return wrap?.stream ?? wrap
 }
 
 /** Runs `accept`, which makes one TLSSocket, and returns its handle. */

@@ -5,7 +5,7 @@ import type { EdgeReason, NotKeptReason } from './handshake-reason.ts'
 import type { ServerPolicies } from './server-policy.ts'
 import { readOrigin, type SessionOrigin } from './session-binding.ts'
 
-/** The edge's own rules about sessions, beyond libssl's: N1 to N8 of the README. */
+/** The edge's own rules about sessions, beyond libssl's: N3 and N4 of the README, and what the server's trust demands. */
 export interface SessionRules {
   /** Seconds. */
   readonly maxAuthenticationAge: number

@@ -24,7 +24,7 @@ const REFUSAL_REASONS: Readonly<Record<string, string>> = {
     'This version of Node would call the client authorized though it showed no certificate.',
   unauthorized: 'The certificate of the client had not verified, and now it must.',
   'no-extended-master-secret': 'A session of TLS 1.2 without extended master secret, which is not kept.',
-  'already-used': 'singleUse: this process has seen the session before.',
+  'already-used': 'singleUse: this process has resumed the session before.',
   replayed: 'Anti-replay: a ticket that may be used once was used before, or made elsewhere.',
   'stateless-ticket': 'The client holds a ticket from before, or of other servers.',
   'ticket-undecryptable': 'A ticket of another key, or no session id of this cache.',

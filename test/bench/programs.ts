@@ -1,8 +1,9 @@
 import { type ChildProcess, execFile, fork } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
+import { build as bundle, type Plugin } from 'esbuild'
 import ts from 'typescript'
 import type { Sample } from './compare.ts'
 
@@ -33,6 +34,47 @@ export async function build(): Promise<void> {
   const sides = join(here, 'sides')
   for (const file of readdirSync(sides))
     writeFileSync(sidePath(file.slice(0, -3)), transpile(join(sides, file)))
+  await buildUnobserved()
+}
+
+/** What the library would be without its events and its counts of handshakes. */
+const UNOBSERVED: Readonly<Record<string, string>> = {
+  'channels.ts': `
+    export const observer = undefined
+    export const isHandshakeHeard = () => false
+    export const publishHandshake = () => undefined`,
+  'handshake-tally.ts': `
+    export class HandshakeTally {
+      counts = { reasons: {}, protocols: {} }
+      count() {}
+    }`,
+}
+
+const unobserve: Plugin = {
+  name: 'unobserve',
+  setup(bundler) {
+    bundler.onLoad({ filter: /\/observability\/[^/]*$/ }, ({ path }) => {
+      const contents = UNOBSERVED[basename(path)]
+      return contents === undefined ? undefined : { contents }
+    })
+  },
+}
+
+async function buildUnobserved(): Promise<void> {
+  const outfile = join(out, 'unobserved.mjs')
+  await bundle({
+    entryPoints: [join(root, 'src/index.ts')],
+    outfile,
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'esm',
+    target: 'node20.19',
+    plugins: [unobserve],
+  })
+  const server = readFileSync(sidePath('tls-server'), 'utf8')
+  const observed = pathToFileURL(join(root, 'dist/index.js')).href
+  writeFileSync(sidePath('tls-server-unobserved'), server.replace(observed, './unobserved.mjs'))
 }
 
 function transpile(file: string): string {

@@ -71,8 +71,10 @@ function checkLoad({ resumes }: LoadKind, { resumed, full, failed }: LoadResult,
   if (!isAsExpected) throw new Error(`${resumed} resumed, ${full} full, ${failed} failed`)
 }
 
-export function nodeServer(kind: ServerKind, { key, cert }: Certificate): Promise<Target> {
-  return startTarget('tls-server', { type: 'start', kind, key, cert } satisfies ToServer)
+export function nodeServer(kind: ServerKind | 'unobserved', { key, cert }: Certificate): Promise<Target> {
+  const start = (side: string, as: ServerKind): Promise<Target> =>
+    startTarget(side, { type: 'start', kind: as, key, cert } satisfies ToServer)
+  return kind === 'unobserved' ? start('tls-server-unobserved', 'attached') : start('tls-server', kind)
 }
 
 /** Four workers, and a Redis of their own. */

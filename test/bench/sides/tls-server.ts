@@ -1,14 +1,15 @@
 /**
  * A TLS server in a process of its own; see {@link ServerKind}. Speaks {@link ToServer} and {@link FromServer}.
  */
+import { subscribe } from 'node:diagnostics_channel'
 import tls from 'node:tls'
 import { attachServer, SslContext, serverOptions } from '../../../src/index.ts'
 
 /**
- * `attached`: ours. `map`: a hand-written Map in newSession and resumeSession. `tickets`: Node as it is, with its stateless
+ * `attached`: ours. `heard`: ours, with somebody on each channel. `map`: a hand-written Map in newSession and resumeSession. `tickets`: Node as it is, with its stateless
  * tickets.
  */
-export type ServerKind = 'attached' | 'map' | 'tickets'
+export type ServerKind = 'attached' | 'heard' | 'map' | 'tickets'
 
 export type ToServer =
   | { readonly type: 'start'; readonly kind: ServerKind; readonly key: string; readonly cert: string }
@@ -18,11 +19,13 @@ export type FromServer =
   | { readonly type: 'listening'; readonly port: number }
   | { readonly type: 'usage'; readonly cpuUs: number }
 
+const CHANNELS = ['handshake', 'resumption', 'new-session', 'session-removed', 'callback-error']
 const SSL_OP_NO_TICKET = 0x4000
 
 function createServer({ kind, key, cert }: Extract<ToServer, { type: 'start' }>): tls.Server {
   if (kind === 'tickets') return tls.createServer({ key, cert })
   if (kind === 'map') return handWritten({ key, cert })
+  if (kind === 'heard') for (const name of CHANNELS) subscribe(`sslctx:${name}`, () => undefined)
   const context = new SslContext({ sessionIdContext: 'bench', sessionCacheSize: 20_480 })
   const server = tls.createServer({ key, cert, ...serverOptions(context) })
   attachServer(server, context)
