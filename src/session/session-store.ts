@@ -53,7 +53,7 @@ export interface SessionStore {
    */
   getMarks(): Awaitable<readonly Uint8Array[] | undefined>
 
-  /** Adds to the marks, whoever else adds at the same time. A mark that is there already is no error. */
+  /** Adds to the marks, whoever else adds at the same time. A mark that is there already is no error, and has the same expiry. */
   addMarks(marks: readonly StoredMark[]): Awaitable<void>
 
   /**
