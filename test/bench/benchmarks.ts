@@ -12,7 +12,7 @@ import {
 } from '../codec/client-hello-builder.ts'
 import { missingCommand } from '../peers.ts'
 import { redisProblem } from '../store/redis-server.ts'
-import type { Benchmark, Measure, Peer } from './compare.ts'
+import type { Benchmark, Measure, Peer, Side } from './compare.ts'
 import { nginxServer } from './nginx.ts'
 import { runLibssl, runSide } from './programs.ts'
 import { makeTemplate } from './sides/sessions.ts'
@@ -181,11 +181,12 @@ function postQuantumHello(): Uint8Array {
   )
 }
 
+/** Each is short. */
+const HANDSHAKE_ROUNDS = 75
+
 function serverBenchmarks({ certificate }: Peers): Benchmark[] {
-  const cpu =
-    (kind: ServerKind | 'unobserved', load: LoadKind): Measure =>
-    async () =>
-      serverCpu(await nodeServer(kind, certificate), load)
+  const cpu = (kind: ServerKind | 'unobserved', load: LoadKind): Side =>
+    serverCpu(() => nodeServer(kind, certificate), load)
   const tls12 = { version: 'TLSv1.2', resumes: true } as const
   const tls13 = { version: 'TLSv1.3', resumes: true } as const
   const row = (
@@ -199,6 +200,7 @@ function serverBenchmarks({ certificate }: Peers): Benchmark[] {
     what: `server CPU of ${what}`,
     unit: 'us',
     target,
+    rounds: HANDSHAKE_ROUNDS,
     ours: cpu('attached', load),
     peers,
   })
@@ -225,12 +227,12 @@ function serverBenchmarks({ certificate }: Peers): Benchmark[] {
       what: 'time from one resumed handshake to the next, TLS 1.2, four workers and Redis',
       unit: 'us',
       target: 1,
-      ours: async () => throughput(await redisCluster('store', certificate), tls12),
+      ours: throughput(() => redisCluster('store', certificate), tls12),
       peers: [
         {
           name: 'listeners over the bare client',
           missing: redisProblem,
-          measure: async () => throughput(await redisCluster('hand-written', certificate), tls12),
+          measure: throughput(() => redisCluster('hand-written', certificate), tls12),
         },
       ],
     },
@@ -238,12 +240,13 @@ function serverBenchmarks({ certificate }: Peers): Benchmark[] {
       name: 'nginx',
       what: 'server CPU of a resumed handshake, TLS 1.2',
       unit: 'us',
+      rounds: HANDSHAKE_ROUNDS,
       ours: cpu('attached', tls12),
       peers: [
         {
           name: 'nginx with a shared session cache',
           missing: missingCommand('nginx', '-v'),
-          measure: async () => serverCpu(await nginxServer(certificate), tls12),
+          measure: serverCpu(() => nginxServer(certificate), tls12),
         },
       ],
     },

@@ -7,11 +7,26 @@ export interface Sample {
 
 export type Measure = () => Promise<Sample>
 
+/** What is measured in a process that lives for many rounds, so that they may be short. */
+export interface Lasting {
+  open(): Promise<OpenSide>
+}
+
+export interface OpenSide {
+  readonly measure: Measure
+  close(): Promise<void>
+}
+
+export type Side = Measure | Lasting
+
+/** Of processes: one may be a tenth faster than the next, for all its life. */
+const GENERATIONS = 5
+
 export interface Peer {
   readonly name: string
   /** Why it cannot be measured here. */
   readonly missing?: string | undefined
-  readonly measure: Measure
+  readonly measure: Side
   /** The ratio to reach, when it is another than that of the benchmark; null for none. */
   readonly target?: number | null
 }
@@ -24,7 +39,7 @@ export interface Benchmark {
   readonly target?: number
   /** 5 by default. */
   readonly rounds?: number
-  readonly ours: Measure
+  readonly ours: Side
   readonly peers: readonly Peer[]
 }
 
@@ -47,19 +62,18 @@ export interface Comparison {
 }
 
 /**
- * Measures both sides in turn, round by round: what disturbs the machine for a while disturbs both. The ratio is the median
- * of the rounds' ratios, which need not be that of the medians.
+ * Measures the sides in turn, round by round: what disturbs the machine for a while disturbs all. Their order is drawn for each
+ * round, since whatever comes at intervals would fall on the same side again and again. The ratio is the median of the
+ * rounds' ratios, which need not be that of the medians.
  */
 export async function compare(benchmark: Benchmark, roundFactor = 1): Promise<Comparison[]> {
   const peers = benchmark.peers.filter(({ missing }) => missing === undefined)
   if (peers.length === 0) return []
-  const ours: Sample[] = []
-  const theirs = peers.map((): Sample[] => [])
   const rounds = Math.max(1, Math.round((benchmark.rounds ?? 5) * roundFactor))
-  for (let round = 0; round < rounds; round++) {
-    ours.push(await benchmark.ours())
-    for (const [index, peer] of peers.entries()) theirs[index]?.push(await peer.measure())
-  }
+  const [ours = [], ...theirs] = await sample(
+    [benchmark.ours, ...peers.map(({ measure }) => measure)],
+    rounds,
+  )
   return peers.map((peer, index) => {
     const samples = theirs[index] ?? []
     return {
@@ -73,6 +87,39 @@ export async function compare(benchmark: Benchmark, roundFactor = 1): Promise<Co
       theirParts: medianParts(samples),
     }
   })
+}
+
+async function sample(sides: readonly Side[], rounds: number): Promise<Sample[][]> {
+  const samples = sides.map((): Sample[] => [])
+  const isLasting = sides.some((side) => typeof side !== 'function')
+  const generations = isLasting ? Math.min(GENERATIONS, rounds) : 1
+  for (let generation = 0; generation < generations; generation++)
+    await sampleOnce(sides, Math.round(rounds / generations), samples)
+  return samples
+}
+
+/** The order of opening is drawn as well: the first has been idle for longest when it is measured. */
+async function sampleOnce(sides: readonly Side[], rounds: number, samples: Sample[][]): Promise<void> {
+  const open = new Map<number, OpenSide>()
+  try {
+    for (const index of shuffled(sides.length)) {
+      const side = sides[index]
+      if (typeof side === 'function') open.set(index, { measure: side, close: async () => undefined })
+      else if (side !== undefined) open.set(index, await side.open())
+    }
+    for (let round = 0; round < rounds; round++)
+      for (const index of shuffled(sides.length)) {
+        const drawn = await open.get(index)?.measure()
+        if (drawn !== undefined) samples[index]?.push(drawn)
+      }
+  } finally {
+    await Promise.all([...open.values()].map((side) => side.close()))
+  }
+}
+
+function shuffled(count: number): number[] {
+  const draws = Array.from({ length: count }, (_, index) => ({ index, draw: Math.random() }))
+  return draws.sort((left, right) => left.draw - right.draw).map(({ index }) => index)
 }
 
 export function spread(values: readonly number[]): Spread {
