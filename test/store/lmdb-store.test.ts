@@ -368,7 +368,7 @@ describe('two processes with one LMDB environment', () => {
     // With this, lmdb-js holds a snapshot until the next turn, which does not come before another process has written.
     expect(store.get(key)).toBeUndefined()
     execFileSync(process.execPath, [lmdbScript('lmdb-set-one'), path, hex(key), '0102'])
-    await undefined
+    await Promise.resolve()
     expect(store.get(key)).toEqual(Buffer.of(1, 2))
   })
 
