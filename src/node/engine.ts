@@ -130,8 +130,7 @@ let features: EngineFeatures | undefined
 export function engineFeatures(secureContext: tls.SecureContext): EngineFeatures {
   if (features !== undefined) return features
   const socket = new tls.TLSSocket(new PassThrough(), { isServer: true, secureContext })
-  const handle = (socket as { _handle?: object })._handle ?? {}
-  features = { hasEarlyClientHello: 'clientHelloDone' in handle }
+  features = { hasEarlyClientHello: 'clientHelloDone' in (tlsHandleOf(socket) ?? {}) }
   socket.destroy()
   return features
 }

@@ -93,7 +93,7 @@ export class Handshake {
   #candidate: SslSession | undefined
   /** Why the edge does not want the candidate. */
   #objection: HandshakeReason | undefined
-  /** Nowhere else: what hangs on an asynchronous context is shown by `inspect`. */
+  /** Of what {@link handOver} gave away, which libssl may ask for until the handshake is over. */
   #der: Buffer | undefined
   #hasNewSession = false
   #isRejected = false

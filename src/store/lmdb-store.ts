@@ -82,7 +82,7 @@ const MAX_KEY_LENGTH = 64
 /** How many entries of the index may be looked at for each one that is written: whatever is behind catches up. */
 const LOOKED_AT_PER_WRITE = 4
 /** Looking costs as much as a write, so it is done for so many of them at once. */
-const WRITES_PER_LOOK = 16
+const WRITES_PER_LOOK = 8
 /** An event turn does no more than this for a bound that has been lowered, or whose pages empty slowly. */
 const MAX_EVICTED_AT_ONCE = 1000
 const EMPTY = new Uint8Array(0)

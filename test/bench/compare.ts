@@ -1,3 +1,5 @@
+import { shuffled } from '../../src/cli/examination.ts'
+
 /** One figure of one side; less is better. */
 export interface Sample {
   readonly value: number
@@ -101,25 +103,21 @@ async function sample(sides: readonly Side[], rounds: number): Promise<Sample[][
 /** The order of opening is drawn as well: the first has been idle for longest when it is measured. */
 async function sampleOnce(sides: readonly Side[], rounds: number, samples: Sample[][]): Promise<void> {
   const open = new Map<number, OpenSide>()
+  const places = [...sides.keys()]
   try {
-    for (const index of shuffled(sides.length)) {
+    for (const index of shuffled(places, Math.random)) {
       const side = sides[index]
       if (typeof side === 'function') open.set(index, { measure: side, close: async () => undefined })
       else if (side !== undefined) open.set(index, await side.open())
     }
     for (let round = 0; round < rounds; round++)
-      for (const index of shuffled(sides.length)) {
+      for (const index of shuffled(places, Math.random)) {
         const drawn = await open.get(index)?.measure()
         if (drawn !== undefined) samples[index]?.push(drawn)
       }
   } finally {
     await Promise.all([...open.values()].map((side) => side.close()))
   }
-}
-
-function shuffled(count: number): number[] {
-  const draws = Array.from({ length: count }, (_, index) => ({ index, draw: Math.random() }))
-  return draws.sort((left, right) => left.draw - right.draw).map(({ index }) => index)
 }
 
 export function spread(values: readonly number[]): Spread {

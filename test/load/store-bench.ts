@@ -1,4 +1,4 @@
-import { createHash, randomBytes, randomInt } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { cpus, tmpdir } from 'node:os'
@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Redis } from 'ioredis'
 import { type Database, open, type RootDatabase } from 'lmdb'
+import { shuffled } from '../../src/cli/examination.ts'
 import { KeyRing, type SessionStore, sealed } from '../../src/index.ts'
 import type { Awaitable } from '../../src/session/awaitable.ts'
 import { lmdbStore } from '../../src/store/lmdb-store.ts'
@@ -52,15 +53,6 @@ interface Way {
 
 const WAYS = ['bare', 'adapter', 'sealed'] as const
 type WayName = (typeof WAYS)[number]
-/** Drawn for each turn: garbage is collected at intervals, and a regular order would have it fall on the same way again and again. */
-const ORDERS: readonly (readonly WayName[])[] = [
-  ['bare', 'adapter', 'sealed'],
-  ['adapter', 'bare', 'sealed'],
-  ['sealed', 'adapter', 'bare'],
-  ['sealed', 'bare', 'adapter'],
-  ['bare', 'sealed', 'adapter'],
-  ['adapter', 'sealed', 'bare'],
-]
 const OPERATIONS = ['set', 'get', 'take'] as const
 type Operation = (typeof OPERATIONS)[number]
 
@@ -330,8 +322,9 @@ async function bench(engine: Engine): Promise<Result> {
       const items = Array.from({ length: Math.min(BLOCK, count - done) }, (_, place) =>
         itemAt(pick(done + place), engine.prefix),
       )
-      const order = ORDERS[randomInt(ORDERS.length)] ?? WAYS
-      for (const name of order) await runBlock(ways[name], operation, items, measures[name][operation])
+      // Garbage is collected at intervals: in a regular order that would fall on the same way again and again.
+      for (const name of shuffled(WAYS, Math.random))
+        await runBlock(ways[name], operation, items, measures[name][operation])
       if (done % 100_000 === 0) console.error(`${engine.name}: ${operation} ${done} of ${count}`)
     }
   }

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
+import { unwrapClientSession } from '../../src/cli/session-input.ts'
 import {
   type AttachServerOptions,
   attachServer,
@@ -172,18 +173,16 @@ describe.each(versions)('%s: a session is good only', (version) => {
 /** Sessions of Node's client hold the name they are good for, from 22.23, 24.17 and 26.3 on. */
 const WRAPPED = Buffer.from('\0nodejs:tls:session:1\0')
 
-function unwrap(session: Buffer | undefined): Buffer {
+function unwrap(session: Buffer | undefined): Uint8Array {
   if (session === undefined) throw new Error('no session')
-  if (!session.subarray(0, WRAPPED.length).equals(WRAPPED)) return session
-  const nameLength = session.readUInt16BE(WRAPPED.length)
-  return session.subarray(WRAPPED.length + 2 + nameLength)
+  return unwrapClientSession(session).der
 }
 
-function wrap(der: Buffer, servername: string): Buffer {
+function wrap(der: Uint8Array, servername: string): Buffer {
   const name = Buffer.from(servername)
   const length = Buffer.from([name.length >> 8, name.length & 0xff])
   const isWrapping = process.versions.node.split('.').map(Number)[0]! >= 22
-  return isWrapping ? Buffer.concat([WRAPPED, length, name, der]) : der
+  return isWrapping ? Buffer.concat([WRAPPED, length, name, der]) : Buffer.from(der)
 }
 
 describe('SNICallback', () => {
