@@ -10,12 +10,14 @@ import { type ExpiryOrder, type SslSession, sessionInternals } from '../session/
  *
  * Why not a Map of entries: with a million sessions, the collector has to visit each entry, and the string of each key, and
  * a Map that things come to and go from is built anew from time to time, at once. Here an entry is a number, the slot at
- * which each column has its part of it, and the columns are memory that the collector does not look into.
+ * which each column has its part of it, and the columns are memory that the collector does not look into. With that many,
+ * a lookup is little else than waiting for memory: so what is read together lies together, and what is read of entries that
+ * only share a bucket is small, so that the processor's caches hold more of it.
  */
 export class InternalCache implements ExpiryOrder {
   readonly alone: readonly ExpiryOrder[] = [this]
   readonly #probe: Probe = new Probe()
-  #columns: Columns = new Columns(MIN_SLOTS)
+  #table: Table = new Table(MIN_SLOTS)
   #size = 0
   /** Slots are counted from 1; 0 is none. */
   #latest = 0
@@ -24,9 +26,9 @@ export class InternalCache implements ExpiryOrder {
   #free = 0
   /** Ever used. */
   #highest = 0
-  /** Of those that expire at a whole second, the first slot from the latest, by that second. */
+  /** Of those that expire at a whole second, the first slot from the latest, by that second; while the list is sorted. */
   readonly #heads: Map<number, number> = new Map()
-  /** Entries that expire at no whole second. */
+  /** Entries that expire at no whole second; while the list is sorted. */
   #fractional = 0
   /** No entry has changed its expiry and kept its place. */
   #isSorted = true
@@ -49,17 +51,17 @@ export class InternalCache implements ExpiryOrder {
 
   /** The one that is evicted first. */
   get earliest(): SslSession | undefined {
-    return this.#columns.sessions[this.#earliest]
+    return this.#table.sessions[this.#earliest]
   }
 
   find(protocolVersion: number, sessionId: Uint8Array): SslSession | undefined {
     if (sessionId.length > MAX_ID_LENGTH) return undefined
     this.#probe.read(protocolVersion, sessionId)
-    return this.#columns.sessions[this.#slotOfProbe()]
+    return this.#table.sessions[this.#slotOfProbe()]
   }
 
   has(session: SslSession): boolean {
-    return this.#columns.sessions[this.#slotOf(session)] === session
+    return this.#table.sessions[this.#slotOf(session)] === session
   }
 
   /**
@@ -118,18 +120,19 @@ export class InternalCache implements ExpiryOrder {
 
   keepPlace(): void {
     this.#isSorted = false
+    this.#heads.clear()
   }
 
   /** A snapshot, latest expiry first. */
   sessions(): SslSession[] {
     const sessions: SslSession[] = []
-    for (let slot = this.#latest; slot !== 0; slot = at(this.#columns.earlier, slot))
+    for (let slot = this.#latest; slot !== 0; slot = this.#table.earlier(slot))
       sessions.push(this.#sessionAt(slot))
     return sessions
   }
 
   #sessionAt(slot: number): SslSession {
-    const session = this.#columns.sessions[slot]
+    const session = this.#table.sessions[slot]
     /* v8 ignore next -- a slot in the list is occupied */
     if (session === undefined) throw new TypeError(`slot ${slot} is free`)
     return session
@@ -141,35 +144,36 @@ export class InternalCache implements ExpiryOrder {
   }
 
   #slotOfProbe(): number {
-    const { buckets, chain } = this.#columns
-    let slot = at(buckets, this.#probe.hash & (buckets.length - 1))
-    while (slot !== 0 && !this.#probe.isAt(this.#columns, slot)) slot = at(chain, slot)
+    const table = this.#table
+    let slot = table.first(this.#probe.hash)
+    while (slot !== 0 && !this.#probe.isAt(table, slot)) slot = table.next(slot)
     return slot
   }
 
   /** A slot for what the probe has read. */
   #occupy(session: SslSession): number {
-    if (this.#free === 0 && this.#highest + 1 === this.#columns.sessions.length) this.#grow()
-    const columns = this.#columns
+    if (this.#free === 0 && this.#highest + 1 === this.#table.sessions.length)
+      this.#table = this.#table.enlarged()
+    const table = this.#table
     let slot = this.#free
     if (slot === 0) slot = ++this.#highest
-    else this.#free = at(columns.later, slot)
+    else this.#free = table.later(slot)
     // It was the chain of free slots, perhaps.
-    columns.later[slot] = 0
-    this.#probe.writeTo(columns, slot)
-    columns.sessions[slot] = session
-    columns.enter(slot, this.#probe.hash)
+    table.setLater(slot, 0)
+    this.#probe.writeTo(table, slot)
+    table.sessions[slot] = session
+    table.enter(slot, this.#probe.hash)
     this.#size++
     return slot
   }
 
   #drop(slot: number): SslSession {
     const session = this.#sessionAt(slot)
-    const columns = this.#columns
+    const table = this.#table
     this.#unlink(slot)
-    columns.leave(slot)
-    columns.sessions[slot] = undefined
-    columns.later[slot] = this.#free
+    table.leave(slot)
+    table.sessions[slot] = undefined
+    table.setLater(slot, this.#free)
     this.#free = slot
     this.#size--
     sessionInternals.removeOrder(session, this)
@@ -177,45 +181,42 @@ export class InternalCache implements ExpiryOrder {
     return session
   }
 
-  #grow(): void {
-    this.#columns = this.#columns.enlarged()
-  }
-
   /** What a crowd has needed is given back when all have gone. */
   #reset(): void {
-    if (this.#columns.sessions.length > MIN_SLOTS) this.#columns = new Columns(MIN_SLOTS)
+    if (this.#table.sessions.length > MIN_SLOTS) this.#table = new Table(MIN_SLOTS)
     this.#free = 0
     this.#highest = 0
+    this.#fractional = 0
     this.#isSorted = true
   }
 
   #unlink(slot: number): void {
-    const { earlier, later } = this.#columns
-    const before = at(earlier, slot)
-    const after = at(later, slot)
+    const table = this.#table
+    const before = table.earlier(slot)
+    const after = table.later(slot)
     if (after === 0) this.#latest = before
-    else earlier[after] = before
+    else table.setEarlier(after, before)
     if (before === 0) this.#earliest = after
-    else later[before] = after
-    earlier[slot] = 0
-    later[slot] = 0
-    this.#leaveRun(slot, before)
+    else table.setLater(before, after)
+    table.setEarlier(slot, 0)
+    table.setLater(slot, 0)
+    if (this.#isSorted) this.#leaveRun(slot, before, after)
   }
 
   /** Linked, it is in front of all that expire at the same moment. */
   #enterRun(slot: number, expiry: number): void {
-    this.#columns.expiries[slot] = expiry
-    if (expiry % SECOND_MS === 0) this.#heads.set(expiry, slot)
+    if (expiry % SECOND_MS === 0) this.#heads.set(expiry / SECOND_MS, slot)
     else this.#fractional++
   }
 
-  #leaveRun(slot: number, before: number): void {
-    const { expiries } = this.#columns
-    const expiry = momentAt(expiries, slot)
+  /** @param after - its neighbour before it was unlinked, which is of another moment if it was the head */
+  #leaveRun(slot: number, before: number, after: number): void {
+    const table = this.#table
+    const expiry = table.expiry(slot)
     if (expiry % SECOND_MS !== 0) this.#fractional--
-    else if (this.#heads.get(expiry) === slot) {
-      if (before !== 0 && expiries[before] === expiry) this.#heads.set(expiry, before)
-      else this.#heads.delete(expiry)
+    else if (after === 0 || table.expiry(after) !== expiry) {
+      if (before !== 0 && table.expiry(before) === expiry) this.#heads.set(expiry / SECOND_MS, before)
+      else this.#heads.delete(expiry / SECOND_MS)
     }
   }
 
@@ -223,7 +224,8 @@ export class InternalCache implements ExpiryOrder {
   #link(slot: number): void {
     const expiry = this.#expiryAt(slot)
     this.#place(slot, expiry)
-    this.#enterRun(slot, expiry)
+    this.#table.expiries[slot] = expiry
+    if (this.#isSorted) this.#enterRun(slot, expiry)
   }
 
   #place(slot: number, expiry: number): void {
@@ -246,37 +248,37 @@ export class InternalCache implements ExpiryOrder {
   #firstNotLaterThan(expiry: number): number {
     const head = this.#isSorted ? this.#headNotLaterThan(expiry) : undefined
     if (head !== undefined) return head
-    const { earlier } = this.#columns
-    let next = at(earlier, this.#latest)
-    while (next !== 0 && expiry < this.#expiryAt(next)) next = at(earlier, next)
+    let next = this.#table.earlier(this.#latest)
+    while (next !== 0 && expiry < this.#expiryAt(next)) next = this.#table.earlier(next)
     /* v8 ignore next -- the earliest, which ends the list, is not later */
     return next === 0 ? this.#earliest : next
   }
 
   #headNotLaterThan(expiry: number): number | undefined {
-    const head = this.#heads.get(expiry)
-    if (head !== undefined || this.#fractional > 0 || expiry % SECOND_MS !== 0) return head
+    if (expiry % SECOND_MS !== 0) return undefined
+    const second = expiry / SECOND_MS
+    const head = this.#heads.get(second)
+    if (head !== undefined || this.#fractional > 0) return head
     for (let step = 1; step <= MAX_STEPS; step++) {
-      const lower = this.#heads.get(expiry - step * SECOND_MS)
+      const lower = this.#heads.get(second - step)
       if (lower !== undefined) return lower
     }
     return undefined
   }
 
   #insertBefore(slot: number, next: number): void {
-    const { earlier, later } = this.#columns
-    const after = at(later, next)
-    earlier[slot] = next
-    later[slot] = after
+    const table = this.#table
+    const after = table.later(next)
+    table.setEarlier(slot, next)
+    table.setLater(slot, after)
     if (after === 0) this.#latest = slot
-    else earlier[after] = slot
-    later[next] = slot
+    else table.setEarlier(after, slot)
+    table.setLater(next, slot)
   }
 
   #append(slot: number): void {
-    const { earlier, later } = this.#columns
-    later[slot] = this.#earliest
-    earlier[this.#earliest] = slot
+    this.#table.setLater(slot, this.#earliest)
+    this.#table.setEarlier(this.#earliest, slot)
     this.#earliest = slot
   }
 }
@@ -289,83 +291,106 @@ const MIN_SLOTS = 1024
 /** Of a session id, filled up with zeros: 8 words. */
 const ID_WORDS = MAX_ID_LENGTH / 4
 
-/** No slot, bucket or word is beyond the columns. */
+/** No slot, bucket or word is beyond its column. */
 function at(column: Int32Array, index: number): number {
   /* v8 ignore next -- see above */
   return column[index] ?? 0
 }
 
-function momentAt(column: Float64Array, index: number): number {
-  /* v8 ignore next -- likewise */
-  return column[index] ?? 0
-}
-
-function wordAt(words: Uint32Array, index: number): number {
-  /* v8 ignore next -- likewise */
-  return words[index] ?? 0
-}
-
-/** Each slot's part of an entry; all of a length that is a power of two. */
-class Columns {
-  /** The first slot of each chain. */
-  readonly buckets: Int32Array
-  /** The next slot of the same bucket. */
-  readonly chain: Int32Array
-  readonly earlier: Int32Array
-  readonly later: Int32Array
-  readonly hashes: Int32Array
-  /** Milliseconds, as they were when the slot was linked. */
-  readonly expiries: Float64Array
+/** Each slot's part of an entry, and the chains of those that share a bucket; of a length that is a power of two. */
+class Table {
   /** Version and length of the id. */
   readonly kinds: Int32Array
-  readonly ids: Uint32Array
+  readonly ids: Int32Array
   readonly sessions: (SslSession | undefined)[]
+  /** Milliseconds, as they were when the slot was linked. */
+  readonly expiries: Float64Array
+  /** By slot: the one that expires before it, and the one that expires after it. */
+  readonly neighbours: Int32Array
+  /** By slot: its hash, and the next slot of the same bucket. */
+  readonly chains: Int32Array
+  /** The first slot of each chain. */
+  readonly #buckets: Int32Array
 
-  constructor(slots: number, previous?: Columns) {
-    const column = (old: Int32Array | undefined): Int32Array => {
-      const values = new Int32Array(slots)
+  constructor(slots: number, previous?: Table) {
+    const words = (count: number, old: Int32Array | undefined): Int32Array => {
+      const values = new Int32Array(count * slots)
       if (old !== undefined) values.set(old)
       return values
     }
-    this.buckets = new Int32Array(slots)
-    this.chain = new Int32Array(slots)
-    this.earlier = column(previous?.earlier)
-    this.later = column(previous?.later)
-    this.hashes = column(previous?.hashes)
-    this.kinds = column(previous?.kinds)
+    this.kinds = words(1, previous?.kinds)
+    this.ids = words(ID_WORDS, previous?.ids)
+    this.neighbours = words(2, previous?.neighbours)
+    this.chains = words(2, previous?.chains)
+    this.#buckets = new Int32Array(slots)
     this.expiries = new Float64Array(slots)
     if (previous !== undefined) this.expiries.set(previous.expiries)
-    this.ids = new Uint32Array(slots * ID_WORDS)
-    if (previous !== undefined) this.ids.set(previous.ids)
     this.sessions = previous?.sessions ?? []
     for (let slot = this.sessions.length; slot < slots; slot++) this.sessions.push(undefined)
   }
 
   /** When no slot is free. */
-  enlarged(): Columns {
+  enlarged(): Table {
     const { length } = this.sessions
-    const columns = new Columns(length * 2, this)
-    for (let slot = 1; slot < length; slot++) columns.enter(slot, at(columns.hashes, slot))
-    return columns
+    const table = new Table(length * 2, this)
+    for (let slot = 1; slot < length; slot++) table.enter(slot, table.hash(slot))
+    return table
+  }
+
+  earlier(slot: number): number {
+    return at(this.neighbours, 2 * slot)
+  }
+
+  setEarlier(slot: number, earlier: number): void {
+    this.neighbours[2 * slot] = earlier
+  }
+
+  later(slot: number): number {
+    return at(this.neighbours, 2 * slot + 1)
+  }
+
+  setLater(slot: number, later: number): void {
+    this.neighbours[2 * slot + 1] = later
+  }
+
+  expiry(slot: number): number {
+    /* v8 ignore next -- likewise */
+    return this.expiries[slot] ?? 0
+  }
+
+  hash(slot: number): number {
+    return at(this.chains, 2 * slot)
+  }
+
+  /** The first slot of the bucket of a hash. */
+  first(hash: number): number {
+    return at(this.#buckets, hash & (this.#buckets.length - 1))
+  }
+
+  next(slot: number): number {
+    return at(this.chains, 2 * slot + 1)
   }
 
   enter(slot: number, hash: number): void {
-    const bucket = hash & (this.buckets.length - 1)
-    this.hashes[slot] = hash
-    this.chain[slot] = at(this.buckets, bucket)
-    this.buckets[bucket] = slot
+    const bucket = hash & (this.#buckets.length - 1)
+    this.chains[2 * slot] = hash
+    this.#setNext(slot, at(this.#buckets, bucket))
+    this.#buckets[bucket] = slot
   }
 
   leave(slot: number): void {
-    const { buckets, chain } = this
-    const bucket = at(this.hashes, slot) & (buckets.length - 1)
-    let before = at(buckets, bucket)
+    const bucket = this.hash(slot) & (this.#buckets.length - 1)
+    let before = at(this.#buckets, bucket)
     if (before === slot) {
-      buckets[bucket] = at(chain, slot)
+      this.#buckets[bucket] = this.next(slot)
       return
     }
-    while (chain[before] !== slot) before = at(chain, before)
-    chain[before] = at(chain, slot)
+    while (this.next(before) !== slot) before = this.next(before)
+    this.#setNext(before, this.next(slot))
+  }
+
+  #setNext(slot: number, next: number): void {
+    this.chains[2 * slot + 1] = next
   }
 }
 
@@ -374,7 +399,7 @@ class Probe {
   /** Others must not be able to make ids that meet in one bucket. */
   readonly #seed: number = Math.floor(Math.random() * 2 ** 32) | 1
   readonly #bytes: Uint8Array = new Uint8Array(MAX_ID_LENGTH)
-  readonly #words: Uint32Array = new Uint32Array(this.#bytes.buffer)
+  readonly #words: Int32Array = new Int32Array(this.#bytes.buffer)
   #kind = 0
   hash = 0
 
@@ -394,23 +419,24 @@ class Probe {
     this.#kind = (protocolVersion << 8) | length
     let hash = this.#seed ^ this.#kind
     for (let index = 0; index < ID_WORDS; index++) {
-      hash = Math.imul(hash ^ wordAt(this.#words, index), 0x9e3779b1)
+      hash = Math.imul(hash ^ at(this.#words, index), 0x9e3779b1)
       hash ^= hash >>> 15
     }
     this.hash = hash
   }
 
-  isAt({ kinds, ids }: Columns, slot: number): boolean {
-    if (kinds[slot] !== this.#kind) return false
+  isAt(table: Table, slot: number): boolean {
+    if (table.hash(slot) !== this.hash || table.kinds[slot] !== this.#kind) return false
+    const { ids } = table
     const words = this.#words
     const start = slot * ID_WORDS
     for (let index = 0; index < ID_WORDS; index++) if (ids[start + index] !== words[index]) return false
     return true
   }
 
-  writeTo({ kinds, ids }: Columns, slot: number): void {
+  writeTo({ kinds, ids }: Table, slot: number): void {
     kinds[slot] = this.#kind
     const start = slot * ID_WORDS
-    for (let index = 0; index < ID_WORDS; index++) ids[start + index] = wordAt(this.#words, index)
+    for (let index = 0; index < ID_WORDS; index++) ids[start + index] = at(this.#words, index)
   }
 }

@@ -543,14 +543,14 @@ export class SslConnection implements SessionConnection {
     this.#state.generation++
   }
 
-  #expectPhase(operation: string, ...phases: readonly Phase[]): void {
+  #expectPhase(operation: string, expected: Phase, other: Phase = expected): void {
     const { phase } = this.#state
-    if (!phases.includes(phase))
+    if (phase !== expected && phase !== other)
       throw new SessionStateError(`${operation} is not possible now: the connection is ${phase}`)
   }
 
-  #expectSession(operation: string, ...phases: readonly Phase[]): SslSession {
-    this.#expectPhase(operation, ...(phases.length === 0 ? (['handshake'] as const) : phases))
+  #expectSession(operation: string, expected: Phase = 'handshake', other: Phase = expected): SslSession {
+    this.#expectPhase(operation, expected, other)
     const { session } = this.#state
     if (session === undefined)
       throw new SessionStateError(`${operation} is not possible now: there is no session yet`)

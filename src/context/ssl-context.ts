@@ -57,6 +57,7 @@ export interface SessionCacheStats {
 }
 
 const MAX_UINT32 = 0xffff_ffff
+const NO_OPTIONS: SslConnectionOptions = {}
 
 /**
  * `SSL_CTX` as far as the session cache goes: mode, internal cache, external cache through three callbacks, statistics.
@@ -300,7 +301,7 @@ export class SslContextModel {
   }
 
   /** `SSL_new(3)`: inherits the settings of this moment; `options` override them. */
-  newConnection(options: SslConnectionOptions = {}): SslConnection {
+  newConnection(options: SslConnectionOptions = NO_OPTIONS): SslConnection {
     return new SslConnection(this.#state, options)
   }
 

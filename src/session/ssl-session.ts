@@ -84,15 +84,17 @@ export let sessionInternals: SessionInternals
  * holder sees it. Its master key and ticket leave it only through {@link toDer} and {@link toPem}.
  */
 export class SslSession {
-  /** Compact, it is the DER, one UTF-16 unit a byte: a string takes a tenth of the memory of the objects. */
-  #content: SessionContent | string
-  /** What every resumption looks at, so that nothing is decoded for it. */
+  /** What every resumption looks at, so that nothing is decoded for it: in front, and in one place. */
   #traits: SessionTraits = NO_TRAITS
-  /** Every part has been in DER, so that nothing is lost by putting it there again. */
-  #isEncodable = false
-  #timeMs: number
+  /** The creation time in two small integers, since a larger number would be an object of its own. */
+  #timeSec = 0
+  #timeRestMs = 0
   #timeoutSec: number = NEW_SESSION_TIMEOUT_SEC
   #notResumable = false
+  /** Every part has been in DER, so that nothing is lost by putting it there again. */
+  #isEncodable = false
+  /** Compact, it is the DER, one UTF-16 unit a byte: a string takes a tenth of the memory of the objects. */
+  #content: SessionContent | string
   #orders: readonly ExpiryOrder[] = NO_ORDERS
 
   /**
@@ -101,7 +103,7 @@ export class SslSession {
    * @param nowMs - its creation time, milliseconds since the epoch
    */
   constructor(nowMs: number = Date.now()) {
-    this.#timeMs = nowMs
+    this.#setTimeMs(nowMs)
     this.#content = {
       protocolVersion: 0,
       sessionId: EMPTY,
@@ -133,7 +135,7 @@ export class SslSession {
     lastRead = { of: session, content }
     session.#lift()
     session.#isEncodable = true
-    if (timeSec !== 0) session.#timeMs = timeSec * 1000
+    if (timeSec !== 0) session.#setTimeMs(timeSec * 1000)
     session.#timeoutSec = timeoutSec === 0 ? UNWRITTEN_TIMEOUT_SEC : timeoutSec
     return session
   }
@@ -241,7 +243,7 @@ export class SslSession {
 
   /** Creation time in whole seconds since the epoch. */
   get timeSec(): number {
-    return Math.floor(this.#timeMs / 1000)
+    return this.#timeSec
   }
 
   /** Seconds after the creation time at which the session expires. */
@@ -251,7 +253,7 @@ export class SslSession {
 
   /** The last millisecond of its life; Infinity when the sum exceeds 2^64 ns, as libssl saturates it (R6.6). */
   get expiresAtMs(): number {
-    const expiry = this.#timeMs + this.#timeoutSec * 1000
+    const expiry = (this.#timeSec + this.#timeoutSec) * 1000 + this.#timeRestMs
     return expiry > MAX_EXPIRY_MS ? Number.POSITIVE_INFINITY : expiry
   }
 
@@ -306,6 +308,15 @@ export class SslSession {
   /** `SSL_SESSION_set1_ticket_appdata(3)`: libssl carries it into the tickets of a resumed connection. @param data - copied */
   setTicketAppData(data: Uint8Array): void {
     this.#own().ticketAppData = copyBytes(data)
+  }
+
+  get #timeMs(): number {
+    return this.#timeSec * 1000 + this.#timeRestMs
+  }
+
+  #setTimeMs(timeMs: number): void {
+    this.#timeSec = Math.floor(timeMs / 1000)
+    this.#timeRestMs = timeMs - this.#timeSec * 1000
   }
 
   #read(): SessionContent {
@@ -385,7 +396,7 @@ export class SslSession {
         return length
       },
       setTimeMs(session, timeMs, except) {
-        session.#timeMs = timeMs
+        session.#setTimeMs(timeMs)
         for (const order of session.#orders) {
           if (order === except) order.keepPlace(session)
           else order.reposition(session)
@@ -404,6 +415,10 @@ export class SslSession {
         session.#orders = session.#orders.length === 0 ? order.alone : [...session.#orders, order]
       },
       removeOrder(session, order) {
+        if (session.#orders === order.alone) {
+          session.#orders = NO_ORDERS
+          return
+        }
         const others = session.#orders.filter((one) => one !== order)
         session.#orders = others.length === 0 ? NO_ORDERS : others
       },

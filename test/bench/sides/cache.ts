@@ -18,6 +18,7 @@ import {
   SESSIONS_A_SECOND,
   SessionMaker,
   sessions,
+  settle,
   TIMEOUT_SEC,
   writeId,
 } from './sessions.ts'
@@ -172,7 +173,7 @@ const operations: Record<string, () => void> = {
 
 if (operation !== 'memory') {
   fill()
-  // The marking that filling has set off is not the operation's.
-  globalThis.gc?.()
+  // The collection that filling has set off is not the operation's.
+  settle()
 }
 operations[operation]?.()

@@ -13,6 +13,7 @@ import {
   SESSIONS_A_SECOND,
   SessionMaker,
   sessions,
+  settle,
   TIMEOUT_SEC,
   writeId,
 } from './sessions.ts'
@@ -34,7 +35,7 @@ function mixed(): void {
     return id
   }
   for (let i = 0; i < sessions; i++) cache.set(idOf(i), Buffer.from(maker.der(i)), expiryOf(i))
-  globalThis.gc?.()
+  settle()
   let next = sessions
   let steps: Step[] = []
   const nothing = Buffer.alloc(0)

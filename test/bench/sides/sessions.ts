@@ -96,6 +96,19 @@ export function cpuUs(): number {
   return user + system
 }
 
+const QUIET_MS = 20
+
+/** Collects the garbage of what was before, and waits until the collector's threads, which sweep afterwards, have finished. */
+export function settle(): void {
+  globalThis.gc?.()
+  const cell = new Int32Array(new SharedArrayBuffer(4))
+  let before: number
+  do {
+    before = cpuUs()
+    Atomics.wait(cell, 0, 0, QUIET_MS)
+  } while (cpuUs() - before > (QUIET_MS * 1000) / 10)
+}
+
 /**
  * @param prepare - makes what a batch needs; not measured
  * @param run - {@link BATCH} operations

@@ -13,7 +13,7 @@ import { performance } from 'node:perf_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { SslContext, SslSession } from '../../../src/index.ts'
 import { HandWrittenCache } from './hand-written-cache.ts'
-import { cpuUs, ID_LENGTH, report, SessionMaker, TIMEOUT_SEC, writeId } from './sessions.ts'
+import { cpuUs, ID_LENGTH, report, SessionMaker, settle, TIMEOUT_SEC, writeId } from './sessions.ts'
 
 const [whose = '', size = '', duration = ''] = process.argv.slice(2)
 const sessions = Number(size)
@@ -62,7 +62,7 @@ async function longestStall(
 
 async function comeAndGo(arrive: Arrive): Promise<void> {
   for (let i = 0; i < sessions; i++) arrive(i)
-  globalThis.gc?.()
+  settle()
   let next = sessions
   const { cpuMs, wallMs } = await longestStall((elapsedMs) => {
     // What was missed during a stall is not caught up with in one turn, which would be a stall of its own.
@@ -86,7 +86,7 @@ async function expireTogether(clearingStep: number): Promise<void> {
     now: () => now,
   })
   for (let i = 0; i < sessions; i++) context.addSession(SslSession.fromDer(maker.der(i)))
-  globalThis.gc?.()
+  settle()
   now = (maker.timeOf(sessions) + TIMEOUT_SEC + 1) * 1000
   let handshakes = 0
   const { cpuMs, wallMs } = await longestStall(() => {
