@@ -15,6 +15,7 @@ import { redisProblem } from '../store/redis-server.ts'
 import type { Benchmark, Measure, Peer, Side } from './compare.ts'
 import { nginxServer } from './nginx.ts'
 import { runLibssl, runSide } from './programs.ts'
+import type { ClusterStart } from './sides/redis-cluster.ts'
 import { makeTemplate } from './sides/sessions.ts'
 import type { ServerKind } from './sides/tls-server.ts'
 import { type LoadKind, nodeServer, redisCluster, serverCpu, throughput } from './tls-load.ts'
@@ -208,6 +209,7 @@ function serverBenchmarks({ certificate }: Peers): Benchmark[] {
   const node = (name: string, load: LoadKind): Peer => ({ name, measure: cpu('tickets', load) })
   // What Node alone takes for a server that has listeners of sessions at all.
   const floor = (load: LoadKind): Peer => ({ ...map(load), target: null })
+  const redis = (kind: ClusterStart['kind']): Side => throughput(() => redisCluster(kind, certificate), tls12)
   const full = (version: LoadKind['version']): LoadKind => ({ version, resumes: false })
   const fullRow = (name: string, load: LoadKind): Benchmark =>
     row(name, `a full handshake, ${load.version}`, 1.02, load, [node('without the cache', load), floor(load)])
@@ -227,12 +229,15 @@ function serverBenchmarks({ certificate }: Peers): Benchmark[] {
       what: 'time from one resumed handshake to the next, TLS 1.2, four workers and Redis',
       unit: 'us',
       target: 1,
-      ours: throughput(() => redisCluster('store', certificate), tls12),
+      ours: redis('store'),
       peers: [
+        { name: 'listeners over the bare client', missing: redisProblem, measure: redis('hand-written') },
+        { name: 'ours without the seal', missing: redisProblem, measure: redis('unsealed'), target: null },
         {
-          name: 'listeners over the bare client',
+          name: 'ours without seal and guard',
           missing: redisProblem,
-          measure: throughput(() => redisCluster('hand-written', certificate), tls12),
+          measure: redis('unguarded'),
+          target: null,
         },
       ],
     },

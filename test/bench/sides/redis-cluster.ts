@@ -1,6 +1,6 @@
 /**
- * Four workers on one port that keep their sessions in Redis: by `sealed(guarded(redisStore(…)))`, or by listeners of newSession
- * and resumeSession over the bare client. TLS 1.2, which is all that such listeners can resume in every Node.
+ * Four workers on one port that keep their sessions in Redis; see {@link ClusterStart}. TLS 1.2, which is all that listeners
+ * of newSession and resumeSession can resume in every Node.
  */
 import cluster from 'node:cluster'
 import { once } from 'node:events'
@@ -18,7 +18,11 @@ import {
 import { fromIoredis, redisStore } from '../../../src/store/redis-store.ts'
 
 export interface ClusterStart {
-  readonly kind: 'store' | 'hand-written'
+  /**
+   * `store`: `sealed(guarded(redisStore(…)))`. `unsealed` and `unguarded`: the same without the one, and without either.
+   * `hand-written`: listeners over the bare client.
+   */
+  readonly kind: 'store' | 'unsealed' | 'unguarded' | 'hand-written'
   readonly redisPort: number
   readonly key: string
   readonly cert: string
@@ -33,8 +37,10 @@ const SSL_OP_NO_TICKET = 0x4000
 function createServer({ kind, redisPort, key, cert, secret }: ClusterStart): tls.Server {
   const client = new Redis(redisPort, '127.0.0.1')
   if (kind === 'hand-written') return handWritten(client, { key, cert })
-  const store = sealed(guarded(redisStore(fromIoredis(client))), new KeyRing([Buffer.from(secret, 'hex')]))
-  const context = new SslContext({ sessionIdContext: 'bench', ...storeCallbacks(store) })
+  const bare = redisStore(fromIoredis(client))
+  const unsealed = kind === 'unguarded' ? bare : guarded(bare)
+  const store = kind === 'store' ? sealed(unsealed, new KeyRing([Buffer.from(secret, 'hex')])) : unsealed
+  const context = new SslContext({ sessionIdContext: 'bench', ...storeCallbacks(store, { plaintext: true }) })
   const server = tls.createServer({ key, cert, ...serverOptions(context) })
   attachServer(server, context)
   return server
