@@ -16,7 +16,7 @@ import { isExpired } from '../session/judge-session.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { SslOption, VerifyMode } from '../session/ssl-constants.ts'
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
-import { InternalCache } from './internal-cache.ts'
+import { HASH_KEY_LENGTH, InternalCache } from './internal-cache.ts'
 
 export type Counters = { -readonly [name in Exclude<keyof SessionStats, 'number'>]: number }
 
@@ -46,7 +46,7 @@ export class ContextState {
   generateSessionId: GenerateSessionId | undefined
 
   readonly ports: SslContextPorts
-  readonly cache: InternalCache = new InternalCache()
+  readonly cache: InternalCache
   readonly counters: Counters = {
     connect: 0,
     connectGood: 0,
@@ -64,6 +64,7 @@ export class ContextState {
 
   constructor(ports: SslContextPorts) {
     this.ports = ports
+    this.cache = new InternalCache(ports.randomBytes(HASH_KEY_LENGTH))
   }
 
   hasMode(bits: number): boolean {

@@ -16,7 +16,7 @@ import { type ExpiryOrder, type SslSession, sessionInternals } from '../session/
  */
 export class InternalCache implements ExpiryOrder {
   readonly alone: readonly ExpiryOrder[] = [this]
-  readonly #probe: Probe = new Probe()
+  readonly #probe: Probe
   #table: Table = new Table(MIN_SLOTS)
   #size = 0
   /** Slots are counted from 1; 0 is none. */
@@ -34,6 +34,11 @@ export class InternalCache implements ExpiryOrder {
   #isSorted = true
   #stored = 0
   #replaced = 0
+
+  /** @param hashKey - {@link HASH_KEY_LENGTH} bytes that nobody else knows; it decides nothing but speed */
+  constructor(hashKey: Uint8Array) {
+    this.#probe = new Probe(hashKey)
+  }
 
   get size(): number {
     return this.#size
@@ -311,6 +316,8 @@ class Table {
   readonly chains: Int32Array
   /** The first slot of each chain. */
   readonly #buckets: Int32Array
+  /** Of a hash, to its bucket. */
+  readonly #shift: number
 
   constructor(slots: number, previous?: Table) {
     const words = (count: number, old: Int32Array | undefined): Int32Array => {
@@ -323,6 +330,7 @@ class Table {
     this.neighbours = words(2, previous?.neighbours)
     this.chains = words(2, previous?.chains)
     this.#buckets = new Int32Array(slots)
+    this.#shift = 1 + Math.clz32(slots)
     this.expiries = new Float64Array(slots)
     if (previous !== undefined) this.expiries.set(previous.expiries)
     this.sessions = previous?.sessions ?? []
@@ -364,7 +372,7 @@ class Table {
 
   /** The first slot of the bucket of a hash. */
   first(hash: number): number {
-    return at(this.#buckets, hash & (this.#buckets.length - 1))
+    return at(this.#buckets, hash >>> this.#shift)
   }
 
   next(slot: number): number {
@@ -372,14 +380,14 @@ class Table {
   }
 
   enter(slot: number, hash: number): void {
-    const bucket = hash & (this.#buckets.length - 1)
+    const bucket = hash >>> this.#shift
     this.chains[2 * slot] = hash
     this.#setNext(slot, at(this.#buckets, bucket))
     this.#buckets[bucket] = slot
   }
 
   leave(slot: number): void {
-    const bucket = this.hash(slot) & (this.#buckets.length - 1)
+    const bucket = this.hash(slot) >>> this.#shift
     let before = at(this.#buckets, bucket)
     if (before === slot) {
       this.#buckets[bucket] = this.next(slot)
@@ -394,14 +402,23 @@ class Table {
   }
 }
 
+/** What is added to each half of a word, of the id's and of the one with version and length, and to all. */
+const HASH_KEY_WORDS = 2 * (ID_WORDS + 1) + 1
+export const HASH_KEY_LENGTH: number = 4 * HASH_KEY_WORDS
+
 /** The key that is looked for, in words. */
 class Probe {
-  /** Others must not be able to make ids that meet in one bucket. */
-  readonly #seed: number = Math.floor(Math.random() * 2 ** 32) | 1
+  readonly #hashKey: Int32Array
   readonly #bytes: Uint8Array = new Uint8Array(MAX_ID_LENGTH)
   readonly #words: Int32Array = new Int32Array(this.#bytes.buffer)
   #kind = 0
   hash = 0
+
+  constructor(hashKey: Uint8Array) {
+    const bytes = new Uint8Array(HASH_KEY_LENGTH)
+    bytes.set(hashKey.subarray(0, HASH_KEY_LENGTH))
+    this.#hashKey = new Int32Array(bytes.buffer)
+  }
 
   read(protocolVersion: number, sessionId: Uint8Array): void {
     const bytes = this.#bytes
@@ -414,15 +431,23 @@ class Probe {
     this.#finish(session.protocolVersion, sessionInternals.writeId(session, this.#bytes))
   }
 
+  /**
+   * A peer that makes the ids, as a server does for its clients, must not be able to make many that meet in a bucket, which
+   * the upper bits choose. Of these, 17 are strongly universal, whatever the ids: pair-multiply-shift, in M. Thorup, High Speed
+   * Hashing for Integers and Strings (2015). What a larger table needs beyond them is good for random ids.
+   */
   #finish(protocolVersion: number, length: number): void {
-    if (length < this.#bytes.length) this.#bytes.fill(0, length)
+    if (length < MAX_ID_LENGTH) this.#bytes.fill(0, length)
     this.#kind = (protocolVersion << 8) | length
-    let hash = this.#seed ^ this.#kind
-    for (let index = 0; index < ID_WORDS; index++) {
-      hash = Math.imul(hash ^ at(this.#words, index), 0x9e3779b1)
-      hash ^= hash >>> 15
-    }
+    let hash = at(this.#hashKey, HASH_KEY_WORDS - 1) + this.#hashed(this.#kind, ID_WORDS)
+    for (let index = 0; index < ID_WORDS; index++)
+      hash = (hash + this.#hashed(at(this.#words, index), index)) | 0
     this.hash = hash
+  }
+
+  #hashed(word: number, index: number): number {
+    const key = this.#hashKey
+    return Math.imul(at(key, 2 * index) + (word & 0xffff), at(key, 2 * index + 1) + (word >>> 16))
   }
 
   isAt(table: Table, slot: number): boolean {

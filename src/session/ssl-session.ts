@@ -415,12 +415,8 @@ export class SslSession {
         session.#orders = session.#orders.length === 0 ? order.alone : [...session.#orders, order]
       },
       removeOrder(session, order) {
-        if (session.#orders === order.alone) {
-          session.#orders = NO_ORDERS
-          return
-        }
-        const others = session.#orders.filter((one) => one !== order)
-        session.#orders = others.length === 0 ? NO_ORDERS : others
+        session.#orders =
+          session.#orders === order.alone ? NO_ORDERS : session.#orders.filter((one) => one !== order)
       },
     }
   }

@@ -1,9 +1,12 @@
+import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { InternalCache } from '../../src/context/internal-cache.ts'
+import { HASH_KEY_LENGTH, InternalCache } from '../../src/context/internal-cache.ts'
 import { SslSession, sessionInternals } from '../../src/session/ssl-session.ts'
 import { anyFields, encode, MINIMAL } from '../codec/session-fields.ts'
 import { idOf, makeSession, offer12, START_SEC, serve, testContext } from './fixtures.ts'
+
+const newCache = (): InternalCache => new InternalCache(randomBytes(HASH_KEY_LENGTH))
 
 describe('a session in a cache', () => {
   test('holds, and encodes to, what it did before, whatever its fields', () => {
@@ -15,7 +18,7 @@ describe('a session in a cache', () => {
           session.setSessionIdContext(Uint8Array.of(1, 2, 3))
           session.setTicketAppData(Uint8Array.of(7))
         }
-        new InternalCache().insert(cached, 0)
+        newCache().insert(cached, 0)
         // Read by another one in between.
         sessionInternals.content(loose)
         expect(cached.toDer()).toEqual(loose.toDer())
@@ -41,21 +44,56 @@ describe('a session in a cache', () => {
         ]),
       }),
     )
-    new InternalCache().insert(session, 0)
+    newCache().insert(session, 0)
     expect(session.peerCertificate).toHaveLength(9004)
     const odd = makeSession(2)
     odd.setHostname(Buffer.from('a\0b'))
-    new InternalCache().insert(odd, 0)
+    newCache().insert(odd, 0)
     expect(odd.hostname).toBe('a\0b')
   })
 
   test('may be in several, and leaves each by itself', () => {
-    const caches = [new InternalCache(), new InternalCache(), new InternalCache()] as const
+    const caches = [newCache(), newCache(), newCache()] as const
     const session = makeSession(1)
     for (const cache of caches) cache.insert(session, 0)
     caches[1].remove(session)
     session.setTimeout(5)
     expect(caches.map((cache) => cache.sessions().length)).toEqual([1, 0, 1])
+  })
+})
+
+describe('ids of one hash', () => {
+  test('are told apart, whichever of them come and go', () => {
+    // With this key, words whose upper halves are 0 add nothing to the hash.
+    const cache = new InternalCache(new Uint8Array(HASH_KEY_LENGTH))
+    const sessionOf = (number: number): SslSession => {
+      const id = new Uint8Array(32)
+      id[4 * (number % 8)] = 1 + Math.floor(number / 8)
+      return SslSession.fromDer(encode({ ...MINIMAL, sessionId: id }), 0)
+    }
+    const sessions = Array.from({ length: 64 }, (_, number) => sessionOf(number))
+    for (const session of sessions) cache.insert(session, 0)
+    const [left, gone] = [sessions.filter((_, i) => i % 3 > 0), sessions.filter((_, i) => i % 3 === 0)]
+    for (const session of gone) expect(cache.remove(session)).toBe(true)
+    for (const session of gone) expect(cache.find(session.protocolVersion, session.sessionId)).toBeUndefined()
+    for (const session of left) expect(cache.find(session.protocolVersion, session.sessionId)).toBe(session)
+  })
+
+  test('are told apart by version and length as well', () => {
+    const cache = new InternalCache(new Uint8Array(HASH_KEY_LENGTH))
+    const short = SslSession.fromDer(
+      encode({ ...MINIMAL, protocolVersion: 0x0300, sessionId: Uint8Array.of(7, 0, 0, 0, 0, 0, 0, 0, 0, 0) }),
+      0,
+    )
+    cache.insert(short, 0)
+    expect(cache.find(0x0300, short.sessionId)).toBe(short)
+    // 0x0300 times a length of 10 is 0x0100 times one of 30, as the hash sees it.
+    expect(
+      cache.find(
+        0x0100,
+        Uint8Array.from({ length: 30 }, (_, i) => (i === 0 ? 7 : 0)),
+      ),
+    ).toBeUndefined()
   })
 })
 
@@ -73,7 +111,7 @@ describe('the order of a cache', () => {
   ])('is that of a scan, with expiries at %s, whatever comes and goes', (_, stepMs) => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.nat(40), fc.nat(30), fc.nat(2)), { maxLength: 200 }), (steps) => {
-        const cache = new InternalCache()
+        const cache = newCache()
         let list: SslSession[] = []
         for (const [id, expiry, action] of steps) {
           const known = list.find((session) => session.sessionId[0] === id)
@@ -96,7 +134,7 @@ describe('the order of a cache', () => {
   })
 
   test('holds thousands, finds each, and gives back what it took when all have gone', () => {
-    const cache = new InternalCache()
+    const cache = newCache()
     const id = (index: number): Uint8Array =>
       Uint8Array.from({ length: 32 }, (_, place) => (index >> (place % 16)) & 255)
     const sessions = Array.from({ length: 5000 }, (_, index) =>

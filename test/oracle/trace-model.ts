@@ -8,6 +8,7 @@ import { equalBytes } from '../../src/session/bytes.ts'
 import type { SessionConnection, SslContextPorts } from '../../src/session/contracts.ts'
 import { cipherSuiteHash } from '../../src/session/judge-session.ts'
 import type { ResumptionOffer, TicketOffer } from '../../src/session/offer.ts'
+import { MAX_ID_LENGTH } from '../../src/session/ranges.ts'
 import { SessionCacheMode } from '../../src/session/session-cache-mode.ts'
 import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION } from '../../src/session/ssl-constants.ts'
 import { SslSession, sessionInternals } from '../../src/session/ssl-session.ts'
@@ -153,7 +154,8 @@ export class TraceModel {
   #newContext(letter: string): TraceContext {
     const ports: SslContextPorts = {
       now: () => (this.#switches.OSSLTIME ? this.#nowMs : Math.floor(this.#nowMs / 1000) * 1000),
-      randomBytes: () => this.#randomBytes(),
+      // Of another length is the key of the cache's hash table, which nothing that can be seen depends on.
+      randomBytes: (length) => (length === MAX_ID_LENGTH ? this.#randomBytes() : new Uint8Array(length)),
       sha256: (bytes) => new Uint8Array(createHash('sha256').update(bytes).digest()),
     }
     return new TraceContext(letter, new SslContextModel(ports, { options: ALLOW_CLIENT_RENEGOTIATION }))
