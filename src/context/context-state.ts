@@ -84,7 +84,7 @@ export class ContextState {
     if (this.cache.has(session)) return false
     const evicted = this.cache.insert(session, this.cacheSize)
     this.counters.cacheFull += evicted.length
-    this.#retire(evicted, 'evict')
+    this.#reportRemoved(evicted, 'evict')
     return true
   }
 
@@ -92,7 +92,8 @@ export class ContextState {
   remove(session: SslSession, reason: RemovalReason): boolean {
     if (!sessionInternals.hasId(session)) return false
     const found = this.cache.remove(session)
-    this.#retire([session], reason)
+    sessionInternals.setNotResumable(session, true)
+    this.#reportRemoved([session], reason)
     return found
   }
 
@@ -102,7 +103,7 @@ export class ContextState {
       (session) => nowSec === 0 || isExpired(session, nowSec * 1000),
       limit,
     )
-    this.#retire(removed, reason)
+    this.#reportRemoved(removed, reason)
     return removed.length
   }
 
@@ -142,9 +143,8 @@ export class ContextState {
     }
   }
 
-  /** What has left can no longer be resumed by those who still hold it (R11.4); then the callback hears of it (D4). */
-  #retire(sessions: readonly SslSession[], reason: RemovalReason): void {
-    for (const session of sessions) sessionInternals.setNotResumable(session, true)
+  /** D4: all that leave at once are flagged as not resumable before the callback hears of the first. */
+  #reportRemoved(sessions: readonly SslSession[], reason: RemovalReason): void {
     for (const session of sessions) {
       const { removeSessionCallback } = this
       if (removeSessionCallback !== undefined)

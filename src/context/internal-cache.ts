@@ -86,7 +86,7 @@ export class InternalCache implements ExpiryOrder {
     let evicted: SslSession[] | undefined
     while (capacity > 0 && this.#size >= capacity && this.#earliest !== 0) {
       evicted ??= []
-      evicted.push(this.#drop(this.#earliest))
+      evicted.push(this.#expelEarliest())
     }
     this.#probe.readSession(session)
     this.#link(this.#occupy(session))
@@ -110,8 +110,15 @@ export class InternalCache implements ExpiryOrder {
   removeEarliestWhile(isDue: (session: SslSession) => boolean, limit: number): SslSession[] {
     const removed: SslSession[] = []
     while (this.#earliest !== 0 && removed.length < limit && isDue(this.#sessionAt(this.#earliest)))
-      removed.push(this.#drop(this.#earliest))
+      removed.push(this.#expelEarliest())
     return removed
+  }
+
+  /** R4.6, R5.3: whoever still holds it cannot resume it any more. Done here, while the session is in the processor's cache. */
+  #expelEarliest(): SslSession {
+    const session = this.#drop(this.#earliest)
+    sessionInternals.setNotResumable(session, true)
+    return session
   }
 
   /** R6.7: a session's time or timeout has changed. */
