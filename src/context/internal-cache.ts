@@ -131,8 +131,8 @@ export class InternalCache implements ExpiryOrder {
   }
 
   keepPlace(): void {
+    if (this.#isSorted) this.#heads.clear()
     this.#isSorted = false
-    this.#heads.clear()
   }
 
   /** A snapshot, latest expiry first. */
@@ -318,54 +318,53 @@ class Table {
   /** Milliseconds, as they were when the slot was linked. */
   readonly expiries: Float64Array
   /** By slot: the one that expires before it, and the one that expires after it. */
-  readonly neighbours: Int32Array
+  readonly #neighbours: Int32Array
   /** By slot: its hash, and the next slot of the same bucket. */
-  readonly chains: Int32Array
+  readonly #chains: Int32Array
   /** The first slot of each chain. */
   readonly #buckets: Int32Array
   /** Of a hash, to its bucket. */
   readonly #shift: number
 
-  constructor(slots: number, previous?: Table) {
-    const words = (count: number, old: Int32Array | undefined): Int32Array => {
-      const values = new Int32Array(count * slots)
-      if (old !== undefined) values.set(old)
-      return values
-    }
-    this.kinds = words(1, previous?.kinds)
-    this.ids = words(ID_WORDS, previous?.ids)
-    this.neighbours = words(2, previous?.neighbours)
-    this.chains = words(2, previous?.chains)
+  /** @param sessions - those of a smaller table, to go on with */
+  constructor(slots: number, sessions: (SslSession | undefined)[] = []) {
+    this.kinds = new Int32Array(slots)
+    this.ids = new Int32Array(slots * ID_WORDS)
+    this.sessions = sessions
+    for (let slot = sessions.length; slot < slots; slot++) sessions.push(undefined)
+    this.expiries = new Float64Array(slots)
+    this.#neighbours = new Int32Array(slots * 2)
+    this.#chains = new Int32Array(slots * 2)
     this.#buckets = new Int32Array(slots)
     this.#shift = 1 + Math.clz32(slots)
-    this.expiries = new Float64Array(slots)
-    if (previous !== undefined) this.expiries.set(previous.expiries)
-    this.sessions = previous?.sessions ?? []
-    for (let slot = this.sessions.length; slot < slots; slot++) this.sessions.push(undefined)
   }
 
   /** When no slot is free. */
   enlarged(): Table {
     const { length } = this.sessions
-    const table = new Table(length * 2, this)
-    for (let slot = 1; slot < length; slot++) table.enter(slot, table.hash(slot))
+    const table = new Table(length * 2, this.sessions)
+    table.kinds.set(this.kinds)
+    table.ids.set(this.ids)
+    table.expiries.set(this.expiries)
+    table.#neighbours.set(this.#neighbours)
+    for (let slot = 1; slot < length; slot++) table.enter(slot, this.hash(slot))
     return table
   }
 
   earlier(slot: number): number {
-    return at(this.neighbours, 2 * slot)
+    return at(this.#neighbours, 2 * slot)
   }
 
   setEarlier(slot: number, earlier: number): void {
-    this.neighbours[2 * slot] = earlier
+    this.#neighbours[2 * slot] = earlier
   }
 
   later(slot: number): number {
-    return at(this.neighbours, 2 * slot + 1)
+    return at(this.#neighbours, 2 * slot + 1)
   }
 
   setLater(slot: number, later: number): void {
-    this.neighbours[2 * slot + 1] = later
+    this.#neighbours[2 * slot + 1] = later
   }
 
   expiry(slot: number): number {
@@ -374,7 +373,7 @@ class Table {
   }
 
   hash(slot: number): number {
-    return at(this.chains, 2 * slot)
+    return at(this.#chains, 2 * slot)
   }
 
   /** The first slot of the bucket of a hash. */
@@ -383,12 +382,12 @@ class Table {
   }
 
   next(slot: number): number {
-    return at(this.chains, 2 * slot + 1)
+    return at(this.#chains, 2 * slot + 1)
   }
 
   enter(slot: number, hash: number): void {
     const bucket = hash >>> this.#shift
-    this.chains[2 * slot] = hash
+    this.#chains[2 * slot] = hash
     this.#setNext(slot, at(this.#buckets, bucket))
     this.#buckets[bucket] = slot
   }
@@ -405,7 +404,7 @@ class Table {
   }
 
   #setNext(slot: number, next: number): void {
-    this.chains[2 * slot + 1] = next
+    this.#chains[2 * slot + 1] = next
   }
 }
 

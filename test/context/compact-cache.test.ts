@@ -133,6 +133,27 @@ describe('the order of a cache', () => {
     )
   })
 
+  test('is that of a scan also after it has grown', () => {
+    const cache = newCache()
+    let list: SslSession[] = []
+    const insert = (index: number): void => {
+      const session = makeSession(0, {
+        sessionId: Uint8Array.of(index >> 8, index & 255),
+        timeSec: START_SEC + (index % 5) * 10,
+      })
+      cache.insert(session, 0)
+      insertByScan(list, session)
+    }
+    for (let index = 0; index < 3000; index++) insert(index)
+    for (const session of list.filter((_, place) => place % 600 < 300)) cache.remove(session)
+    list = list.filter((_, place) => place % 600 >= 300)
+    for (let index = 3000; index < 3100; index++) insert(index)
+    // Compared as a whole, thousands of sessions would be printed.
+    const sessions = cache.sessions()
+    expect(sessions.findIndex((session, place) => session !== list[place])).toBe(-1)
+    expect(sessions).toHaveLength(list.length)
+  })
+
   test('holds thousands, finds each, and gives back what it took when all have gone', () => {
     const cache = newCache()
     const id = (index: number): Uint8Array =>
