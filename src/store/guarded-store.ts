@@ -53,7 +53,8 @@ const MAX_INT32 = 2 ** 31 - 1
  * bound. No call of it throws, and each settles within `deadlineMs`: with the store's own error, with
  * ERR_SESSION_STORE_TIMEOUT, or with ERR_SESSION_STORE_UNAVAILABLE when the store was not asked.
  *
- * - Equal gets at the same time share one call. A take never does; one that is cut by the deadline is lost, and not tried again.
+ * - Equal gets at the same time share one call, so that a get may still see what another process has taken or deleted while
+ *   that call was under way. A take never shares one; a take that is cut by the deadline is lost, and not tried again.
  * - A write that cannot be made at once waits, also after its caller has been told ERR_SESSION_STORE_TIMEOUT. Until it is made,
  *   this process sees the store as if it had been. Writes of one key are made in order, each at most once.
  * - A store that does not answer 10,000 calls is not asked until it has answered some.

@@ -82,24 +82,44 @@ class Witness {
   readonly #keyOfValue: number[] = []
   /** Values that no call which begins now may see. */
   readonly #gone: Set<number> = new Set()
+  /** Values that only a get may see that shares a call from before. */
+  readonly #takenElsewhere: Set<number> = new Set()
+  /** By key: what had been taken elsewhere when the call began that is shared. */
+  readonly #takenBeforeGet: Map<number, ReadonlySet<number>> = new Map()
 
   set(key: number, value: number): void {
     this.#keyOfValue[value] = key
   }
 
   /** @returns what to do when the answer comes */
-  read(operation: string, key: number): (answer: Uint8Array | undefined) => void {
-    const gone = new Set(this.#gone)
+  get(key: number, isShared: boolean): (answer: Uint8Array | undefined) => void {
+    if (!isShared) this.#takenBeforeGet.set(key, new Set(this.#takenElsewhere))
+    const gone = new Set([...this.#gone, ...(this.#takenBeforeGet.get(key) ?? [])])
+    return (answer) => this.#check('get', key, answer, gone)
+  }
+
+  /** @returns what to do when the answer comes */
+  take(key: number, nowGone: Set<number> = this.#gone): (answer: Uint8Array | undefined) => void {
+    const gone = new Set([...this.#gone, ...this.#takenElsewhere])
     return (answer) => {
+      this.#check('take', key, answer, gone)
       const value = answer?.[0]
       if (value === undefined) return
-      if (this.#keyOfValue[value] !== key) this.wrong.push(`${operation} ${key} gave ${value} of another key`)
-      if (gone.has(value)) this.wrong.push(`${operation} ${key} gave ${value}, which was gone`)
-      if (operation === 'get') return
       if (this.taken.includes(value)) this.wrong.push(`${value} was taken twice`)
       this.taken.push(value)
-      this.#gone.add(value)
+      nowGone.add(value)
     }
+  }
+
+  takeElsewhere(key: number): (answer: Uint8Array | undefined) => void {
+    return this.take(key, this.#takenElsewhere)
+  }
+
+  #check(operation: string, key: number, answer: Uint8Array | undefined, gone: ReadonlySet<number>): void {
+    const value = answer?.[0]
+    if (value === undefined) return
+    if (this.#keyOfValue[value] !== key) this.wrong.push(`${operation} ${key} gave ${value} of another key`)
+    if (gone.has(value)) this.wrong.push(`${operation} ${key} gave ${value}, which was gone`)
   }
 
   delete(key: number): () => void {
@@ -151,9 +171,12 @@ async function run(plan: readonly Step[], fate: readonly Fate[]): Promise<Witnes
       const entry = { key: bytes, value: Uint8Array.of(value), expiresAtMs: Number.POSITIVE_INFINITY }
       watch(store.set([entry]), () => undefined)
     } else if (operation === 'delete') watch(store.delete(bytes), witness.delete(key))
-    else if (operation === 'get') watch(store.get(bytes), witness.read('get', key))
-    else if (operation === 'take') watch(store.take(bytes), witness.read('take', key))
-    else witness.read(operation, key)(memory.take(bytes))
+    else if (operation === 'get') {
+      const { sharedGets } = store.stats
+      const answer = store.get(bytes)
+      watch(answer, witness.get(key, store.stats.sharedGets > sharedGets))
+    } else if (operation === 'take') watch(store.take(bytes), witness.take(key))
+    else witness.takeElsewhere(key)(memory.take(bytes))
     if (store.stats.queuedWrites > MAX_QUEUED) witness.wrong.push(`${store.stats.queuedWrites} writes wait`)
     await vi.advanceTimersByTimeAsync(waitMs)
     if (waitMs > 0) await setImmediate()
