@@ -60,9 +60,11 @@ export class InternalCache implements ExpiryOrder {
   }
 
   find(protocolVersion: number, sessionId: Uint8Array): SslSession | undefined {
-    if (sessionId.length > MAX_ID_LENGTH) return undefined
-    this.#probe.read(protocolVersion, sessionId)
-    return this.#table.sessions[this.#slotOfProbe()]
+    return this.#table.sessions[this.#slotOfId(protocolVersion, sessionId)]
+  }
+
+  hasId(protocolVersion: number, sessionId: Uint8Array): boolean {
+    return this.#slotOfId(protocolVersion, sessionId) !== 0
   }
 
   has(session: SslSession): boolean {
@@ -148,6 +150,12 @@ export class InternalCache implements ExpiryOrder {
     /* v8 ignore next -- a slot in the list is occupied */
     if (session === undefined) throw new TypeError(`slot ${slot} is free`)
     return session
+  }
+
+  #slotOfId(protocolVersion: number, sessionId: Uint8Array): number {
+    if (sessionId.length > MAX_ID_LENGTH) return 0
+    this.#probe.read(protocolVersion, sessionId)
+    return this.#slotOfProbe()
   }
 
   #slotOf(session: SslSession): number {

@@ -3,36 +3,44 @@ import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { copyBytes, equalBytes } from '../session/bytes.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { SslSession, sessionInternals } from '../session/ssl-session.ts'
-import type { RefusalReason, SessionSource } from '../session/verdict.ts'
+import type { ResumptionVerdict, SessionSource } from '../session/verdict.ts'
 import type { ConnectionState } from './connection-state.ts'
 
-export type Lookup =
-  | { readonly session: SslSession; readonly source: SessionSource }
-  | { readonly session?: never; readonly reason: RefusalReason }
+/** A session to be judged, or why there is none: a verdict on which nobody has acted yet. */
+export type Candidate = ResumptionVerdict
+
+export function found(session: SslSession, source: SessionSource): Candidate {
+  return { resume: true, session, source, pskIdentity: 0, earlyDataAllowed: false }
+}
 
 /** `lookup_sess_in_cache`, R3.2: the internal cache, then the get callback. Synchronous unless that callback is not. */
-export function lookUpSession(state: ConnectionState, sessionId: Uint8Array): Awaitable<Lookup> {
+export function lookUpSession(state: ConnectionState, sessionId: Uint8Array): Awaitable<Candidate> {
   const { context } = state
   // An internal copy does not prove that another process has not used the session.
   const isExternalAlone = state.isSingleUse && context.getSessionCallback !== undefined
   if (!context.hasMode(SessionCacheMode.NO_INTERNAL_LOOKUP) && !isExternalAlone) {
     const session = context.cache.find(state.protocolVersion, sessionId)
-    if (session !== undefined) return { session, source: 'internal' }
+    if (session !== undefined) return found(session, 'internal')
     context.counters.misses++
   }
-  return context.getSessionCallback === undefined ? { reason: 'not-found' } : askExternal(state, sessionId)
+  return context.getSessionCallback === undefined
+    ? { resume: false, reason: 'not-found' }
+    : askExternal(state, sessionId)
 }
 
-function askExternal(state: ConnectionState, sessionId: Uint8Array): Awaitable<Lookup> {
+function askExternal(state: ConnectionState, sessionId: Uint8Array): Awaitable<Candidate> {
   const { context, generation } = state
-  const failed = (error: unknown): Lookup => {
+  const failed = (error: unknown): Candidate => {
     context.emit({ type: 'callback-error', callback: 'get', error })
-    return { reason: error instanceof UnopenableSessionError ? 'unopenable' : 'callback-failed' }
+    return {
+      resume: false,
+      reason: error instanceof UnopenableSessionError ? 'unopenable' : 'callback-failed',
+    }
   }
-  const answered = (answer: unknown): Lookup => {
+  const answered = (answer: unknown): Candidate => {
     // An answer that comes after the connection has gone must not touch counters or cache.
-    if (generation !== state.generation) return { reason: 'abandoned' }
-    if (answer === undefined || answer === null) return { reason: 'not-found' }
+    if (generation !== state.generation) return { resume: false, reason: 'abandoned' }
+    if (answer === undefined || answer === null) return { resume: false, reason: 'not-found' }
     if (answer instanceof SslSession) return acceptExternal(state, sessionId, answer)
     return failed(new TypeError('the get callback must answer with an SslSession or undefined'))
   }
@@ -44,16 +52,16 @@ function askExternal(state: ConnectionState, sessionId: Uint8Array): Awaitable<L
   }
 }
 
-function acceptExternal(state: ConnectionState, sessionId: Uint8Array, session: SslSession): Lookup {
+function acceptExternal(state: ConnectionState, sessionId: Uint8Array, session: SslSession): Candidate {
   const { context } = state
   // D8: before it is counted or copied. An answer under a wrong id would break the handshake at the client, one of
   // another version the binder of a TLS 1.3 handshake.
   if (!equalBytes(sessionInternals.content(session).sessionId, sessionId) || isForeignToTls13(state, session))
-    return { reason: 'wrong-session' }
-  if (!session.isResumable) return { reason: 'not-resumable' }
+    return { resume: false, reason: 'wrong-session' }
+  if (!session.isResumable) return { resume: false, reason: 'not-resumable' }
   context.counters.cbHits++
   if (!context.hasMode(SessionCacheMode.NO_INTERNAL_STORE) && !state.isSingleUse) context.add(session)
-  return { session, source: 'external' }
+  return found(session, 'external')
 }
 
 function isForeignToTls13(state: ConnectionState, session: SslSession): boolean {

@@ -18,13 +18,8 @@ import type {
   SessionSource,
 } from '../session/verdict.ts'
 import type { ConnectionState } from './connection-state.ts'
-import { type Lookup, lookUpSession } from './look-up-session.ts'
+import { type Candidate, found, lookUpSession } from './look-up-session.ts'
 import { startServerSession } from './new-session.ts'
-
-/** A session to be judged, or why there is none. */
-type Candidate =
-  | (Omit<Resumption, 'resume'> & { readonly reason?: never })
-  | { readonly session?: never; readonly reason: RefusalReason; readonly alert?: number }
 
 /**
  * What a server does with a ClientHello: `ssl_get_prev_session`, and `ssl_get_new_session` when it resumes nothing.
@@ -40,9 +35,12 @@ export function resumeSession(state: ConnectionState, offer: ResumptionOffer): A
     !state.isTls13 &&
     (offer.extendedMasterSecret ?? hadExtendedMasterSecret) &&
     !state.hasOption(SslOption.NO_EXTENDED_MASTER_SECRET)
-  const examined = andThen(findCandidate(state, offer), (candidate) => examine(state, offer, candidate))
+  const candidate = findCandidate(state, offer)
+  const { examine } = offer
+  const examined =
+    examine === undefined ? candidate : andThen(candidate, (one) => examineCandidate(state, examine, one))
   return andThen(examined, (candidate) => {
-    if (candidate.reason === 'abandoned') return { resume: false, reason: 'abandoned' }
+    if (isAbandoned(candidate)) return candidate
     const verdict = decide(state, offer, candidate)
     // RFC 7627 §5.4: a renegotiation may not drop it.
     if (state.phase !== 'failed' && hadExtendedMasterSecret && !state.extendedMasterSecret)
@@ -51,24 +49,32 @@ export function resumeSession(state: ConnectionState, offer: ResumptionOffer): A
   })
 }
 
+function isAbandoned(candidate: Candidate): candidate is Refusal {
+  return !candidate.resume && candidate.reason === 'abandoned'
+}
+
 /** Before anything is counted or forgotten: what the owner declines is as if it had not been found. */
-function examine(state: ConnectionState, offer: ResumptionOffer, candidate: Candidate): Awaitable<Candidate> {
-  if (offer.examine === undefined || candidate.session === undefined) return candidate
+function examineCandidate(
+  state: ConnectionState,
+  examine: NonNullable<ResumptionOffer['examine']>,
+  candidate: Candidate,
+): Awaitable<Candidate> {
+  if (!candidate.resume) return candidate
   const { generation } = state
   const { session } = candidate
   const { isResumable } = session
   const answered = (isGood: boolean): Candidate => {
-    if (generation !== state.generation) return { reason: 'abandoned' }
+    if (generation !== state.generation) return { resume: false, reason: 'abandoned' }
     // Removed meanwhile.
-    if (isResumable && !session.isResumable) return { reason: 'not-found' }
-    return isGood ? candidate : { reason: 'declined' }
+    if (isResumable && !session.isResumable) return { resume: false, reason: 'not-found' }
+    return isGood ? candidate : { resume: false, reason: 'declined' }
   }
   const failed = (error: unknown): Candidate => {
     state.context.emit({ type: 'callback-error', callback: 'examine', error })
     return answered(false)
   }
   try {
-    const answer = offer.examine(session)
+    const answer = examine(session)
     return isPromiseLike(answer) ? Promise.resolve(answer).then(answered, failed) : answered(answer)
   } catch (error) {
     return failed(error)
@@ -77,12 +83,12 @@ function examine(state: ConnectionState, offer: ResumptionOffer, candidate: Cand
 
 function findCandidate(state: ConnectionState, offer: ResumptionOffer): Awaitable<Candidate> {
   if (state.wantsNewSession && state.hasOption(SslOption.NO_SESSION_RESUMPTION_ON_RENEGOTIATION))
-    return { reason: 'renegotiation' }
+    return { resume: false, reason: 'renegotiation' }
   return offer.protocolVersion === TLS1_3_VERSION ? findByPsk(state, offer) : findByTicketOrId(state, offer)
 }
 
 function decide(state: ConnectionState, offer: ResumptionOffer, candidate: Candidate): ResumptionVerdict {
-  if (candidate.session === undefined)
+  if (!candidate.resume)
     return candidate.alert === undefined
       ? refuse(state, candidate.reason)
       : state.fail(candidate.reason, candidate.alert)
@@ -91,15 +97,14 @@ function decide(state: ConnectionState, offer: ResumptionOffer, candidate: Candi
   state.session = candidate.session
   state.hit = true
   state.context.counters.hits++
-  const { session, source, pskIdentity, earlyDataAllowed } = candidate
-  return checkSuite(state, offer, session) ?? { resume: true, session, source, pskIdentity, earlyDataAllowed }
+  return checkSuite(state, offer, candidate.session) ?? candidate
 }
 
 /** R3.3 steps 3 to 7 and what each refusal leads to. */
 function judgeCandidate(
   state: ConnectionState,
   offer: ResumptionOffer,
-  { session, source }: Omit<Resumption, 'resume'>,
+  { session, source }: Resumption,
 ): Refusal | undefined {
   // The PSK has become the connection's session before it is judged, so that a fatal alert is its end.
   if (state.isTls13) state.session = session
@@ -157,15 +162,15 @@ function checkSuite(
 function findByTicketOrId(state: ConnectionState, offer: ResumptionOffer): Awaitable<Candidate> {
   const ticket = state.hasOption(SslOption.NO_TICKET) ? undefined : offer.ticket
   state.ticketExpected = isTicketWanted(ticket)
-  if (ticket?.status === 'no-decrypt') return { reason: 'ticket-undecryptable' }
+  if (ticket?.status === 'no-decrypt') return { resume: false, reason: 'ticket-undecryptable' }
   if (ticket?.session !== undefined) {
     // The client recognises an accepted ticket by its own id in the ServerHello, RFC 5077 §3.4.
     if (offer.sessionId.length > 0)
       sessionInternals.update(ticket.session, { sessionId: copyBytes(offer.sessionId) })
-    return candidateOf({ session: ticket.session, source: 'ticket' })
+    return found(ticket.session, 'ticket')
   }
-  if (offer.sessionId.length === 0) return { reason: 'not-offered' }
-  return andThen(lookUpSession(state, offer.sessionId), (lookup) => candidateOf(lookup))
+  if (offer.sessionId.length === 0) return { resume: false, reason: 'not-offered' }
+  return lookUpSession(state, offer.sessionId)
 }
 
 /** `tls_decrypt_ticket`: whether a new ticket is due, by what became of the old one. */
@@ -173,17 +178,12 @@ function isTicketWanted(ticket: TicketOffer | undefined): boolean {
   return ticket?.status === 'empty' || ticket?.status === 'no-decrypt' || ticket?.status === 'success-renew'
 }
 
-function candidateOf(lookup: Lookup, pskIdentity = 0, earlyDataAllowed = false): Candidate {
-  if (lookup.session === undefined) return lookup
-  return { session: lookup.session, source: lookup.source, pskIdentity, earlyDataAllowed }
-}
-
 /** TLS 1.3, R10.7: the identities in their order, until one is accepted. */
 function findByPsk(state: ConnectionState, offer: ResumptionOffer): Awaitable<Candidate> {
   state.session = undefined
   state.ticketExpected = true
-  if (offer.pskIdentities === undefined) return { reason: 'not-offered' }
-  if (offer.pskModeSupported !== true) return { reason: 'psk-modes-unsupported' }
+  if (offer.pskIdentities === undefined) return { resume: false, reason: 'not-offered' }
+  if (offer.pskModeSupported !== true) return { resume: false, reason: 'psk-modes-unsupported' }
   state.ticketExpected = false
   return tryIdentity(state, offer, 0, 'not-offered')
 }
@@ -195,37 +195,37 @@ function tryIdentity(
   previousReason: RefusalReason,
 ): Awaitable<Candidate> {
   const psk = offer.pskIdentities?.[index]
-  if (psk === undefined) return { reason: previousReason }
-  if (psk.identity.length === 0) return { reason: 'empty-psk-identity', alert: Alert.DECODE_ERROR }
-  const next = (lookup: Lookup): Awaitable<Candidate> => {
+  if (psk === undefined) return { resume: false, reason: previousReason }
+  if (psk.identity.length === 0)
+    return { resume: false, reason: 'empty-psk-identity', alert: Alert.DECODE_ERROR }
+  const next = (lookup: Candidate): Awaitable<Candidate> => {
     const candidate = acceptPsk(state, offer, psk, index, lookup)
-    const goesOn =
-      candidate.session === undefined && candidate.alert === undefined && candidate.reason !== 'abandoned'
+    const goesOn = !candidate.resume && candidate.alert === undefined && candidate.reason !== 'abandoned'
     return goesOn ? tryIdentity(state, offer, index + 1, candidate.reason) : candidate
   }
   return andThen(findPsk(state, psk), next)
 }
 
-function findPsk(state: ConnectionState, psk: PskIdentity): Awaitable<Lookup> {
+function findPsk(state: ConnectionState, psk: PskIdentity): Awaitable<Candidate> {
   if (psk.externalPsk !== undefined) return adoptExternalPsk(state, psk.externalPsk)
   if (!state.hasStatefulTickets) {
     if (isTicketWanted(psk.ticket)) state.ticketExpected = true
     return psk.ticket?.session === undefined
-      ? { reason: 'ticket-undecryptable' }
-      : { session: psk.ticket.session, source: 'ticket' }
+      ? { resume: false, reason: 'ticket-undecryptable' }
+      : found(psk.ticket.session, 'ticket')
   }
   state.ticketExpected = true
   return psk.identity.length === MAX_ID_LENGTH
     ? lookUpSession(state, psk.identity)
-    : { reason: 'ticket-undecryptable' }
+    : { resume: false, reason: 'ticket-undecryptable' }
 }
 
 /** A PSK made outside TLS is by definition meant for this context: it is copied and stamped. */
-function adoptExternalPsk(state: ConnectionState, externalPsk: SslSession): Lookup {
+function adoptExternalPsk(state: ConnectionState, externalPsk: SslSession): Candidate {
   const session = sessionInternals.duplicateWithoutTicket(externalPsk)
   session.setSessionIdContext(state.sessionIdContext)
   state.ticketExpected = true
-  return { session, source: 'external-psk' }
+  return found(session, 'external-psk')
 }
 
 /** Anti-replay, hash and binder, in libssl's order: `tls_parse_ctos_psk`. */
@@ -234,18 +234,21 @@ function acceptPsk(
   offer: ResumptionOffer,
   psk: PskIdentity,
   index: number,
-  lookup: Lookup,
+  lookup: Candidate,
 ): Candidate {
-  if (lookup.session === undefined) return lookup
+  if (!lookup.resume) return lookup
   const { session, source } = lookup
   // Without an internal copy there is nothing to delete, so nothing proves that this is the first use.
-  if (isUsedUp(state, source) && !state.context.remove(session, 'delete')) return { reason: 'replayed' }
+  if (isUsedUp(state, source) && !state.context.remove(session, 'delete'))
+    return { resume: false, reason: 'replayed' }
   if (isHashMismatch(session, offer)) {
     state.ticketExpected = true
-    return { reason: 'cipher-hash-mismatch' }
+    return { resume: false, reason: 'cipher-hash-mismatch' }
   }
-  if (psk.verifyBinder?.(session) === false) return { reason: 'binder-mismatch', alert: Alert.DECRYPT_ERROR }
-  return candidateOf(lookup, index, isEarlyDataAllowed(state, psk, index, session, source === 'external-psk'))
+  if (psk.verifyBinder?.(session) === false)
+    return { resume: false, reason: 'binder-mismatch', alert: Alert.DECRYPT_ERROR }
+  const earlyDataAllowed = isEarlyDataAllowed(state, psk, index, session, source === 'external-psk')
+  return { ...lookup, pskIdentity: index, earlyDataAllowed }
 }
 
 /** What an external cache has given for a single use is gone from there; the internal copy is ours to delete. */

@@ -3,7 +3,7 @@ import { type Awaitable, andThen } from '../session/awaitable.ts'
 import { copyBytes, equalBytes } from '../session/bytes.ts'
 import type { GenerateSessionId, SessionConnection } from '../session/contracts.ts'
 import type { ResumptionOffer } from '../session/offer.ts'
-import { checkIdLength, checkInteger, MAX_ID_LENGTH } from '../session/ranges.ts'
+import { checkIdLength, checkInteger } from '../session/ranges.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { Alert, type AlertLevel, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
@@ -126,7 +126,7 @@ export class SslConnection implements SessionConnection {
    */
   hasMatchingSessionId(sessionId: Uint8Array): boolean {
     const { context, protocolVersion } = this.#state
-    return sessionId.length <= MAX_ID_LENGTH && context.cache.find(protocolVersion, sessionId) !== undefined
+    return context.cache.hasId(protocolVersion, sessionId)
   }
 
   /**
