@@ -1,5 +1,5 @@
-import { createHash, randomFillSync } from 'node:crypto'
 import { type SslContextOptions as ModelOptions, SslContextModel } from './context/ssl-context.ts'
+import { nodeCrypto } from './crypto.ts'
 import { observer } from './observability/channels.ts'
 import type { SslContextPorts } from './session/contracts.ts'
 
@@ -11,9 +11,9 @@ const pool = new Uint8Array(8192)
 let poolOffset: number = pool.length
 
 function pooledRandomBytes(length: number): Uint8Array {
-  if (length > pool.length) return randomFillSync(new Uint8Array(length))
+  if (length > pool.length) return nodeCrypto().randomFillSync(new Uint8Array(length))
   if (poolOffset + length > pool.length) {
-    randomFillSync(pool)
+    nodeCrypto().randomFillSync(pool)
     poolOffset = 0
   }
   const bytes = pool.slice(poolOffset, poolOffset + length)
@@ -25,7 +25,7 @@ function pooledRandomBytes(length: number): Uint8Array {
 const ports: SslContextPorts = {
   now: Date.now,
   randomBytes: pooledRandomBytes,
-  sha256: (bytes) => new Uint8Array(createHash('sha256').update(bytes).digest()),
+  sha256: (bytes) => new Uint8Array(nodeCrypto().createHash('sha256').update(bytes).digest()),
   observer,
 }
 

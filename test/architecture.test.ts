@@ -11,15 +11,26 @@ const src = join(root, 'src')
 /** Who may import whom; a folder may always import itself. */
 const mayImport: Record<string, readonly string[]> = {
   'errors.ts': [],
+  'crypto.ts': ['node:*'],
   codec: ['errors.ts'],
   session: ['codec', 'errors.ts'],
   context: ['session', 'codec', 'errors.ts'],
-  store: ['session', 'codec', 'errors.ts', 'lru-cache', 'node:*'],
+  store: ['session', 'codec', 'errors.ts', 'crypto.ts', 'lru-cache', 'node:*'],
   observability: ['session', 'errors.ts', 'debug', 'node:*'],
-  node: ['context', 'store', 'observability', 'session', 'codec', 'errors.ts', 'lru-cache', 'node:*'],
+  node: [
+    'context',
+    'store',
+    'observability',
+    'session',
+    'codec',
+    'errors.ts',
+    'crypto.ts',
+    'lru-cache',
+    'node:*',
+  ],
   cli: ['node', 'context', 'store', 'observability', 'session', 'codec', 'errors.ts', 'node:*'],
   testing: ['session', 'errors.ts'],
-  'index.ts': ['node', 'context', 'store', 'observability', 'session', 'codec', 'errors.ts', 'node:*'],
+  'index.ts': ['node', 'context', 'store', 'observability', 'session', 'codec', 'errors.ts', 'crypto.ts'],
 }
 const tlsModules = ['node:tls', 'node:net', 'node:https', 'node:http2']
 const mayUseTls = ['node', 'cli']
@@ -77,7 +88,9 @@ describe('the import table', () => {
     ['context', 'debug', false],
     ['store', 'node:net', false],
     ['observability', 'context', false],
-    ['index.ts', 'node:crypto', true],
+    ['index.ts', 'node:crypto', false],
+    ['crypto.ts', 'node:crypto', true],
+    ['store', 'node:tls', false],
     ['node', 'node:tls', true],
     ['codec', 'codec', true],
   ])('lets %s import %s: %s', (from, target, allowed) => {

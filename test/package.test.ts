@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { beforeAll, describe, expect, test } from 'vitest'
 import * as library from '../src/index.ts'
+import { buildJavaScript } from './build.ts'
 import { missingCommand, peerTest } from './peers.ts'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
@@ -117,6 +118,41 @@ describe('the package', () => {
       'serverOptions',
       'storeCallbacks',
     ])
+  })
+})
+
+describe('what is built', () => {
+  const built = join(root, 'node_modules/.cache/sslctx-built')
+  const run = (program: string): unknown =>
+    JSON.parse(
+      execFileSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8' }),
+    )
+  const url = (file: string): string => JSON.stringify(pathToFileURL(join(built, file)).href)
+
+  beforeAll(() => buildJavaScript(built))
+
+  test('has one file for the main entry, which loads neither node:tls nor node:crypto before they are needed', () => {
+    expect(readFileSync(join(built, 'index.js'), 'utf8')).not.toMatch(/from ?"\./)
+    const loaded = run(`
+      await import(${url('index.js')})
+      console.log(JSON.stringify(process.moduleLoadList))
+    `)
+    expect(loaded).toContain('NativeModule diagnostics_channel')
+    expect(loaded).not.toContain('NativeModule tls')
+    expect(loaded).not.toContain('NativeModule crypto')
+  })
+
+  test('throws the errors of the main entry from the others', () => {
+    const thrown = run(`
+      import { SessionRangeError } from ${url('index.js')}
+      import { memcachedStore } from ${url('store/memcached-store.js')}
+      try {
+        memcachedStore({ connect: () => undefined, prefix: 'x'.repeat(101) })
+      } catch (error) {
+        console.log(JSON.stringify(error instanceof SessionRangeError))
+      }
+    `)
+    expect(thrown).toBe(true)
   })
 })
 

@@ -1,8 +1,16 @@
 import { createHook, executionAsyncResource } from 'node:async_hooks'
-import { X509Certificate } from 'node:crypto'
 import { PassThrough } from 'node:stream'
-import tls from 'node:tls'
+import type tls from 'node:tls'
+import { nodeCrypto } from '../crypto.ts'
 import { UnsupportedRuntimeError } from '../errors.ts'
+
+let tlsModule: typeof tls | undefined
+
+/** Loaded when it is first needed, as `node:crypto` is. */
+export function nodeTls(): typeof tls {
+  tlsModule ??= process.getBuiltinModule('node:tls')
+  return tlsModule
+}
 
 /**
  * Node's own object under a TLSSocket, as far as it is used here. It is private API: every use is behind a check that the
@@ -90,7 +98,7 @@ export function chainEndSec(handle: TlsHandle | undefined, leaf?: Uint8Array): n
   let end =
     leaf === undefined
       ? Number.POSITIVE_INFINITY
-      : Math.floor((Date.parse(new X509Certificate(leaf).validTo) || 0) / 1000)
+      : Math.floor((Date.parse(new (nodeCrypto().X509Certificate)(leaf).validTo) || 0) / 1000)
   const seen = new Set<PeerCertificate>()
   let certificate = handle?.getPeerCertificate?.(true)
   while (certificate !== undefined && !seen.has(certificate)) {
@@ -129,7 +137,7 @@ let features: EngineFeatures | undefined
 /** @param secureContext - any; one of its own would take tens of milliseconds to load the root certificates */
 export function engineFeatures(secureContext: tls.SecureContext): EngineFeatures {
   if (features !== undefined) return features
-  const socket = new tls.TLSSocket(new PassThrough(), { isServer: true, secureContext })
+  const socket = new (nodeTls().TLSSocket)(new PassThrough(), { isServer: true, secureContext })
   features = { hasEarlyClientHello: 'clientHelloDone' in (tlsHandleOf(socket) ?? {}) }
   socket.destroy()
   return features

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
-import tls from 'node:tls'
+import type tls from 'node:tls'
 import { ServerSetupError } from '../errors.ts'
+import { nodeTls } from './engine.ts'
 import { ServerPolicies, type TlsServer } from './server-policy.ts'
 import { keepServerOptions, RESUME_LISTENER_MESSAGE } from './server-setup.ts'
 
@@ -10,7 +11,7 @@ export type Listener = (...args: any[]) => void
 /** The listener that every tls, https and http2 server has for 'connection': one function for all of them. */
 function nodeListener(): Listener {
   // Not when the library is loaded: it costs milliseconds.
-  cachedListener ??= tls.createServer().listeners('connection')[0] as Listener
+  cachedListener ??= nodeTls().createServer().listeners('connection')[0] as Listener
   return cachedListener
 }
 

@@ -1,6 +1,7 @@
-import { createHash, X509Certificate } from 'node:crypto'
-import tls from 'node:tls'
+import type tls from 'node:tls'
+import { nodeCrypto } from '../crypto.ts'
 import { TLS1_2_VERSION, TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import { nodeTls } from './engine.ts'
 
 /** A Node server as its own properties describe it; they are those of `createServer` and `setSecureContext`. */
 export interface TlsServer extends tls.Server {
@@ -99,7 +100,10 @@ export class ServerPolicies {
   }
 
   #policy({ digest, isOpaque }: Policy): Policy {
-    return { digest: createHash('sha256').update(this.#common).update(digest).digest(), isOpaque }
+    return {
+      digest: nodeCrypto().createHash('sha256').update(this.#common).update(digest).digest(),
+      isOpaque,
+    }
   }
 }
 
@@ -127,9 +131,9 @@ function isSecureContext(
 /** What a server has for all names. */
 function commonDigest(server: TlsServer): Buffer {
   return digestOf([
-    server.ciphers ?? tls.DEFAULT_CIPHERS,
-    server.minVersion ?? tls.DEFAULT_MIN_VERSION,
-    server.maxVersion ?? tls.DEFAULT_MAX_VERSION,
+    server.ciphers ?? nodeTls().DEFAULT_CIPHERS,
+    server.minVersion ?? nodeTls().DEFAULT_MIN_VERSION,
+    server.maxVersion ?? nodeTls().DEFAULT_MAX_VERSION,
     server.secureProtocol ?? '',
     server.ALPNCallback === undefined ? (server.ALPNProtocols ?? '') : 'callback',
   ])
@@ -148,12 +152,12 @@ function identityDigest(identity: Identity, credentials: tls.SecureContext | und
 }
 
 function setDigest(members: readonly (string | Uint8Array)[]): string {
-  const digests = members.map((one) => createHash('sha256').update(one).digest('hex'))
+  const digests = members.map((one) => nodeCrypto().createHash('sha256').update(one).digest('hex'))
   return digests.sort().join()
 }
 
 function digestOf(fields: readonly (string | Uint8Array)[]): Buffer {
-  const hash = createHash('sha256')
+  const hash = nodeCrypto().createHash('sha256')
   for (const field of fields) {
     const bytes = Buffer.from(field)
     hash.update(`${bytes.length}:`).update(bytes)
@@ -178,7 +182,7 @@ function namesOf({ cert }: Identity, credentials: tls.SecureContext | undefined)
   const known = (credentials?.context as { getCertificate?(): Buffer | null } | undefined)?.getCertificate?.()
   if (certificates.length === 0 && known) certificates.push(known)
   const names = certificates.flatMap((one) => {
-    const { subjectAltName, subject } = new X509Certificate(one)
+    const { subjectAltName, subject } = new (nodeCrypto().X509Certificate)(one)
     return (subjectAltName ?? subject).split(', ')
   })
   return [...new Set(names)].sort().join('\n')
@@ -210,7 +214,10 @@ export function serverVersions(server: TlsServer): readonly number[] {
 
 function versionRange({ secureProtocol, minVersion, maxVersion }: TlsServer): readonly [number, number] {
   if (secureProtocol === undefined || secureProtocol === '') {
-    return [bound(minVersion ?? tls.DEFAULT_MIN_VERSION), bound(maxVersion ?? tls.DEFAULT_MAX_VERSION)]
+    return [
+      bound(minVersion ?? nodeTls().DEFAULT_MIN_VERSION),
+      bound(maxVersion ?? nodeTls().DEFAULT_MAX_VERSION),
+    ]
   }
   // "TLSv1_2_server_method" is one version, "TLS_method" all of them, "SSLv23_method" those up to TLS 1.2.
   const [, minor] = /^TLSv1(?:_(\d))?_(?:server_|client_)?method$/.exec(secureProtocol) ?? [undefined, null]

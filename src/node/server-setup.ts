@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto'
 import type tls from 'node:tls'
 import { DEFAULT_TIMEOUT_SEC } from '../context/context-state.ts'
 import type { SslContextModel } from '../context/ssl-context.ts'
+import { nodeCrypto } from '../crypto.ts'
 import { ServerSetupError, type SetupProblem } from '../errors.ts'
 import { SslOption, TLS1_3_VERSION, VerifyMode } from '../session/ssl-constants.ts'
 import { engineFeatures } from './engine.ts'
@@ -31,7 +31,10 @@ export function serverOptions(
   options: { readonly secureOptions?: number } = {},
 ): ServerOptions {
   // Node compares it with what it gets back, and that is rewritten; it only has to be there, and the same everywhere.
-  const digest = createHash('sha256').update('sslctx').update(context.newConnection().sessionIdContext)
+  const digest = nodeCrypto()
+    .createHash('sha256')
+    .update('sslctx')
+    .update(context.newConnection().sessionIdContext)
   return {
     sessionIdContext: digest.digest('hex').slice(0, 32),
     sessionTimeout: Math.min(sessionTimeoutSec(context), MAX_NODE_TIMEOUT_SEC),
@@ -97,7 +100,7 @@ export function usesTickets({ secureOptions = 0 }: TlsServer): boolean {
 
 /** As `tls.Server.setSecureContext` of Node makes it: another path or argument, and no session is good any more. */
 function argvContext(): string {
-  return createHash('sha1').update(process.argv.join(' ')).digest('hex').slice(0, 32)
+  return nodeCrypto().createHash('sha1').update(process.argv.join(' ')).digest('hex').slice(0, 32)
 }
 
 /** @returns what to change, when the context has a setting that this server's libssl cannot be told */

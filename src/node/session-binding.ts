@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
+import { nodeCrypto } from '../crypto.ts'
 import { equalBytes } from '../session/bytes.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 
@@ -47,7 +47,7 @@ function hashesOf(binding: Binding): BindingHashes {
 }
 
 function hashBinding({ ownContext, servername }: Binding, tag: Uint8Array): Uint8Array {
-  const hash = createHash('sha256').update('sslctx binding 1')
+  const hash = nodeCrypto().createHash('sha256').update('sslctx binding 1')
   for (const field of [ownContext, Buffer.from(servername ?? ''), tag])
     hash.update(`${field.length}:`).update(field)
   return new Uint8Array(hash.digest())
@@ -71,7 +71,9 @@ function policyTag(binding: Binding): Uint8Array {
 }
 
 function hashPolicy({ requestCert, rejectUnauthorized, policyDigest, ownPolicy }: Binding): Uint8Array {
-  const hash = createHash('sha256').update(`${requestCert} ${rejectUnauthorized} ${ownPolicy !== undefined} `)
+  const hash = nodeCrypto()
+    .createHash('sha256')
+    .update(`${requestCert} ${rejectUnauthorized} ${ownPolicy !== undefined} `)
   hash.update(policyDigest).update(Buffer.from(ownPolicy ?? ''))
   return new Uint8Array(hash.digest().subarray(0, TAG_LENGTH))
 }

@@ -1,5 +1,6 @@
-import { createHmac, createSecretKey, hkdfSync, type KeyObject, randomBytes } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
+import { nodeCrypto } from '../crypto.ts'
 import { WeakKeyError } from '../errors.ts'
 import { equalBytes } from '../session/bytes.ts'
 import { checkInteger, ONE_WEEK_SEC } from '../session/ranges.ts'
@@ -83,7 +84,7 @@ export class KeyRing {
     const id = new Uint8Array(KEY_ID_LENGTH)
     id.set(this.#first.id)
     new DataView(id.buffer).setUint32(SECRET_ID_LENGTH, period)
-    id.set(randomBytes(SALT_LENGTH), KEY_ID_LENGTH - SALT_LENGTH)
+    id.set(nodeCrypto().randomBytes(SALT_LENGTH), KEY_ID_LENGTH - SALT_LENGTH)
     this.#sealing = { period, key: { id, key: deriveSealKey(this.#first, id) }, seals: 0 }
     return true
   }
@@ -166,12 +167,12 @@ function readSecrets(secrets: readonly Uint8Array[]): readonly Secret[] {
   return secrets.map((bytes, index) => {
     const weakness = weaknessOf(bytes)
     if (weakness !== undefined) throw new WeakKeyError(`secret ${index} ${weakness}`)
-    const root = createSecretKey(bytes)
+    const root = nodeCrypto().createSecretKey(bytes)
     return {
       id: derive(root, 'secret id', SECRET_ID_LENGTH),
       root,
-      nameKey: createSecretKey(derive(root, 'session name', 32)),
-      markKey: createSecretKey(derive(root, 'revocation mark', 32)),
+      nameKey: nodeCrypto().createSecretKey(derive(root, 'session name', 32)),
+      markKey: nodeCrypto().createSecretKey(derive(root, 'revocation mark', 32)),
     }
   })
 }
@@ -199,11 +200,11 @@ function derive(
   length: number,
   salt: Uint8Array = new Uint8Array(0),
 ): Uint8Array {
-  return new Uint8Array(hkdfSync('sha256', root, salt, `sslctx 1 ${purpose}`, length))
+  return new Uint8Array(nodeCrypto().hkdfSync('sha256', root, salt, `sslctx 1 ${purpose}`, length))
 }
 
 function deriveSealKey({ root }: Secret, id: Uint8Array): KeyObject {
-  return createSecretKey(derive(root, 'seal', 32, id))
+  return nodeCrypto().createSecretKey(derive(root, 'seal', 32, id))
 }
 
 function periodOf(id: Uint8Array): number {
@@ -211,5 +212,5 @@ function periodOf(id: Uint8Array): number {
 }
 
 function hmac(key: KeyObject, data: Uint8Array): Uint8Array {
-  return new Uint8Array(createHmac('sha256', key).update(data).digest())
+  return new Uint8Array(nodeCrypto().createHmac('sha256', key).update(data).digest())
 }

@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { nodeCrypto } from '../crypto.ts'
 import { SessionRangeError } from '../errors.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { equalBytes, utf8 } from '../session/bytes.ts'
@@ -310,7 +310,7 @@ function readMark(keyRing: KeyRing, input: Uint8Array): Mark | undefined {
   if (bytes.length !== LENGTH || bytes[0] !== VERSION || kind === undefined) return undefined
   const secretId = secretIdOf(bytes)
   const mac = keyRing.markMac(secretId, bytes.subarray(0, MAC_AT))?.subarray(0, LENGTH - MAC_AT)
-  if (mac === undefined || !timingSafeEqual(mac, bytes.subarray(MAC_AT))) return undefined
+  if (mac === undefined || !nodeCrypto().timingSafeEqual(mac, bytes.subarray(MAC_AT))) return undefined
   const subject = bytes.subarray(SUBJECT_AT, MAC_AT)
   return { name: nameOf(kind, secretId, subject), kind, madeBeforeMs: bytes.readUIntBE(6, 6), bytes }
 }
@@ -345,7 +345,7 @@ function subjectsOf({ peerCertificate, hostname }: RevocableSession): (readonly 
     ['server-name', () => nameSubject(hostname)],
     ...(peerCertificate === undefined
       ? []
-      : [['client', () => createHash('sha256').update(peerCertificate).digest()] as const]),
+      : [['client', () => nodeCrypto().createHash('sha256').update(peerCertificate).digest()] as const]),
   ]
 }
 

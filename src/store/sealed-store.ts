@@ -1,4 +1,5 @@
-import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
+import { nodeCrypto } from '../crypto.ts'
 import { SessionStoreError, UnopenableSessionError } from '../errors.ts'
 import { type Awaitable, andThen } from '../session/awaitable.ts'
 import type { SessionStore, StoreEntry } from '../session/session-store.ts'
@@ -75,9 +76,9 @@ function seal(keyRing: KeyRing, { key, value, expiresAtMs }: StoreEntry, nowMs: 
   const header = Buffer.alloc(CIPHERTEXT_AT + EXPIRY_LENGTH)
   header[0] = FORMAT
   header.set(id, 1)
-  header.set(randomBytes(12), NONCE_AT)
+  header.set(nodeCrypto().randomBytes(12), NONCE_AT)
   header.writeUIntBE(Math.min(Math.max(0, Math.ceil(expiresAtMs)), NEVER), CIPHERTEXT_AT, EXPIRY_LENGTH)
-  const cipher = createCipheriv('aes-256-gcm', sealKey, header.subarray(NONCE_AT, CIPHERTEXT_AT))
+  const cipher = nodeCrypto().createCipheriv('aes-256-gcm', sealKey, header.subarray(NONCE_AT, CIPHERTEXT_AT))
   cipher.setAAD(Buffer.concat([header.subarray(0, NONCE_AT), name]))
   const sealedValue = Buffer.concat([
     header.subarray(0, CIPHERTEXT_AT),
@@ -110,9 +111,14 @@ function unseal(
 
 function decrypt(key: KeyObject, name: Uint8Array, value: Uint8Array): Buffer {
   const tagAt = value.length - TAG_LENGTH
-  const decipher = createDecipheriv('aes-256-gcm', key, value.subarray(NONCE_AT, CIPHERTEXT_AT), {
-    authTagLength: TAG_LENGTH,
-  })
+  const decipher = nodeCrypto().createDecipheriv(
+    'aes-256-gcm',
+    key,
+    value.subarray(NONCE_AT, CIPHERTEXT_AT),
+    {
+      authTagLength: TAG_LENGTH,
+    },
+  )
   decipher.setAAD(Buffer.concat([value.subarray(0, NONCE_AT), name]))
   decipher.setAuthTag(value.subarray(tagAt))
   try {
