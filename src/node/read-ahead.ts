@@ -35,7 +35,7 @@ export function readAhead(
     clearTimeout(timer)
     socket.off('readable', onReadable).off('end', onEnd).off('close', onClose)
     // A stream that has ended takes nothing back; without a whole ClientHello there is nothing to be done with it either.
-    if (chunks.length > 0 && !socket.readableEnded && !socket.destroyed) socket.unshift(Buffer.concat(chunks))
+    if (chunks.length > 0 && !socket.readableEnded && !socket.destroyed) socket.unshift(joined(chunks))
     done(result)
   }
   /** @returns undefined when more must come */
@@ -66,6 +66,12 @@ export function readAhead(
 
 /** Node's own parser, before 26.8, knows no other ClientHello. */
 function isOneRecord(chunks: readonly Buffer[], messageLength: number): boolean {
-  const header = Buffer.concat(chunks.slice(0, RECORD_HEADER_LENGTH)).subarray(0, RECORD_HEADER_LENGTH)
-  return header.readUInt16BE(3) >= messageLength
+  // Each chunk has a byte at least.
+  return joined(chunks.slice(0, RECORD_HEADER_LENGTH)).readUInt16BE(3) >= messageLength
+}
+
+/** Most ClientHellos come in one. */
+function joined(chunks: readonly Buffer[]): Buffer {
+  const [only] = chunks
+  return chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks)
 }

@@ -198,7 +198,7 @@ export class SslSession {
   /** The server name the session was made for, if it was acknowledged. */
   get hostname(): string | undefined {
     const { hostname } = this.#read()
-    return hostname === undefined ? undefined : String.fromCharCode(...hostname)
+    return hostname && textOf(hostname)
   }
 
   /** `SSL_SESSION_get0_peer(3)`: the DER of the peer's certificate, a copy; undefined when it showed none. */
@@ -475,10 +475,10 @@ function hasTraits(content: SessionContent, traits: SessionTraits): boolean {
 /** Whoever reads a field of a compact session mostly reads another one next. */
 let lastRead: { readonly of: SslSession; readonly content: SessionContent } | undefined
 
-/** A call takes only so many arguments; spread out, they would take seven times as long. */
-function textOf(der: Uint8Array): string {
-  if (der.length <= 4096) return Reflect.apply(String.fromCharCode, undefined, der)
-  return textOf(der.subarray(0, 4096)) + textOf(der.subarray(4096))
+/** One UTF-16 unit a byte. A call takes only so many arguments; spread out, they would take seven times as long. */
+function textOf(bytes: Uint8Array): string {
+  if (bytes.length <= 4096) return Reflect.apply(String.fromCharCode, undefined, bytes)
+  return textOf(bytes.subarray(0, 4096)) + textOf(bytes.subarray(4096))
 }
 
 function decodeCompact(text: string): SessionContent {
