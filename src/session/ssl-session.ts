@@ -34,6 +34,11 @@ const EMPTY = new Uint8Array(0)
 const MAX_FRAGMENT_LENGTH_UNSPECIFIED = 255
 const FLAG_EXTENDED_MASTER_SECRET = 1
 
+/** Something has ended its life. */
+const NOT_RESUMABLE = 1
+/** Every part has been in DER, so that nothing is lost by putting it there again. */
+const ENCODABLE = 2
+
 /** Shared by sessions, and never changed. */
 export interface SessionTraits {
   readonly protocolVersion: number
@@ -90,9 +95,8 @@ export class SslSession {
   #timeSec = 0
   #timeRestMs = 0
   #timeoutSec: number = NEW_SESSION_TIMEOUT_SEC
-  #notResumable = false
-  /** Every part has been in DER, so that nothing is lost by putting it there again. */
-  #isEncodable = false
+  /** NOT_RESUMABLE and ENCODABLE: fields of their own would take eight bytes each. */
+  #bits = 0
   /** Compact, it is the DER, one UTF-16 unit a byte: a string takes a tenth of the memory of the objects. */
   #content: SessionContent | string
   #orders: readonly ExpiryOrder[] = NO_ORDERS
@@ -134,7 +138,7 @@ export class SslSession {
     session.#content = textOf(der)
     lastRead = { of: session, content }
     session.#lift()
-    session.#isEncodable = true
+    session.#setBit(ENCODABLE, true)
     if (timeSec !== 0) session.#setTimeMs(timeSec * 1000)
     session.#timeoutSec = timeoutSec === 0 ? UNWRITTEN_TIMEOUT_SEC : timeoutSec
     return session
@@ -170,9 +174,8 @@ export class SslSession {
     const copy = new SslSession(this.#timeMs)
     const content = this.#read()
     copy.#replace(content.ticket === undefined ? withoutTicket(content) : { ...content })
-    copy.#isEncodable = this.#isEncodable
     copy.#timeoutSec = this.#timeoutSec
-    copy.#notResumable = this.#notResumable
+    copy.#bits = this.#bits
     return copy
   }
 
@@ -259,7 +262,7 @@ export class SslSession {
 
   /** R11.3: has an id or a ticket, and nothing has ended its life. Says nothing about its age. */
   get isResumable(): boolean {
-    return !this.#notResumable && (this.#read().sessionId.length > 0 || this.hasTicket)
+    return !this.#hasBit(NOT_RESUMABLE) && (this.#read().sessionId.length > 0 || this.hasTicket)
   }
 
   /**
@@ -302,12 +305,20 @@ export class SslSession {
       this.#replace(content)
     }
     // R12.5: the DER's would end there.
-    if (hostname?.includes(0) === true) this.#isEncodable = false
+    if (hostname?.includes(0) === true) this.#setBit(ENCODABLE, false)
   }
 
   /** `SSL_SESSION_set1_ticket_appdata(3)`: libssl carries it into the tickets of a resumed connection. @param data - copied */
   setTicketAppData(data: Uint8Array): void {
     this.#own().ticketAppData = copyBytes(data)
+  }
+
+  #hasBit(bit: number): boolean {
+    return (this.#bits & bit) !== 0
+  }
+
+  #setBit(bit: number, isSet: boolean): void {
+    this.#bits = isSet ? this.#bits | bit : this.#bits & ~bit
   }
 
   get #timeMs(): number {
@@ -343,7 +354,7 @@ export class SslSession {
 
   #compact(): void {
     const content = this.#content
-    if (typeof content === 'string' || !this.#isEncodable || !hasSuite(content)) return
+    if (typeof content === 'string' || !this.#hasBit(ENCODABLE) || !hasSuite(content)) return
     this.#content = textOf(encodeSslSession(content, NO_TIMES))
     if (lastRead?.of === this) lastRead = undefined
   }
@@ -378,7 +389,7 @@ export class SslSession {
         if (names.length === 0) return
         Object.assign(session.#own(), part)
         session.#lift()
-        session.#isEncodable &&= names.every((name) => ALWAYS_ENCODABLE.has(name))
+        if (!names.every((name) => ALWAYS_ENCODABLE.has(name))) session.#setBit(ENCODABLE, false)
       },
       compact: (session) => session.#compact(),
       hasId: (session) =>
@@ -403,12 +414,12 @@ export class SslSession {
         }
       },
       setNotResumable(session, notResumable) {
-        session.#notResumable = notResumable
+        session.#setBit(NOT_RESUMABLE, notResumable)
       },
       duplicateWithoutTicket(session) {
         const copy = session.dup()
         copy.#replace(withoutTicket(session.#read()))
-        copy.#notResumable = false
+        copy.#setBit(NOT_RESUMABLE, false)
         return copy
       },
       addOrder(session, order) {
