@@ -35,12 +35,9 @@ export function resumeSession(state: ConnectionState, offer: ResumptionOffer): A
     !state.isTls13 &&
     (offer.extendedMasterSecret ?? hadExtendedMasterSecret) &&
     !state.hasOption(SslOption.NO_EXTENDED_MASTER_SECRET)
-  const candidate = findCandidate(state, offer)
-  const { examine } = offer
-  const examined =
-    examine === undefined ? candidate : andThen(candidate, (one) => examineCandidate(state, examine, one))
+  const examined = andThen(findCandidate(state, offer), (candidate) => examine(state, offer, candidate))
   return andThen(examined, (candidate) => {
-    if (isAbandoned(candidate)) return candidate
+    if (!candidate.resume && candidate.reason === 'abandoned') return candidate
     const verdict = decide(state, offer, candidate)
     // RFC 7627 §5.4: a renegotiation may not drop it.
     if (state.phase !== 'failed' && hadExtendedMasterSecret && !state.extendedMasterSecret)
@@ -49,17 +46,9 @@ export function resumeSession(state: ConnectionState, offer: ResumptionOffer): A
   })
 }
 
-function isAbandoned(candidate: Candidate): candidate is Refusal {
-  return !candidate.resume && candidate.reason === 'abandoned'
-}
-
 /** Before anything is counted or forgotten: what the owner declines is as if it had not been found. */
-function examineCandidate(
-  state: ConnectionState,
-  examine: NonNullable<ResumptionOffer['examine']>,
-  candidate: Candidate,
-): Awaitable<Candidate> {
-  if (!candidate.resume) return candidate
+function examine(state: ConnectionState, offer: ResumptionOffer, candidate: Candidate): Awaitable<Candidate> {
+  if (offer.examine === undefined || !candidate.resume) return candidate
   const { generation } = state
   const { session } = candidate
   const { isResumable } = session
@@ -74,7 +63,7 @@ function examineCandidate(
     return answered(false)
   }
   try {
-    const answer = examine(session)
+    const answer = offer.examine(session)
     return isPromiseLike(answer) ? Promise.resolve(answer).then(answered, failed) : answered(answer)
   } catch (error) {
     return failed(error)

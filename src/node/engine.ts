@@ -4,12 +4,9 @@ import type tls from 'node:tls'
 import { nodeCrypto } from '../crypto.ts'
 import { UnsupportedRuntimeError } from '../errors.ts'
 
-let tlsModule: typeof tls | undefined
-
 /** Loaded when it is first needed, as `node:crypto` is. */
 export function nodeTls(): typeof tls {
-  tlsModule ??= process.getBuiltinModule('node:tls')
-  return tlsModule
+  return process.getBuiltinModule('node:tls')
 }
 
 /**
@@ -95,10 +92,11 @@ export function beforeVerification(handle: TlsHandle, look: () => void): void {
  * @param leaf - the peer's own certificate, all that is known where the handle does not tell
  */
 export function chainEndSec(handle: TlsHandle | undefined, leaf?: Uint8Array): number {
+  const { X509Certificate } = nodeCrypto()
   let end =
     leaf === undefined
       ? Number.POSITIVE_INFINITY
-      : Math.floor((Date.parse(new (nodeCrypto().X509Certificate)(leaf).validTo) || 0) / 1000)
+      : Math.floor((Date.parse(new X509Certificate(leaf).validTo) || 0) / 1000)
   const seen = new Set<PeerCertificate>()
   let certificate = handle?.getPeerCertificate?.(true)
   while (certificate !== undefined && !seen.has(certificate)) {
@@ -137,7 +135,8 @@ let features: EngineFeatures | undefined
 /** @param secureContext - any; one of its own would take tens of milliseconds to load the root certificates */
 export function engineFeatures(secureContext: tls.SecureContext): EngineFeatures {
   if (features !== undefined) return features
-  const socket = new (nodeTls().TLSSocket)(new PassThrough(), { isServer: true, secureContext })
+  const { TLSSocket } = nodeTls()
+  const socket = new TLSSocket(new PassThrough(), { isServer: true, secureContext })
   features = { hasEarlyClientHello: 'clientHelloDone' in (tlsHandleOf(socket) ?? {}) }
   socket.destroy()
   return features

@@ -130,10 +130,11 @@ function isSecureContext(
 
 /** What a server has for all names. */
 function commonDigest(server: TlsServer): Buffer {
+  const tls = nodeTls()
   return digestOf([
-    server.ciphers ?? nodeTls().DEFAULT_CIPHERS,
-    server.minVersion ?? nodeTls().DEFAULT_MIN_VERSION,
-    server.maxVersion ?? nodeTls().DEFAULT_MAX_VERSION,
+    server.ciphers ?? tls.DEFAULT_CIPHERS,
+    server.minVersion ?? tls.DEFAULT_MIN_VERSION,
+    server.maxVersion ?? tls.DEFAULT_MAX_VERSION,
     server.secureProtocol ?? '',
     server.ALPNCallback === undefined ? (server.ALPNProtocols ?? '') : 'callback',
   ])
@@ -181,8 +182,9 @@ function namesOf({ cert }: Identity, credentials: tls.SecureContext | undefined)
   // Of a PKCS #12 file, and of what is already a SecureContext, only Node can tell.
   const known = (credentials?.context as { getCertificate?(): Buffer | null } | undefined)?.getCertificate?.()
   if (certificates.length === 0 && known) certificates.push(known)
+  const { X509Certificate } = nodeCrypto()
   const names = certificates.flatMap((one) => {
-    const { subjectAltName, subject } = new (nodeCrypto().X509Certificate)(one)
+    const { subjectAltName, subject } = new X509Certificate(one)
     return (subjectAltName ?? subject).split(', ')
   })
   return [...new Set(names)].sort().join('\n')
@@ -214,10 +216,8 @@ export function serverVersions(server: TlsServer): readonly number[] {
 
 function versionRange({ secureProtocol, minVersion, maxVersion }: TlsServer): readonly [number, number] {
   if (secureProtocol === undefined || secureProtocol === '') {
-    return [
-      bound(minVersion ?? nodeTls().DEFAULT_MIN_VERSION),
-      bound(maxVersion ?? nodeTls().DEFAULT_MAX_VERSION),
-    ]
+    const { DEFAULT_MIN_VERSION, DEFAULT_MAX_VERSION } = nodeTls()
+    return [bound(minVersion ?? DEFAULT_MIN_VERSION), bound(maxVersion ?? DEFAULT_MAX_VERSION)]
   }
   // "TLSv1_2_server_method" is one version, "TLS_method" all of them, "SSLv23_method" those up to TLS 1.2.
   const [, minor] = /^TLSv1(?:_(\d))?_(?:server_|client_)?method$/.exec(secureProtocol) ?? [undefined, null]

@@ -111,14 +111,8 @@ function unseal(
 
 function decrypt(key: KeyObject, name: Uint8Array, value: Uint8Array): Buffer {
   const tagAt = value.length - TAG_LENGTH
-  const decipher = nodeCrypto().createDecipheriv(
-    'aes-256-gcm',
-    key,
-    value.subarray(NONCE_AT, CIPHERTEXT_AT),
-    {
-      authTagLength: TAG_LENGTH,
-    },
-  )
+  const nonce = value.subarray(NONCE_AT, CIPHERTEXT_AT)
+  const decipher = nodeCrypto().createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_LENGTH })
   decipher.setAAD(Buffer.concat([value.subarray(0, NONCE_AT), name]))
   decipher.setAuthTag(value.subarray(tagAt))
   try {
