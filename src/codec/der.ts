@@ -49,19 +49,20 @@ const MAX_INTEGER_OCTETS = 9
 const MAX_DEPTH = 64
 
 /**
- * A cursor over the content of one element, or over a whole input. It reads an element whole or throws, and has no way to
- * get out of the bytes it was made for. What follows the last element is refused by `end`, which every caller must call.
+ * A cursor over a whole input. Between `enter` and `leave` it is in one element, and has no way to get out of its content;
+ * what is read is whole, or throws. Leftovers are refused by `leave`, and those of the input by `end`, which every caller
+ * must call.
  */
 export class DerReader {
   readonly #bytes: Uint8Array
-  readonly #end: number
-  #offset: number
+  #offset = 0
+  /** Of the content of the innermost element that was entered. */
+  #end: number
 
   /** Reads `bytes` where they are, without copying: they must not change meanwhile. */
-  constructor(bytes: Uint8Array, start = 0, end: number = bytes.length) {
+  constructor(bytes: Uint8Array) {
     this.#bytes = bytes
-    this.#offset = start
-    this.#end = end
+    this.#end = bytes.length
   }
 
   /** Of the next octet, from the start of the whole input. */
@@ -74,20 +75,29 @@ export class DerReader {
     return this.#end - this.#offset
   }
 
-  /** Steps over the element `tag` that must come next, and returns a reader of its content. */
-  element(tag: number, subject: string): DerReader {
-    const content = this.optionalElement(tag, subject)
-    if (content === undefined) {
-      throw new SessionDerError(`${subject} is mandatory, got ${this.#describeNext()}`, this.#offset)
-    }
-    return content
+  /** Steps into the element `tag` that must come next. @returns where what encloses it ends: hand it to {@link leave} */
+  enter(tag: number, subject: string): number {
+    const enclosingEnd = this.enterOptional(tag, subject)
+    return enclosingEnd ?? this.#refuseNext(subject)
   }
 
-  /** As `element`, but returns undefined, and stays, when something else or nothing comes next. */
-  optionalElement(tag: number, subject: string): DerReader | undefined {
+  /** As `enter`, but returns undefined, and stays, when something else or nothing comes next. */
+  enterOptional(tag: number, subject: string): number | undefined {
     if (this.#next() !== tag) return undefined
     this.#offset += 1
-    return this.#content(subject)
+    return this.#enterContent(subject)
+  }
+
+  /** Steps over the element `tag`, if it comes next, without a look into it. */
+  skipOptional(tag: number, subject: string): void {
+    const enclosingEnd = this.enterOptional(tag, subject)
+    if (enclosingEnd !== undefined) this.#skipRest(enclosingEnd)
+  }
+
+  /** Out of the element that was entered last, of which all must have been read. */
+  leave(enclosingEnd: number, subject: string): void {
+    this.end(subject)
+    this.#end = enclosingEnd
   }
 
   /** Reads an INTEGER, X.690 §8.3. */
@@ -101,27 +111,30 @@ export class DerReader {
   }
 
   #integer(range: IntegerRange, subject: string): number | bigint {
-    const content = this.element(DerTag.INTEGER, subject)
-    const start = content.offset
-    const length = content.remaining
+    const enclosingEnd = this.enter(DerTag.INTEGER, subject)
+    const start = this.#offset
+    const length = this.remaining
     requireMinimalInteger(this.#bytes, start, length, subject)
     const value = length <= MAX_INTEGER_OCTETS ? integerFromOctets(this.#bytes, start, length) : undefined
     if (value === undefined || value < range.min || value > range.max) {
       const got = `got an INTEGER of ${length} bytes outside of that`
       throw new SessionDerError(`${subject} must be ${range.min} to ${range.max}, ${got}`, start)
     }
+    this.#skipRest(enclosingEnd)
     return value
   }
 
   /** Reads an OCTET STRING in its primitive form, the only one that DER has, X.690 §10.2. Returns a copy. */
   octetString(minLength: number, maxLength: number, subject: string): Uint8Array {
-    const content = this.element(DerTag.OCTET_STRING, subject)
-    const length = content.remaining
+    const enclosingEnd = this.enter(DerTag.OCTET_STRING, subject)
+    const length = this.remaining
     if (length < minLength || length > maxLength) {
       const rule = minLength === maxLength ? `exactly ${minLength}` : `at most ${maxLength}`
-      throw new SessionDerError(`${subject} must have ${rule} bytes, got ${length}`, content.offset)
+      throw new SessionDerError(`${subject} must have ${rule} bytes, got ${length}`, this.#offset)
     }
-    return content.#takeRest()
+    const octets = copyOf(this.#bytes, this.#offset, this.#end)
+    this.#skipRest(enclosingEnd)
+    return octets
   }
 
   /**
@@ -144,33 +157,41 @@ export class DerReader {
     }
   }
 
+  /** Out of the element that was entered last, whatever is left of it. */
+  #skipRest(enclosingEnd: number): void {
+    this.#offset = this.#end
+    this.#end = enclosingEnd
+  }
+
   #skipElement(depth: number, subject: string): void {
     const start = this.#offset
     if (depth === 0)
       throw new SessionDerError(`${subject} must not nest deeper than ${MAX_DEPTH} levels`, start)
-    const identifier = this.#octet(`the identifier of ${subject}`)
+    const identifier = this.#octet('identifier', subject)
     // X.690 §8.1.5: 00 00 ends an indefinite length, and DER has none.
     if (identifier === END_OF_CONTENTS) {
       throw new SessionDerError(`${subject} must not contain end-of-contents octets`, start)
     }
     if ((identifier & TAG_NUMBER_MASK) === HIGH_TAG_NUMBER) this.#skipHighTagNumber(subject)
-    const content = this.#content(subject)
-    if ((identifier & CONSTRUCTED) === 0) return
-    while (content.remaining > 0) content.#skipElement(depth - 1, subject)
+    const enclosingEnd = this.#enterContent(subject)
+    if ((identifier & CONSTRUCTED) !== 0) {
+      while (this.remaining > 0) this.#skipElement(depth - 1, subject)
+    }
+    this.#skipRest(enclosingEnd)
   }
 
   /** X.690 §8.1.2.4: seven bits an octet, the last one without the top bit; the first is not 80, and below 31 is the short form. */
   #skipHighTagNumber(subject: string): void {
     const start = this.#offset
-    let octet = this.#octet(`the tag number of ${subject}`)
+    let octet = this.#octet('tag number', subject)
     if (octet === 0x80 || octet < FIRST_HIGH_TAG_NUMBER) {
       throw new SessionDerError(`${subject} must have minimal tag numbers, got a longer form`, start)
     }
-    while ((octet & 0x80) !== 0) octet = this.#octet(`the tag number of ${subject}`)
+    while ((octet & 0x80) !== 0) octet = this.#octet('tag number', subject)
   }
 
-  /** Reads the length and steps over the content that it announces. */
-  #content(subject: string): DerReader {
+  /** Reads the length, and goes on in the content that it announces. @returns where what encloses it ends */
+  #enterContent(subject: string): number {
     const lengthOffset = this.#offset
     const length = this.#length(subject)
     if (length > this.remaining) {
@@ -179,14 +200,14 @@ export class DerReader {
         lengthOffset,
       )
     }
-    const content = new DerReader(this.#bytes, this.#offset, this.#offset + length)
-    this.#offset += length
-    return content
+    const enclosingEnd = this.#end
+    this.#end = this.#offset + length
+    return enclosingEnd
   }
 
   #length(subject: string): number {
     const start = this.#offset
-    const initial = this.#octet(`the length of ${subject}`)
+    const initial = this.#octet('length', subject)
     if (initial < 0x80) return initial
     // X.690 §10.1: the definite form, with as few octets as can be.
     if (initial === 0x80) throw new SessionDerError(`${subject} must have a definite length`, start)
@@ -199,17 +220,15 @@ export class DerReader {
     }
     let length = 0
     // Multiplied, not shifted: a shift to the left is of 32 bits with a sign, and could make the cursor go back.
-    for (let i = 0; i < count; i++) length = length * 0x100 + this.#octet(`the length of ${subject}`)
+    for (let i = 0; i < count; i++) length = length * 0x100 + this.#octet('length', subject)
     if (length < 0x80 || length < 0x100 ** (count - 1)) {
       throw new SessionDerError(`${subject} must have a minimal length, got a longer form`, start)
     }
     return length
   }
 
-  #octet(subject: string): number {
-    const octet = this.#next()
-    if (octet === undefined)
-      throw new SessionDerError(`${subject} is mandatory, got ${this.#describeNext()}`, this.#offset)
+  #octet(part: string, subject: string): number {
+    const octet = this.#next() ?? this.#refuseNext(`the ${part} of ${subject}`)
     this.#offset += 1
     return octet
   }
@@ -218,12 +237,9 @@ export class DerReader {
     return this.#offset < this.#end ? this.#bytes[this.#offset] : undefined
   }
 
-  #describeNext(): string {
-    return this.remaining > 0 ? 'another element' : 'the end of the input or of what encloses it'
-  }
-
-  #takeRest(): Uint8Array {
-    return copyOf(this.#bytes, this.#offset, this.#end)
+  #refuseNext(subject: string): never {
+    const got = this.remaining > 0 ? 'another element' : 'the end of the input or of what encloses it'
+    throw new SessionDerError(`${subject} is mandatory, got ${got}`, this.#offset)
   }
 }
 

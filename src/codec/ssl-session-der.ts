@@ -88,12 +88,12 @@ const NO_BYTES = new Uint8Array(0)
  * @throws {@link SessionDerError} and nothing else, for whatever bytes
  */
 export function decodeSslSession(der: Uint8Array): SslSessionFields {
-  const input = new DerReader(der)
-  const body = input.element(DerTag.SEQUENCE, 'session')
-  input.end('session')
-  const fields = readMandatory(body)
-  readOptional(body, fields)
-  body.end('session')
+  const reader = new DerReader(der)
+  const end = reader.enter(DerTag.SEQUENCE, 'session')
+  const fields = readMandatory(reader)
+  readOptional(reader, fields)
+  reader.leave(end, 'session')
+  reader.end('session')
   return fields
 }
 
@@ -113,10 +113,10 @@ export function locateSessionId(der: string): { readonly offset: number; readonl
 }
 
 /** What is optional is zero, or absent. One literal, so that all have one shape. */
-function readMandatory(body: DerReader): Writable<SslSessionFields> {
-  body.number({ min: FORMAT_VERSION, max: FORMAT_VERSION }, 'format version')
-  const versionOffset = body.offset
-  const protocolVersion = body.number(INT32, 'protocol version')
+function readMandatory(reader: DerReader): Writable<SslSessionFields> {
+  reader.number({ min: FORMAT_VERSION, max: FORMAT_VERSION }, 'format version')
+  const versionOffset = reader.offset
+  const protocolVersion = reader.number(INT32, 'protocol version')
   const major = protocolVersion >> 8
   // R12.4: SSL 3.0 and TLS, DTLS, and the DTLS of OpenSSL 0.9.8 (DTLS1_BAD_VER).
   if (major !== 0x03 && major !== 0xfe && protocolVersion !== 0x0100)
@@ -124,12 +124,12 @@ function readMandatory(body: DerReader): Writable<SslSessionFields> {
       `protocol version must be of TLS or DTLS, got ${protocolVersion}`,
       versionOffset,
     )
-  const [high = 0, low = 0] = body.octetString(2, 2, 'cipher suite')
+  const [high = 0, low = 0] = reader.octetString(2, 2, 'cipher suite')
   return {
     protocolVersion,
     cipherSuite: high * 0x100 + low,
-    sessionId: body.octetString(0, MAX_ID, 'session id'),
-    masterKey: body.octetString(0, MAX_MASTER_KEY, 'master key'),
+    sessionId: reader.octetString(0, MAX_ID, 'session id'),
+    masterKey: reader.octetString(0, MAX_MASTER_KEY, 'master key'),
     timeSec: 0,
     timeoutSec: 0,
     sessionIdContext: NO_BYTES,
@@ -145,33 +145,33 @@ function readMandatory(body: DerReader): Writable<SslSessionFields> {
 }
 
 /** The order of these lines is the order of the elements. */
-function readOptional(body: DerReader, fields: Writable<SslSessionFields>): void {
+function readOptional(reader: DerReader, fields: Writable<SslSessionFields>): void {
   const set = <K extends OptionalBytes>(name: K, value: Uint8Array | undefined): void => {
     if (value !== undefined) fields[name] = value
   }
-  body.optionalElement(implicitTag(0), 'key_arg [0]')
-  fields.timeSec = readNumber(body, 1, SECONDS, 'time [1]')
-  fields.timeoutSec = readNumber(body, 2, SECONDS, 'timeout [2]')
-  set('peerCertificate', readCertificate(body))
-  fields.sessionIdContext = readOctets(body, 4, 0, MAX_ID, 'session id context [4]') ?? NO_BYTES
-  fields.verifyResult = readNumber(body, 5, INT32, 'verify result [5]')
-  set('hostname', readString(body, 6, 'hostname [6]'))
-  set('pskIdentityHint', readString(body, 7, 'PSK identity hint [7]'))
-  set('pskIdentity', readString(body, 8, 'PSK identity [8]'))
-  fields.ticketLifetimeHintSec = readInteger(body, 9, UINT64, 'ticket lifetime hint [9]')
-  set('ticket', readOctets(body, 10, 0, Number.POSITIVE_INFINITY, 'ticket [10]'))
-  fields.compressionId = readOctets(body, 11, 1, 1, 'compression id [11]')?.[0] ?? 0
-  set('srpUsername', readString(body, 12, 'SRP username [12]'))
+  reader.skipOptional(implicitTag(0), 'key_arg [0]')
+  fields.timeSec = readNumber(reader, 1, SECONDS, 'time [1]')
+  fields.timeoutSec = readNumber(reader, 2, SECONDS, 'timeout [2]')
+  set('peerCertificate', readCertificate(reader))
+  fields.sessionIdContext = readOctets(reader, 4, 0, MAX_ID, 'session id context [4]') ?? NO_BYTES
+  fields.verifyResult = readNumber(reader, 5, INT32, 'verify result [5]')
+  set('hostname', readString(reader, 6, 'hostname [6]'))
+  set('pskIdentityHint', readString(reader, 7, 'PSK identity hint [7]'))
+  set('pskIdentity', readString(reader, 8, 'PSK identity [8]'))
+  fields.ticketLifetimeHintSec = readInteger(reader, 9, UINT64, 'ticket lifetime hint [9]')
+  set('ticket', readOctets(reader, 10, 0, Number.POSITIVE_INFINITY, 'ticket [10]'))
+  fields.compressionId = readOctets(reader, 11, 1, 1, 'compression id [11]')?.[0] ?? 0
+  set('srpUsername', readString(reader, 12, 'SRP username [12]'))
   // libssl reads 64 bits and keeps 32.
-  fields.flags = Number(BigInt.asUintN(32, readInteger(body, 13, UINT64, 'flags [13]')))
-  fields.ticketAgeAdd = readNumber(body, 14, UINT32, 'ticket age add [14]')
-  fields.maxEarlyData = readNumber(body, 15, UINT32, 'max early data [15]')
-  set('alpnSelected', readOctets(body, 16, 0, Number.POSITIVE_INFINITY, 'ALPN [16]'))
+  fields.flags = Number(BigInt.asUintN(32, readInteger(reader, 13, UINT64, 'flags [13]')))
+  fields.ticketAgeAdd = readNumber(reader, 14, UINT32, 'ticket age add [14]')
+  fields.maxEarlyData = readNumber(reader, 15, UINT32, 'max early data [15]')
+  set('alpnSelected', readOctets(reader, 16, 0, Number.POSITIVE_INFINITY, 'ALPN [16]'))
   // libssl reads 32 bits and keeps 8.
-  fields.maxFragmentLengthMode = readNumber(body, 17, UINT32, 'max fragment length [17]') & 0xff
-  set('ticketAppData', readOctets(body, 18, 0, Number.POSITIVE_INFINITY, 'ticket appdata [18]'))
-  fields.kexGroup = readNumber(body, 19, UINT32, 'key exchange group [19]')
-  set('peerRawPublicKey', readRawPublicKey(body))
+  fields.maxFragmentLengthMode = readNumber(reader, 17, UINT32, 'max fragment length [17]') & 0xff
+  set('ticketAppData', readOctets(reader, 18, 0, Number.POSITIVE_INFINITY, 'ticket appdata [18]'))
+  fields.kexGroup = readNumber(reader, 19, UINT32, 'key exchange group [19]')
+  set('peerRawPublicKey', readRawPublicKey(reader))
 }
 
 /** An absent field is an absent property. */
@@ -186,65 +186,69 @@ type OptionalBytes =
   | 'ticketAppData'
   | 'peerRawPublicKey'
 
-function readExplicit<T>(
-  body: DerReader,
-  number: number,
-  subject: string,
-  read: (content: DerReader) => T,
-): T | undefined {
-  const content = body.optionalElement(explicitTag(number), subject)
-  if (content === undefined) return undefined
-  const value = read(content)
-  content.end(subject)
+/** Absent means zero; a zero that is written all the same is as good. */
+function readNumber(reader: DerReader, number: number, range: IntegerRange, subject: string): number {
+  const end = reader.enterOptional(explicitTag(number), subject)
+  if (end === undefined) return 0
+  const value = reader.number(range, subject)
+  reader.leave(end, subject)
   return value
 }
 
-/** Absent means zero; a zero that is written all the same is as good. */
-function readNumber(body: DerReader, number: number, range: IntegerRange, subject: string): number {
-  return readExplicit(body, number, subject, (content) => content.number(range, subject)) ?? 0
-}
-
-function readInteger(body: DerReader, number: number, range: IntegerRange, subject: string): bigint {
-  return readExplicit(body, number, subject, (content) => content.integer(range, subject)) ?? 0n
+function readInteger(reader: DerReader, number: number, range: IntegerRange, subject: string): bigint {
+  const end = reader.enterOptional(explicitTag(number), subject)
+  if (end === undefined) return 0n
+  const value = reader.integer(range, subject)
+  reader.leave(end, subject)
+  return value
 }
 
 function readOctets(
-  body: DerReader,
+  reader: DerReader,
   number: number,
   minLength: number,
   maxLength: number,
   subject: string,
 ): Uint8Array | undefined {
-  return readExplicit(body, number, subject, (content) => content.octetString(minLength, maxLength, subject))
+  const end = reader.enterOptional(explicitTag(number), subject)
+  if (end === undefined) return undefined
+  const octets = reader.octetString(minLength, maxLength, subject)
+  reader.leave(end, subject)
+  return octets
 }
 
 /** libssl keeps these four as C strings: they end at the first NUL (R12.5). */
-function readString(body: DerReader, number: number, subject: string): Uint8Array | undefined {
-  const octets = readOctets(body, number, 0, Number.POSITIVE_INFINITY, subject)
+function readString(reader: DerReader, number: number, subject: string): Uint8Array | undefined {
+  const octets = readOctets(reader, number, 0, Number.POSITIVE_INFINITY, subject)
   const nul = octets?.indexOf(0) ?? -1
   return nul < 0 ? octets : octets?.slice(0, nul)
 }
 
-function readCertificate(body: DerReader): Uint8Array | undefined {
+function readCertificate(reader: DerReader): Uint8Array | undefined {
   const subject = 'peer certificate [3]'
-  return readExplicit(body, 3, subject, (content) => readSequence(content, subject))
+  const end = reader.enterOptional(explicitTag(3), subject)
+  if (end === undefined) return undefined
+  const certificate = readSequence(reader, subject)
+  reader.leave(end, subject)
+  return certificate
 }
 
 /** An OCTET STRING around the key, R12. */
-function readRawPublicKey(body: DerReader): Uint8Array | undefined {
+function readRawPublicKey(reader: DerReader): Uint8Array | undefined {
   const subject = 'peer raw public key [20]'
-  return readExplicit(body, 20, subject, (content) => {
-    const inner = content.element(DerTag.OCTET_STRING, subject)
-    const key = readSequence(inner, subject)
-    inner.end(subject)
-    return key
-  })
+  const end = reader.enterOptional(explicitTag(20), subject)
+  if (end === undefined) return undefined
+  const innerEnd = reader.enter(DerTag.OCTET_STRING, subject)
+  const key = readSequence(reader, subject)
+  reader.leave(innerEnd, subject)
+  reader.leave(end, subject)
+  return key
 }
 
 /** D9: well formed is enough. */
-function readSequence(content: DerReader, subject: string): Uint8Array {
-  const start = content.offset
-  const element = content.wellFormedElement(subject)
+function readSequence(reader: DerReader, subject: string): Uint8Array {
+  const start = reader.offset
+  const element = reader.wellFormedElement(subject)
   if (element[0] !== DerTag.SEQUENCE) throw new SessionDerError(`${subject} must be a SEQUENCE`, start)
   return element
 }

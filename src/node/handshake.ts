@@ -91,6 +91,8 @@ export class Handshake {
   #unasked: EdgeReason | undefined
   #verdict: ResumptionVerdict | undefined
   #candidate: SslSession | undefined
+  /** That of the candidate. */
+  #origin: SessionOrigin | undefined
   /** Why the edge does not want the candidate. */
   #objection: HandshakeReason | undefined
   /** Of what {@link handOver} gave away, which libssl may ask for until the handshake is over. */
@@ -179,8 +181,9 @@ export class Handshake {
   #examine(session: SslSession): Awaitable<boolean> {
     const { context, bindSessions, revocations, singleUse, usedIds } = this.#scope
     this.#candidate = session
+    this.#origin = readOrigin(session)
     if (isExpired(session, context.now())) return true
-    if ((bindSessions || revocations !== undefined) && readOrigin(session) === undefined)
+    if ((bindSessions || revocations !== undefined) && this.#origin === undefined)
       return this.#decline('unknown-format')
     // Who can write to the store can put back what was taken from it.
     if (singleUse && usedIds.has(byteKey(session.sessionId))) return this.#decline('already-used')
@@ -197,13 +200,13 @@ export class Handshake {
     const { context } = this.#scope
     if (!equalBytes(session.sessionIdContext, this.#connection.sessionIdContext)) return true
     const objection =
-      this.#revocationOf(session) ?? objectionToResuming(session, context.now(), this.#scope, this.#trust)
+      this.#revocationOf(session) ??
+      objectionToResuming({ session, origin: this.#origin }, context.now(), this.#scope, this.#trust)
     return objection === undefined || this.#decline(objection)
   }
 
   #revocationOf(session: SslSession): RevocationObjection | undefined {
-    const origin = readOrigin(session)
-    return origin && this.#scope.revocations?.objectionTo(session, origin.authenticatedAtSec)
+    return this.#origin && this.#scope.revocations?.objectionTo(session, this.#origin.authenticatedAtSec)
   }
 
   #decline(objection: HandshakeReason): false {
@@ -458,7 +461,7 @@ export class Handshake {
     const { context } = this.#scope
     const candidate = this.#candidate
     const ownEndMs = ((candidate?.timeSec ?? 0) + sessionTimeoutSec(context)) * 1000
-    const isOld = candidate !== undefined && isTooOld(candidate, context.now(), this.#scope)
+    const isOld = isTooOld(this.#origin, context.now(), this.#scope)
     return isOld && ownEndMs >= context.now() ? 'authentication-too-old' : 'expired'
   }
 

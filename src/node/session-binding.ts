@@ -110,7 +110,7 @@ export function writeOrigin(
 export function readOrigin(session: SslSession): SessionOrigin | undefined {
   const data = session.ticketAppData
   if (data === undefined || data.length !== LENGTH || data[0] !== FORMAT_VERSION) return undefined
-  const bytes = Buffer.from(data)
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.length)
   const chainEndSec = bytes.readUIntBE(7, 6)
   return {
     authenticatedAtSec: bytes.readUIntBE(1, 6),

@@ -3,7 +3,7 @@ import type { SslSession } from '../session/ssl-session.ts'
 import { reportsAuthorizationTruly } from './engine.ts'
 import type { EdgeReason, NotKeptReason } from './handshake-reason.ts'
 import type { ServerPolicies } from './server-policy.ts'
-import { readOrigin, type SessionOrigin } from './session-binding.ts'
+import type { SessionOrigin } from './session-binding.ts'
 
 /** The edge's own rules about sessions, beyond libssl's: N3 and N4 of the README, and what the server's trust demands. */
 export interface SessionRules {
@@ -24,12 +24,12 @@ export interface ServerTrust {
 
 /** May what was found be resumed? */
 export function objectionToResuming(
-  session: SslSession,
+  { session, origin }: { readonly session: SslSession; readonly origin: SessionOrigin | undefined },
   nowMs: number,
   rules: SessionRules,
   trust: ServerTrust,
 ): EdgeReason | undefined {
-  if (isTooOld(session, nowMs, rules)) return 'authentication-too-old'
+  if (isTooOld(origin, nowMs, rules)) return 'authentication-too-old'
   return objectionToSession(session, rules, trust)
 }
 
@@ -67,7 +67,6 @@ export function authenticationEndSec(
   return Math.min(authenticatedAtSec + maxAuthenticationAge, chainEndSec)
 }
 
-export function isTooOld(session: SslSession, nowMs: number, rules: SessionRules): boolean {
-  const origin = readOrigin(session)
+export function isTooOld(origin: SessionOrigin | undefined, nowMs: number, rules: SessionRules): boolean {
   return origin !== undefined && Math.floor(nowMs / 1000) > authenticationEndSec(origin, rules)
 }

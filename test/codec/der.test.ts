@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { DerReader, DerTag, explicitTag } from '../../src/codec/der.ts'
+import { DerReader, DerTag, explicitTag, implicitTag } from '../../src/codec/der.ts'
 import { SessionDerError } from '../../src/errors.ts'
 import { hex, toHex } from '../hex.ts'
 import { derElement, derInteger } from './der-builder.ts'
@@ -146,35 +146,63 @@ test.each([
   ['of the second of two elements', '300405000481', 6],
 ])('an error has the offset %s', (_, der, offset) => {
   const read = (): void => {
-    const body = new DerReader(hex(der)).element(DerTag.SEQUENCE, 's')
+    const body = new DerReader(hex(der))
+    body.enter(DerTag.SEQUENCE, 's')
     if (der.startsWith('02', 4)) body.integer(UINT64, 'n')
     else while (body.remaining > 0) body.wellFormedElement('c')
   }
   expect(failure(read).offset).toBe(offset)
 })
 
-describe('a reader of a part', () => {
+describe('a reader within an element', () => {
+  function within(der: string): DerReader {
+    const reader = new DerReader(hex(der))
+    reader.enter(DerTag.SEQUENCE, 's')
+    return reader
+  }
+
   test('cannot leave it', () => {
-    const reader = new DerReader(hex('3002020103'))
-    const content = reader.element(DerTag.SEQUENCE, 's')
-    expect(failure(() => content.integer(UINT64, 'n')).message).toMatch(/exceeds the 0 bytes left/)
+    const reader = within('3002020103')
+    expect(failure(() => reader.integer(UINT64, 'n')).message).toMatch(/exceeds the 0 bytes left/)
   })
 
   test('does not see what follows it', () => {
-    const content = new DerReader(hex('3000020101')).element(DerTag.SEQUENCE, 's')
-    expect(content.optionalElement(DerTag.INTEGER, 'n')).toBeUndefined()
-    expect(failure(() => content.integer(UINT64, 'n'))).toMatchObject({ offset: 2 })
-    expect(failure(() => content.wellFormedElement('c'))).toMatchObject({ offset: 2 })
+    const reader = within('3000020101')
+    expect(reader.enterOptional(DerTag.INTEGER, 'n')).toBeUndefined()
+    expect(failure(() => reader.integer(UINT64, 'n'))).toMatchObject({ offset: 2 })
+    expect(failure(() => reader.wellFormedElement('c'))).toMatchObject({ offset: 2 })
   })
 
-  test('refuses what is left over', () => {
+  test('comes out of it where it ends, and sees what follows', () => {
+    const reader = new DerReader(hex('3003020101020102'))
+    const end = reader.enter(DerTag.SEQUENCE, 's')
+    expect(reader.integer(UINT64, 'n')).toBe(1n)
+    reader.leave(end, 's')
+    expect(reader.integer(UINT64, 'n')).toBe(2n)
+    reader.end('input')
+  })
+
+  test('does not come out of it as long as something is left in it', () => {
+    const reader = new DerReader(hex('3003020101020102'))
+    const end = reader.enter(DerTag.SEQUENCE, 's')
+    expect(failure(() => reader.leave(end, 's')).message).toMatch(/s must end here, got 3 bytes more/)
+  })
+
+  test('steps over what is optional without a look into it, and over nothing else', () => {
+    const reader = new DerReader(hex('8002ffff020101'))
+    reader.skipOptional(implicitTag(0), 'x')
+    reader.skipOptional(implicitTag(0), 'x')
+    expect(reader.integer(UINT64, 'n')).toBe(1n)
+  })
+
+  test('refuses what is left over of the input', () => {
     const error = failure(() => new DerReader(hex('0500')).end('s'))
     expect(error.message).toMatch(/s must end here, got 2 bytes more/)
   })
 
   test('leaves an optional element of another tag where it is', () => {
     const reader = new DerReader(hex('020101'))
-    expect(reader.optionalElement(explicitTag(1), 'x')).toBeUndefined()
+    expect(reader.enterOptional(explicitTag(1), 'x')).toBeUndefined()
     expect(reader.integer(UINT64, 'n')).toBe(1n)
   })
 })
