@@ -24,6 +24,7 @@ export async function nginxServer({ key, cert }: Certificate): Promise<Target> {
   await isListening(port)
   return {
     port,
+    processes: 1,
     cpuUs: async () => cpuUsOf(child.pid ?? 0),
     async stop() {
       const exit = once(child, 'exit')

@@ -14,7 +14,10 @@ import type { FromServer, ServerKind, ToServer } from './sides/tls-server.ts'
  * microsecond of the server costs two while the load generator runs too.
  */
 const LANES = { cpu: 1, throughput: 8 } as const
-/** Until the engine has compiled what runs often, on both sides: with 400, all handshakes cost up to twice as much. */
+/**
+ * For each process that serves, until its engine has compiled what runs often, on both sides: with 400, all handshakes cost up
+ * to twice as much.
+ */
 const WARM_UP = 2500
 /** In a round. */
 const CONNECTIONS = { cpu: 150, throughput: 2000 } as const
@@ -24,6 +27,8 @@ export type LoadKind = Pick<Load, 'version' | 'resumes'>
 /** A server under load. */
 export interface Target {
   readonly port: number
+  /** That share the handshakes. */
+  readonly processes: number
   /** Microseconds of CPU so far. */
   cpuUs(): Promise<number>
   stop(): Promise<void>
@@ -67,7 +72,7 @@ function underLoad(
         generator.send({ ...kind, port: target.port, connections: count, lanes } satisfies Load)
         return (await message(generator)) as LoadResult
       }
-      await load(WARM_UP)
+      await load(WARM_UP * target.processes)
       return {
         async measure() {
           const before = await target.cpuUs()
@@ -97,14 +102,17 @@ export function nodeServer(kind: ServerKind | 'unobserved', { key, cert }: Certi
   return kind === 'unobserved' ? start('tls-server-unobserved', 'attached') : start('tls-server', kind)
 }
 
-/** Four workers, and a Redis of their own. */
+const WORKERS = 4
+
+/** Workers, and a Redis of their own. */
 export async function redisCluster(kind: ClusterStart['kind'], { key, cert }: Certificate): Promise<Target> {
   const redis = await startRedis()
   const secret = randomBytes(32).toString('hex')
-  const start: ClusterStart = { kind, redisPort: redis.port, key, cert, secret }
+  const start: ClusterStart = { kind, workers: WORKERS, redisPort: redis.port, key, cert, secret }
   const target = await startTarget('redis-cluster', start)
   return {
     ...target,
+    processes: WORKERS,
     async stop() {
       await target.stop()
       await redis.close()
@@ -122,6 +130,7 @@ async function startTarget(side: string, start: ToServer | ClusterStart): Promis
   if (answer.type !== 'listening') throw new Error('the server does not listen')
   return {
     port: answer.port,
+    processes: 1,
     async cpuUs() {
       const usage = await ask({ type: 'usage' })
       if (usage.type !== 'usage') throw new Error('the server does not say what it has used')

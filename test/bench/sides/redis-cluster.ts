@@ -1,5 +1,5 @@
 /**
- * Four workers on one port that keep their sessions in Redis; see {@link ClusterStart}. TLS 1.2, which is all that listeners
+ * Workers on one port that keep their sessions in Redis; see {@link ClusterStart}. TLS 1.2, which is all that listeners
  * of newSession and resumeSession can resume in every Node.
  */
 import cluster from 'node:cluster'
@@ -23,6 +23,7 @@ export interface ClusterStart {
    * `hand-written`: listeners over the bare client.
    */
   readonly kind: 'store' | 'unsealed' | 'unguarded' | 'hand-written'
+  readonly workers: number
   readonly redisPort: number
   readonly key: string
   readonly cert: string
@@ -30,7 +31,6 @@ export interface ClusterStart {
   readonly secret: string
 }
 
-const WORKERS = 4
 const TIMEOUT_MS = 7_200_000
 const SSL_OP_NO_TICKET = 0x4000
 
@@ -78,7 +78,7 @@ function usage(): number {
 }
 
 async function lead(start: ClusterStart): Promise<void> {
-  const workers = Array.from({ length: WORKERS }, () => cluster.fork())
+  const workers = Array.from({ length: start.workers }, () => cluster.fork())
   const ports = await Promise.all(
     workers.map(async (worker) => {
       // Its 'online' comes before it listens to messages.
