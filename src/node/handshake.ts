@@ -277,7 +277,7 @@ export class Handshake {
       chainEndSec: Math.min(this.#chainEndSec, chainEndSec(handle, session.peerCertificate)),
     }
     const origin = this.#newOrigin
-    this.#newSessionPolicy ??= inTime(this.#askPolicy(session), this.#scope.lookupTimeoutMs)
+    this.#newSessionPolicy ??= falseWhenLate(this.#askPolicy(session), this.#scope.lookupTimeoutMs)
     return andThen(this.#newSessionPolicy, (policy) => {
       if (policy === false) return this.#finish(session, isResumed, 'policy-refused')
       this.#bind(policy)
@@ -566,7 +566,7 @@ function isSameHash(one: number | undefined, other: number | undefined): boolean
 }
 
 /** What takes too long is false. */
-function inTime<T>(answer: Awaitable<T>, timeoutMs: number): Awaitable<T | false> {
+function falseWhenLate<T>(answer: Awaitable<T>, timeoutMs: number): Awaitable<T | false> {
   if (!isPromiseLike(answer)) return answer
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, timeoutMs, false)
