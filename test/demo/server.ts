@@ -16,6 +16,8 @@ import type { FromServer, SharedStore, ToServer } from './messages.ts'
 
 // One HTTPS server process. Its external cache is an LMDB file that it shares with the others.
 let context: SslContext | undefined
+/** Settles when all sessions so far are in the external cache. */
+let stored: Promise<unknown> = Promise.resolve()
 
 function send(message: FromServer): void {
   process.send?.(message)
@@ -23,7 +25,15 @@ function send(message: FromServer): void {
 
 function externalCache({ path, secret }: SharedStore): StoreCallbacks {
   const keyRing = new KeyRing([Buffer.from(secret, 'hex')])
-  return storeCallbacks(sealed(guarded(lmdbStore(open({ path }))), keyRing))
+  const callbacks = storeCallbacks(sealed(guarded(lmdbStore(open({ path }))), keyRing))
+  return {
+    ...callbacks,
+    newSessionCallback(connection, session) {
+      const answer = callbacks.newSessionCallback(connection, session)
+      stored = Promise.allSettled([stored, answer])
+      return answer
+    },
+  }
 }
 
 function start({ certificate, mode, store }: Extract<ToServer, { type: 'start' }>): void {
@@ -45,10 +55,9 @@ function start({ certificate, mode, store }: Extract<ToServer, { type: 'start' }
     onHandshake({ protocol = 'unknown', outcome, reason }) {
       const { user, system } = process.cpuUsage(cpu)
       const elapsedMs = performance.now() - begin
-      send({
-        type: 'handshake',
-        handshake: { protocol, outcome, reason, cpuMicros: user + system, elapsedMs },
-      })
+      const handshake = { protocol, outcome, reason, cpuMicros: user + system, elapsedMs }
+      // The tickets of TLS 1.3 are made in this turn. Their client comes back at once, maybe to the other process.
+      setImmediate(() => void stored.then(() => send({ type: 'handshake', handshake })))
     },
   })
   server.listen(0, '127.0.0.1', () =>
