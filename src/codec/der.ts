@@ -77,8 +77,7 @@ export class DerReader {
 
   /** Steps into the element `tag` that must come next. @returns where what encloses it ends: hand it to {@link leave} */
   enter(tag: number, subject: string): number {
-    const enclosingEnd = this.enterOptional(tag, subject)
-    return enclosingEnd ?? this.#refuseNext(subject)
+    return this.enterOptional(tag, subject) ?? this.#refuseNext(subject)
   }
 
   /** As `enter`, but returns undefined, and stays, when something else or nothing comes next. */
@@ -97,7 +96,7 @@ export class DerReader {
   /** Out of the element that was entered last, of which all must have been read. */
   leave(enclosingEnd: number, subject: string): void {
     this.end(subject)
-    this.#end = enclosingEnd
+    this.#skipRest(enclosingEnd)
   }
 
   /** Reads an INTEGER, X.690 §8.3. */

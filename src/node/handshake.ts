@@ -418,6 +418,7 @@ export class Handshake {
       this.#hello = undefined
       this.#verdict = undefined
       this.#candidate = undefined
+      this.#origin = undefined
     }
     if (this.#kept === undefined) clear()
     else this.#kept.then(clear, clear)

@@ -19,6 +19,8 @@ const LANES = { cpu: 1, throughput: 8 } as const
  * to twice as much.
  */
 const WARM_UP = 2500
+/** Of a cluster. */
+const WORKERS = 4
 /** In a round. */
 const CONNECTIONS = { cpu: 150, throughput: 2000 } as const
 
@@ -101,8 +103,6 @@ export function nodeServer(kind: ServerKind | 'unobserved', { key, cert }: Certi
     startTarget(side, { type: 'start', kind: as, key, cert } satisfies ToServer)
   return kind === 'unobserved' ? start('tls-server-unobserved', 'attached') : start('tls-server', kind)
 }
-
-const WORKERS = 4
 
 /** Workers, and a Redis of their own. */
 export async function redisCluster(kind: ClusterStart['kind'], { key, cert }: Certificate): Promise<Target> {
