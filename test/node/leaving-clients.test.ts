@@ -65,7 +65,10 @@ async function outcomesUntilItEnds(
   child.send({ certificate, isAttached, departures: rest })
   const [code, signal] = (await once(child, 'close')) as [number | null, string | null]
   if (found.length === rest.length) return found
-  return [...found, { events: [], uncaught, end: `${signal ?? code}, asked: ${asked.trim().split('\n').at(-1)}` }]
+  return [
+    ...found,
+    { events: [], uncaught, end: `${signal ?? code}, asked: ${asked.trim().split('\n').at(-1)}` },
+  ]
 }
 
 describe('a client leaves before its handshake is over', () => {
@@ -85,21 +88,27 @@ describe('a client leaves before its handshake is over', () => {
     expect(attached[index]?.uncaught).toEqual([])
   })
 
-  test.each(titled)('%s: the listeners hear as many events, of the same kind, as in a stock server', (_, index) => {
-    const heard = (outcome: Outcome | undefined): unknown =>
-      outcome?.events.map(({ event, code, answers }) => ({ event, code, is: answers['is'] }))
-    expect(heard(stock[index])).not.toEqual([])
-    expect(heard(attached[index])).toEqual(heard(stock[index]))
-  })
+  test.each(titled)(
+    '%s: the listeners hear as many events, of the same kind, as in a stock server',
+    (_, index) => {
+      const heard = (outcome: Outcome | undefined): unknown =>
+        outcome?.events.map(({ event, code, answers }) => ({ event, code, is: answers['is'] }))
+      expect(heard(stock[index])).not.toEqual([])
+      expect(heard(attached[index])).toEqual(heard(stock[index]))
+    },
+  )
 
-  test.each(titled)('%s: what they get answers every question of a TLSSocket, as in a stock server', (_, index) => {
-    const expected = stock[index]?.events ?? []
-    expect(expected).not.toEqual([])
-    expect(expected.map(({ answers }) => answers['is'])).not.toContain('Socket')
-    const found = expected.map(({ event, answers }, nth) => [
-      event,
-      differences(attached[index]?.events[nth]?.answers ?? {}, answers),
-    ])
-    expect(found).toEqual(expected.map(({ event }) => [event, []]))
-  })
+  test.each(titled)(
+    '%s: what they get answers every question of a TLSSocket, as in a stock server',
+    (_, index) => {
+      const expected = stock[index]?.events ?? []
+      expect(expected).not.toEqual([])
+      expect(expected.map(({ answers }) => answers['is'])).not.toContain('Socket')
+      const found = expected.map(({ event, answers }, nth) => [
+        event,
+        differences(attached[index]?.events[nth]?.answers ?? {}, answers),
+      ])
+      expect(found).toEqual(expected.map(({ event }) => [event, []]))
+    },
+  )
 })

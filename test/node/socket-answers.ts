@@ -86,7 +86,10 @@ const STEADY: readonly string[] = [
  *
  * @param asking - is told each question before it is put: one that ends the process leaves its name behind
  */
-export function answersOf(socket: Duplex, asking: (question: string) => void = () => undefined): SocketAnswers {
+export function answersOf(
+  socket: Duplex,
+  asking: (question: string) => void = () => undefined,
+): SocketAnswers {
   const answers: Record<string, string> = {}
   const put = (question: string, ask: () => unknown): void => {
     asking(question)

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import net from 'node:net'
-import { Duplex } from 'node:stream'
+import type { Duplex } from 'node:stream'
 import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import { type AttachServerOptions, MemoryStore, type SslSession, storeCallbacks } from '../../src/index.ts'
@@ -25,6 +25,7 @@ import {
   TLS13,
   VERSIONS,
 } from './harness.ts'
+import { duplexPair } from './pipe-end.ts'
 
 type Target = Pick<Harness, 'server' | 'port'>
 
@@ -329,36 +330,6 @@ describe('a connection that goes in its own way', () => {
     expect(await harness.attachment.close({ deadlineMs: 120_000 })).toEqual({ dropped: 0 })
   })
 })
-
-/** One end of a pipe in memory, as stream.duplexPair makes from Node 22 on. */
-class PipeEnd extends Duplex {
-  peer: PipeEnd | undefined
-  #proceed: (() => void) | undefined
-
-  override _read(): void {
-    const proceed = this.#proceed
-    this.#proceed = undefined
-    proceed?.()
-  }
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    if (this.peer === undefined) throw new Error('the pipe has one end')
-    this.peer.#proceed = done
-    this.peer.push(chunk)
-  }
-
-  override _final(done: () => void): void {
-    this.peer?.push(null)
-    done()
-  }
-}
-
-function duplexPair(): readonly [PipeEnd, PipeEnd] {
-  const ends = [new PipeEnd(), new PipeEnd()] as const
-  ends[0].peer = ends[1]
-  ends[1].peer = ends[0]
-  return ends
-}
 
 describe.each(VERSIONS)('%s resumes', (_, version) => {
   test.each([
