@@ -1,7 +1,8 @@
 /*
  * A TLS 1.3 client that names another server after a HelloRetryRequest.
  *   server-name-switch PORT GROUPS FIRST_NAME SECOND_NAME SESSION_IN|- SESSION_OUT|-
- * Prints "reused" or "full" when the handshake is done, and what the server says after that.
+ * Prints "reused" or "full" when the handshake is done, and what the server says after that. With CERT and KEY in the
+ * environment, files in PEM, it shows a certificate.
  */
 #include <arpa/inet.h>
 #include <openssl/pem.h>
@@ -57,6 +58,10 @@ int main(int argc, char **argv)
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
         return 3;
+    if (getenv("CERT") != NULL &&
+        (SSL_CTX_use_certificate_file(ctx, getenv("CERT"), SSL_FILETYPE_PEM) != 1 ||
+         SSL_CTX_use_PrivateKey_file(ctx, getenv("KEY"), SSL_FILETYPE_PEM) != 1))
+        return 5;
     ssl = SSL_new(ctx);
     SSL_set_fd(ssl, fd);
     SSL_set_tlsext_host_name(ssl, argv[3]);

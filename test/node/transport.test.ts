@@ -1,4 +1,4 @@
-import { AsyncLocalStorage, createHook } from 'node:async_hooks'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import http from 'node:http'
@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest'
 import { type AttachServerOptions, MemoryStore, type SslSession, storeCallbacks } from '../../src/index.ts'
 import { records, resumingClientHello } from '../codec/client-hello-builder.ts'
 import { peerTest } from '../peers.ts'
+import { handedOver } from './handed-over.ts'
 import {
   afterTest,
   certificate,
@@ -51,20 +52,6 @@ async function received(raw: net.Socket, length: number): Promise<void> {
 /** Also with an error; `socket.closed` is true a little before the event. */
 async function closed(socket: Duplex): Promise<void> {
   await new Promise((resolve) => (socket.closed ? setImmediate(resolve) : socket.on('close', resolve)))
-}
-
-/** Once Node has the connection: the next TLSSocket is that of the server. */
-async function handedOver(): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const hook = createHook({
-      init(_id, type) {
-        if (type !== 'TLSWRAP') return
-        hook.disable()
-        resolve()
-      },
-    }).enable()
-    afterTest(() => hook.disable())
-  })
 }
 
 const connections = (server: net.Server): Promise<number> =>
