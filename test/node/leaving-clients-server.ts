@@ -38,11 +38,11 @@ export type FromDepartures =
   | { readonly type: 'heard'; readonly heard: Heard }
   | { readonly type: 'uncaught'; readonly error: string }
 
-const MAKE = {
-  tls: tls.createServer,
-  https: https.createServer,
-  http2: http2.createSecureServer,
-} as const satisfies Record<Departure['server'], (options: tls.TlsOptions) => tls.Server>
+const MAKE: Readonly<Record<Departure['server'], (options: tls.TlsOptions) => tls.Server>> = {
+  tls: (options) => tls.createServer(options),
+  https: (options) => https.createServer(options),
+  http2: (options) => http2.createSecureServer(options),
+}
 
 /** Asked by those who resume without sslctx as well. */
 const HELLO = records(hello13({ identity: bytes(32, 0x77) }))

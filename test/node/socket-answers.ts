@@ -122,6 +122,19 @@ export function differences(answers: SocketAnswers, expected: SocketAnswers): re
     .map((question) => `${question}: ${answers[question]}, and not ${expected[question]}`)
 }
 
+/** What is the same for every socket of a moment, and what goes wrong. */
+export function tellingAnswers(answers: SocketAnswers): SocketAnswers {
+  return Object.fromEntries(
+    Object.entries(answers).filter(
+      ([question, answer]) =>
+        question === 'is' ||
+        STEADY.includes(question) ||
+        answer === 'is no function' ||
+        answer.startsWith('throws'),
+    ),
+  )
+}
+
 function differs(question: string, answer: string | undefined, expected: string | undefined): boolean {
   if (answer === 'is no function' || (answer?.startsWith('throws') && !expected?.startsWith('throws')))
     return true

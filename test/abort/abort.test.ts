@@ -1,0 +1,62 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import { makeCertificate } from '../certificate.ts'
+import { type AbortCase, type AbortReport, VARIANTS, variantName } from './abort-case.ts'
+import { FAREWELLS, MOMENTS } from './attack-plan.ts'
+import { type AbortResult, problemsAlone, problemsOf, runCase } from './run-case.ts'
+
+/** The short form of `npm run test:abort`, on the Node that runs the tests. */
+
+const CONNECTIONS = 150
+const SEED = 15
+const certificate = await makeCertificate('server.example')
+
+const CASES: readonly Pick<AbortCase, 'server' | 'store'>[] = [
+  { server: 'tls', store: 'internal' },
+  { server: 'tls', store: 'asynchronous' },
+  { server: 'https', store: 'asynchronous' },
+  { server: 'http2', store: 'strict' },
+]
+
+describe.each(CASES.map((one) => [one.server, one.store, one] as const))(
+  '%s, %s store: clients that leave at any moment',
+  (_server, _store, one) => {
+    let attached: AbortResult
+    let stock: AbortResult
+    const report = (): AbortReport => {
+      if ('end' in attached) throw new Error(problemsAlone(attached).join('\n'))
+      return attached.report
+    }
+
+    beforeAll(async () => {
+      const common = { ...one, seed: SEED, connections: CONNECTIONS, measured: 0 }
+      ;[attached, stock] = await Promise.all([
+        runCase({ ...common, isAttached: true }, certificate),
+        runCase({ ...common, isAttached: false }, certificate),
+      ])
+    }, 120_000)
+
+    test('do a stock server no harm: the control', () => {
+      expect(problemsAlone(stock)).toEqual([])
+    })
+
+    test('do none to an attached one: it lives, nothing is uncaught, listeners get what Node gives, nothing is left', () => {
+      expect(problemsOf(attached, stock)).toEqual([])
+    })
+
+    test('come in each variant, and leave at each moment in each way', () => {
+      const { connections, moments, missed, refused } = report()
+      const variants = VARIANTS.filter(({ version }) => refused === undefined || version === 'TLSv1.2')
+      expect(Object.keys(connections).sort()).toEqual(variants.map(variantName).sort())
+      for (const count of Object.values(connections)) expect(count).toBeGreaterThanOrEqual(CONNECTIONS)
+      const tried = new Set([...Object.keys(moments), ...Object.keys(missed)])
+      for (const moment of MOMENTS)
+        for (const farewell of FAREWELLS.slice(0, 2)) expect(tried).toContain(`${moment}: ${farewell}`)
+      // Where nothing is awaited, no lookup begins.
+      const isReached = (moment: string): boolean =>
+        FAREWELLS.some((farewell) => (moments[`${moment}: ${farewell}`] ?? 0) > 0)
+      const awaited =
+        one.store === 'internal' ? MOMENTS.filter((moment) => !moment.includes('lookup')) : MOMENTS
+      expect(awaited.filter((moment) => !isReached(moment))).toEqual([])
+    })
+  },
+)
