@@ -40,13 +40,13 @@ export class ClientHelloError extends SessionCacheError {
 }
 
 /** A value is outside of what its field can hold. */
-export class SessionRangeError extends RangeError {
+export class SessionRangeError extends SessionCacheError {
   readonly code = 'ERR_SESSION_OUT_OF_RANGE'
+}
 
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.name = 'SessionRangeError'
-  }
+/** An argument or option is of another kind than it must be, or an option does not exist. The message never quotes the value. */
+export class ArgumentError extends SessionCacheError {
+  readonly code = 'ERR_ARGUMENT_INVALID'
 }
 
 /** A method was called at a moment at which it makes no sense, such as `finishHandshake` without a handshake. */
@@ -68,8 +68,8 @@ export type SetupProblem =
   | 'already-attached'
   /** It is no tls, https or http2 server. */
   | 'not-a-tls-server'
-  /** `store: 'strict'` in TLS 1.3, where this Node would lose data. */
-  | 'strict-store'
+  /** `waitForStore` in TLS 1.3, where this Node would lose data. */
+  | 'wait-for-store'
   /** `setSecureContext` was asked to undo what `serverOptions` set. */
   | 'contradicting-options'
 

@@ -49,6 +49,7 @@ export type {
 } from './context/client-handshake.ts'
 export type {
   CipherChoice,
+  RecordedOutcome,
   Renegotiation,
   ServerHelloParameters,
   SslConnectionOptions,
@@ -57,6 +58,7 @@ export { SslConnection } from './context/ssl-connection.ts'
 export type { SessionCacheStats, SslContextModel } from './context/ssl-context.ts'
 export type { HandshakeOutcome, IssuedTicket, ReceivedTicket, TicketMaterial } from './context/tickets.ts'
 export {
+  ArgumentError,
   ServerSetupError,
   SessionCacheError,
   SessionDerError,
@@ -71,11 +73,10 @@ export {
 } from './errors.ts'
 export { attachServer } from './node/attach-server.ts'
 export type { AttachmentStats } from './node/attachment-ledger.ts'
-export type { SessionPolicy } from './node/handshake.ts'
+export type { SessionPolicy } from './node/edge.ts'
 export type { EdgeReason, HandshakeReason, NotKeptReason } from './node/handshake-reason.ts'
 export type { AttachServerOptions, ServerAttachment, ServerHandshake } from './node/server-attachment.ts'
 export { type ServerOptions, serverOptions } from './node/server-setup.ts'
-export type { HandshakeCounts, Outcome, OutcomeCounts } from './observability/handshake-tally.ts'
 export type { Awaitable } from './session/awaitable.ts'
 export type {
   CallbackName,
@@ -92,7 +93,8 @@ export type {
   SslContextObserver,
   SslContextPorts,
 } from './session/contracts.ts'
-export type { PskIdentity, ResumptionOffer, TicketOffer, TicketStatus } from './session/offer.ts'
+export type { HandshakeCounts, HandshakeMessage, Outcome, OutcomeCounts } from './session/handshakes.ts'
+export type { Examination, PskIdentity, ResumptionOffer, TicketOffer, TicketStatus } from './session/offer.ts'
 export { SessionCacheMode } from './session/session-cache-mode.ts'
 export type { SessionStore, StoredMark, StoreEntry } from './session/session-store.ts'
 export type { AlertLevel } from './session/ssl-constants.ts'

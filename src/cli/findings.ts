@@ -436,7 +436,7 @@ function elsewhereReasons(token: TokenFacts | undefined): string[] {
       ? 'Each has a session cache of its own.'
       : 'Their ticket keys differ: each made its own random ones, or one was restarted or renewed.',
     'The session id contexts differ; Node makes its own from process.argv, sslctx takes sessionIdContext.',
-    'Certificates, authorities or versions differ, to which sessions are bound (policy-changed, in sslctx), or the clocks do.',
+    'Certificates, authorities or versions differ, to which sessions are bound (trust-changed, in sslctx), or the clocks do.',
   ]
 }
 

@@ -42,7 +42,10 @@ export interface ClientHello {
   /** 0 to 32 bytes. A client of TLS 1.3 may send a random one that no session has, RFC 8446 appendix D.4. */
   readonly sessionId: Uint8Array
   readonly cipherSuites: readonly number[]
-  /** The one host_name, ASCII, as it was sent: names of DNS are equal whatever their case. Absent without the extension. */
+  /**
+   * The one host_name as it was sent, a UTF-16 unit for each byte: mostly ASCII, perhaps empty, never with a NUL. Names of
+   * DNS are equal whatever their case. Absent without the extension, which is not the same as empty.
+   */
   readonly serverName?: string
   /** In the order of the client's preference, a UTF-16 unit for each byte; empty without the extension. */
   readonly alpnProtocols: readonly string[]
@@ -179,7 +182,8 @@ function readExtension(hello: Draft, type: number, content: VectorReader): void 
 
 /**
  * RFC 6066 §3 has a list with at most one name of a type, and one type was ever defined. As libssl, this takes no other
- * list than that of one name, and no name with a NUL; unlike it, no empty name, and none that is not ASCII.
+ * list than that of one name, and no name with a NUL. An empty name and bytes that are not ASCII are names to libssl, and
+ * so they are here.
  */
 function readServerName(content: VectorReader): string {
   const list = content.vector16(1, MAX_UINT16, 'server_name_list')
@@ -187,16 +191,12 @@ function readServerName(content: VectorReader): string {
   const type = list.uint8('name_type')
   if (type !== HOST_NAME)
     throw new ClientHelloError(`name_type must be host_name (${HOST_NAME}), got ${type}`, typeOffset)
-  const hostName = list.vector16(1, MAX_HOST_NAME_LENGTH, 'HostName')
+  const hostName = list.vector16(0, MAX_HOST_NAME_LENGTH, 'HostName')
   list.end('server_name_list')
-  let name = ''
-  while (hostName.remaining > 0) {
-    const offset = hostName.offset
-    const octet = hostName.uint8('HostName')
-    if (octet === 0 || octet > 0x7f)
-      throw new ClientHelloError('HostName must be ASCII without NUL, got another byte', offset)
-    name += String.fromCharCode(octet)
-  }
+  const start = hostName.offset
+  const name = hostName.latin1Rest()
+  const nul = name.indexOf('\0')
+  if (nul !== -1) throw new ClientHelloError('HostName must be without NUL', start + nul)
   return name
 }
 

@@ -1,3 +1,4 @@
+import type { Awaitable } from '../session/awaitable.ts'
 import type { GenerateSessionId, NotResumableCallback, SessionConnection } from '../session/contracts.ts'
 import { Alert, type AlertLevel, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { SslSession } from '../session/ssl-session.ts'
@@ -56,6 +57,8 @@ export class ConnectionState {
   offeredPsk = false
   /** Settles when the new callbacks called so far have answered; undefined when none is being awaited. */
   reported: Promise<unknown> | undefined
+  /** Whether the new callback has taken the latest session. */
+  latestReport: Awaitable<boolean> = true
   /** Changes when what was awaited for an earlier handshake no longer matters. */
   generation = 0
 

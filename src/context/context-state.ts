@@ -1,4 +1,4 @@
-import { isPromiseLike } from '../session/awaitable.ts'
+import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import type {
   CallbackName,
   GenerateSessionId,
@@ -130,16 +130,18 @@ export class ContextState {
   /**
    * A callback that throws or rejects breaks no handshake: it becomes an event.
    *
-   * @returns a promise that settles with the callback's, and never rejects; undefined when it has answered already
+   * @returns whether the callback did neither; a promise, which never rejects, when the callback gave one
    */
-  report(callback: CallbackName, call: () => unknown): PromiseLike<unknown> | undefined {
-    const failed = (error: unknown): void => this.emit({ type: 'callback-error', callback, error })
+  report(callback: CallbackName, call: () => unknown): Awaitable<boolean> {
+    const failed = (error: unknown): false => {
+      this.emit({ type: 'callback-error', callback, error })
+      return false
+    }
     try {
       const answer = call()
-      return isPromiseLike(answer) ? Promise.resolve(answer).then(undefined, failed) : undefined
+      return isPromiseLike(answer) ? Promise.resolve(answer).then(() => true, failed) : true
     } catch (error) {
-      failed(error)
-      return undefined
+      return failed(error)
     }
   }
 

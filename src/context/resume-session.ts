@@ -6,7 +6,7 @@ import {
   judgeSession,
   type ResumptionRequirements,
 } from '../session/judge-session.ts'
-import type { PskIdentity, ResumptionOffer, TicketOffer } from '../session/offer.ts'
+import type { Examination, PskIdentity, ResumptionOffer, TicketOffer } from '../session/offer.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
 import { Alert, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
@@ -52,15 +52,17 @@ function examine(state: ConnectionState, offer: ResumptionOffer, candidate: Cand
   const { generation } = state
   const { session } = candidate
   const { isResumable } = session
-  const answered = (isGood: boolean): Candidate => {
+  const answered = (examination: Examination): Candidate => {
     if (generation !== state.generation) return { resume: false, reason: 'abandoned' }
     // Removed meanwhile.
     if (isResumable && !session.isResumable) return { resume: false, reason: 'not-found' }
-    return isGood ? candidate : { resume: false, reason: 'declined' }
+    if (examination.isDeclined) return { resume: false, reason: 'declined' }
+    state.sessionIdContext = copyBytes(examination.sessionIdContext)
+    return candidate
   }
   const failed = (error: unknown): Candidate => {
     state.context.emit({ type: 'callback-error', callback: 'examine', error })
-    return answered(false)
+    return answered({ isDeclined: true })
   }
   try {
     const answer = offer.examine(session)

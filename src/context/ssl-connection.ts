@@ -6,7 +6,7 @@ import type { ResumptionOffer } from '../session/offer.ts'
 import { checkIdLength, checkInteger } from '../session/ranges.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { Alert, type AlertLevel, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
-import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
+import { SslSession, sessionInternals } from '../session/ssl-session.ts'
 import type { Refusal, ResumptionVerdict } from '../session/verdict.ts'
 import {
   buildClientOffer,
@@ -55,6 +55,15 @@ export interface ServerHelloParameters {
   readonly sessionId: Uint8Array
   /** A session_ticket extension, and a NewSessionTicket before Finished. */
   readonly ticketExpected: boolean
+}
+
+/** What a real TLS stack has made of a handshake; see `recordOutcome`. */
+export interface RecordedOutcome {
+  readonly protocolVersion: number
+  /** Present when it resumed. The session is of use where the model decided otherwise: what the stack resumed, if that is known. */
+  readonly resumed?: { readonly session?: SslSession | undefined; readonly isTicket: boolean } | undefined
+  /** TLS 1.2, full: the new session, kept by reference. Without it, this handshake's session is not to be found by its id. */
+  readonly made?: SslSession | undefined
 }
 
 /** `renegotiate(3)`: a full one never resumes on the client; an abbreviated one may. */
@@ -214,13 +223,45 @@ export class SslConnection implements SessionConnection {
   }
 
   /**
-   * A real TLS stack has not resumed what {@link resumeSession} said: it was no hit, and the next decision counts.
+   * The lookup that is being awaited takes too long: the handshake is a full one, and an answer that comes later means
+   * nothing.
+   *
+   * @throws {@link SessionStateError} outside of a server's handshake
    */
-  retractResumption(): void {
-    this.#expectPhase('retractResumption', 'handshake')
-    if (this.#state.hit) this.#state.context.counters.hits--
-    this.#state.hit = false
-    this.#state.session = undefined
+  abandonLookup(): void {
+    this.#expectPhase('abandonLookup', 'handshake')
+    this.#decide({ protocolVersion: this.#state.protocolVersion })
+  }
+
+  /**
+   * For servers whose handshakes a real TLS stack makes, in place of {@link serverHello} and {@link finishHandshake}: what
+   * the stack has made of the ClientHello. Where that differs from what {@link resumeSession} said, or nobody asked, the
+   * stack's word counts, and what was counted as a hit no longer is.
+   *
+   * @throws {@link SessionStateError} outside of a server's handshake
+   */
+  recordOutcome(outcome: RecordedOutcome): void {
+    this.#expectPhase('recordOutcome', 'handshake')
+    const state = this.#state
+    const isAsDecided =
+      state.session !== undefined &&
+      state.hit === (outcome.resumed !== undefined) &&
+      state.protocolVersion === outcome.protocolVersion
+    if (!isAsDecided) this.#decide(outcome)
+    if (!state.hit && !state.isTls13) this.adoptSession(outcome.made ?? new SslSession())
+    this.serverHello()
+    this.finishHandshake()
+  }
+
+  /** Takes back what was decided, and decides what `outcome` says. */
+  #decide(outcome: RecordedOutcome): void {
+    const state = this.#state
+    if (state.hit) state.context.counters.hits--
+    state.hit = false
+    state.session = undefined
+    outcome.resumed?.session?.setSessionIdContext(state.sessionIdContext)
+    // Nothing of it is looked up, so the answer is there at once.
+    this.resumeSession(recordedOffer(outcome))
   }
 
   /** `tls_construct_server_hello` as a HelloRetryRequest: what was found is dropped, the next ClientHello decides anew. */
@@ -322,6 +363,14 @@ export class SslConnection implements SessionConnection {
   /** Settles, and never rejects, when the new callbacks called so far have answered; undefined when all have. */
   get reported(): PromiseLike<unknown> | undefined {
     return this.#state.reported
+  }
+
+  /**
+   * Whether the new callback has taken the latest session: false when the callback threw or rejected. A promise, which never
+   * rejects, while the callback has not answered.
+   */
+  get latestReport(): Awaitable<boolean> {
+    return this.#state.latestReport
   }
 
   /**
@@ -556,6 +605,18 @@ export class SslConnection implements SessionConnection {
       throw new SessionStateError(`${operation} is not possible now: there is no session yet`)
     return session
   }
+}
+
+/** What a real TLS stack has decided, as an offer that leads the model to the same. */
+function recordedOffer({ protocolVersion, resumed }: RecordedOutcome): ResumptionOffer {
+  const offer = { protocolVersion, sessionId: new Uint8Array(0) }
+  // What the stack resumed is not known: to the model there was nothing to be counted.
+  if (resumed?.session === undefined) return offer
+  const { session, isTicket } = resumed
+  const ticket = { status: 'success', session } as const
+  if (protocolVersion < TLS1_3_VERSION) return { ...offer, ticket }
+  const psk = isTicket ? { ticket } : { externalPsk: session }
+  return { ...offer, pskModeSupported: true, pskIdentities: [{ identity: Uint8Array.of(0), ...psk }] }
 }
 
 /** `final_maxfragmentlen`: what nobody has asked for by now is off, RFC 6066 §4. */

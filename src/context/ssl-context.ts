@@ -7,6 +7,7 @@ import type {
   RemoveSessionCallback,
   SessionStats,
   SslContextListener,
+  SslContextObserver,
   SslContextPorts,
 } from '../session/contracts.ts'
 import { checkIdLength, checkInteger, checkSeconds } from '../session/ranges.ts'
@@ -166,6 +167,11 @@ export class SslContextModel {
     this.#state.sessionIdContext = checkIdLength('session id context', bytes)
   }
 
+  /** A copy, 0 to 32 bytes. */
+  getSessionIdContext(): Uint8Array {
+    return copyBytes(this.#state.sessionIdContext)
+  }
+
   /** R8.4. Without an argument: 32 random bytes. */
   setGenerateSessionId(callback?: GenerateSessionId): void {
     this.#state.generateSessionId = callback
@@ -286,6 +292,11 @@ export class SslContextModel {
   /** The clock of this context: milliseconds since the epoch. */
   now(): number {
     return this.#state.ports.now()
+  }
+
+  /** Who hears of everything besides those who {@link subscribe}; the edges tell it of their handshakes. */
+  get observer(): SslContextObserver | undefined {
+    return this.#state.ports.observer
   }
 
   /** A snapshot of the statistics (R7). */

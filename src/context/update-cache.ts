@@ -1,3 +1,4 @@
+import { isPromiseLike } from '../session/awaitable.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { SslOption, VerifyMode } from '../session/ssl-constants.ts'
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
@@ -31,9 +32,11 @@ function storeAndReport(state: ConnectionState, session: SslSession): void {
   const { context } = state
   if (!context.hasMode(SessionCacheMode.NO_INTERNAL_STORE) && isWorthCaching(state)) context.add(session)
   const { newSessionCallback } = context
+  state.latestReport = true
   if (newSessionCallback !== undefined) {
-    const pending = context.report('new', () => newSessionCallback(state.handle, session))
-    if (pending !== undefined) state.reported = Promise.all([state.reported, pending])
+    const taken = context.report('new', () => newSessionCallback(state.handle, session))
+    state.latestReport = taken
+    if (isPromiseLike(taken)) state.reported = Promise.all([state.reported, taken])
   }
   if (context.isHeard('new-session')) context.emit({ type: 'new-session', connection: state.handle, session })
 }

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import { type HandshakeCounts, HandshakeTally, type Outcome } from '../observability/handshake-tally.ts'
+import { type HandshakeCounts, HandshakeTally, type Outcome } from '../session/handshakes.ts'
 import type { HandshakeReason, NotKeptReason } from './handshake-reason.ts'
 
 /** How often each thing has happened since the server was attached. */
@@ -22,8 +22,10 @@ export class AttachmentLedger {
   readonly #pending: Set<object> = new Set()
   /** Those of them that have said nothing yet. */
   readonly #silent: Set<object> = new Set()
-  /** The last write of each handshake that has one under way. */
-  readonly #writes: Map<object, PromiseLike<unknown>> = new Map()
+  /** Writes under way, by handshake. */
+  readonly #writes: Map<object, number> = new Map()
+  /** Writes that have taken too long; their handshakes are forgotten, so that an engine which never answers holds none. */
+  #lateWrites = 0
   #wake: () => void = () => undefined
 
   get stats(): AttachmentStats {
@@ -32,6 +34,11 @@ export class AttachmentLedger {
       notKept: { ...this.#notKept },
       pendingWrites: this.#writes.size,
     }
+  }
+
+  /** Writes that nobody has acknowledged. */
+  get unacknowledged(): number {
+    return this.#writes.size + this.#lateWrites
   }
 
   countNotKept(reason: NotKeptReason): void {
@@ -51,8 +58,7 @@ export class AttachmentLedger {
   /** @returns false, and nothing is counted, when the handshake has its outcome already, or is forgotten */
   end(
     handshake: object,
-    outcome: Outcome,
-    { reason, protocol }: { readonly reason: HandshakeReason; readonly protocol: string | undefined },
+    { outcome, reason, protocol }: { outcome: Outcome; reason: HandshakeReason; protocol: string | undefined },
   ): boolean {
     this.#silent.delete(handshake)
     if (!this.#pending.delete(handshake)) return false
@@ -61,14 +67,47 @@ export class AttachmentLedger {
     return true
   }
 
-  /** @param written - settles with all that the handshake has written so far */
-  watchWrites(handshake: object, written: PromiseLike<unknown>): void {
-    this.#writes.set(handshake, written)
-    const settled = (): void => {
-      if (this.#writes.get(handshake) === written) this.#writes.delete(handshake)
-      this.#wake()
-    }
-    written.then(settled, settled)
+  /**
+   * A session of a handshake is being written.
+   *
+   * @param kept - why it is not kept after all; it never rejects, but may never settle
+   * @param timeoutMs - after which the write counts as late
+   * @returns a promise that settles with `kept`, or when the write is late
+   */
+  watchWrite(
+    handshake: object,
+    kept: PromiseLike<NotKeptReason | undefined>,
+    timeoutMs: number,
+  ): Promise<void> {
+    return new Promise((resolve) => {
+      this.#writes.set(handshake, (this.#writes.get(handshake) ?? 0) + 1)
+      // The promise is its engine's, and may live for ever: what hangs on it lets go of everything when it is late.
+      const write: Write = { handshake, resolve }
+      const timer = setTimeout(() => {
+        this.#lateWrites++
+        this.countNotKept('store-timeout')
+        this.#leave(write)
+      }, timeoutMs)
+      timer.unref()
+      kept.then((reason) => {
+        clearTimeout(timer)
+        if (write.handshake === undefined) this.#lateWrites--
+        else if (reason !== undefined) this.countNotKept(reason)
+        this.#leave(write)
+        this.#wake()
+      })
+    })
+  }
+
+  #leave(write: Write): void {
+    const { handshake, resolve } = write
+    if (handshake === undefined) return
+    write.handshake = undefined
+    write.resolve = undefined
+    const left = (this.#writes.get(handshake) ?? 1) - 1
+    if (left > 0) this.#writes.set(handshake, left)
+    else this.#writes.delete(handshake)
+    resolve?.()
   }
 
   /** What is under way is nobody's any more. */
@@ -91,7 +130,7 @@ export class AttachmentLedger {
       this.#wake()
     }, SILENCE_MS)
     const isBusy = (): boolean =>
-      this.#pending.size - (isGraceOver ? this.#silent.size : 0) + this.#writes.size > 0
+      this.#pending.size - (isGraceOver ? this.#silent.size : 0) + this.unacknowledged > 0
     // The tickets of TLS 1.3 come after their handshake's outcome, in the same turn of the event loop.
     await setImmediate()
     while (!isOver && isBusy()) {
@@ -103,4 +142,10 @@ export class AttachmentLedger {
     clearTimeout(timer)
     clearTimeout(grace)
   }
+}
+
+/** Both undefined once the write has settled, or is late. */
+interface Write {
+  handshake: object | undefined
+  resolve: (() => void) | undefined
 }

@@ -19,8 +19,8 @@ export type EdgeReason =
   | 'already-used'
   /** The session was made for another server name. */
   | 'server-name-mismatch'
-  /** The session was made under another policy of the server. */
-  | 'policy-changed'
+  /** The session was made under another trust profile, or another answer of the owner's policy. */
+  | 'trust-changed'
   /** By a mark of `revocations`. */
   | 'revoked'
   /** `revocations` has not been refreshed for too long: it may have been revoked. */
@@ -29,7 +29,7 @@ export type EdgeReason =
   | 'policy-refused'
   /** Client certificates are requested, SNICallback chooses who verifies them, and no `policy` says what it chose. */
   | 'policy-unknown'
-  /** `maxAuthenticationAge` has passed since the first full handshake, or the client's certificate chain has expired. */
+  /** `maxAuthenticationAgeSec` has passed since the first full handshake, or the client's certificate chain has expired. */
   | 'authentication-too-old'
   /** This Node would call the resumed connection authorized, though its client showed no certificate. */
   | 'authorization-not-preserved'
@@ -43,10 +43,6 @@ export type EdgeReason =
   | 'lookup-timeout'
   /** The client was asked for another key share, and Node has given its session away with the first ClientHello. */
   | 'hello-retry-request'
-  /** A ClientHello without a legacy session id, for which this Node asks no resumeSession. */
-  | 'no-session-id'
-  /** A ClientHello in several records, for which this Node asks no resumeSession. */
-  | 'fragmented-hello'
   /** `readAheadMs` went by before the ClientHello was whole. */
   | 'stalled-hello'
   /** More than 128 KiB. */
@@ -57,6 +53,8 @@ export type EdgeReason =
   | 'not-tls'
   /** Nothing was read ahead, since nothing could have been found: NO_INTERNAL_LOOKUP without a get callback. */
   | 'no-lookup'
+  /** The connection is a stream of objects, or no Readable, which cannot be read ahead. */
+  | 'unreadable-stream'
   /** `attachment.enabled` was false. */
   | 'disabled'
   /** The model would have resumed, Node did not; or Node negotiated what the model did not expect. */
@@ -90,5 +88,11 @@ export type NotKeptReason =
   | 'declined'
   /** Beyond Node's 10 KiB, so no newSession came: mostly a large client certificate. */
   | 'too-large'
+  /** TLS 1.3, and the ClientHello was not read: for whom the session was made is not proved. */
+  | 'unread-hello'
+  /** The new callback threw or rejected: the external cache has not taken it. */
+  | 'store-failed'
+  /** The new callback has not answered within `lookupTimeoutMs`: the session may still be taken. */
+  | 'store-timeout'
   /** Not the DER of an SSL_SESSION. */
   | 'unreadable'

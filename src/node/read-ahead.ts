@@ -2,76 +2,168 @@ import type { Duplex } from 'node:stream'
 import { ClientHelloCollector, MAX_CLIENT_HELLO_LENGTH } from '../codec/client-hello-records.ts'
 
 /** What was read of a connection before Node gets it. */
-export type ReadAhead =
+export type ReadAheadResult =
   | { readonly state: 'complete'; readonly message: Uint8Array; readonly isOneRecord: boolean }
   /** No ClientHello, or one that is too long to be read. */
   | { readonly state: 'foreign' | 'oversized' }
-  /** The time was up, or the client had nothing more to say, before the ClientHello was whole. */
-  | { readonly state: 'stalled' | 'ended' }
-  /** The connection has gone: nobody gets it. */
-  | { readonly state: 'closed' }
+  /** The time was up before the ClientHello was whole. */
+  | { readonly state: 'stalled' }
+  /** The client has nothing more to say: no handshake can come of it. It may have been whole before. */
+  | { readonly state: 'ended' }
+
+/** Who hears of what is read. */
+export interface ReadAheadListener {
+  hearFirstBytes(): void
+  /** Called once, and a second time only with `ended`. */
+  hearResult(result: ReadAheadResult): void
+}
 
 const RECORD_HEADER_LENGTH = 5
 /** Records may be as short as a byte, and would then be six times as long as the ClientHello in them. */
 const MAX_RECEIVED = 2 * MAX_CLIENT_HELLO_LENGTH
-/** So may be what TCP brings; then they are merged, since each has its cost. */
+/** What may come after the ClientHello, while the lookup is under way. */
+const MAX_FOLLOWING = 65_536
+/** Chunks may be as short as a byte, too; then they are merged, since each has its cost. */
 const MAX_CHUNKS = 64
+const NO_BYTES = Buffer.alloc(0)
 
 /**
- * Reads until the ClientHello is whole, and puts back every byte. The caller listens to errors of the socket.
+ * Takes the bytes of a connection before they get into the stream's own buffer, which its other users share: they see nothing of
+ * it, as they see nothing of what Node's TLSSocket reads. Whatever they do to the stream, listen, pipe, pause or resume it, set an
+ * encoding, the bytes are whole.
  *
- * @param timeoutMs - after which the bytes so far are put back
- * @param done - called once, with no listener of ours left on the socket
+ * A stream gets what it reads by its own method `push`, the contract of every Readable: that is where the bytes are taken.
  */
-export function readAhead(
-  socket: Duplex,
-  timeoutMs: number,
-  onFirstBytes: () => void,
-  done: (result: ReadAhead) => void,
-): void {
-  const collector = new ClientHelloCollector()
-  const chunks: Buffer[] = []
-  const finish = (result: ReadAhead): void => {
-    clearTimeout(timer)
-    socket.off('readable', onReadable).off('end', onEnd).off('close', onClose)
-    // A stream that has ended takes nothing back; without a whole ClientHello there is nothing to be done with it either.
-    if (chunks.length > 0 && !socket.readableEnded && !socket.destroyed) socket.unshift(joined(chunks))
-    done(result)
+export class ReadAhead {
+  readonly #socket: Duplex
+  readonly #listener: ReadAheadListener
+  readonly #collector = new ClientHelloCollector()
+  readonly #timer: NodeJS.Timeout
+  /** The method of others that ours stands for. */
+  readonly #push: Duplex['push']
+  readonly #hadOwnPush: boolean
+  #chunks: Buffer[] = []
+  #following = 0
+  #state: 'reading' | 'heard' | 'released' = 'reading'
+
+  /** @param timeoutMs - after which the result is `stalled` */
+  constructor(socket: Duplex, timeoutMs: number, listener: ReadAheadListener) {
+    this.#socket = socket
+    this.#listener = listener
+    this.#push = socket.push
+    this.#hadOwnPush = Object.hasOwn(socket, 'push')
+    socket.push = this.#take
+    this.#timer = setTimeout(() => this.#hear({ state: 'stalled' }), timeoutMs)
+    this.#timer.unref()
   }
-  /** @returns undefined when more must come */
-  const take = (chunk: Buffer): ReadAhead | undefined => {
-    if (chunks.length === 0) onFirstBytes()
-    if (chunks.push(chunk) > MAX_CHUNKS) chunks.splice(0, chunks.length, Buffer.concat(chunks))
-    const progress = collector.push(chunk)
-    if (progress.state === 'complete')
-      return { ...progress, isOneRecord: isOneRecord(chunks, progress.message.length) }
-    if (progress.state !== 'incomplete') return progress
-    return collector.received > MAX_RECEIVED ? { state: 'oversized' } : undefined
+
+  /**
+   * Begins with what lies in the buffer, before anybody else takes it; once more in the next tick, in which Node would look, for
+   * those who put bytes back after they gave the connection away.
+   */
+  start(): void {
+    this.#drain()
+    process.nextTick(() => {
+      this.#drain()
+      // Nobody may have asked the stream for bytes yet.
+      if (this.#state === 'reading') this.#socket.read(0)
+    })
   }
-  const onReadable = (): void => {
-    for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
-      const result = take(chunk)
-      if (result !== undefined) {
-        finish(result)
-        return
-      }
+
+  /** The stream is its users' again. @returns all bytes that were taken, in their order */
+  release(): readonly Buffer[] {
+    if (this.#stop()) this.#askForMore()
+    const chunks = this.#chunks
+    this.#chunks = []
+    return chunks
+  }
+
+  /** @returns false when it had been stopped */
+  #stop(): boolean {
+    if (this.#state === 'released') return false
+    this.#state = 'released'
+    clearTimeout(this.#timer)
+    const socket = this.#socket
+    socket.off('end', this.#end)
+    // Somebody else may have put another one over it, which then calls ours.
+    if (socket.push === this.#take) {
+      if (this.#hadOwnPush) socket.push = this.#push
+      else Reflect.deleteProperty(socket, 'push')
     }
+    return true
   }
-  const onEnd = (): void => finish({ state: 'ended' })
-  const onClose = (): void => finish({ state: 'closed' })
-  const timer = setTimeout(() => finish({ state: 'stalled' }), timeoutMs)
-  timer.unref()
-  socket.on('readable', onReadable).on('end', onEnd).on('close', onClose)
+
+  #drain(): void {
+    const socket = this.#socket
+    if (this.#state === 'released' || socket.readableLength === 0) return
+    socket.once('end', this.#end)
+    const { readableEncoding } = socket
+    for (let chunk: unknown = socket.read(); chunk !== null; chunk = socket.read())
+      this.#receive(bytesOf(chunk, readableEncoding))
+  }
+
+  readonly #take = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+    if (this.#state === 'released') return Reflect.apply(this.#push, this.#socket, [chunk, encoding])
+    if (chunk === null) {
+      this.#end()
+      return Reflect.apply(this.#push, this.#socket, [null])
+    }
+    this.#receive(bytesOf(chunk, encoding))
+    if (this.#following > MAX_FOLLOWING) return false
+    if (this.#state === 'reading') this.#askForMore()
+    return true
+  }
+
+  /** A stream without a handle waits to be asked after each chunk; it is told that the last one was taken. */
+  #askForMore(): void {
+    if ('_handle' in this.#socket && this.#socket._handle) return
+    if (!this.#socket.destroyed && !this.#socket.readableEnded) Reflect.apply(this.#push, this.#socket, [NO_BYTES])
+  }
+
+  readonly #end = (): void => {
+    if (this.#stop()) this.#listener.hearResult({ state: 'ended' })
+  }
+
+  #receive(chunk: Buffer): void {
+    if (chunk.length === 0) return
+    if (this.#chunks.length === 0) this.#listener.hearFirstBytes()
+    if (this.#chunks.push(chunk) > MAX_CHUNKS) this.#chunks = [Buffer.concat(this.#chunks)]
+    if (this.#state !== 'reading') {
+      this.#following += chunk.length
+      return
+    }
+    const progress = this.#collector.push(chunk)
+    if (progress.state === 'complete')
+      this.#hear({ ...progress, isOneRecord: this.#isOneRecord(progress.message.length) })
+    else if (progress.state !== 'incomplete') this.#hear(progress)
+    else if (this.#collector.received > MAX_RECEIVED) this.#hear({ state: 'oversized' })
+  }
+
+  #hear(result: ReadAheadResult): void {
+    if (this.#state !== 'reading') return
+    this.#state = 'heard'
+    clearTimeout(this.#timer)
+    this.#listener.hearResult(result)
+  }
+
+  /** Node's own parser, before 26.8, knows no other ClientHello. */
+  #isOneRecord(messageLength: number): boolean {
+    const [first = NO_BYTES] = this.#chunks
+    // Each chunk has a byte at least.
+    const header =
+      first.length >= RECORD_HEADER_LENGTH ? first : Buffer.concat(this.#chunks.slice(0, RECORD_HEADER_LENGTH))
+    return header.readUInt16BE(3) >= messageLength
+  }
 }
 
-/** Node's own parser, before 26.8, knows no other ClientHello. */
-function isOneRecord(chunks: readonly Buffer[], messageLength: number): boolean {
-  // Each chunk has a byte at least.
-  return joined(chunks.slice(0, RECORD_HEADER_LENGTH)).readUInt16BE(3) >= messageLength
+/** Whether a stream can be read ahead: Node refuses one of objects itself. */
+export function isReadable(socket: Duplex): boolean {
+  return typeof socket.push === 'function' && !socket.readableObjectMode
 }
 
-/** Most ClientHellos come in one. */
-function joined(chunks: readonly Buffer[]): Buffer {
-  const [only] = chunks
-  return chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks)
+/** Who sets an encoding gets decoded text back; what UTF-8 has made of bytes that are none is lost, to Node as well. */
+function bytesOf(chunk: unknown, encoding: BufferEncoding | null | undefined): Buffer {
+  if (typeof chunk === 'string') return Buffer.from(chunk, encoding ?? 'utf8')
+  if (Buffer.isBuffer(chunk)) return chunk
+  return chunk instanceof Uint8Array ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length) : NO_BYTES
 }

@@ -2,10 +2,8 @@ import type { ClientHello } from '../codec/client-hello.ts'
 import type { ResumptionOffer } from '../session/offer.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
-import type { SslSession } from '../session/ssl-session.ts'
 
 const PSK_DHE_KE = 1
-const NOTHING = new Uint8Array(0)
 
 /**
  * The version that libssl will choose: the highest that both know, RFC 8446 §4.2.1. A guess too low would hand a TLS 1.2
@@ -50,18 +48,4 @@ export function resumptionOffer(
     ...(psk !== undefined && { pskIdentities: [psk] }),
     examine,
   }
-}
-
-/** What Node decided without asking, as an offer that leads the model to the same. */
-export function decidedOffer(
-  protocolVersion: number,
-  resumed?: SslSession,
-  isTicket = false,
-): ResumptionOffer {
-  const offer = { protocolVersion, sessionId: NOTHING }
-  if (resumed === undefined) return offer
-  const ticket = { status: 'success', session: resumed } as const
-  if (protocolVersion < TLS1_3_VERSION) return { ...offer, ticket }
-  const psk = isTicket ? { ticket } : { externalPsk: resumed }
-  return { ...offer, pskModeSupported: true, pskIdentities: [{ identity: Uint8Array.of(0), ...psk }] }
 }

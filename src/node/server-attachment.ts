@@ -2,62 +2,53 @@ import type tls from 'node:tls'
 import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslContextModel } from '../context/ssl-context.ts'
 import type { SetupProblem } from '../errors.ts'
-import type { Outcome } from '../observability/handshake-tally.ts'
+import type { HandshakeMessage } from '../session/handshakes.ts'
 import type { Revocations } from '../store/revocations.ts'
 import type { AttachmentStats } from './attachment-ledger.ts'
-import type { SessionPolicy } from './handshake.ts'
+import type { SessionPolicy } from './edge.ts'
 import type { HandshakeReason } from './handshake-reason.ts'
 
 /** What became of one handshake. Node's own outcome, where it differs from the model's. */
-export interface ServerHandshake {
-  readonly outcome: Outcome
+export interface ServerHandshake extends HandshakeMessage {
   readonly reason: HandshakeReason
-  /** Of a handshake that was completed. */
+  /** Present when the handshake was completed. */
   readonly socket: tls.TLSSocket | undefined
-  /** As `tlsSocket.getProtocol()`: `TLSv1.2`, `TLSv1.3`; of a handshake that was completed. */
-  readonly protocol: string | undefined
-  /** As the client sent it. */
-  readonly servername: string | undefined
-  /** Milliseconds from the connection's arrival until its ClientHello was whole. */
-  readonly readAheadMs: number
-  /** Milliseconds from there until Node got it: the caches and the owner's policy. */
-  readonly lookupMs: number
 }
 
 /** What {@link attachServer} may be told; each has its default. */
 export interface AttachServerOptions {
   /** Milliseconds that caches and `policy` may take, 1000 by default; later answers mean nothing, and the handshake is full. */
-  readonly lookupTimeoutMs?: number
+  readonly lookupTimeoutMs?: number | undefined
   /**
    * Milliseconds in which the ClientHello must be whole, 10000 by default. After that Node gets what there is, and its own
    * handshakeTimeout rules.
    */
-  readonly readAheadMs?: number
+  readonly readAheadMs?: number | undefined
   /**
-   * Seconds for which a full handshake may be resumed, through whatever chain of tickets: 1 to 604800 (RFC 8446 §4.6.1), by
-   * default the session timeout.
+   * Seconds for which a full handshake may be resumed, through whatever chain of tickets: 1 to 604800 (RFC 9846 §4.7.1,
+   * before RFC 8446 §4.6.1), by default the session timeout.
    */
-  readonly maxAuthenticationAge?: number
+  readonly maxAuthenticationAgeSec?: number | undefined
   /** TLS 1.3 sessions are taken, not looked up: used once, by all processes. False by default, as in libssl. */
-  readonly singleUse?: boolean
+  readonly singleUse?: boolean | undefined
   /**
-   * When Node may go on: at once, by default, or when the sessions of a handshake are stored (or `lookupTimeoutMs` has
-   * passed). What a connection writes is held back until then.
+   * What a connection writes is held back until the sessions of its handshake are stored, or `lookupTimeoutMs` has passed. So a
+   * client that comes back at once finds them everywhere. False by default: sessions are written behind the handshake.
    */
-  readonly store?: 'write-behind' | 'strict'
-  /** Sessions are good for the server name and the policy under which they were made; true by default. */
-  readonly bindSessions?: boolean
+  readonly waitForStore?: boolean | undefined
+  /** Sessions are good for the server name and the trust profile under which they were made; true by default. */
+  readonly bindSessions?: boolean | undefined
   /** Sessions of TLS 1.2 without it are not kept (RFC 7627); true by default. */
-  readonly requireExtendedMasterSecret?: boolean
+  readonly requireExtendedMasterSecret?: boolean | undefined
   /** Whether the sessions of a client are to be kept; undefined when its ClientHello was not read ahead. */
-  readonly shouldStore?: (hello: ClientHello | undefined) => boolean
-  readonly policy?: SessionPolicy
+  readonly shouldStore?: ((hello: ClientHello | undefined) => boolean) | undefined
+  readonly policy?: SessionPolicy | undefined
   /** What all processes have revoked; it is asked at each resumption. */
-  readonly revocations?: Pick<Revocations, 'objectionTo'>
+  readonly revocations?: Pick<Revocations, 'objectionTo'> | undefined
   /** Problems of the set-up that are known, and wanted. */
-  readonly tolerate?: readonly SetupProblem[]
+  readonly tolerate?: readonly SetupProblem[] | undefined
   /** Called once for each handshake. */
-  readonly onHandshake?: (handshake: ServerHandshake) => void
+  readonly onHandshake?: ((handshake: ServerHandshake) => void) | undefined
 }
 
 /** A server and a context at work together. */

@@ -1,9 +1,9 @@
 import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
 import { ServerSetupError } from '../errors.ts'
-import { nodeTls } from './engine.ts'
-import { ServerPolicies, type TlsServer } from './server-policy.ts'
+import { nodeTls, type TlsServer } from './node-engine.ts'
 import { keepServerOptions, RESUME_LISTENER_MESSAGE } from './server-setup.ts'
+import { TrustProfiles } from './trust-profile.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: EventEmitter's own type of a listener
 export type Listener = (...args: any[]) => void
@@ -17,6 +17,9 @@ function nodeListener(): Listener {
 
 let cachedListener: Listener | undefined
 
+const NOT_A_TLS_SERVER =
+  'the server of attachServer must be a tls, https or http2 server with the connection listener of Node'
+
 /** Shared by all copies of the library in a process. */
 const ATTACHED = Symbol.for('sslctx.attachment')
 
@@ -25,27 +28,21 @@ export class ServerHooks {
   readonly #server: TlsServer
   readonly #undo: (() => void)[] = []
   #wrapped: Listener | undefined
-  #policies: ServerPolicies
+  /** They change with setSecureContext and addContext. */
+  readonly profiles: TrustProfiles
 
   /** @throws {@link ServerSetupError} when there is an attachment already, or nothing to attach to */
   constructor(server: TlsServer) {
     this.#server = server
+    if (!(server instanceof nodeTls().Server)) throw new ServerSetupError('not-a-tls-server', NOT_A_TLS_SERVER)
     if (ATTACHED in server)
       throw new ServerSetupError(
         'already-attached',
         'the server is attached already: dispose of that attachment first, or wait until it is closed',
       )
     if (!server.rawListeners('connection').includes(nodeListener()))
-      throw new ServerSetupError(
-        'not-a-tls-server',
-        'attachServer needs a tls, https or http2 server with the connection listener of Node',
-      )
-    this.#policies = new ServerPolicies(server)
-  }
-
-  /** Of this moment: what they say changes with setSecureContext and addContext. */
-  get policies(): ServerPolicies {
-    return this.#policies
+      throw new ServerSetupError('not-a-tls-server', NOT_A_TLS_SERVER)
+    this.profiles = new TrustProfiles(server)
   }
 
   /** Takes the place of Node's listener, so that those of others keep their order. */
@@ -87,15 +84,17 @@ export class ServerHooks {
     const server = this.#server
     const { setSecureContext, addContext } = server
     this.#override('setSecureContext', (options: tls.SecureContextOptions): void => {
-      const kept = keepServerOptions(server, options)
+      // What is no object, Node refuses.
+      const kept = isObject(options) ? keepServerOptions(server, options) : options
       unlessItThrows(server, () => Reflect.apply(setSecureContext, server, [kept]))
-      this.#policies = this.#policies.renewed()
+      this.profiles.renew()
     })
     this.#override(
       'addContext',
       (servername: string, context: tls.SecureContextOptions | tls.SecureContext): void => {
         Reflect.apply(addContext, server, [servername, context])
-        this.#policies = this.#policies.withContext(context)
+        // Nonsense becomes an empty SecureContext in Node.
+        this.profiles.addContext(isObject(context) ? context : {})
       },
     )
   }
@@ -116,6 +115,10 @@ export class ServerHooks {
     this.releaseConnections()
     for (const undo of this.#undo.splice(0).reverse()) undo()
   }
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null
 }
 
 /**

@@ -3,9 +3,11 @@ import { DEFAULT_TIMEOUT_SEC } from '../context/context-state.ts'
 import type { SslContextModel } from '../context/ssl-context.ts'
 import { nodeCrypto } from '../crypto.ts'
 import { ServerSetupError, type SetupProblem } from '../errors.ts'
+import { anInteger, checkOptions } from '../session/arguments.ts'
 import { SslOption, TLS1_3_VERSION, VerifyMode } from '../session/ssl-constants.ts'
-import { engineFeatures } from './engine.ts'
-import { serverVersions, type TlsServer } from './server-policy.ts'
+import { checkContext } from './attach-options.ts'
+import { nodeFeatures, type TlsServer } from './node-engine.ts'
+import { serverVersions } from './server-versions.ts'
 
 /** What Node takes for sessionTimeout. */
 const MAX_NODE_TIMEOUT_SEC = 2 ** 31 - 1
@@ -25,16 +27,19 @@ export interface ServerOptions {
  * and a session id context and timeout of its own. Spread them after your own.
  *
  * @param options - `secureOptions`: SSL_OP_ bits of yours, which would otherwise be overwritten
+ * @throws {@link ArgumentError} for another context, and for options that do not exist
  */
 export function serverOptions(
   context: SslContextModel,
   options: { readonly secureOptions?: number } = {},
 ): ServerOptions {
+  checkContext('serverOptions', context)
+  checkOptions('serverOptions', options, { secureOptions: anInteger(0, 0xffff_ffff) })
   // Node compares it with what it gets back, and that is rewritten; it only has to be there, and the same everywhere.
   const digest = nodeCrypto()
     .createHash('sha256')
     .update('sslctx')
-    .update(context.newConnection().sessionIdContext)
+    .update(context.getSessionIdContext())
   return {
     sessionIdContext: digest.digest('hex').slice(0, 32),
     sessionTimeout: Math.min(sessionTimeoutSec(context), MAX_NODE_TIMEOUT_SEC),
@@ -48,7 +53,7 @@ export function sessionTimeoutSec(context: SslContextModel): number {
 
 /** What must hold for a server to be attached. */
 export interface SetupRequirements {
-  readonly isStoreStrict: boolean
+  readonly isWaitingForStore: boolean
   readonly isBinding: boolean
   /** The problems that the owner knows of. */
   readonly tolerate: readonly SetupProblem[]
@@ -75,18 +80,18 @@ export function checkSetup(server: TlsServer, context: SslContextModel, required
   if (
     !required.isBinding &&
     server.requestCert === true &&
-    context.newConnection().sessionIdContext.length === 0
+    context.getSessionIdContext().length === 0
   )
     refuse(
       'unsupported-setting',
       'client certificates, bindSessions: false and no sessionIdContext: libssl would keep no session, and end handshakes ' +
         'that offer one (SSL_CTX_set_session_id_context(3)): give the context a sessionIdContext',
     )
-  if (required.isStoreStrict && losesDataBehindStrictStore(server))
+  if (required.isWaitingForStore && losesDataWhileWaiting(server))
     refuse(
-      'strict-store',
-      "store: 'strict' would lose what a TLS 1.3 connection writes and ends meanwhile on this Node: use Node 26.8, " +
-        "maxVersion: 'TLSv1.2' or store: 'write-behind'",
+      'wait-for-store',
+      'waitForStore would lose what a TLS 1.3 connection writes and ends meanwhile on this Node: use Node 26.8, ' +
+        "maxVersion: 'TLSv1.2' or waitForStore: false",
     )
 }
 
@@ -124,9 +129,9 @@ export function serverVerifyMode({ requestCert, rejectUnauthorized }: TlsServer)
   return rejectUnauthorized === false ? VerifyMode.PEER : VerifyMode.PEER | VerifyMode.FAIL_IF_NO_PEER_CERT
 }
 
-function losesDataBehindStrictStore(server: TlsServer): boolean {
+function losesDataWhileWaiting(server: TlsServer): boolean {
   const isTls13 = serverVersions(server).includes(TLS1_3_VERSION)
-  return isTls13 && !engineFeatures(server._sharedCreds).hasEarlyClientHello
+  return isTls13 && !nodeFeatures(server._sharedCreds).hasEarlyClientHello
 }
 
 /**

@@ -2,25 +2,25 @@ import { LRUCache } from 'lru-cache'
 import { nodeCrypto } from '../crypto.ts'
 import { equalBytes } from '../session/bytes.ts'
 import type { SslSession } from '../session/ssl-session.ts'
+import { sessionInternals } from '../session/ssl-session.ts'
+import { isSameProfile, type TrustProfile } from './trust-profile.ts'
 
 /** What a session is made for, and only good for. */
 export interface Binding {
   /** The session id context of the connection, as its owner set it. */
   readonly ownContext: Uint8Array
-  /** As the client sent it. */
-  readonly servername: string | undefined
-  readonly requestCert: boolean
-  readonly rejectUnauthorized: boolean
-  readonly policyDigest: Uint8Array
+  /** As the client sent it, a UTF-16 unit for each byte; undefined without the extension. */
+  readonly serverName: string | undefined
+  readonly profile: TrustProfile
   /** What the owner's `policy` answered; undefined when there is none, which is not the same as an empty answer. */
   readonly ownPolicy: string | undefined
 }
 
 /**
  * The session id context of a bound session: [4] of its DER. That it must equal the connection's is libssl's own rule
- * (R3.3 step 4), and thereby the isolation of names and policies.
+ * (R3.3 step 4), and thereby the isolation of names and trust profiles.
  *
- * @returns 32 bytes
+ * @returns 32 bytes, not to be changed
  */
 export function bindingContext(binding: Binding): Uint8Array {
   return hashesOf(binding).context
@@ -32,100 +32,99 @@ interface BindingHashes {
   readonly tag: Uint8Array
 }
 
-/** The latest, since a server has few of them and hashing takes longer than a lookup. Names come from clients. */
+/** The latest, since a server has few of them and hashing takes longer than a lookup. Names and answers are bounded. */
 const known = new LRUCache<string, BindingHashes>({ max: 1000 })
+/** Longer answers of `policy` are hashed each time. */
+const MAX_KNOWN_LENGTH = 512
 
-/** @returns not to be changed */
 function hashesOf(binding: Binding): BindingHashes {
-  const key = `${binding.servername ?? ''}:${binding.ownPolicy ?? ''}`
+  const { serverName, ownPolicy } = binding
+  const key = `${serverName === undefined ? '' : `=${serverName}`}:${ownPolicy ?? ''}`
   const latest = known.get(key)
   if (latest !== undefined && isSameBinding(latest.binding, binding)) return latest
-  const tag = hashPolicy(binding)
+  const tag = hashTrust(binding)
   const hashes = { binding, context: hashBinding(binding, tag), tag }
-  known.set(key, hashes)
+  if (key.length <= MAX_KNOWN_LENGTH) known.set(key, hashes)
   return hashes
 }
 
-function hashBinding({ ownContext, servername }: Binding, tag: Uint8Array): Uint8Array {
-  const hash = nodeCrypto().createHash('sha256').update('sslctx binding 1')
-  for (const field of [ownContext, Buffer.from(servername ?? ''), tag])
-    hash.update(`${field.length}:`).update(field)
+function hashBinding({ ownContext, serverName }: Binding, tag: Uint8Array): Uint8Array {
+  const hash = nodeCrypto().createHash('sha256').update('sslctx binding 2')
+  // A name that is there and empty is another than none.
+  const name = serverName === undefined ? [] : [Buffer.from(serverName, 'latin1')]
+  hash.update(`${name.length}:`)
+  for (const field of [ownContext, ...name, tag]) hash.update(`${field.length}:`).update(field)
   return new Uint8Array(hash.digest())
 }
 
 /** Without the cost of hashing both. */
 export function isSameBinding(one: Binding, other: Binding): boolean {
   return (
-    one.servername === other.servername &&
-    one.requestCert === other.requestCert &&
-    one.rejectUnauthorized === other.rejectUnauthorized &&
+    one.serverName === other.serverName &&
     one.ownPolicy === other.ownPolicy &&
-    equalBytes(one.policyDigest, other.policyDigest) &&
+    isSameProfile(one.profile, other.profile) &&
     equalBytes(one.ownContext, other.ownContext)
   )
 }
 
-/** Tells a changed policy from another context, when a session does not fit: both change {@link bindingContext}. */
-function policyTag(binding: Binding): Uint8Array {
-  return hashesOf(binding).tag
-}
-
-function hashPolicy({ requestCert, rejectUnauthorized, policyDigest, ownPolicy }: Binding): Uint8Array {
+function hashTrust({ profile, ownPolicy }: Binding): Uint8Array {
   const hash = nodeCrypto()
     .createHash('sha256')
-    .update(`${requestCert} ${rejectUnauthorized} ${ownPolicy !== undefined} `)
-  hash.update(policyDigest).update(Buffer.from(ownPolicy ?? ''))
+    .update(`${profile.requestCert} ${profile.rejectUnauthorized} ${ownPolicy !== undefined} `)
+  hash.update(profile.digest).update(Buffer.from(ownPolicy ?? ''))
   return new Uint8Array(hash.digest().subarray(0, TAG_LENGTH))
 }
 
+
 /** What is carried from the first full handshake through every resumption, in [18] of the DER. */
 export interface SessionOrigin {
-  /** Of the full handshake, seconds since the epoch. */
+  /** When the full handshake was, seconds since the epoch. */
   readonly authenticatedAtSec: number
   /** When the first certificate of the client's chain expires, seconds since the epoch; Infinity without one. */
   readonly chainEndSec: number
-  readonly policyTag: Uint8Array
+}
+
+/** With the trust under which the session was made, which tells a changed profile from another context. */
+interface StampedOrigin extends SessionOrigin {
+  readonly trustTag: Uint8Array
 }
 
 const FORMAT_VERSION = 1
 const TAG_LENGTH = 16
-/** version(1), authenticatedAtSec(6), chainEndSec(6), policyTag(16); Infinity is the largest number of six bytes. */
+/** version(1), authenticatedAtSec(6), chainEndSec(6), trustTag(16); Infinity is the largest number of six bytes. */
 const LENGTH = 1 + 6 + 6 + TAG_LENGTH
 const MAX_UINT48 = 2 ** 48 - 1
 
-export function writeOrigin(
-  session: SslSession,
-  origin: Omit<SessionOrigin, 'policyTag'>,
-  binding: Binding,
-): void {
+/** Makes a session good for the binding alone, and tells where it comes from: [6] and [18] of its DER. */
+export function stamp(session: SslSession, origin: SessionOrigin, binding: Binding): void {
+  const { serverName } = binding
+  session.setHostname(serverName === undefined ? undefined : Buffer.from(serverName, 'latin1'))
   const bytes = Buffer.alloc(LENGTH)
   bytes.writeUInt8(FORMAT_VERSION, 0)
   bytes.writeUIntBE(origin.authenticatedAtSec, 1, 6)
   bytes.writeUIntBE(Math.min(origin.chainEndSec, MAX_UINT48), 7, 6)
-  bytes.set(policyTag(binding), 13)
+  bytes.set(hashesOf(binding).tag, 13)
   session.setTicketAppData(bytes)
 }
 
 /** @returns undefined for a session of another format, or of nobody's */
-export function readOrigin(session: SslSession): SessionOrigin | undefined {
-  const data = session.ticketAppData
+export function readOrigin(session: SslSession): StampedOrigin | undefined {
+  const { ticketAppData: data } = sessionInternals.content(session)
   if (data === undefined || data.length !== LENGTH || data[0] !== FORMAT_VERSION) return undefined
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.length)
   const chainEndSec = bytes.readUIntBE(7, 6)
   return {
     authenticatedAtSec: bytes.readUIntBE(1, 6),
     chainEndSec: chainEndSec === MAX_UINT48 ? Number.POSITIVE_INFINITY : chainEndSec,
-    policyTag: bytes.subarray(13),
+    trustTag: new Uint8Array(bytes.subarray(13)),
   }
 }
 
-/** Why a session of another {@link bindingContext} does not fit this one. */
+/** Why a session for the same server name, but of another {@link bindingContext}, does not fit this one. */
 export function mismatchReason(
-  session: SslSession,
+  origin: SessionOrigin | undefined,
   binding: Binding,
-): 'server-name-mismatch' | 'policy-changed' | 'session-id-context-mismatch' {
-  if (session.hostname !== binding.servername) return 'server-name-mismatch'
-  const origin = readOrigin(session)
-  const isSamePolicy = origin !== undefined && Buffer.from(policyTag(binding)).equals(origin.policyTag)
-  return isSamePolicy ? 'session-id-context-mismatch' : 'policy-changed'
+): 'trust-changed' | 'session-id-context-mismatch' {
+  const tag = (origin as StampedOrigin | undefined)?.trustTag
+  return tag !== undefined && equalBytes(tag, hashesOf(binding).tag) ? 'session-id-context-mismatch' : 'trust-changed'
 }

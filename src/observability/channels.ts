@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
 import type { SslContextObserver } from '../session/contracts.ts'
-import { isHandshakeLogged, isLogged, logEvent, logHandshake } from './debug-log.ts'
+import { isLogged, logEvent, logHandshake } from './debug-log.ts'
 
 /**
  * The channels of `node:diagnostics_channel` on which everything is published, of all contexts, attachments and guarded stores
@@ -21,7 +21,7 @@ const channels = {
   'callback-error': channel('sslctx:callback-error'),
 } as const
 
-/** What every context tells: to the channels, and to `DEBUG=sslctx:*`. */
+/** What every context and attachment tells: to the channels, and to `DEBUG=sslctx:*`. */
 export const observer: SslContextObserver = {
   isListening: (type) => channels[type].hasSubscribers || isLogged(type),
   hear(event) {
@@ -29,14 +29,8 @@ export const observer: SslContextObserver = {
     if (target.hasSubscribers) target.publish(event)
     logEvent(event)
   },
-}
-
-export function isHandshakeHeard(): boolean {
-  return channels.handshake.hasSubscribers || isHandshakeLogged()
-}
-
-/** The outcome of a server's handshake. */
-export function publishHandshake(outcome: Parameters<typeof logHandshake>[0]): void {
-  if (channels.handshake.hasSubscribers) channels.handshake.publish(outcome)
-  logHandshake(outcome)
+  hearHandshake(handshake) {
+    if (channels.handshake.hasSubscribers) channels.handshake.publish(handshake)
+    logHandshake(handshake)
+  },
 }

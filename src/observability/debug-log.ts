@@ -1,5 +1,6 @@
 import createDebug from 'debug'
 import type { SslContextEvent } from '../session/contracts.ts'
+import type { HandshakeMessage } from '../session/handshakes.ts'
 
 const resumption = createDebug('sslctx:resumption')
 const cache = createDebug('sslctx:cache')
@@ -7,18 +8,15 @@ const callback = createDebug('sslctx:callback')
 const handshake = createDebug('sslctx:handshake')
 
 const NAMESPACES = {
+  handshake,
   resumption,
   'new-session': cache,
   'session-removed': cache,
   'callback-error': callback,
 } as const
 
-export function isLogged(type: SslContextEvent['type']): boolean {
+export function isLogged(type: SslContextEvent['type'] | 'handshake'): boolean {
   return NAMESPACES[type].enabled
-}
-
-export function isHandshakeLogged(): boolean {
-  return handshake.enabled
 }
 
 /**
@@ -44,11 +42,6 @@ export function logEvent(event: SslContextEvent): void {
 }
 
 /** The outcome of a server's handshake, for `DEBUG=sslctx:handshake`. */
-export function logHandshake(outcome: {
-  readonly outcome: string
-  readonly reason: string
-  readonly protocol: string | undefined
-  readonly servername: string | undefined
-}): void {
-  handshake('%s %j: %s (%s)', outcome.protocol, outcome.servername, outcome.outcome, outcome.reason)
+export function logHandshake({ protocol, serverName, outcome, reason }: HandshakeMessage): void {
+  handshake('%s %j: %s (%s)', protocol, serverName, outcome, reason)
 }

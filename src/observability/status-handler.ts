@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { SessionStats } from '../session/contracts.ts'
-import type { HandshakeCounts } from './handshake-tally.ts'
+import type { HandshakeCounts } from '../session/handshakes.ts'
 import {
   between,
   countDecisions,
@@ -12,7 +12,7 @@ import {
 } from './status-history.ts'
 import { isRefusal, STATUS_PAGE, STATUS_SCRIPT, STATUS_STYLE } from './status-page.ts'
 
-export type { HandshakeCounts, OutcomeCounts } from './handshake-tally.ts'
+export type { HandshakeCounts, OutcomeCounts } from '../session/handshakes.ts'
 export type { ShownContext, ShownStore } from './status-history.ts'
 
 /** What `attachServer` returns, as far as its figures go. */

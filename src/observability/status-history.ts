@@ -6,7 +6,7 @@ import {
   NO_HANDSHAKES,
   type Outcome,
   type OutcomeCounts,
-} from './handshake-tally.ts'
+} from '../session/handshakes.ts'
 import type { MeasuredContext, MeasuredStore } from './metrics.ts'
 
 /** An `SslContext`, as far as its figures go. */

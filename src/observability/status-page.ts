@@ -13,9 +13,9 @@ const REFUSAL_REASONS: Readonly<Record<string, string>> = {
   'mode-without-server': 'The cache mode lacks SERVER: nothing is ever stored.',
   expired: 'The time of the session is over.',
   'authentication-too-old':
-    'The first full handshake is too long ago (maxAuthenticationAge), or the certificate of the client has expired.',
+    'The first full handshake is too long ago (maxAuthenticationAgeSec), or the certificate of the client has expired.',
   'server-name-mismatch': 'The session was made for another server name.',
-  'policy-changed':
+  'trust-changed':
     'The session was made under another policy of the server: authorities, ciphers, versions, certificate names.',
   'session-id-context-mismatch': 'The session was made in another session id context.',
   'policy-refused': 'Your policy said no, or failed.',

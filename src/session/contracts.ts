@@ -1,4 +1,5 @@
 import type { Awaitable } from './awaitable.ts'
+import type { HandshakeMessage } from './handshakes.ts'
 import type { SslSession } from './ssl-session.ts'
 import type { ResumptionVerdict } from './verdict.ts'
 
@@ -95,8 +96,10 @@ export type SslContextListener = (event: SslContextEvent) => void
 
 /** A listener that is not always interested: what nobody listens for is not even built. */
 export interface SslContextObserver {
-  isListening(type: SslContextEvent['type']): boolean
+  isListening(type: SslContextEvent['type'] | 'handshake'): boolean
   readonly hear: SslContextListener
+  /** What became of a handshake, of those who make real ones with the context. */
+  readonly hearHandshake?: (handshake: HandshakeMessage) => void
 }
 
 /** What the model needs from outside. */

@@ -41,8 +41,12 @@ export interface ResumptionOffer {
   /** The suites that the client offers (TLS 1.2); absent means that someone else compares. */
   readonly cipherSuites?: readonly number[]
   /**
-   * The owner's own rules about the session that was found, asked before those of libssl; what it sets on the connection
-   * (its session id context) is what they are then held against. Answering false, throwing or rejecting declines it.
+   * The owner's own rules about the session that was found, asked before those of libssl. Throwing or rejecting declines it.
    */
-  readonly examine?: (session: SslSession) => Awaitable<boolean>
+  readonly examine?: (session: SslSession) => Awaitable<Examination>
 }
+
+/** Declined, or the session id context that R3.3 step 4 is to hold the session against. */
+export type Examination =
+  | { readonly isDeclined: true }
+  | { readonly isDeclined: false; readonly sessionIdContext: Uint8Array }

@@ -1,5 +1,6 @@
 import { MAX_SESSION_SECONDS } from '../codec/ssl-session-der.ts'
 import { SessionRangeError } from '../errors.ts'
+import { kindOf } from './arguments.ts'
 
 /**
  * Departure D5: libssl lets negative times and times beyond 2^64 ns wrap, so that a session dies at birth or never;
@@ -14,7 +15,7 @@ export function checkSeconds(name: string, seconds: number): number {
 /** @throws {@link SessionRangeError} unless `value` is an integer from `minimum` to `maximum` */
 export function checkInteger(name: string, value: number, maximum: number, minimum: number = 0): number {
   if (!Number.isInteger(value) || value < minimum || value > maximum)
-    throw new SessionRangeError(`${name} must be an integer from ${minimum} to ${maximum}, got ${value}`)
+    throw new SessionRangeError(`${name} must be an integer from ${minimum} to ${maximum}, got ${kindOf(value)}`)
   return value
 }
 

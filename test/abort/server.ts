@@ -37,7 +37,7 @@ const GOOD_EVERY = 50
 const PATIENCE = { handshakeTimeout: 400, readAheadMs: 100, lookupTimeoutMs: 100 }
 const QUIET_DEADLINE_MS = 20_000
 /** A connection goes on when its session is stored. */
-const STRICT = { store: 'strict' } as const
+const STRICT = { waitForStore: true } as const
 const CIPHERS = 'TLS_AES_128_GCM_SHA256:ECDHE-RSA-AES128-GCM-SHA256'
 
 const uncaught: string[] = []

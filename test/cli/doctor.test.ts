@@ -116,7 +116,7 @@ describe('sslctx doctor', () => {
 
   test('takes --address in place of the addresses of HOST, whose name it still asks for', async () => {
     const names: (string | undefined)[] = []
-    const { port } = await start({ attach: { onHandshake: ({ servername }) => void names.push(servername) } })
+    const { port } = await start({ attach: { onHandshake: ({ serverName }) => void names.push(serverName) } })
     const report = await doctor('shop.example', '--address', `127.0.0.1:${port}`, '--attempts', '1')
     expect(report.endpoints.map(({ endpoint }) => endpoint)).toEqual([`127.0.0.1:${port}`])
     expect(new Set(names)).toEqual(new Set(['shop.example', 'sslctx-doctor.invalid']))

@@ -1,10 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import {
+  type Examination,
   type ResumptionOffer,
   type ResumptionVerdict,
   SessionCacheMode,
+  type SslConnection,
   type SslSession,
 } from '../../src/index.ts'
+import { TLS1_2_VERSION, TLS1_3_VERSION } from '../../src/session/ssl-constants.ts'
 import {
   decide,
   idOf,
@@ -17,6 +20,9 @@ import {
   serve,
   testContext,
 } from './fixtures.ts'
+
+const GOOD: Examination = { isDeclined: false, sessionIdContext: new Uint8Array(0) }
+const DECLINED: Examination = { isDeclined: true }
 
 /** What an owner does whose TLS is a real libssl: it has rules of its own, and adopts what libssl makes. */
 
@@ -37,21 +43,21 @@ describe("the owner's own rules about a session that was found", () => {
   }
 
   test('decline it, before anything is counted or forgotten', () => {
-    const { verdict, test } = examined(() => false)
+    const { verdict, test } = examined(() => DECLINED)
     expect(verdict).toEqual({ resume: false, reason: 'declined' })
     expect(test.context.stats).toMatchObject({ number: 1, hits: 0, timeouts: 0 })
   })
 
   test('leave it to those of libssl, synchronously when they answer at once', () => {
-    expect(examined(() => true).verdict).toMatchObject({ resume: true, source: 'internal' })
+    expect(examined(() => GOOD).verdict).toMatchObject({ resume: true, source: 'internal' })
   })
 
   test('may take their time', async () => {
-    expect(await examined(async () => true).verdict).toMatchObject({ resume: true })
-    expect(await examined(async () => false).verdict).toMatchObject({ reason: 'declined' })
+    expect(await examined(async () => GOOD).verdict).toMatchObject({ resume: true })
+    expect(await examined(async () => DECLINED).verdict).toMatchObject({ reason: 'declined' })
   })
 
-  test.each<[string, () => boolean | Promise<boolean>]>([
+  test.each<[string, () => Examination | Promise<Examination>]>([
     [
       'throw',
       () => {
@@ -67,17 +73,16 @@ describe("the owner's own rules about a session that was found", () => {
     )
   })
 
-  test('see the session, and set the context against which libssl then holds it (R3.3 step 4)', () => {
+  test('see the session, and name the context against which libssl then holds it (R3.3 step 4)', () => {
     const test = testContext(STATEFUL)
     const session = makeSession(1, { sessionIdContext: Uint8Array.of(1) })
     test.context.addSession(session)
     for (const context of [1, 2]) {
       const connection = test.context.newConnection()
       connection.accept()
-      const examine = (found: SslSession): boolean => {
+      const examine = (found: SslSession): Examination => {
         expect(found).toBe(session)
-        connection.setSessionIdContext(Uint8Array.of(context))
-        return true
+        return { isDeclined: false, sessionIdContext: Uint8Array.of(context) }
       }
       expect(decide(connection, { ...offer12(idOf(1)), examine }).resume).toBe(context === 1)
     }
@@ -98,7 +103,7 @@ describe("the owner's own rules about a session that was found", () => {
     test.context.addSession(session)
     const connection = test.context.newConnection()
     connection.accept()
-    const verdict = connection.resumeSession({ ...offer12(idOf(1)), examine: async () => true })
+    const verdict = connection.resumeSession({ ...offer12(idOf(1)), examine: async () => GOOD })
     test.context.removeSession(session)
     expect(await verdict).toEqual({ resume: false, reason: 'not-found' })
   })
@@ -108,7 +113,7 @@ describe("the owner's own rules about a session that was found", () => {
     test.context.addSession(makeSession(1))
     const connection = test.context.newConnection()
     connection.accept()
-    const verdict = connection.resumeSession({ ...offer12(idOf(1)), examine: async () => true })
+    const verdict = connection.resumeSession({ ...offer12(idOf(1)), examine: async () => GOOD })
     connection.free()
     expect(await verdict).toEqual({ resume: false, reason: 'abandoned' })
     expect(test.context.stats.hits).toBe(0)
@@ -214,19 +219,78 @@ describe('a ticket that a real TLS stack has built', () => {
   })
 })
 
-test('a resumption that the real TLS stack did not carry out is retracted: no hit, and the next decision counts', () => {
-  const test = testContext(STATEFUL)
-  test.context.addSession(makeSession(1))
-  const connection = test.context.newConnection()
-  connection.accept()
-  expect(decide(connection, offer12(idOf(1))).resume).toBe(true)
-  connection.retractResumption()
-  connection.retractResumption()
-  expect([connection.sessionReused, connection.session]).toEqual([false, undefined])
-  expect(decide(connection, offer12())).toEqual({ resume: false, reason: 'not-offered' })
-  expect(test.context.stats).toMatchObject({ hits: 0, number: 1 })
-  connection.finishHandshake()
-  expect(() => connection.retractResumption()).toThrow(expect.objectContaining({ code: 'ERR_SESSION_STATE' }))
+describe('what a real TLS stack made of a handshake', () => {
+  const decided = (found: boolean): { connection: SslConnection; test: ReturnType<typeof testContext> } => {
+    const test = testContext(STATEFUL)
+    test.context.addSession(makeSession(1))
+    const connection = test.context.newConnection()
+    connection.accept()
+    expect(decide(connection, offer12(idOf(found ? 1 : 2))).resume).toBe(found)
+    return { connection, test }
+  }
+
+  test('counts as decided when it is as decided', () => {
+    const { connection, test } = decided(true)
+    connection.recordOutcome({ protocolVersion: TLS1_2_VERSION, resumed: { isTicket: false } })
+    expect(connection.sessionReused).toBe(true)
+    expect(test.context.stats).toMatchObject({ hits: 1, acceptGood: 1, number: 1 })
+  })
+
+  test('is no hit when it did not resume what was found: the new session counts', () => {
+    const { connection, test } = decided(true)
+    const made = makeSession(3)
+    connection.recordOutcome({ protocolVersion: TLS1_2_VERSION, made })
+    expect([connection.sessionReused, connection.session]).toEqual([false, made])
+    expect(test.context.stats).toMatchObject({ hits: 0, acceptGood: 1, number: 2 })
+  })
+
+  test('is a hit when it resumed what nobody looked up, such as a ticket of its own', () => {
+    const { connection, test } = decided(false)
+    const session = makeSession(4)
+    connection.recordOutcome({ protocolVersion: TLS1_2_VERSION, resumed: { session, isTicket: true } })
+    // SSL_OP_NO_TICKET of the context: the model knows no ticket there.
+    expect(connection.sessionReused).toBe(false)
+    expect(test.context.stats).toMatchObject({ hits: 0, acceptGood: 1 })
+  })
+
+  test('ends a handshake about which nobody was asked', () => {
+    const test = testContext(STATEFUL)
+    const connection = test.context.newConnection()
+    connection.accept()
+    connection.recordOutcome({ protocolVersion: TLS1_2_VERSION, made: makeSession(5) })
+    expect(test.context.stats).toMatchObject({ acceptGood: 1, number: 1 })
+    expect(() => connection.recordOutcome({ protocolVersion: TLS1_2_VERSION })).toThrow(
+      expect.objectContaining({ code: 'ERR_SESSION_STATE' }),
+    )
+  })
+
+  test('is of another version than the one that was looked up', () => {
+    const { connection, test } = decided(true)
+    connection.recordOutcome({ protocolVersion: TLS1_3_VERSION })
+    expect(connection.protocolVersion).toBe(TLS1_3_VERSION)
+    expect(test.context.stats).toMatchObject({ hits: 0, acceptGood: 1 })
+  })
+
+  test('a lookup that was abandoned decides nothing when it answers', async () => {
+    const test = testContext(STATEFUL)
+    const session = makeSession(1)
+    const connection = test.context.newConnection()
+    let answer: (session: SslSession) => void = () => undefined
+    test.context.setSessionCacheMode(NO_INTERNAL)
+    test.context.setGetSessionCallback(
+      () =>
+        new Promise((resolve) => {
+          answer = resolve
+        }),
+    )
+    connection.accept()
+    const verdict = connection.resumeSession(offer12(idOf(1)))
+    connection.abandonLookup()
+    answer(session)
+    expect(await verdict).toEqual({ resume: false, reason: 'abandoned' })
+    expect([connection.sessionReused, connection.session === session]).toEqual([false, false])
+    expect(test.context.stats).toMatchObject({ hits: 0, cbHits: 0 })
+  })
 })
 
 test('a TLS 1.3 suite that the owner leaves to somebody else is not compared', () => {

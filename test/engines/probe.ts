@@ -12,7 +12,7 @@ import {
   serverOptions,
   storeCallbacks,
 } from '../../src/index.ts'
-import { captureTlsHandle, currentTlsHandle } from '../../src/node/engine.ts'
+import { captureTlsHandle, currentTlsHandle } from '../../src/node/node-engine.ts'
 import { type Certificate, makeCertificate } from '../certificate.ts'
 import { type Client, nodeClient, opensslClient, type Protocol } from './clients.ts'
 
@@ -160,10 +160,10 @@ function record(bytes: Buffer, start: number, end: number): Buffer {
 
 function strictStore(): string {
   try {
-    attached({ minVersion: 'TLSv1.3' }, { store: 'strict' })
+    attached({ minVersion: 'TLSv1.3' }, { waitForStore: true })
     return 'allowed'
   } catch (error) {
-    if (error instanceof ServerSetupError && error.problem === 'strict-store') return 'refused'
+    if (error instanceof ServerSetupError && error.problem === 'wait-for-store') return 'refused'
     throw error
   }
 }
@@ -221,7 +221,7 @@ async function chainShown(): Promise<string> {
   )
   let chain: readonly string[] = []
   server.on('newSession', (_id: Buffer, _session: Buffer, done: () => void) => {
-    chain = chainOf(currentTlsHandle()?.getPeerCertificate?.(true) as tls.DetailedPeerCertificate | undefined)
+    chain = chainOf(currentTlsHandle()?.getPeerCertificate(true) as tls.DetailedPeerCertificate | undefined)
     done()
   })
   const client = nodeClient({ key, cert: `${cert}\n${intermediate.cert}` })

@@ -19,7 +19,7 @@ export type FromServer =
   | { readonly type: 'failed'; readonly server: string; readonly reason: string }
 
 /** A request, and what the handshake of its connection was. */
-export interface Visit extends Pick<ServerHandshake, 'outcome' | 'reason' | 'protocol' | 'servername'> {
+export interface Visit extends Pick<ServerHandshake, 'outcome' | 'reason' | 'protocol' | 'serverName'> {
   /** The common name in the certificate of a client that is authorized. */
   readonly clientName: string | undefined
   /** The id that was looked up and not found. */

@@ -77,7 +77,7 @@ function problemsOf(
   if (claim !== undefined && claim !== (outcome === 'resumed'))
     problems.push(`is ${outcome}, but the client says ${claim ? 'resumed' : 'full'}`)
   if (visit.protocol !== version) problems.push(`speaks ${visit.protocol}`)
-  if (visit.servername !== SERVER_NAME) problems.push(`is for the name ${visit.servername}`)
+  if (visit.serverName !== SERVER_NAME) problems.push(`is for the name ${visit.serverName}`)
   const expectedName = setup.clientCertificate ? clientName(setup.keyKind) : undefined
   if (visit.clientName !== expectedName) problems.push(`is authorized for ${visit.clientName}`)
   return problems.map((problem) => `connection ${index} ${problem}`)

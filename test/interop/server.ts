@@ -66,11 +66,11 @@ async function listen(
   })
   const key = serverKey(version, setup)
   attachServer(server, context, {
-    onHandshake({ socket, outcome, reason, protocol, servername }: ServerHandshake) {
+    onHandshake({ socket, outcome, reason, protocol, serverName }: ServerHandshake) {
       if (socket === undefined) return
       const missedId = missed.get(socket.remotePort)
       missed.delete(socket.remotePort)
-      handshakes.set(socket, { outcome, reason, protocol, servername, missedId })
+      handshakes.set(socket, { outcome, reason, protocol, serverName, missedId })
     },
   })
   server.on('tlsClientError', ({ code = '', message }: NodeJS.ErrnoException) => {

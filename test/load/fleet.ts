@@ -1,7 +1,7 @@
 import cluster, { type Address, type Worker } from 'node:cluster'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { AttachmentStats, AttachServerOptions } from '../../src/index.ts'
+import type { AttachmentStats } from '../../src/index.ts'
 import type { Certificate } from '../certificate.ts'
 
 /** What a worker is told, as JSON in this variable of its environment. */
@@ -10,7 +10,7 @@ export interface WorkerSettings {
   readonly storePort: number
   readonly sessionCacheMode: number
   readonly version: 'TLSv1.2' | 'TLSv1.3'
-  readonly store: NonNullable<AttachServerOptions['store']>
+  readonly waitForStore: boolean
   /** Milliseconds until the store hears of a new session, as when it is far away. */
   readonly storeDistanceMs: number
 }

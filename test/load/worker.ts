@@ -12,7 +12,7 @@ import { connectStore } from '../shared-store.ts'
 import { SETTINGS, type WorkerReport, type WorkerSettings } from './fleet.ts'
 
 const settings = JSON.parse(process.env[SETTINGS] ?? '') as WorkerSettings
-const { certificate, sessionCacheMode, version, store, storeDistanceMs } = settings
+const { certificate, sessionCacheMode, version, waitForStore, storeDistanceMs } = settings
 const sessions = await connectStore(settings.storePort)
 const distant: CallbackStore = {
   ...sessions,
@@ -31,7 +31,7 @@ const server = tls.createServer(
   (socket) => socket.on('error', () => undefined).end('hello'),
 )
 // A machine that is slow for a while must not look like a session that was lost.
-const attachment = attachServer(server, context, { store, lookupTimeoutMs: 10_000 })
+const attachment = attachServer(server, context, { waitForStore, lookupTimeoutMs: 10_000 })
 
 async function shutDown(): Promise<void> {
   const closed = once(server, 'close')

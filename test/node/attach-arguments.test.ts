@@ -90,7 +90,7 @@ describe('attachServer', () => {
   test.each<readonly [string, readonly unknown[]]>([
     ['lookupTimeoutMs', OUT_OF_RANGE],
     ['readAheadMs', OUT_OF_RANGE],
-    ['maxAuthenticationAge', [...OUT_OF_RANGE, 604_801]],
+    ['maxAuthenticationAgeSec', [...OUT_OF_RANGE, 604_801]],
     ['singleUse', ['yes', 1, 0, null, {}]],
     ['bindSessions', ['false', 1, 0, null, {}]],
     ['requireExtendedMasterSecret', ['false', 1, 0, null, {}]],
@@ -111,7 +111,7 @@ describe('attachServer', () => {
   test.each([
     ['lookupTimeout', 'lookupTimeoutMs'],
     ['lookupTimeoutMS', 'lookupTimeoutMs'],
-    ['maxAuthenticationAgeSec', 'maxAuthenticationAge'],
+    ['maxAuthenticationAge', 'maxAuthenticationAgeSec'],
     ['readAhead', 'readAheadMs'],
     ['onHandshakes', 'onHandshake'],
     ['single_use', 'singleUse'],
@@ -131,7 +131,7 @@ describe('attachServer', () => {
     const names = [
       'lookupTimeoutMs',
       'readAheadMs',
-      'maxAuthenticationAge',
+      'maxAuthenticationAgeSec',
       'singleUse',
       'bindSessions',
       'requireExtendedMasterSecret',

@@ -12,7 +12,7 @@ const CLIENTS = 50
 const CONNECTIONS = 1_000
 const { SERVER, NO_INTERNAL } = SessionCacheMode
 
-type Plan = Pick<WorkerSettings, 'version' | 'store' | 'sessionCacheMode' | 'storeDistanceMs'>
+type Plan = Pick<WorkerSettings, 'version' | 'waitForStore' | 'sessionCacheMode' | 'storeDistanceMs'>
 
 /** What the clients say, and what the servers say, of the same connections. */
 interface Tally {
@@ -124,7 +124,7 @@ function strictStoreProblem(): string | undefined {
   const context = new SslContext()
   const server = tls.createServer({ minVersion: 'TLSv1.3', ...serverOptions(context) })
   try {
-    attachServer(server, context, { store: 'strict' })[Symbol.dispose]()
+    attachServer(server, context, { waitForStore: true })[Symbol.dispose]()
     return undefined
   } catch {
     return `attachServer refuses it on Node ${process.versions.node}`
@@ -134,12 +134,12 @@ function strictStoreProblem(): string | undefined {
 // So far away that clients which were not made to wait would come back before their session is there.
 const strictTls12: Plan = {
   version: 'TLSv1.2',
-  store: 'strict',
+  waitForStore: true,
   sessionCacheMode: SERVER,
   storeDistanceMs: 1_000,
 }
 const strictTls13: Plan = { ...strictTls12, version: 'TLSv1.3', storeDistanceMs: 100 }
-const writeBehindTls13: Plan = { ...strictTls13, store: 'write-behind', storeDistanceMs: 0 }
+const writeBehindTls13: Plan = { ...strictTls13, waitForStore: false, storeDistanceMs: 0 }
 const problem = strictStoreProblem()
 const onlyWhere = problem === undefined ? '' : ` (${problem})`
 

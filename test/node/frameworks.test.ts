@@ -117,8 +117,8 @@ describe('with the snippet of the README', () => {
     const second = await get(app, first.session)
     expect(second).toMatchObject({ status: 200, body: 'hello', protocol: 'TLSv1.3', resumed: true })
     expect(handshakes).toMatchObject([
-      { outcome: 'full', reason: 'not-offered', protocol: 'TLSv1.3', servername: NAME },
-      { outcome: 'resumed', reason: 'internal', protocol: 'TLSv1.3', servername: NAME },
+      { outcome: 'full', reason: 'not-offered', protocol: 'TLSv1.3', serverName: NAME },
+      { outcome: 'resumed', reason: 'internal', protocol: 'TLSv1.3', serverName: NAME },
     ])
   })
 })

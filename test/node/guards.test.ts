@@ -113,7 +113,7 @@ describe.each(versions)('%s: when the server trusts others', (version) => {
     expect(await resumes(harness, session)).not.toBe(true)
   })
 
-  test('while a lookup is under way, what it finds is not used: policy-changed, and no hit', async () => {
+  test('while a lookup is under way, what it finds is not used: trust-changed, and no hit', async () => {
     const answer = held<undefined>()
     const asked = held<undefined>()
     const memory = new MemoryStore()
@@ -142,7 +142,7 @@ describe.each(versions)('%s: when the server trusts others', (version) => {
     harness.server.setSecureContext({ ...certificate, ...range, ca: successor!.cert })
     answer.resolve(undefined)
     expect((await visit).resumed).toBe(false)
-    expect(reasons(harness).at(-1)).toBe('policy-changed')
+    expect(reasons(harness).at(-1)).toBe('trust-changed')
     expect(harness.context.stats).toMatchObject({ hits: 0, acceptGood: 2 })
   })
 })
@@ -198,7 +198,7 @@ describe('policy', () => {
     const other = await start({ context })
     const { session } = await connect(one)
     expect((await connect(other, session)).resumed).toBe(false)
-    expect(reasons(other)).toEqual(['policy-changed'])
+    expect(reasons(other)).toEqual(['trust-changed'])
   })
 
   test('that is still thinking does not resume what is removed meanwhile', async () => {

@@ -13,7 +13,7 @@ import {
   serverOptions,
   storeCallbacks,
 } from '../../src/index.ts'
-import { reportsAuthorizationTruly } from '../../src/node/engine.ts'
+import { reportsAuthorizationTruly } from '../../src/node/node-engine.ts'
 import { makeCertificate } from '../certificate.ts'
 import {
   afterTest,
@@ -85,7 +85,7 @@ describe.each(versions)('%s: a session is good only', (version) => {
       expect(second.handshakes.map(({ outcome }) => outcome)).not.toContain('resumed')
     else expect(visit.resumed).toBe(false)
     expect(
-      reasons(second).filter((reason) => reason !== 'policy-changed' && reason !== 'handshake-failed'),
+      reasons(second).filter((reason) => reason !== 'trust-changed' && reason !== 'handshake-failed'),
     ).toEqual([])
   })
 
@@ -95,7 +95,7 @@ describe.each(versions)('%s: a session is good only', (version) => {
     const narrow = await start({ context, server: { minVersion: version, maxVersion: version } })
     const { session } = await connect(wide, undefined, { maxVersion: version })
     expect((await connect(narrow, session)).resumed).toBe(false)
-    expect(reasons(narrow)).toEqual(['policy-changed'])
+    expect(reasons(narrow)).toEqual(['trust-changed'])
   })
 
   test('also after the certificate was renewed: names count, not fingerprints', async () => {
@@ -148,7 +148,7 @@ describe.each(versions)('%s: a session is good only', (version) => {
     const { session } = await connect(first, undefined, withCertificate)
     expect((await connect(first, session, withCertificate)).resumed).toBe(true)
     expect((await connect(second, session, withCertificate)).resumed).toBe(false)
-    expect(reasons(second)).toEqual(['policy-changed'])
+    expect(reasons(second)).toEqual(['trust-changed'])
   })
 
   test('under the present settings of its server, also for a name of addContext', async () => {
@@ -159,7 +159,7 @@ describe.each(versions)('%s: a session is good only', (version) => {
     const ciphers = 'ECDHE-RSA-AES256-GCM-SHA384:TLS_AES_256_GCM_SHA384'
     harness.server.setSecureContext({ ...certificate, ciphers, minVersion: version, maxVersion: version })
     expect((await connect(harness, session)).resumed).toBe(false)
-    expect(reasons(harness).at(-1)).toBe('policy-changed')
+    expect(reasons(harness).at(-1)).toBe('trust-changed')
   })
 
   test('unbound, with bindSessions off, as in libssl', async () => {
@@ -235,7 +235,7 @@ describe('SNICallback', () => {
     expect(again.resumed).toBe(true)
     policy = 'guests'
     expect((await connect(harness, session, withCertificate)).resumed).toBe(false)
-    expect(reasons(harness).at(-1)).toBe('policy-changed')
+    expect(reasons(harness).at(-1)).toBe('trust-changed')
     expect(new Set(asked.map((one) => JSON.stringify(one)))).toEqual(
       new Set([JSON.stringify([NAME, true, NAME])]),
     )

@@ -5,12 +5,12 @@ import { makeCertificate } from '../certificate.ts'
 import { connect, reasons, start, TLS13, versions } from './harness.ts'
 
 describe('the age of an authentication', () => {
-  test('is carried over through every TLS 1.3 resumption: no chain of tickets outlives maxAuthenticationAge', async () => {
+  test('is carried over through every TLS 1.3 resumption: no chain of tickets outlives maxAuthenticationAgeSec', async () => {
     let nowMs = Date.now()
     const harness = await start({
       ...TLS13,
       context: { now: () => nowMs },
-      attach: { maxAuthenticationAge: 100 },
+      attach: { maxAuthenticationAgeSec: 100 },
     })
     let { session } = await connect(harness)
     for (const stepSec of [40, 40]) {
@@ -26,7 +26,7 @@ describe('the age of an authentication', () => {
 
   test('of a full handshake is that of the tickets which its resumption brings, whatever time Node gives them', async () => {
     const AGE_SEC = 60
-    const harness = await start({ ...TLS13, attach: { maxAuthenticationAge: 100 } })
+    const harness = await start({ ...TLS13, attach: { maxAuthenticationAgeSec: 100 } })
     const { session } = await connect(harness)
     const before = new Set(harness.context.sessions())
     const made: number[] = []
@@ -65,8 +65,8 @@ describe('the age of an authentication', () => {
       sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL,
       ...storeCallbacks(new MemoryStore({ now: () => nowMs })),
     }
-    const lenient = await start({ ...TLS13, context, attach: { maxAuthenticationAge: 1000 } })
-    const stern = await start({ ...TLS13, context, attach: { maxAuthenticationAge: 100 } })
+    const lenient = await start({ ...TLS13, context, attach: { maxAuthenticationAgeSec: 1000 } })
+    const stern = await start({ ...TLS13, context, attach: { maxAuthenticationAgeSec: 100 } })
     const { session } = await connect(lenient)
     // libssl stamps the session by its own clock, which may be in the next second by now.
     nowMs += 102_000

@@ -147,7 +147,7 @@ describe.each(versions)('%s: a renewal that brings', (version) => {
       expect(changed.map(({ resumed, received }) => [resumed, received])).toEqual(
         old.map(() => [false, 'hello']),
       )
-      expect(reasons(harness).slice(2 * old.length)).toEqual(old.map(() => 'policy-changed'))
+      expect(reasons(harness).slice(2 * old.length)).toEqual(old.map(() => 'trust-changed'))
       const sessions = changed.map(({ session }) => session)
       const last = await connectAll(harness, sessions, options)
       expect(last.map(({ resumed }) => resumed)).toEqual(old.map(() => true))
@@ -160,7 +160,7 @@ describe.each(versions)('%s: a renewal that brings', (version) => {
     expect(visits.map(({ resumed, received }) => [resumed, received])).toEqual(
       sessions.map(() => [false, 'hello']),
     )
-    expect(reasons(harness).slice(sessions.length)).toEqual(sessions.map(() => 'policy-changed'))
+    expect(reasons(harness).slice(sessions.length)).toEqual(sessions.map(() => 'trust-changed'))
   })
 
   test('another policy while a handshake is under way: its session is of the policy of before', async () => {
@@ -173,7 +173,7 @@ describe.each(versions)('%s: a renewal that brings', (version) => {
     const { session, resumed } = await visit
     expect([resumed, session?.length]).toEqual([false, expect.any(Number)])
     expect((await connect(harness, session, options)).resumed).toBe(false)
-    expect(reasons(harness)).toEqual(['not-offered', 'policy-changed'])
+    expect(reasons(harness)).toEqual(['not-offered', 'trust-changed'])
   })
 })
 

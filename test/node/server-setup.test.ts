@@ -11,7 +11,7 @@ import {
   UnsupportedRuntimeError,
   VerifyMode,
 } from '../../src/index.ts'
-import { engineFeatures, requireNode } from '../../src/node/engine.ts'
+import { nodeFeatures, requireNode } from '../../src/node/node-engine.ts'
 import { makeCertificate } from '../certificate.ts'
 import { certificate, connect, NAME, reasons, start } from './harness.ts'
 
@@ -99,9 +99,9 @@ describe('attachServer refuses, and says what to change', () => {
     const context = new SslContext()
     const attach = (options: tls.TlsOptions): unknown =>
       refusal(() =>
-        attachServer(bare({ ...serverOptions(context), ...options }), context, { store: 'strict' }),
+        attachServer(bare({ ...serverOptions(context), ...options }), context, { waitForStore: true }),
       )
-    const expected = engineFeatures(credentials).hasEarlyClientHello ? 'none' : 'strict-store'
+    const expected = nodeFeatures(credentials).hasEarlyClientHello ? 'none' : 'wait-for-store'
     expect([attach({}), attach({ maxVersion: 'TLSv1.2' })]).toEqual([expected, 'none'])
     expect(attach({ secureProtocol: 'TLSv1_2_method' })).toBe('none')
     expect(attach({ secureProtocol: 'TLS_method' })).toBe(expected)
@@ -110,17 +110,33 @@ describe('attachServer refuses, and says what to change', () => {
   test.each([
     ['lookupTimeoutMs', { lookupTimeoutMs: -1 }],
     ['readAheadMs', { readAheadMs: Number.NaN }],
-    ['maxAuthenticationAge', { maxAuthenticationAge: 604_801 }],
+    ['maxAuthenticationAgeSec', { maxAuthenticationAgeSec: 604_801 }],
   ])('%s out of its range', (_, options) => {
     const context = new SslContext()
     const server = bare(serverOptions(context))
-    expect(() => attachServer(server, context, options)).toThrow(RangeError)
+    expect(() => attachServer(server, context, options)).toThrow(
+      expect.objectContaining({ code: 'ERR_ARGUMENT_INVALID' }),
+    )
     expect(refusal(() => attachServer(server, context))).toBe('none')
   })
 
-  test('Bun, Deno and nothing else', () => {
-    for (const runtime of ['bun', 'deno'])
-      expect(() => requireNode({ ...process.versions, [runtime]: '1.0.0' })).toThrow(UnsupportedRuntimeError)
+  test.each([
+    ['Bun', { versions: { bun: '1.4.5' } }],
+    ['Deno', { versions: { deno: '2.9.6' } }],
+    ['Electron', { versions: { electron: '42.0.0' } }],
+    ['BoringSSL, by its feature', { features: { openssl_is_boringssl: true } }],
+    ['BoringSSL, by the version of OpenSSL that it gives', { versions: { openssl: '0.0.0' } }],
+    ['no OpenSSL', { versions: { openssl: undefined } }],
+  ])('a runtime that is %s', (_, { versions, features }: Partial<NonNullable<Parameters<typeof requireNode>[0]>>) => {
+    const runtime = {
+      versions: { ...process.versions, ...versions },
+      features: { ...(process.features as object), ...features },
+    }
+    expect(() => requireNode(runtime)).toThrow(UnsupportedRuntimeError)
+  })
+
+  test.each(['3.0.19', '3.5.8+quic', '4.0.3', '1.1.1w+quic'])('but not Node with OpenSSL %s', (openssl) => {
+    expect(() => requireNode({ versions: { ...process.versions, openssl }, features: {} })).not.toThrow()
     expect(() => requireNode()).not.toThrow()
   })
 })

@@ -300,7 +300,7 @@ describe.each(VERSIONS)('%s: http and https on one port', (_, version) => {
       expect(await answers(await startStock(options))).toEqual(['plain', 'secret', 'plain'])
       const harness = await start(options)
       expect(await answers(harness)).toEqual(['plain', 'secret', 'plain'])
-      expect(harness.handshakes).toMatchObject([{ outcome: 'full', servername: NAME }])
+      expect(harness.handshakes).toMatchObject([{ outcome: 'full', serverName: NAME }])
     },
     TIMEOUT_MS,
   )

@@ -7,10 +7,10 @@ import {
   type SslContextOptions,
   storeCallbacks,
 } from '../../src/index.ts'
-import { engineFeatures } from '../../src/node/engine.ts'
+import { nodeFeatures } from '../../src/node/node-engine.ts'
 import { certificate, connect, type Harness, NAME, NO_INTERNAL, start, versions } from './harness.ts'
 
-const allowsStrictTls13 = engineFeatures(tls.createSecureContext(certificate)).hasEarlyClientHello
+const allowsStrictTls13 = nodeFeatures(tls.createSecureContext(certificate)).hasEarlyClientHello
 const strictVersions = versions.filter((version) => version === 'TLSv1.2' || allowsStrictTls13)
 
 const startWith = (
@@ -62,7 +62,7 @@ describe('a write-behind store', () => {
 describe.each(strictVersions)('a strict store, %s', (version) => {
   test('has the session before the client hears the last of its handshake', async () => {
     const store = heldStore()
-    const harness = await startWith(version, store.callbacks, { store: 'strict', lookupTimeoutMs: 10_000 })
+    const harness = await startWith(version, store.callbacks, { waitForStore: true, lookupTimeoutMs: 10_000 })
     let isAnswered = false
     const visit = connect(harness).then((value) => {
       isAnswered = true
@@ -77,7 +77,7 @@ describe.each(strictVersions)('a strict store, %s', (version) => {
 
   test('that does not answer is waited for until the deadline, and no longer', async () => {
     const store = heldStore()
-    const harness = await startWith(version, store.callbacks, { store: 'strict', lookupTimeoutMs: 50 })
+    const harness = await startWith(version, store.callbacks, { waitForStore: true, lookupTimeoutMs: 50 })
     const begin = performance.now()
     expect((await connect(harness)).received).toBe('hello')
     expect(performance.now() - begin).toBeGreaterThan(45)

@@ -46,7 +46,7 @@ describe('a TLS 1.2 server', () => {
     expect((await connect(harness, session)).resumed).toBe(true)
     expect(harness.context.stats).toMatchObject({ number: 1, accept: 2, acceptGood: 2, hits: 1, timeouts: 0 })
     expect(reasons(harness)).toEqual(['not-found', 'internal'])
-    expect(harness.handshakes[1]).toMatchObject({ protocol: 'TLSv1.2', outcome: 'resumed', servername: NAME })
+    expect(harness.handshakes[1]).toMatchObject({ protocol: 'TLSv1.2', outcome: 'resumed', serverName: NAME })
   })
 
   test('keeps the session that Node made, bound to its server name, which Node gets back', async () => {

@@ -27,7 +27,7 @@ describe('a TLS 1.3 server', () => {
     expect([first, second, third].map(({ sessions }) => sessions.length)).toEqual([2, 1, 1])
     expect(harness.context.stats).toMatchObject({ number: 4, accept: 3, acceptGood: 3, hits: 2, misses: 0 })
     expect(reasons(harness)).toEqual(['not-offered', 'internal', 'internal'])
-    expect(harness.handshakes[1]).toMatchObject({ protocol: 'TLSv1.3', outcome: 'resumed', servername: NAME })
+    expect(harness.handshakes[1]).toMatchObject({ protocol: 'TLSv1.3', outcome: 'resumed', serverName: NAME })
   })
 
   test('resumes each of the two tickets of a handshake', async () => {

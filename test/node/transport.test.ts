@@ -19,7 +19,6 @@ import {
   listen,
   NAME,
   NO_INTERNAL,
-  reasons,
   start,
   startStock,
   TLS12,
@@ -122,8 +121,10 @@ describe('a client that stalls in mid-hello', () => {
     const late = await connect({ port }, session)
     expect(late.resumed).toBe(false)
     expect(harness.handshakes).toMatchObject([{ outcome: 'full', reason: 'stalled-hello' }])
-    expect((await connect(patient, late.session)).resumed).toBe(true)
-    expect(reasons(patient).at(-1)).toBe('external')
+    // Nothing proves for which name a TLS 1.3 session was made when the hello was not read.
+    const isKept = version === TLS12
+    expect((await connect(patient, late.session)).resumed).toBe(isKept)
+    expect(harness.attachment.stats.notKept).toEqual(isKept ? {} : { 'unread-hello': 2 })
   })
 })
 
@@ -148,7 +149,7 @@ describe.each(Object.keys(LEAVE) as Leave[])('a client that %s', (leave) => {
     LEAVE[leave](client)
     await closed(raw)
     expect(harness.handshakes).toMatchObject([
-      { outcome: 'failed', reason: 'client-left', socket: undefined, servername: undefined },
+      { outcome: 'failed', reason: 'client-left', socket: undefined, serverName: undefined },
     ])
     expect(harness.context.stats).toMatchObject({ accept: 1, acceptGood: 0 })
     await closes(harness.server)
@@ -693,7 +694,7 @@ describe.each(VERSIONS)('%s: user code runs in the asynchronous context of its c
 })
 
 test.each(['a promise', 'a thenable'] as const)(
-  "store: 'strict' leaves secureConnection in the context of its connection, when the store answers with %s",
+  "waitForStore: true leaves secureConnection in the context of its connection, when the store answers with %s",
   async (kind) => {
     const currentId = new AsyncLocalStorage<string>()
     const written = currentId.run('store', () => new Promise((resolve) => setImmediate(resolve)))
@@ -701,7 +702,7 @@ test.each(['a promise', 'a thenable'] as const)(
     const harness = await start({
       ...TLS12,
       context: { newSessionCallback: () => reply },
-      attach: { store: 'strict' },
+      attach: { waitForStore: true },
     })
     const front = net.createServer((raw) => {
       currentId.run('connection', () => harness.server.emit('connection', raw))

@@ -60,7 +60,7 @@ describe.each(versions)('%s: of two servers with one store', (version) => {
   test.each(DECIDING.filter(([name]) => IS_IGNORED[name] !== true))(
     'a session of the one is not good on the other, when they differ in %s',
     async (_name, changed) => {
-      expect(await crosses(changed)).toEqual({ resumed: false, reason: 'policy-changed' })
+      expect(await crosses(changed)).toEqual({ resumed: false, reason: 'trust-changed' })
     },
   )
 

@@ -6,7 +6,7 @@ import {
   bindingContext,
   readOrigin,
   type SessionOrigin,
-  writeOrigin,
+  stamp,
 } from '../../src/node/session-binding.ts'
 import { authenticationEndSec } from '../../src/node/session-rules.ts'
 import { sessionInternals } from '../../src/session/ssl-session.ts'
@@ -30,14 +30,12 @@ const SERVERNAME = 'shop.example'
 
 const BINDING: Binding = {
   ownContext: Buffer.from('shop'),
-  servername: SERVERNAME,
-  requestCert: false,
-  rejectUnauthorized: true,
-  policyDigest: new Uint8Array(32),
+  serverName: SERVERNAME,
+  profile: { requestCert: false, rejectUnauthorized: true, digest: Buffer.alloc(32), isOpaque: false },
   ownPolicy: undefined,
 }
 
-const RULES = { bindSessions: true, requireExtendedMasterSecret: true }
+const RULES = { requireExtendedMasterSecret: true }
 
 const SESSION_ID_CONTEXT = bindingContext(BINDING)
 
@@ -373,7 +371,7 @@ class ServerSide {
     const { timeoutSec } = this.#fleet
     const nowSec = Math.floor(this.#now() / 1000)
     const session = sessionInternals.duplicateWithoutTicket(resumed ?? this.#ancestor(nowSec))
-    const endSec = authenticationEndSec(originOf(session), { ...RULES, maxAuthenticationAge: timeoutSec })
+    const endSec = authenticationEndSec(originOf(session), { ...RULES, maxAuthenticationAgeSec: timeoutSec })
     const remainingSec = Math.min(timeoutSec, endSec - nowSec)
     if (remainingSec <= 0) return undefined
     sessionInternals.update(session, { sessionId: randomId(this.#random) })
@@ -386,7 +384,7 @@ class ServerSide {
   #ancestor(nowSec: number): SslSession {
     if (this.#template.timeSec === nowSec) return this.#template
     this.#template.setTime(nowSec)
-    writeOrigin(
+    stamp(
       this.#template,
       { authenticatedAtSec: nowSec, chainEndSec: Number.POSITIVE_INFINITY },
       BINDING,
@@ -419,7 +417,7 @@ function makeTemplate({ protocol, timeoutSec }: Fleet): SslSession {
 /** The bytes of the DER that goes into the store. */
 export function storedDerBytes(fleet: Fleet): number {
   const session = makeTemplate(fleet)
-  writeOrigin(
+  stamp(
     session,
     { authenticatedAtSec: session.timeSec, chainEndSec: Number.POSITIVE_INFINITY },
     BINDING,

@@ -1,6 +1,21 @@
 /** Resumed, full, or not completed. */
 export type Outcome = 'resumed' | 'full' | 'failed'
 
+/** What became of one handshake of a server. */
+export interface HandshakeMessage {
+  readonly outcome: Outcome
+  /** One of `HandshakeReason`. */
+  readonly reason: string
+  /** As `tlsSocket.getProtocol()`: `TLSv1.2`, `TLSv1.3`; undefined for a handshake that was not completed. */
+  readonly protocol: string | undefined
+  /** As the client sent it, a UTF-16 unit for each byte; undefined when it sent none. */
+  readonly serverName: string | undefined
+  /** Milliseconds from the connection's arrival until its ClientHello was whole. */
+  readonly readAheadMs: number
+  /** Milliseconds from there until Node got the connection: the caches and the owner's policy. */
+  readonly lookupMs: number
+}
+
 /** Numbers of handshakes. */
 export type OutcomeCounts = Readonly<Record<Outcome, number>>
 
@@ -30,10 +45,11 @@ export class HandshakeTally {
 
   /** A snapshot. */
   get counts(): HandshakeCounts {
+    const protocols = Object.entries(this.#protocols).map(([name, counts]) => [name, { ...counts }] as const)
     return {
       handshakes: { ...this.#handshakes },
       reasons: { ...this.#reasons },
-      protocols: structuredClone(this.#protocols),
+      protocols: Object.fromEntries(protocols),
     }
   }
 }

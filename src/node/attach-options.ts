@@ -1,0 +1,56 @@
+import { SslContextModel } from '../context/ssl-context.ts'
+import { ArgumentError, type SetupProblem } from '../errors.ts'
+import { A_BOOLEAN, A_FUNCTION, anInteger, checkOptions, kindOf, type OptionRule } from '../session/arguments.ts'
+import { ONE_WEEK_SEC } from '../session/ranges.ts'
+import type { AttachServerOptions } from './server-attachment.ts'
+
+/** What a timer takes. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+const TOLERABLE: Readonly<Record<SetupProblem, true>> = {
+  'default-session-id-context': true,
+  tickets: true,
+  'resume-session-listener': true,
+  'unsupported-setting': true,
+  'already-attached': true,
+  'not-a-tls-server': true,
+  'wait-for-store': true,
+  'contradicting-options': true,
+}
+
+const RULES: Readonly<Record<keyof AttachServerOptions, OptionRule>> = {
+  lookupTimeoutMs: anInteger(1, MAX_TIMER_MS),
+  readAheadMs: anInteger(1, MAX_TIMER_MS),
+  maxAuthenticationAgeSec: anInteger(1, ONE_WEEK_SEC),
+  singleUse: A_BOOLEAN,
+  waitForStore: A_BOOLEAN,
+  bindSessions: A_BOOLEAN,
+  requireExtendedMasterSecret: A_BOOLEAN,
+  shouldStore: A_FUNCTION,
+  policy: A_FUNCTION,
+  onHandshake: A_FUNCTION,
+  revocations: {
+    kind: 'an instance of Revocations',
+    isGood: (value) => typeof (value as { objectionTo?: unknown } | null)?.objectionTo === 'function',
+  },
+  tolerate: {
+    kind: `an array of ${Object.keys(TOLERABLE).join(', ')}`,
+    isGood: (value) => Array.isArray(value) && value.every((one) => Object.hasOwn(TOLERABLE, one)),
+  },
+}
+
+/** @throws {@link ArgumentError} */
+export function checkAttachOptions(options: unknown): void {
+  checkOptions('attachServer', options, RULES)
+}
+
+/** @throws {@link ArgumentError} */
+export function checkCloseOptions(options: unknown): void {
+  checkOptions('close', options, { deadlineMs: anInteger(0, MAX_TIMER_MS) })
+}
+
+/** @throws {@link ArgumentError} */
+export function checkContext(caller: string, context: unknown): asserts context is SslContextModel {
+  if (!(context instanceof SslContextModel))
+    throw new ArgumentError(`the context of ${caller} must be an SslContext, got ${kindOf(context)}`)
+}

@@ -1,0 +1,83 @@
+import type { LRUCache } from 'lru-cache'
+import type { ClientHello } from '../codec/client-hello.ts'
+import type { SslContextModel } from '../context/ssl-context.ts'
+import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
+import type { SslSession } from '../session/ssl-session.ts'
+import type { Revocations } from '../store/revocations.ts'
+import type { NotKeptReason } from './handshake-reason.ts'
+import type { TlsServer } from './node-engine.ts'
+import type { SessionRules } from './session-rules.ts'
+import type { TrustProfile, TrustProfiles } from './trust-profile.ts'
+
+/**
+ * Names the trust under which a server name's clients are verified, where SNICallback or a SecureContext of the owner's
+ * decides it; it also forbids resumptions, as of a client whose certificate was revoked (see `session.peerCertificate`).
+ *
+ * @param serverName - as the client sent it; undefined without SNI
+ * @param session - the one to be kept, or the one to be resumed
+ * @param hello - undefined when it was not read ahead
+ * @returns sessions are resumed under the answer under which they were made; false keeps and resumes nothing
+ */
+export type SessionPolicy = (
+  serverName: string | undefined,
+  session: SslSession,
+  hello: ClientHello | undefined,
+) => Awaitable<string | false>
+
+/** What all connections of an attachment have in common. */
+export interface Edge extends SessionRules {
+  readonly server: TlsServer
+  readonly context: SslContextModel
+  /** The session id context of `context`, when the server was attached. */
+  readonly ownContext: Uint8Array
+  readonly profiles: TrustProfiles
+  /** The switch of the attachment. */
+  readonly enabled: boolean
+  /** Milliseconds; also for `policy` about a new session, and for the writing of one. */
+  readonly lookupTimeoutMs: number
+  /** Milliseconds. */
+  readonly readAheadMs: number
+  readonly bindSessions: boolean
+  readonly singleUse: boolean
+  readonly policy: SessionPolicy | undefined
+  readonly revocations: Pick<Revocations, 'objectionTo'> | undefined
+  readonly shouldStore: ((hello: ClientHello | undefined) => boolean) | undefined
+  /** Somebody else answers resumeSession, and two answers would end the connection. */
+  readonly isAnsweredByOthers: boolean
+  /** Ids of single use that were resumed here. */
+  readonly usedIds: LRUCache<string, true>
+  countNotKept(reason: NotKeptReason): void
+  /** A callback of the owner's has thrown: the process hears of it, no connection does. */
+  reportError(error: unknown): void
+}
+
+/** Runs the owner's callbacks in the asynchronous context in which the connection arrived. */
+export type InArrivalContext = <T>(call: () => T) => T
+
+/** Answers false when the owner's `policy` refuses or fails, and undefined when there is none. */
+export function askPolicy(
+  { policy, reportError }: Edge,
+  inArrivalContext: InArrivalContext,
+  ...question: Parameters<SessionPolicy>
+): Awaitable<string | undefined | false> {
+  if (policy === undefined) return undefined
+  const failed = (error: unknown): false => {
+    reportError(error)
+    return false
+  }
+  const checked = (answer: unknown): string | false =>
+    typeof answer === 'string' || answer === false
+      ? answer
+      : failed(new TypeError('policy must answer with a string or false'))
+  try {
+    const answer = inArrivalContext(() => policy(...question))
+    return isPromiseLike(answer) ? Promise.resolve(answer).then(checked, failed) : checked(answer)
+  } catch (error) {
+    return failed(error)
+  }
+}
+
+/** Nobody can say whom such a connection trusts. */
+export function isPolicyUnknown({ policy }: Edge, { requestCert, isOpaque }: TrustProfile): boolean {
+  return requestCert && isOpaque && policy === undefined
+}

@@ -1,0 +1,207 @@
+import type { ClientHello } from '../codec/client-hello.ts'
+import type { SslConnection } from '../context/ssl-connection.ts'
+import { nodeCrypto } from '../crypto.ts'
+import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
+import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import { SslSession } from '../session/ssl-session.ts'
+import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown } from './edge.ts'
+import type { NotKeptReason } from './handshake-reason.ts'
+import { bindingOf, contextOf } from './look-up.ts'
+import { supportsPsk } from './resumption-offer.ts'
+import { sessionTimeoutSec, usesTickets } from './server-setup.ts'
+import { readOrigin, type SessionOrigin, stamp } from './session-binding.ts'
+import { authenticationEndSec, objectionToSession } from './session-rules.ts'
+import type { TrustProfile } from './trust-profile.ts'
+
+/** What is known of the handshake that made a session. */
+export interface HandshakeFacts {
+  readonly serverName: string | undefined
+  /** Undefined when it was not read ahead. */
+  readonly hello: ClientHello | undefined
+  /** What the server trusted when Node took the connection; undefined when that has changed, and the name was not known yet. */
+  readonly profile: TrustProfile | undefined
+  /** Its client has named another server than before, so the connection is closed. */
+  readonly isRejected: boolean
+  /** When the first certificate of the client's chain expires, seconds since the epoch; Infinity without one. */
+  readonly chainEndSec: number
+}
+
+/**
+ * The new sessions of one handshake, from Node's DER to what is stored: each is stamped with what a resumption needs to know, or
+ * counted as not kept.
+ */
+export class SessionKeeper {
+  readonly #edge: Edge
+  readonly #connection: SslConnection
+  readonly #inArrivalContext: InArrivalContext
+  /** The origin of all new sessions of the handshake. */
+  #origin: SessionOrigin | undefined
+  /** One answer for all of them. */
+  #policy: Awaitable<string | undefined | false> | undefined
+  #hasMade = false
+
+  constructor(edge: Edge, connection: SslConnection, inArrivalContext: InArrivalContext) {
+    this.#edge = edge
+    this.#connection = connection
+    this.#inArrivalContext = inArrivalContext
+  }
+
+  /** Node has shown a session that this handshake made. */
+  get hasMade(): boolean {
+    return this.#hasMade
+  }
+
+  /** The owner's policy about the new sessions, while it has not answered. */
+  get pendingPolicy(): PromiseLike<unknown> | undefined {
+    return isPromiseLike(this.#policy) ? this.#policy : undefined
+  }
+
+  /**
+   * @param der - of a session that the handshake has made
+   * @returns why the session is not kept, undefined when it is; it never rejects
+   */
+  keep(der: Uint8Array, facts: HandshakeFacts): Awaitable<NotKeptReason | undefined> {
+    const session = readSession(der)
+    if (session === undefined) return 'unreadable'
+    if (this.#isRenegotiated(session)) return this.#finishRenegotiation(session)
+    this.#hasMade = true
+    // libssl carries it from what was resumed into the new ticket.
+    const inherited = session.protocolVersion === TLS1_3_VERSION ? readOrigin(session) : undefined
+    const isResumed = inherited !== undefined
+    const objection = this.#objection(session, facts)
+    if (objection !== undefined) return this.#finish(session, isResumed, objection)
+    this.#origin ??= inherited ?? originOf(session, facts)
+    const origin = this.#origin
+    this.#policy ??= this.#askPolicy(session, facts)
+    return andThen(this.#policy, (policy) =>
+      this.#finish(
+        session,
+        isResumed,
+        policy === false ? 'policy-refused' : this.#stamp(session, origin, isResumed, facts, policy),
+      ),
+    )
+  }
+
+  #askPolicy(session: SslSession, { serverName, hello }: HandshakeFacts): Awaitable<string | undefined | false> {
+    const answer = askPolicy(this.#edge, this.#inArrivalContext, serverName, session, hello)
+    return falseWhenLate(answer, this.#edge.lookupTimeoutMs)
+  }
+
+  #objection(
+    session: SslSession,
+    { hello, profile, isRejected }: HandshakeFacts,
+  ): NotKeptReason | undefined {
+    const edge = this.#edge
+    if (!edge.enabled) return 'disabled'
+    if (isRejected) return 'server-name-changed'
+    if (session.protocolVersion === TLS1_3_VERSION) {
+      // Only a hello that was read proves for which name the session was made: a second hello may name another.
+      if (hello === undefined) return 'unread-hello'
+      if (!supportsPsk(hello)) return 'psk-modes-unsupported'
+      if (usesTickets(edge.server)) return 'stateless-ticket'
+    }
+    if (profile === undefined || isPolicyUnknown(edge, profile)) return 'policy-unknown'
+    const objection = objectionToSession(session, edge, profile)
+    return objection ?? (this.#isDeclined(hello) ? 'declined' : undefined)
+  }
+
+  #isDeclined(hello: ClientHello | undefined): boolean {
+    const { shouldStore, reportError } = this.#edge
+    if (shouldStore === undefined) return false
+    try {
+      return !this.#inArrivalContext(() => shouldStore(hello))
+    } catch (error) {
+      reportError(error)
+      return true
+    }
+  }
+
+  /** What is stored differs from what Node made by what a resumption needs to know. */
+  #stamp(
+    session: SslSession,
+    origin: SessionOrigin,
+    isResumed: boolean,
+    { serverName, profile }: HandshakeFacts,
+    ownPolicy: string | undefined,
+  ): NotKeptReason | undefined {
+    if (profile === undefined) return 'policy-unknown'
+    const edge = this.#edge
+    // R6.2 and R6.9: the context's timeout, or that of the session which was resumed.
+    const timeoutSec = isResumed ? session.timeoutSec : sessionTimeoutSec(edge.context)
+    const remainingSec = Math.min(timeoutSec, authenticationEndSec(origin, edge) - session.timeSec)
+    if (remainingSec <= 0) return 'authentication-too-old'
+    session.setTimeout(remainingSec)
+    const binding = bindingOf(edge, serverName, profile, ownPolicy)
+    stamp(session, origin, binding)
+    this.#connection.setSessionIdContext(contextOf(edge, binding))
+    return undefined
+  }
+
+  /** The model hears of the session, and with it the caches. */
+  #finish(
+    session: SslSession,
+    isResumed: boolean,
+    reason: NotKeptReason | undefined,
+  ): Awaitable<NotKeptReason | undefined> {
+    const connection = this.#connection
+    const { protocolVersion } = session
+    const isTls13 = protocolVersion === TLS1_3_VERSION
+    if (connection.isHandshaking)
+      connection.recordOutcome({
+        protocolVersion,
+        resumed: isResumed ? { isTicket: false } : undefined,
+        made: isTls13 || reason !== undefined ? undefined : session,
+      })
+    if (reason !== undefined) return reason
+    if (isTls13 && connection.isTicketDue) connection.adoptTicket(session)
+    return andThen(connection.latestReport, (isTaken) => (isTaken ? undefined : 'store-failed'))
+  }
+
+  #isRenegotiated({ protocolVersion }: SslSession): boolean {
+    return protocolVersion < TLS1_3_VERSION && (this.#hasMade || !this.#connection.isHandshaking)
+  }
+
+  /** Node shows nothing of a renegotiation but its new session. */
+  #finishRenegotiation({ protocolVersion }: SslSession): NotKeptReason {
+    if (!this.#connection.isHandshaking) {
+      this.#connection.accept()
+      this.#connection.recordOutcome({ protocolVersion })
+    }
+    return 'renegotiation'
+  }
+}
+
+/** Nobody vouches for a chain that did not verify, so that only its first certificate is looked at. */
+function originOf(session: SslSession, facts: HandshakeFacts): SessionOrigin {
+  const { X509Certificate } = nodeCrypto()
+  const leaf = session.peerCertificate
+  const leafEndSec = leaf === undefined ? Number.POSITIVE_INFINITY : endSec(new X509Certificate(leaf).validTo)
+  const chainEndSec = session.verifyResult === 0 ? facts.chainEndSec : Number.POSITIVE_INFINITY
+  return { authenticatedAtSec: session.timeSec, chainEndSec: Math.min(leafEndSec, chainEndSec) }
+}
+
+/** @param validTo - of a certificate, as Node writes it; what has no readable end has ended */
+export function endSec(validTo: string): number {
+  return Math.floor((Date.parse(validTo) || 0) / 1000)
+}
+
+/** What takes too long is false. */
+function falseWhenLate<T>(answer: Awaitable<T>, timeoutMs: number): Awaitable<T | false> {
+  if (!isPromiseLike(answer)) return answer
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, timeoutMs, false)
+    timer.unref()
+    answer.then((value) => {
+      clearTimeout(timer)
+      resolve(value)
+    })
+  })
+}
+
+export function readSession(der: Uint8Array | undefined): SslSession | undefined {
+  try {
+    return der && SslSession.fromDer(der)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,218 @@
+import type { ClientHello } from '../codec/client-hello.ts'
+import type { SslConnection } from '../context/ssl-connection.ts'
+import { type Awaitable, andThen } from '../session/awaitable.ts'
+import { equalBytes } from '../session/bytes.ts'
+import { isExpired } from '../session/judge-session.ts'
+import type { Examination } from '../session/offer.ts'
+import { SessionCacheMode } from '../session/session-cache-mode.ts'
+import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import type { SslSession } from '../session/ssl-session.ts'
+import type { RefusalReason, ResumptionVerdict, SessionSource } from '../session/verdict.ts'
+import { byteKey } from '../store/byte-key.ts'
+import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown } from './edge.ts'
+import type { HandshakeReason } from './handshake-reason.ts'
+import { negotiatedVersion, resumptionOffer } from './resumption-offer.ts'
+import { serverVersions } from './server-versions.ts'
+import { sessionTimeoutSec, usesTickets } from './server-setup.ts'
+import {
+  type Binding,
+  bindingContext,
+  mismatchReason,
+  readOrigin,
+  type SessionOrigin,
+} from './session-binding.ts'
+import { isTooOld, objectionToSession } from './session-rules.ts'
+import { isSameProfile, type TrustProfile } from './trust-profile.ts'
+
+/** What was found, and for whom it is good. */
+export interface Found {
+  readonly session: SslSession
+  readonly origin: SessionOrigin | undefined
+  readonly binding: Binding
+}
+
+/** What is to become of a ClientHello: the one answer of a lookup. */
+export type Decision =
+  | { readonly resume: true; readonly source: SessionSource; readonly found: Found }
+  /** `found`: present when libssl is to see the session all the same, and to refuse it with the alert that is due. */
+  | { readonly resume: false; readonly reason: HandshakeReason; readonly found?: Found }
+
+const DECLINED: Examination = { isDeclined: true }
+
+/** Refusals that libssl will come to by itself when it sees the session, with the alert that the client is to get. */
+const LIBSSL_ALERTS: ReadonlySet<RefusalReason> = new Set([
+  'extended-master-secret-dropped',
+  'cipher-not-offered',
+  'compression',
+])
+
+export function full(reason: HandshakeReason): Decision {
+  return { resume: false, reason }
+}
+
+/**
+ * May this ClientHello resume what it offers? Every rule is asked here, in one order: whether the cache may be asked at all; the
+ * model with its caches; of what they found expiry, format, server name, single use, the owner's policy, trust, marks, age, and
+ * the edge's rules; and libssl's own.
+ *
+ * @returns a promise only when an external cache or the owner's policy gave one; it never rejects
+ */
+export function lookUp(
+  edge: Edge,
+  connection: SslConnection,
+  hello: ClientHello,
+  inArrivalContext: InArrivalContext,
+): Awaitable<Decision> {
+  const { context, server } = edge
+  const { serverName } = hello
+  const version = negotiatedVersion(hello, serverVersions(server))
+  // Node will tell the client.
+  if (version === undefined) return full('not-offered')
+  if (usesTickets(server) && hasStatelessTicket(hello, version)) return full('stateless-ticket')
+  if (isPolicyUnknown(edge, edge.profiles.of(serverName))) return full('policy-unknown')
+
+  let found: Found | undefined
+  let objection: HandshakeReason | undefined
+  const decline = (reason: HandshakeReason): Examination => {
+    objection = reason
+    return DECLINED
+  }
+  const examine = (session: SslSession): Awaitable<Examination> => {
+    const origin = readOrigin(session)
+    const bindTo = (ownPolicy: string | undefined): Found => {
+      found = { session, origin, binding: bindingOf(edge, serverName, edge.profiles.of(serverName), ownPolicy) }
+      return found
+    }
+    bindTo(undefined)
+    // The model judges, counts and forgets what has expired, whatever it was made for.
+    if (isExpired(session, context.now())) return accept(session.sessionIdContext)
+    const reason = objectionToFound(edge, session, origin, serverName)
+    if (reason !== undefined) return decline(reason)
+    return andThen(askPolicy(edge, inArrivalContext, serverName, session, hello), (answer) => {
+      if (answer === false) return decline('policy-refused')
+      const bound = bindTo(answer)
+      const expected = contextOf(edge, bound.binding)
+      // R3.3 step 4 is the isolation of names and trust profiles; the model says so.
+      const later = equalBytes(session.sessionIdContext, expected) ? objectionToBound(edge, bound) : undefined
+      return later === undefined ? accept(expected) : decline(later)
+    })
+  }
+  const decide = (verdict: ResumptionVerdict): Decision => {
+    if (verdict.resume && found !== undefined) return { resume: true, source: verdict.source, found }
+    const refusal = verdict.resume ? 'declined' : verdict.reason
+    const reason = objection ?? refined(edge, hello, version, refusal, found)
+    return found !== undefined && LIBSSL_ALERTS.has(refusal) ? { resume: false, reason, found } : full(reason)
+  }
+  return andThen(connection.resumeSession(resumptionOffer(hello, version, examine)), decide)
+}
+
+/**
+ * Is a decision still good, now that Node gets the connection? A lookup may have taken its time, and what the server is, its
+ * switch and the marks may have changed meanwhile.
+ */
+export function confirmed(edge: Edge, decision: Decision): Decision {
+  const { found } = decision
+  if (found === undefined) return decision
+  const { binding } = found
+  if (!edge.enabled) return full('disabled')
+  const profile = edge.profiles.of(binding.serverName)
+  if (isPolicyUnknown(edge, profile)) return full('policy-unknown')
+  if (!isSameProfile(binding.profile, profile)) return full('trust-changed')
+  const objection = revocationOf(edge, found)
+  return objection === undefined ? decision : full(objection)
+}
+
+/** What a session is bound to. */
+export function bindingOf(
+  { ownContext }: Edge,
+  serverName: string | undefined,
+  profile: TrustProfile,
+  ownPolicy: string | undefined,
+): Binding {
+  return { ownContext, serverName, profile, ownPolicy }
+}
+
+/** The session id context that a session of the binding has. */
+export function contextOf({ bindSessions, ownContext }: Edge, binding: Binding): Uint8Array {
+  return bindSessions ? bindingContext(binding) : ownContext
+}
+
+function accept(sessionIdContext: Uint8Array): Examination {
+  return { isDeclined: false, sessionIdContext }
+}
+
+/** Neither cache would be asked. */
+export function isLookupOff({ context }: Edge): boolean {
+  const isInternalLeftOut = (context.getSessionCacheMode() & SessionCacheMode.NO_INTERNAL_LOOKUP) !== 0
+  return isInternalLeftOut && context.getGetSessionCallback() === undefined
+}
+
+/** What holds whatever the owner's policy says. */
+function objectionToFound(
+  { bindSessions, revocations, singleUse, usedIds }: Edge,
+  session: SslSession,
+  origin: SessionOrigin | undefined,
+  serverName: string | undefined,
+): HandshakeReason | undefined {
+  if ((bindSessions || revocations !== undefined) && origin === undefined) return 'unknown-format'
+  if (bindSessions && session.hostname !== serverName) return 'server-name-mismatch'
+  // Who can write to the store can put back what was taken from it.
+  return singleUse && usedIds.has(byteKey(session.sessionId)) ? 'already-used' : undefined
+}
+
+/** What is left once the session is known to be for this name and trust. */
+function objectionToBound(edge: Edge, found: Found): HandshakeReason | undefined {
+  const { session, origin, binding } = found
+  const revocation = revocationOf(edge, found)
+  if (revocation !== undefined) return revocation
+  if (isTooOld(origin, edge.context.now(), edge)) return 'authentication-too-old'
+  return objectionToSession(session, edge, binding.profile)
+}
+
+function revocationOf({ revocations }: Edge, { session, origin }: Found): HandshakeReason | undefined {
+  return origin && revocations?.objectionTo(session, origin.authenticatedAtSec)
+}
+
+/** The model's refusal in the words of the edge, which knows more about it. */
+function refined(
+  edge: Edge,
+  hello: ClientHello,
+  version: number,
+  reason: RefusalReason,
+  found: Found | undefined,
+): HandshakeReason {
+  switch (reason) {
+    case 'session-id-context-mismatch':
+      return found !== undefined && edge.bindSessions ? mismatchReason(found.origin, found.binding) : reason
+    case 'expired':
+      return found === undefined ? reason : whyExpired(edge, found)
+    case 'not-found':
+      return whyNotFound(edge, hello, version)
+    case 'declined':
+      // The edge declines with a reason; without one, something has thrown.
+      return 'callback-failed'
+    case 'abandoned':
+      return 'client-left'
+    case 'ticket-undecryptable':
+      return 'stateless-ticket'
+    default:
+      return reason
+  }
+}
+
+/** What is kept expires with its authentication, so that the times alone do not tell which of them was too short. */
+function whyExpired(edge: Edge, { session, origin }: Found): HandshakeReason {
+  const nowMs = edge.context.now()
+  const ownEndMs = (session.timeSec + sessionTimeoutSec(edge.context)) * 1000
+  return isTooOld(origin, nowMs, edge) && ownEndMs >= nowMs ? 'authentication-too-old' : 'expired'
+}
+
+function whyNotFound({ context, usedIds }: Edge, hello: ClientHello, version: number): HandshakeReason {
+  if ((context.getSessionCacheMode() & SessionCacheMode.SERVER) === 0) return 'mode-without-server'
+  const identities = version === TLS1_3_VERSION ? hello.pskIdentities : []
+  return identities.some(({ identity }) => usedIds.has(byteKey(identity))) ? 'already-used' : 'not-found'
+}
+
+function hasStatelessTicket(hello: ClientHello, version: number): boolean {
+  return version < TLS1_3_VERSION ? (hello.sessionTicketLength ?? 0) > 0 : hello.pskIdentities.length > 0
+}

@@ -1,0 +1,311 @@
+import { createHook, executionAsyncResource } from 'node:async_hooks'
+import { PassThrough } from 'node:stream'
+import type tls from 'node:tls'
+import { UnsupportedRuntimeError } from '../errors.ts'
+
+/**
+ * All private API of Node that the edge uses, each behind its check: {@link requireNode} tries them on a TLSSocket that is
+ * never connected, and refuses a Node that is built otherwise.
+ */
+
+/** Loaded when it is first needed, as `node:crypto` is. */
+export function nodeTls(): typeof tls {
+  return process.getBuiltinModule('node:tls')
+}
+
+/** A Node server as its own properties describe it; they are those of `createServer` and `setSecureContext`. */
+export interface TlsServer extends tls.Server {
+  readonly requestCert?: boolean
+  readonly rejectUnauthorized?: boolean
+  readonly ALPNProtocols?: Uint8Array
+  readonly ALPNCallback?: unknown
+  readonly sessionIdContext?: string
+  readonly sessionTimeout?: number
+  readonly secureOptions?: number
+  readonly secureProtocol?: string
+  readonly minVersion?: string
+  readonly maxVersion?: string
+  readonly ciphers?: string
+  readonly sigalgs?: string
+  /** What new connections are made with; `setSecureContext` replaces it. */
+  readonly _sharedCreds: tls.SecureContext
+  /** What `addContext` has set, the latest last. */
+  readonly _contexts?: readonly (readonly [RegExp, tls.SecureContext['context']])[]
+}
+
+/** Node's own object under a TLSSocket, its TLSWrap. */
+export interface TlsHandle {
+  /** The session that libssl's next lookup gets, once. */
+  loadSession(session: Buffer): void
+  /** Bytes as if they had come from the network. */
+  receive(bytes: Uint8Array): void
+  isSessionReused(): boolean
+  verifyError(): unknown
+  getServername(): unknown
+  getPeerCertificate(detailed: boolean): PeerCertificate | undefined
+  /** Has libssl ask {@link oncertcb}. */
+  enableCertCb(): void
+  /** Node's listeners to libssl: a ClientHello has come; a certificate is to be chosen. */
+  onclienthello: NativeCallback
+  oncertcb: NativeCallback
+}
+
+type NativeCallback = (this: TlsHandle, info: { readonly sessionId?: Buffer; readonly tlsTicket?: boolean }) => void
+
+const HANDLE_METHODS = [
+  'loadSession',
+  'receive',
+  'isSessionReused',
+  'verifyError',
+  'getServername',
+  'getPeerCertificate',
+  'enableCertCb',
+] as const satisfies readonly (keyof TlsHandle)[]
+
+/** A certificate with the one that issued it; the last one issues itself. */
+export interface PeerCertificate {
+  readonly valid_to?: string
+  readonly issuerCertificate?: PeerCertificate
+}
+
+function isTlsHandle(resource: object): resource is TlsHandle {
+  return 'loadSession' in resource && typeof resource.loadSession === 'function'
+}
+
+export function tlsHandleOf(socket: tls.TLSSocket): TlsHandle | undefined {
+  const { _handle: handle } = socket as { _handle?: object | null }
+  return handle != null && isTlsHandle(handle) ? handle : undefined
+}
+
+/** In the listeners of newSession and resumeSession, which name no socket: the handle of their connection. */
+export function currentTlsHandle(): TlsHandle | undefined {
+  const resource = executionAsyncResource()
+  return isTlsHandle(resource) ? resource : undefined
+}
+
+let captured: TlsHandle | undefined
+const capturing = createHook({
+  init(_id, _type, _trigger, resource) {
+    if (isTlsHandle(resource)) captured ??= resource
+  },
+})
+
+/** Runs `accept`, which makes one TLSSocket. @returns the handle of that socket */
+export function captureTlsHandle(accept: () => void): TlsHandle | undefined {
+  captured = undefined
+  capturing.enable()
+  try {
+    accept()
+    return captured
+  } finally {
+    capturing.disable()
+    captured = undefined
+  }
+}
+
+/** Node's own symbol, under which a handle has its TLSSocket. */
+let ownerSymbol: symbol | undefined
+
+function ownerSymbolOf(handle: object): symbol | undefined {
+  return Object.getOwnPropertySymbols(handle).find(({ description }) => description === 'owner_symbol')
+}
+
+/** The TLSSocket of the handle is not destroyed: Node's own callbacks may run on it. */
+function isAlive(handle: TlsHandle): boolean {
+  if (ownerSymbol === undefined) return false
+  const { [ownerSymbol]: owner } = handle as unknown as Readonly<Record<symbol, tls.TLSSocket | undefined>>
+  return owner !== undefined && tlsHandleOf(owner) === handle
+}
+
+/** What is to happen around the moment in which libssl looks for a session. */
+export interface HelloListener {
+  /** Node has read a ClientHello, and libssl has not. @param isAsked - Node will emit resumeSession */
+  beforeHello(isAsked: boolean): void
+  /** libssl has read it, and answered unless it must wait. */
+  afterHello(): void
+}
+
+const helloListeners = new WeakMap<TlsHandle, HelloListener>()
+/** By Node's own function, of which there is one for each callback. */
+const guarded = new Map<NativeCallback, NativeCallback>()
+
+/**
+ * A connection that was handed over late may die in the very turn in which Node gets it, which never happens to Node alone:
+ * its deferred callbacks would meet a socket without a handle, and throw where nobody catches. They are not run then.
+ */
+function guardCallbacks(handle: TlsHandle): void {
+  handle.onclienthello = guard(handle.onclienthello, (self, { sessionId, tlsTicket }, proceed) => {
+    const listener = helloListeners.get(self)
+    listener?.beforeHello((sessionId?.length ?? 0) > 0 && tlsTicket !== true)
+    proceed()
+    if (isAlive(self)) listener?.afterHello()
+  })
+  handle.oncertcb = guard(handle.oncertcb, (_self, _info, proceed) => proceed())
+}
+
+function guard(
+  original: NativeCallback,
+  run: (self: TlsHandle, info: Parameters<NativeCallback>[0], proceed: () => void) => void,
+): NativeCallback {
+  const known = guarded.get(original)
+  if (known !== undefined) return known
+  const guardedCallback: NativeCallback = function (info) {
+    if (isAlive(this)) run(this, info, () => Reflect.apply(original, this, [info]))
+  }
+  guarded.set(original, guardedCallback)
+  return guardedCallback
+}
+
+/**
+ * Node gets a connection of which bytes were read: it makes its TLSSocket, and reads those bytes first, as it does with
+ * bytes that lie in the socket's own buffer: in the next tick.
+ *
+ * @param accept - Node's own listener
+ * @param prepare - the handle, before a byte was read
+ */
+export function acceptWith(
+  accept: () => void,
+  bytes: readonly Uint8Array[],
+  prepare: (handle: TlsHandle) => HelloListener,
+): void {
+  let deliver: () => void = () => undefined
+  // Before the tick in which Node begins to read.
+  process.nextTick(() => deliver())
+  const handle = captureTlsHandle(accept)
+  if (handle === undefined) return
+  guardCallbacks(handle)
+  const listener = prepare(handle)
+  helloListeners.set(handle, listener)
+  deliver = () => {
+    for (const chunk of bytes) if (isAlive(handle)) handle.receive(chunk)
+    // By now the older lines have read a ClientHello for which they have no callback.
+    if (features?.hasEarlyClientHello === false && isAlive(handle)) listener.afterHello()
+  }
+}
+
+/** Calls `look` with the server name for which libssl chooses a certificate: before a HelloRetryRequest, and not after it. */
+export function watchServerName(handle: TlsHandle, look: (serverName: string | undefined) => void): void {
+  const { oncertcb } = handle
+  handle.oncertcb = function (info) {
+    look(serverNameOf(handle.getServername()))
+    Reflect.apply(oncertcb, this, [info])
+  }
+  handle.enableCertCb()
+}
+
+/**
+ * Calls `look` when the handshake is complete, before Node looks at the peer's certificate: on some lines (24) that leaves
+ * nothing of the chain behind but its leaf.
+ *
+ * @param look - gets whether the chain was verified
+ */
+export function beforeVerification(handle: TlsHandle, look: (isVerified: boolean) => void): void {
+  const { verifyError } = handle
+  handle.verifyError = () => {
+    const error: unknown = Reflect.apply(verifyError, handle, [])
+    look(error === null || error === undefined)
+    return error
+  }
+}
+
+/** Node says false, null or undefined for a connection without one. */
+export function serverNameOf(servername: unknown): string | undefined {
+  return typeof servername === 'string' ? servername : undefined
+}
+
+/** Node calls it for every full handshake, and never for a resumed one. */
+export function hasSniCallback(server: object): boolean {
+  const key = Object.getOwnPropertySymbols(server).find(({ description }) => description === 'snicallback')
+  return key !== undefined && (server as { [key]?: unknown })[key] !== undefined
+}
+
+/** The DER of the certificate of a SecureContext, which shows nothing else. */
+export function certificateOf(credentials: tls.SecureContext | undefined): Buffer | undefined {
+  const context = credentials?.context as { getCertificate?(): Buffer | null } | undefined
+  return context?.getCertificate?.() ?? undefined
+}
+
+/**
+ * A TLSSocket of a connection that has ended, for listeners that were promised one: its methods answer as those of any
+ * TLSSocket that is destroyed.
+ */
+export function endedTlsSocket(server: TlsServer): tls.TLSSocket {
+  const { TLSSocket } = nodeTls()
+  const socket = new TLSSocket(new PassThrough(), { isServer: true, server, secureContext: server._sharedCreds })
+  socket.on('error', () => undefined)
+  socket.destroy()
+  return socket
+}
+
+/** What this line of Node can do. */
+export interface NodeFeatures {
+  /**
+   * The ClientHello reaches resumeSession also in several TLS records (from 26.8). The lines that cannot do that also lose
+   * what a TLS 1.3 server writes and ends while newSession is unanswered.
+   */
+  readonly hasEarlyClientHello: boolean
+}
+
+let features: NodeFeatures | undefined
+
+/**
+ * @param secureContext - any; one of its own would take tens of milliseconds to load the root certificates
+ * @throws {@link UnsupportedRuntimeError} when this Node is built otherwise than those that are known
+ */
+export function nodeFeatures(secureContext: tls.SecureContext): NodeFeatures {
+  if (features !== undefined) return features
+  const { TLSSocket } = nodeTls()
+  let socket: tls.TLSSocket | undefined
+  const handle = captureTlsHandle(() => {
+    socket = new TLSSocket(new PassThrough(), { isServer: true, secureContext })
+  })
+  try {
+    ownerSymbol = handle && ownerSymbolOf(handle)
+    const missing = HANDLE_METHODS.find((method) => typeof handle?.[method] !== 'function')
+    if (handle === undefined || !isAlive(handle) || missing !== undefined)
+      throw new UnsupportedRuntimeError(`Node.js ${process.version}`, 'its TLSSocket is built otherwise')
+    features = { hasEarlyClientHello: 'clientHelloDone' in handle }
+    return features
+  } finally {
+    socket?.destroy()
+  }
+}
+
+/** What a runtime says of itself. */
+interface Runtime {
+  readonly versions: Readonly<Record<string, string | undefined>>
+  readonly features: Readonly<Record<string, unknown>>
+}
+
+/**
+ * node:tls of Bun and Deno emits neither newSession nor resumeSession, and BoringSSL, which Electron has, writes another
+ * SSL_SESSION.
+ *
+ * @throws {@link UnsupportedRuntimeError}
+ */
+export function requireNode(runtime: Runtime = process as unknown as Runtime): void {
+  const { versions, features } = runtime
+  for (const [key, name, why] of OTHER_RUNTIMES)
+    if (versions[key] !== undefined) throw new UnsupportedRuntimeError(name, why)
+  const { openssl = 'none' } = versions
+  if (features['openssl_is_boringssl'] === true || !/^(?:1\.1\.1|[3-9]\.)(?!.*BoringSSL)/i.test(openssl))
+    throw new UnsupportedRuntimeError(
+      `Node.js with another TLS library than OpenSSL (its version is ${openssl})`,
+      'its SSL_SESSION has another encoding',
+    )
+}
+
+const OTHER_RUNTIMES = [
+  ['bun', 'Bun', 'its node:tls has no session events'],
+  ['deno', 'Deno', 'its node:tls has no session events'],
+  ['electron', 'Electron', 'it has BoringSSL, whose SSL_SESSION has another encoding'],
+] as const
+
+/**
+ * Until nodejs/node#64677, a resumed TLS 1.3 connection whose client had shown no certificate was `authorized`. Nothing but
+ * such a connection shows which Node it is, so this goes by version: true from the first ones seen to tell the truth.
+ */
+export function reportsAuthorizationTruly(version: string = process.versions.node): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  return major > 26 || (major === 26 && minor >= 10) || (major === 24 && minor >= 21)
+}

@@ -1,0 +1,37 @@
+import { TLS1_2_VERSION, TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import { nodeTls, type TlsServer } from './node-engine.ts'
+
+const VERSIONS: readonly { readonly version: number; readonly name: string; readonly off: number }[] = [
+  { version: TLS1_3_VERSION, name: 'TLSv1.3', off: 0x2000_0000 },
+  { version: TLS1_2_VERSION, name: 'TLSv1.2', off: 0x0800_0000 },
+  { version: 0x0302, name: 'TLSv1.1', off: 0x1000_0000 },
+  { version: 0x0301, name: 'TLSv1', off: 0x0400_0000 },
+]
+
+/** Of a version as Node names it, in options and in `getProtocol()`. */
+export function versionNumber(name: string): number | undefined {
+  return VERSIONS.find((one) => one.name === name)?.version
+}
+
+/** A version that this table does not know is a later one; too low a guess would be dangerous, see negotiatedVersion. */
+const bound = (name: string): number => versionNumber(name) ?? TLS1_3_VERSION
+
+/** The versions that the server will speak, highest first: by `secureProtocol`, or by range, and SSL_OP_NO_TLSv1_x. */
+export function serverVersions(server: TlsServer): readonly number[] {
+  const [min, max] = versionRange(server)
+  const options = server.secureOptions ?? 0
+  return VERSIONS.filter(({ version, off }) => version >= min && version <= max && (options & off) === 0).map(
+    ({ version }) => version,
+  )
+}
+
+function versionRange({ secureProtocol, minVersion, maxVersion }: TlsServer): readonly [number, number] {
+  if (secureProtocol === undefined || secureProtocol === '') {
+    const { DEFAULT_MIN_VERSION, DEFAULT_MAX_VERSION } = nodeTls()
+    return [bound(minVersion ?? DEFAULT_MIN_VERSION), bound(maxVersion ?? DEFAULT_MAX_VERSION)]
+  }
+  // "TLSv1_2_server_method" is one version, "TLS_method" all of them, "SSLv23_method" those up to TLS 1.2.
+  const [, minor] = /^TLSv1(?:_(\d))?_(?:server_|client_)?method$/.exec(secureProtocol) ?? [undefined, null]
+  if (minor !== null) return [0x0301 + Number(minor ?? 0), 0x0301 + Number(minor ?? 0)]
+  return [0x0301, secureProtocol.startsWith('TLS_') ? TLS1_3_VERSION : TLS1_2_VERSION]
+}

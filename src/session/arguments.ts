@@ -1,0 +1,63 @@
+import { ArgumentError } from '../errors.ts'
+
+/** Says what a value is, and never quotes it: it may be a secret. */
+export function kindOf(value: unknown): string {
+  if (value === null || value === undefined || value === true || value === false) return String(value)
+  if (typeof value === 'number') return `the number ${value}`
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  if (typeof value === 'object' || typeof value === 'undefined') return 'an object'
+  return `a ${typeof value}`
+}
+
+/** What an option must be. */
+export interface OptionRule {
+  /** As the message says it: "a function". */
+  readonly kind: string
+  readonly isGood: (value: unknown) => boolean
+}
+
+export const A_FUNCTION: OptionRule = { kind: 'a function', isGood: (value) => typeof value === 'function' }
+export const A_BOOLEAN: OptionRule = { kind: 'true or false', isGood: (value) => typeof value === 'boolean' }
+
+/** @param minimum - and `maximum`: of an integer */
+export function anInteger(minimum: number, maximum: number): OptionRule {
+  return {
+    kind: `an integer from ${minimum} to ${maximum}`,
+    isGood: (value) => Number.isInteger(value) && Number(value) >= minimum && Number(value) <= maximum,
+  }
+}
+
+/**
+ * Options of a public function: each is known, and is what it must be; undefined is as if it were not there.
+ *
+ * @param caller - the function or class whose options they are
+ * @throws {@link ArgumentError} with the name of the first that is wrong
+ */
+export function checkOptions(
+  caller: string,
+  options: unknown,
+  rules: Readonly<Record<string, OptionRule>>,
+): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw new ArgumentError(`the options of ${caller} must be an object, got ${kindOf(options)}`)
+  for (const [name, value] of Object.entries(options)) {
+    const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
+    if (rule === undefined) throw new ArgumentError(unknownOption(caller, name, Object.keys(rules)))
+    if (value !== undefined && !rule.isGood(value))
+      throw new ArgumentError(`the option ${name} of ${caller} must be ${rule.kind}, got ${kindOf(value)}`)
+  }
+}
+
+function unknownOption(caller: string, name: string, known: readonly string[]): string {
+  const meant = known.find((one) => areSimilar(one, name))
+  const hint = meant === undefined ? `it has ${known.join(', ')}` : `did you mean ${meant}?`
+  return `${caller} has no option ${name}: ${hint}`
+}
+
+/** Equal but for case, marks between words, and an ending that is missing or too much. */
+function areSimilar(one: string, other: string): boolean {
+  const [short = '', long = ''] = [one, other]
+    .map((name) => name.toLowerCase().replace(/[^a-z0-9]/g, ''))
+    .sort((left, right) => left.length - right.length)
+  return short.length > 3 && long.startsWith(short)
+}
