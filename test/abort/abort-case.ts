@@ -11,7 +11,7 @@ export type StoreKind = (typeof STORE_KINDS)[number]
 export interface AbortCase {
   readonly server: ServerKind
   readonly store: StoreKind
-  /** False: Node alone, whose listeners of `resumeSession` and `newSession` answer as late as the store would. */
+  /** False: Node alone, whose listener of `resumeSession` answers as late as the store would. */
   readonly isAttached: boolean
   readonly seed: number
   /** Of each variant; in all of them as many. */

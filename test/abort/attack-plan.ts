@@ -53,19 +53,29 @@ export interface AttackPlan {
   readonly delayMs: number
 }
 
-export function planAttack(variant: Variant, random: Random): AttackPlan {
+/** @param silent - percent of those that say nothing: silence takes as long as the server has patience */
+export function planAttack(variant: Variant, random: Random, silent: number): AttackPlan {
+  const moment = random.pick(isLookedUp(variant) ? MOMENTS : MOMENTS.filter((one) => !isDuringLookup(one)))
+  const offers = isDuringLookup(moment) ? OFFERS.slice(0, 2) : OFFERS
+  const offer = random.chance(60) ? 'unknown' : random.pick(offers)
+  // Others look up what is known as well, and are to be served.
+  const isForEver = random.chance(3) && offer !== 'known'
   return {
     variant,
-    moment: random.pick(MOMENTS),
-    // Silence takes as long as the server has patience.
-    farewell: random.chance(8) ? 'silence' : random.pick(['FIN', 'RST'] as const),
-    offer: random.chance(60) ? 'unknown' : random.pick(OFFERS),
-    lookupTurns: random.chance(3) ? Number.POSITIVE_INFINITY : random.below(4),
+    moment,
+    farewell: random.chance(silent) ? 'silence' : random.pick(['FIN', 'RST'] as const),
+    offer,
+    lookupTurns: isForEver ? Number.POSITIVE_INFINITY : random.below(4),
     share: random.below(1000),
     pieces: random.chance(80) ? 1 : 2 + random.below(3),
     delayMs: random.below(8),
   }
 }
+
+/** TLS 1.2 offers by its session id alone. */
+const isLookedUp = ({ version, hasSessionId }: Variant): boolean => hasSessionId || version === 'TLSv1.3'
+
+const isDuringLookup = (moment: Moment): boolean => moment.includes('lookup')
 
 export const isHelloMoment = (moment: Moment): boolean =>
   (HELLO_MOMENTS as readonly string[]).includes(moment)

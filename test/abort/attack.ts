@@ -120,7 +120,7 @@ export class Attack {
   #shakeHands(): void {
     const { variant, moment, share, offer } = this.plan
     const { ca, known } = this.#target
-    const limit = 1 + Math.floor((share * 2_500) / 1000)
+    const limit = 1 + Math.floor((share * 1_200) / 1000)
     const tap = new Tap(this.#socket, {
       ...(moment === 'after some bytes of the answer' && { received: limit }),
       // The first one is the hello.

@@ -83,16 +83,18 @@ export function problemsAlone(result: AbortResult): readonly string[] {
 
 const growth = ([half, end]: readonly [number, number]): number => end - half
 
-/** Answers that no socket of a stock server has given to the same question, in the same event. */
+/** Answers that no socket of a stock server gives: to what it is, in the same event; to other questions, in any. */
 function strangeAnswers({ answers }: AbortReport, stock: AbortReport): readonly string[] {
+  const anywhere = (question: string): readonly string[] =>
+    Object.values(stock.answers).flatMap((questions) => questions[question] ?? [])
   return Object.entries(answers).flatMap(([event, questions]) =>
     Object.entries(questions).flatMap(([question, given]) => {
-      const known = stock.answers[event]?.[question] ?? []
+      const known = question === 'is' ? (stock.answers[event]?.[question] ?? []) : anywhere(question)
       // What throws there may do as it likes here.
       if (known.some((answer) => answer.startsWith('throws'))) return []
       return given
         .filter((answer) => !known.includes(answer))
-        .map((answer) => `${event}: ${question} ${answer}, and not ${known.join(' or ') || 'asked'}`)
+        .map((answer) => `${event}: ${question} ${answer}, and not ${[...new Set(known)].join(' or ')}`)
     }),
   )
 }

@@ -30,7 +30,7 @@ countTimers()
 const { attachServer, SslContext, serverOptions } = await import('../../src/index.ts')
 type ServerAttachment = ReturnType<typeof attachServer>
 
-const LANES = 32
+const LANES = 64
 /** As many attacks come between two good clients. */
 const GOOD_EVERY = 50
 /** Shorter than any client's. */
@@ -86,7 +86,7 @@ class Siege {
     this.#start = start
     this.#random = new Random(start.seed)
     this.#trail = new Trail(start.trail)
-    this.#witness = new Witness(this.#trail)
+    this.#witness = new Witness(this.#trail, start.measured > 0 ? 50 : 4)
     this.#sessions = new Sessions()
     const { server, attachment, refused } = this.#makeServer()
     this.#server = server
@@ -210,7 +210,7 @@ class Siege {
   }
 
   async #attack(variant: Variant): Promise<void> {
-    const plan = planAttack(variant, this.#random)
+    const plan = planAttack(variant, this.#random, this.#start.measured > 0 ? 1 : 8)
     const name = planName(plan)
     this.#trail.attacking(name)
     const attack = new Attack(plan, identity(this.#random), {
@@ -218,14 +218,14 @@ class Siege {
       ca: this.#start.certificate.cert,
       known: this.#sessions.known(variant.version),
     })
-    this.#sessions.expect(attack)
+    const dismiss = this.#sessions.expect(attack)
     let port = 0
     await attack.run(() => {
       port = attack.port
       this.#byPort.set(port, attack)
     })
     this.#byPort.delete(port)
-    this.#sessions.dismiss(attack)
+    dismiss()
     count(this.#connections, variantName(variant))
     count(attack.isOnTime ? this.#moments : this.#missed, `${plan.moment}: ${plan.farewell}`)
   }

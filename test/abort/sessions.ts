@@ -24,20 +24,15 @@ export class Sessions {
     this.#client.set(version, session)
   }
 
-  expect(attack: Attack): void {
-    this.#attacks.set(keyOf(attack.identity), attack)
+  /** @returns to be called when it is over */
+  expect(attack: Attack): () => void {
     const { server } = this.known(attack.plan.variant.version)
+    const keys = [keyOf(attack.identity)]
     // Several share it; the last one hears.
-    if (attack.plan.offer === 'known' && server !== undefined)
-      this.#attacks.set(keyOf(server.sessionId), attack)
-  }
-
-  dismiss(attack: Attack): void {
-    this.#attacks.delete(keyOf(attack.identity))
-    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
-      const { server } = this.known(version)
-      if (server !== undefined && this.#attacks.get(keyOf(server.sessionId)) === attack)
-        this.#attacks.delete(keyOf(server.sessionId))
+    if (attack.plan.offer === 'known' && server !== undefined) keys.push(keyOf(server.sessionId))
+    for (const key of keys) this.#attacks.set(key, attack)
+    return () => {
+      for (const key of keys) if (this.#attacks.get(key) === attack) this.#attacks.delete(key)
     }
   }
 
@@ -65,12 +60,12 @@ export class Sessions {
     }
   }
 
-  /** Node alone, with listeners that are as slow. */
+  /** Node alone, with lookups that are as slow. */
   listen(server: tls.Server, store: StoreKind): void {
     server.on('newSession', (_id, der, done) => {
       this.#made(SslSession.fromDer(der))
-      if (store === 'strict') setImmediate(done)
-      else done()
+      // Node alone has no store; where this waits, Node leaves sockets behind.
+      done()
     })
     server.on('resumeSession', (id, done) => {
       if (store === 'internal') done(null, null)

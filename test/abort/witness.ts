@@ -8,9 +8,13 @@ export class Witness {
   readonly heard: Record<string, number> = {}
   readonly #answers = new Map<string, Map<string, Set<string>>>()
   readonly #trail: Trail
+  readonly #everyNth: number
+  #sockets = 0
 
-  constructor(trail: Trail) {
+  /** @param everyNth - so many sockets have one that is asked again and again; the others are asked at once only */
+  constructor(trail: Trail, everyNth: number) {
     this.#trail = trail
+    this.#everyNth = everyNth
   }
 
   /** By event and question. */
@@ -55,6 +59,7 @@ export class Witness {
 
   #askNowAndLater(event: string, socket: Duplex): void {
     this.ask(event, socket)
+    if (this.#sockets++ % this.#everyNth > 0) return
     queueMicrotask(() => this.ask(`${event}, in a microtask`, socket))
     setImmediate(() => this.ask(`${event}, a turn later`, socket))
     socket.once('close', () => {

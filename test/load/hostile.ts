@@ -2,14 +2,23 @@ import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import https from 'node:https'
 import net, { type AddressInfo } from 'node:net'
+import { type Duplex, PassThrough } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import tls from 'node:tls'
 import { parseArgs } from 'node:util'
 import v8 from 'node:v8'
 import vm from 'node:vm'
-import { attachServer, type ServerAttachment, SslContext, serverOptions } from '../../src/index.ts'
+import {
+  attachServer,
+  type ServerAttachment,
+  SessionCacheMode,
+  SslContext,
+  serverOptions,
+} from '../../src/index.ts'
 import { makeCertificate } from '../certificate.ts'
-import { clientHelloOfLength, records, resumingClientHello } from '../codec/client-hello-builder.ts'
+import { bytes, clientHelloOfLength, records, resumingClientHello } from '../codec/client-hello-builder.ts'
+import { hello12, hello13 } from '../codec/offering-hello.ts'
+import { answersOf } from '../node/socket-answers.ts'
 import { Random } from '../oracle/random.ts'
 import { mutatedHello } from './hello-mutations.ts'
 import { countLeft, type HostileReport } from './hostile-report.ts'
@@ -31,6 +40,16 @@ const uncaught: string[] = []
 const note = (error: unknown): void => void uncaught.push(String(error))
 process.on('uncaughtException', note).on('unhandledRejection', note).on('warning', note)
 
+/** What others do with a connection of which they know nothing. */
+const touches: readonly ((raw: Duplex) => unknown)[] = [
+  (raw) => raw.on('data', () => undefined),
+  (raw) => raw.on('readable', () => undefined),
+  (raw) => raw.setEncoding('utf8'),
+  (raw) => raw.pipe(new PassThrough().resume()),
+  (raw) => process.nextTick(() => raw.resume()),
+  (raw) => raw.pause(),
+]
+
 /** An https server with an attachment, and what is to be known about its connections. */
 class Target {
   readonly server: https.Server
@@ -50,8 +69,13 @@ class Target {
       ...(readAheadMs && { readAheadMs }),
       onHandshake: () => void this.reported++,
     })
+    // Asks everything, as listeners may.
+    this.server.on('clientError', (_error, socket) => {
+      answersOf(socket)
+      socket.destroy()
+    })
     this.server.on('connection', (socket) => {
-      this.connections++
+      if (++this.connections % 3 === 0) touches[(this.connections / 3) % touches.length]?.(socket)
       this.#open++
       socket.on('close', () => {
         if (--this.#open === 0) this.#wake()
@@ -183,6 +207,17 @@ async function attack(port: number, bytes: Buffer, random: Random): Promise<void
   await closed
 }
 
+/** Read by libssl, and each in a way of its own by us. */
+const strangeHellos: readonly Uint8Array[] = [
+  records(hello13({ sessionId: new Uint8Array(0), identity: bytes(32, 0x31) })),
+  records(hello13({ identity: bytes(200, 0x32), serverName: NAME })),
+  records(hello13({ identity: bytes(32, 0x33), serverName: 'größe.example' })),
+  records(hello13({ identity: bytes(32, 0x34), serverName: '' })),
+  records(hello12({ serverName: NAME })),
+  records(hello12({ sessionId: new Uint8Array(0) })),
+  records(clientHelloOfLength(131_079)),
+]
+
 const farewells: readonly ((socket: net.Socket) => void)[] = [
   (socket) => socket.resume().end(),
   (socket) => socket.end(() => socket.destroy()),
@@ -192,13 +227,13 @@ const farewells: readonly ((socket: net.Socket) => void)[] = [
 /** So many connections, some at a time. */
 async function attackTimes(
   count: number,
-  target: Target,
+  targets: readonly Target[],
   hellos: readonly Buffer[],
   random: Random,
 ): Promise<void> {
   let started = 0
   const lanes = Array.from({ length: LANES }, async () => {
-    while (started++ < count) await attack(target.port, mutatedHello(hellos, random), random)
+    while (started++ < count) await attack(random.pick(targets).port, mutatedHello(hellos, random), random)
   })
   await Promise.all(lanes)
 }
@@ -255,7 +290,20 @@ class Siege {
   readonly context = new SslContext({ sessionIdContext: 'hostile' })
   readonly hasty = new Target(this.context, { readAheadMs: 500, handshakeTimeout: 2_000 })
   readonly patient = new Target(this.context, {})
-  readonly targets: readonly Target[] = [this.hasty, this.patient]
+  /** Looks up what it never finds, a turn or two later. */
+  readonly awaiting = new Target(
+    new SslContext({
+      sessionIdContext: 'hostile',
+      sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL,
+      newSessionCallback: () => undefined,
+      getSessionCallback: async () => {
+        for (let turns = this.#random.below(3); turns > 0; turns--) await setImmediate()
+        return undefined
+      },
+    }),
+    { readAheadMs: 500, handshakeTimeout: 2_000 },
+  )
+  readonly targets: readonly Target[] = [this.hasty, this.patient, this.awaiting]
   readonly good: readonly GoodClient[] = secureContexts.map((client) => new GoodClient(client))
   readonly #random: Random
   halfOpen = 0
@@ -274,9 +322,14 @@ class Siege {
       records(resumingClientHello()),
       records(resumingClientHello(), 100),
       records(clientHelloOfLength(20_000)),
+      ...strangeHellos,
     ]
     const hellos = [...real, ...made.map((bytes) => Buffer.from(bytes))]
-    await whileServing(this.hasty, this.good, attackTimes(times, this.hasty, hellos, this.#random))
+    await whileServing(
+      this.hasty,
+      this.good,
+      attackTimes(times, [this.hasty, this.awaiting], hellos, this.#random),
+    )
     await this.#openHalf(real)
     this.victimsResumed = await this.#visitAgain(victims)
     await Promise.all(this.targets.map((target) => target.idle()))
