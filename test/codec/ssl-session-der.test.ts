@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { explicitTag } from '../../src/codec/der.ts'
 import { decodeSslSession, type SslSessionFields } from '../../src/codec/ssl-session-der.ts'
-import { SessionDerError, SessionRangeError } from '../../src/errors.ts'
+import { SessionCacheError, SessionDerError, SessionRangeError } from '../../src/errors.ts'
 import { hex, toHex } from '../hex.ts'
 import { derElement, derInteger } from './der-builder.ts'
 import { anyFields, encode, MINIMAL, V1, V2, V3 } from './session-fields.ts'
@@ -257,9 +257,9 @@ test('an error names the rule and never the bytes', () => {
   expect(error.cause).toBeUndefined()
 })
 
-test('a range error is a RangeError with a name and a code of its own', () => {
+test('a range error is one of ours, with a name and a code of its own', () => {
   const error = new SessionRangeError('timeout must be at least 0, got -1')
-  expect(error).toBeInstanceOf(RangeError)
+  expect(error).toBeInstanceOf(SessionCacheError)
   expect(error.name).toBe('SessionRangeError')
   expect(error.code).toBe('ERR_SESSION_OUT_OF_RANGE')
 })

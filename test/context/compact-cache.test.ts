@@ -1,3 +1,4 @@
+import { SessionRangeError } from '../../src/errors.ts'
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -198,6 +199,6 @@ describe('clearing in steps', () => {
     serve(made, offer12())
     expect(made.context.stats.number).toBe(11)
     expect(made.context.setClearingStep(4)).toBe(0)
-    expect(() => made.context.setClearingStep(1.5)).toThrow(RangeError)
+    expect(() => made.context.setClearingStep(1.5)).toThrow(SessionRangeError)
   })
 })

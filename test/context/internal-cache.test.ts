@@ -1,3 +1,4 @@
+import { SessionRangeError } from '../../src/errors.ts'
 import { describe, expect, test } from 'vitest'
 import { SessionCacheMode } from '../../src/session/session-cache-mode.ts'
 import type { SslSession } from '../../src/session/ssl-session.ts'
@@ -362,7 +363,7 @@ describe('flushSessions (R5.3)', () => {
   })
 
   test.each([-1, 0.5, 18_446_744_074, Number.NaN])('refuses %d (D5)', (now) => {
-    expect(() => testContext().context.flushSessions(now)).toThrow(RangeError)
+    expect(() => testContext().context.flushSessions(now)).toThrow(SessionRangeError)
   })
 
   test('is what free does with everything, for its own reason', () => {
@@ -445,19 +446,19 @@ describe('settings', () => {
   })
 
   test.each([-1, 1.5, 2 ** 32])('a maximum of early data of %d is refused', (bytes) => {
-    expect(() => testContext().context.setMaxEarlyData(bytes)).toThrow(RangeError)
-    expect(() => testContext().context.newConnection().setMaxEarlyData(bytes)).toThrow(RangeError)
+    expect(() => testContext().context.setMaxEarlyData(bytes)).toThrow(SessionRangeError)
+    expect(() => testContext().context.newConnection().setMaxEarlyData(bytes)).toThrow(SessionRangeError)
   })
 
   test.each([-1, 0.5])('a number of tickets of %d is refused', (tickets) => {
-    expect(() => testContext().context.setNumTickets(tickets)).toThrow(RangeError)
-    expect(() => testContext().context.newConnection().setNumTickets(tickets)).toThrow(RangeError)
+    expect(() => testContext().context.setNumTickets(tickets)).toThrow(SessionRangeError)
+    expect(() => testContext().context.newConnection().setNumTickets(tickets)).toThrow(SessionRangeError)
   })
 
   test.each([-1, 0.5, 18_446_744_074])(
     'a timeout of %d seconds is refused, where libssl would wrap it (R6.3, D5)',
     (seconds) => {
-      expect(() => testContext().context.setSessionTimeout(seconds)).toThrow(RangeError)
+      expect(() => testContext().context.setSessionTimeout(seconds)).toThrow(SessionRangeError)
     },
   )
 })

@@ -488,7 +488,7 @@ describe.each(VERSIONS)('%s: nothing is read ahead', (_, version) => {
     ])
   })
 
-  test('where nothing could be found, and new sessions are still reported under their server name', async () => {
+  test('where nothing could be found: new sessions of TLS 1.2 are still reported under their server name, those of TLS 1.3 are not kept', async () => {
     const stored = new Map<string, SslSession>()
     const maker = await start({
       ...version,
@@ -505,10 +505,12 @@ describe.each(VERSIONS)('%s: nothing is read ahead', (_, version) => {
       },
     })
     const { session } = await connect(maker)
-    expect(new Set([...stored.values()].map(({ hostname }) => hostname))).toEqual(new Set([NAME]))
     expect(maker.handshakes).toMatchObject([{ outcome: 'full', reason: 'no-lookup' }])
-    expect((await connect(user, session)).resumed).toBe(true)
-    expect(reasons(user)).toEqual(['external'])
+    const isKept = version === TLS12
+    expect([...stored.values()].map(({ hostname }) => hostname)).toEqual(isKept ? [NAME] : [])
+    expect(maker.attachment.stats.notKept).toEqual(isKept ? {} : { 'unread-hello': 2 })
+    expect((await connect(user, session)).resumed).toBe(isKept)
+    expect(reasons(user)).toEqual([isKept ? 'external' : 'not-found'])
   })
 
   test('while the attachment is disabled: nothing is looked up or stored, and the sessions of before resume afterwards', async () => {

@@ -285,7 +285,10 @@ const web = (options: tls.TlsOptions): tls.Server =>
   https.createServer(options, (_request, response) => response.end('secret'))
 
 describe.each(VERSIONS)('%s: http and https on one port', (_, version) => {
-  test.each(RECIPES)(
+  /** A stock server is given nothing by these: the owner has the bytes flow away before Node reads. */
+  const NOT_BY_STOCK = ['once data: pause, unshift, resume at once', 'once data: unshift, and no pause']
+
+  test.each(RECIPES.filter(([title]) => !NOT_BY_STOCK.includes(title)))(
     '%s: both are served',
     async (_title, recipe) => {
       const answers = async ({ server }: Target): Promise<readonly string[]> => {
@@ -354,8 +357,8 @@ describe('somebody destroys a connection that is being looked up', () => {
       const client = net.connect(harness.port, '127.0.0.1').on('error', ignore)
       afterTest(() => client.destroy())
       client.resume().write(HELLO)
-      const closed = once(client, 'close')
-      await closed
+      // A reset is an error of the client's, which is not what is looked at.
+      await new Promise((resolve) => client.once('close', resolve))
       for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
       expect(harness.handshakes.map(({ outcome }) => outcome)).toEqual(['failed'])
       expect(failures).toEqual([true])

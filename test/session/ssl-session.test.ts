@@ -158,7 +158,7 @@ describe('time and timeout', () => {
     '%d seconds are refused, and nothing changes (R6.4, D5)',
     (seconds) => {
       const session = makeSession(1)
-      expect(() => session.setTime(seconds)).toThrow(RangeError)
+      expect(() => session.setTime(seconds)).toThrow(SessionRangeError)
       expect(() => session.setTimeout(seconds)).toThrow(
         expect.objectContaining({ code: 'ERR_SESSION_OUT_OF_RANGE' }),
       )
@@ -224,7 +224,7 @@ test('a session id context of 32 bytes is taken and copied, of 33 refused (R9.1)
   session.setSessionIdContext(context)
   context.fill(2)
   expect(toHex(session.sessionIdContext)).toBe('01'.repeat(32))
-  expect(() => session.setSessionIdContext(new Uint8Array(33))).toThrow(RangeError)
+  expect(() => session.setSessionIdContext(new Uint8Array(33))).toThrow(SessionRangeError)
 })
 
 test('bytes are equal only with the same length', () => {
