@@ -285,8 +285,12 @@ const web = (options: tls.TlsOptions): tls.Server =>
   https.createServer(options, (_request, response) => response.end('secret'))
 
 describe.each(VERSIONS)('%s: http and https on one port', (_, version) => {
-  /** A stock server is given nothing by these: the owner has the bytes flow away before Node reads. */
-  const NOT_BY_STOCK = ['once data: pause, unshift, resume at once', 'once data: unshift, and no pause']
+  /** Stock servers are given nothing by these: the bytes flow away before https reads, or the stream stays paused for http. */
+  const NOT_BY_STOCK = [
+    'once data: pause, unshift, resume at once',
+    'once data: unshift, and no pause',
+    'once data: pause, hand on in nextTick, unshift after it',
+  ]
 
   test.each(RECIPES.filter(([title]) => !NOT_BY_STOCK.includes(title)))(
     '%s: both are served',
