@@ -23,6 +23,7 @@ interface MetricConfiguration<T> {
   help: string
   labelNames: string[]
   registers?: never[]
+  aggregator?: 'max' | 'min'
   collect?: (this: T) => void
 }
 interface Incrementable {
@@ -58,6 +59,8 @@ function systemOf(
     name: prometheusName(metric),
     help: metric.help,
     labelNames: [...metric.labels],
+    // A cluster adds up what its workers have, unless it is told otherwise.
+    ...(metric.worst && { aggregator: metric.worst }),
     ...(registers && { registers: registers as never[] }),
   })
   return {

@@ -1,5 +1,4 @@
 import type { SslContextListener } from '../session/contracts.ts'
-import type { ResumptionVerdict } from '../session/verdict.ts'
 import {
   type HandshakeCounts,
   HandshakeTally,
@@ -7,6 +6,7 @@ import {
   type Outcome,
   type OutcomeCounts,
 } from '../session/handshakes.ts'
+import type { ResumptionVerdict } from '../session/verdict.ts'
 import type { MeasuredContext, MeasuredStore } from './metrics.ts'
 
 /** An `SslContext`, as far as its figures go. */
@@ -18,6 +18,7 @@ export interface ShownContext extends MeasuredContext {
 /** What `guarded` returns, as far as its figures go. */
 export interface ShownStore extends MeasuredStore {
   readonly stats: MeasuredStore['stats'] & {
+    readonly breaker: 'closed' | 'half-open' | 'open'
     readonly pendingCalls: number
     readonly calls: Readonly<Record<string, number>>
     readonly failures: Readonly<Record<string, number>>
