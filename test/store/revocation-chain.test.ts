@@ -140,6 +140,12 @@ describe('a mark that is taken away', () => {
     },
   )
 
+  test('is missed also if it is what names the newest mark, which could go unmissed then', async () => {
+    const { engine, madeSec } = await revokedBy(1)
+    expect(engine.marks.pop()?.mark[1]).toBe(0)
+    expect(await objectionsOf(engine, madeSec)).toEqual(['revoked', 'revoked'])
+  })
+
   test('is put back by a process that holds it, before anybody has missed it', async () => {
     const engine = new Engine()
     const here = await start(engine.store)
