@@ -61,3 +61,44 @@ function areSimilar(one: string, other: string): boolean {
     .sort((left, right) => left.length - right.length)
   return short.length > 3 && long.startsWith(short)
 }
+
+/** What is checked where it is used. */
+export const ANYTHING: OptionRule = { kind: 'anything', isGood: () => true }
+
+/**
+ * An object with methods: a store, a client. Others than those of this library have their own.
+ *
+ * @param what - the argument and its function: "the store of guarded"
+ * @param kind - as the message says it: "a SessionStore"
+ * @throws {@link ArgumentError} with the name of the first method that is missing
+ */
+export function checkMethods(what: string, kind: string, value: unknown, methods: readonly string[]): void {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null)
+    throw new ArgumentError(`${what} must be ${kind}, got ${kindOf(value)}`)
+  const missing = methods.find((name) => typeof (value as Record<string, unknown>)[name] !== 'function')
+  if (missing !== undefined)
+    throw new ArgumentError(`${what} must be ${kind}: what it got has no method ${missing}`)
+}
+
+/**
+ * Bits, as in libssl: unknown ones are allowed.
+ *
+ * @returns them modulo 2^32
+ * @throws {@link ArgumentError} for what is no integer
+ */
+export function checkBits(name: string, value: unknown): number {
+  if (!Number.isSafeInteger(value))
+    throw new ArgumentError(`the ${name} must be bits, an integer such as SERVER | NO_INTERNAL, got ${kindOf(value)}`)
+  return Number(value) >>> 0
+}
+
+/** @throws {@link ArgumentError} */
+export function checkBytes(name: string, value: unknown): void {
+  if (!(value instanceof Uint8Array)) throw new ArgumentError(`the ${name} must be a Uint8Array, got ${kindOf(value)}`)
+}
+
+/** @throws {@link ArgumentError} for what is neither a function nor undefined */
+export function checkCallback(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'function')
+    throw new ArgumentError(`the ${name} must be a function, got ${kindOf(value)}`)
+}

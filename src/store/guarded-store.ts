@@ -1,3 +1,5 @@
+import { A_FUNCTION, ANYTHING, checkOptions, type OptionRule } from '../session/arguments.ts'
+import { checkStore } from './store-arguments.ts'
 import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
 import { copyBytes } from '../session/bytes.ts'
 import { checkInteger } from '../session/ranges.ts'
@@ -65,6 +67,17 @@ export interface GuardedStore extends SessionStore {
 
 const MAX_INT32 = 2 ** 31 - 1
 
+const GUARD_RULES: Readonly<Record<keyof GuardOptions, OptionRule>> = {
+  name: { kind: 'a string', isGood: (value) => typeof value === 'string' },
+  deadlineMs: ANYTHING,
+  breaker: { kind: 'an object', isGood: (value) => typeof value === 'object' && value !== null },
+  maxConcurrentWrites: ANYTHING,
+  maxQueuedSessions: ANYTHING,
+  now: A_FUNCTION,
+  onEvent: A_FUNCTION,
+}
+const BREAKER_RULES = { failures: ANYTHING, retryAfterMs: ANYTHING }
+
 /**
  * A store that is never in the way: one that is slow, dead or full costs misses and events, and neither time nor memory without
  * bound. No call of it throws, and each settles within `deadlineMs`: with the store's own error, with
@@ -81,9 +94,12 @@ const MAX_INT32 = 2 ** 31 - 1
  * - A store that does not answer 10,000 calls is not asked until it has answered some.
  *
  * @param store - belongs to the guard, which closes it
- * @throws {@link SessionRangeError} for an option out of its range
+ * @throws {@link ArgumentError} for what is no store, or an option that there is not; {@link SessionRangeError} for one out of its range
  */
 export function guarded(store: SessionStore, options: GuardOptions = {}): GuardedStore {
+  checkStore('guarded', store)
+  checkOptions('guarded', options, GUARD_RULES)
+  if (options.breaker !== undefined) checkOptions('breaker', options.breaker, BREAKER_RULES)
   return new Guard(store, options)
 }
 

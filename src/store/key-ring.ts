@@ -1,7 +1,8 @@
+import { ANYTHING, checkOptions, kindOf } from '../session/arguments.ts'
 import type { KeyObject } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { nodeCrypto } from '../crypto.ts'
-import { WeakKeyError } from '../errors.ts'
+import { ArgumentError, WeakKeyError } from '../errors.ts'
 import { equalBytes } from '../session/bytes.ts'
 import { checkInteger, ONE_WEEK_SEC } from '../session/ranges.ts'
 import { byteKey } from './byte-key.ts'
@@ -56,10 +57,9 @@ export class KeyRing {
    * @param secrets - each at least 32 random bytes, copied: from a secret manager, never a password
    * @throws {@link WeakKeyError} for one that is too short, or follows a pattern
    */
-  constructor(
-    secrets: readonly Uint8Array[],
-    { periodMs = 24 * HOUR_MS, openMs = ONE_WEEK_SEC * 1000 }: KeyRingOptions = {},
-  ) {
+  constructor(secrets: readonly Uint8Array[], options: KeyRingOptions = {}) {
+    checkOptions('KeyRing', options, { periodMs: ANYTHING, openMs: ANYTHING })
+    const { periodMs = 24 * HOUR_MS, openMs = ONE_WEEK_SEC * 1000 } = options
     this.#periodMs = checkInteger('periodMs', periodMs, Number.MAX_SAFE_INTEGER, HOUR_MS)
     this.#openMs = checkInteger('openMs', openMs, Number.MAX_SAFE_INTEGER, 1000)
     this.#secrets = readSecrets(secrets)
@@ -163,6 +163,10 @@ interface Secret {
 }
 
 function readSecrets(secrets: readonly Uint8Array[]): readonly Secret[] {
+  if (!Array.isArray(secrets))
+    throw new ArgumentError(
+      `the secrets of a KeyRing must be an array of Uint8Array, such as [Buffer.from(text, 'hex')], got ${kindOf(secrets)}`,
+    )
   if (secrets.length === 0) throw new WeakKeyError('a key ring needs a secret')
   return secrets.map((bytes, index) => {
     const weakness = weaknessOf(bytes)

@@ -1,3 +1,4 @@
+import { A_FUNCTION, anInteger, checkMethods, checkOptions } from '../session/arguments.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
 import { LmdbDisk } from './lmdb-disk.ts'
@@ -66,6 +67,8 @@ export interface LmdbStoreOptions {
  * @throws `SessionStoreError` when the databases cannot be opened, or its place cannot be written to; likewise whatever is called later
  */
 export function lmdbStore(root: LmdbEnvironment, options: LmdbStoreOptions = {}): SessionStore {
+  checkMethods('the environment of lmdbStore', "what lmdb's open() returns", root, ['openDB'])
+  checkOptions('lmdbStore', options, { maxBytes: anInteger(1, Number.MAX_SAFE_INTEGER), now: A_FUNCTION })
   return new LmdbStore(root, options)
 }
 

@@ -1,3 +1,6 @@
+import { ArgumentError } from '../errors.ts'
+import { ANYTHING, checkMethods, checkOptions } from '../session/arguments.ts'
+
 /** One command, its name in lower case. */
 export interface RedisCommand {
   readonly name: string
@@ -52,7 +55,12 @@ export interface NodeRedisCluster {
   ): Promise<unknown>
 }
 
-/** Of node-redis: a client, or the cluster itself. */
+/** Of node-redis (`redis`) 5 and later: what `createSentinel` returns. */
+export interface NodeRedisSentinel {
+  sendCommand(isReadonly: boolean, args: (string | Buffer)[], options: NodeRedisReplies): Promise<unknown>
+}
+
+/** Of node-redis: a client, or the cluster or sentinel itself. */
 export interface NodeRedisSubscriber {
   subscribe(channel: string, listener: NodeRedisListener, bufferMode: true): Promise<void>
   unsubscribe(channel: string, listener: NodeRedisListener, bufferMode: true): Promise<void>
@@ -69,6 +77,9 @@ export interface NodeRedisReplies {
 /**
  * A `Redis` or `Cluster` of ioredis.
  *
+ * Give a `Redis` `reconnectOnError: (error) => error.message.startsWith('READONLY')`: after a failover that has left its connection
+ * open it would talk to a replica for ever.
+ *
  * Give a `Redis` `maxRetriesPerRequest: 0` and `enableOfflineQueue: false`, a `Cluster` `retryDelayOnFailover: 0`: otherwise a SET
  * whose answer was lost is sent again, and may bring back a session that was taken in between; and commands for a dead server pile
  * up. (`autoResendUnfulfilledCommands: false` is no way out: such a command then never settles.)
@@ -77,8 +88,19 @@ export interface NodeRedisReplies {
  */
 export function fromIoredis(
   client: IoredisClient,
-  { subscriber }: { readonly subscriber?: IoredisSubscriber } = {},
+  options: { readonly subscriber?: IoredisSubscriber } = {},
 ): RedisConnection {
+  return ioredisLike('fromIoredis', client, options)
+}
+
+function ioredisLike(
+  caller: string,
+  client: IoredisClient,
+  options: { readonly subscriber?: IoredisSubscriber },
+): RedisConnection {
+  checkMethods(`the client of ${caller}`, 'a Redis or a Cluster', client, ['callBuffer'])
+  checkSubscriber(caller, options)
+  const { subscriber } = options
   return {
     send: ({ name, args }) => client.callBuffer(name, args),
     ...(subscriber && { subscribe: (channel, onMessage) => listen(subscriber, channel, onMessage) }),
@@ -90,7 +112,7 @@ export function fromIovalkey(
   client: IoredisClient,
   options: { readonly subscriber?: IoredisSubscriber } = {},
 ): RedisConnection {
-  return fromIoredis(client, options)
+  return ioredisLike('fromIovalkey', client, options)
 }
 
 /**
@@ -102,10 +124,57 @@ export function fromNodeRedis(
   client: NodeRedisClient,
   options: { readonly subscriber?: NodeRedisSubscriber } = {},
 ): RedisConnection {
+  checkNodeRedis('fromNodeRedis', 'a client of createClient', client, options)
+  if (isSentinel(client)) throw wrongShim('fromNodeRedis', 'a sentinel', 'fromNodeRedisSentinel')
+  if (isCluster(client)) throw wrongShim('fromNodeRedis', 'a cluster', 'fromNodeRedisCluster')
   return {
     send: ({ name, args }) => client.sendCommand([name, ...args], BYTES),
     ...nodeRedisPush(options.subscriber),
   }
+}
+
+/**
+ * What `createSentinel` of node-redis returns: it finds the master, also after a failover. Each command goes to the master.
+ *
+ * @param options - `subscriber`: for push, the sentinel itself, which subscribes on a connection of its own
+ */
+export function fromNodeRedisSentinel(
+  sentinel: NodeRedisSentinel,
+  options: { readonly subscriber?: NodeRedisSubscriber } = {},
+): RedisConnection {
+  checkNodeRedis('fromNodeRedisSentinel', 'what createSentinel returns', sentinel, options)
+  if (!isSentinel(sentinel)) throw wrongShim('fromNodeRedisSentinel', 'no sentinel', 'fromNodeRedis')
+  return {
+    send: ({ name, args }) => sentinel.sendCommand(false, [name, ...args], BYTES),
+    ...nodeRedisPush(options.subscriber),
+  }
+}
+
+function wrongShim(caller: string, what: string, right: string): ArgumentError {
+  return new ArgumentError(`${caller} got ${what}: use ${right}`)
+}
+
+/** By what only such a client has. */
+function isSentinel(client: object): boolean {
+  return 'getSentinelNode' in client || 'getMasterNode' in client
+}
+
+function isCluster(client: object): boolean {
+  return 'masters' in client && 'getSlotRandomNode' in client
+}
+
+function checkNodeRedis(caller: string, kind: string, client: unknown, options: unknown): void {
+  checkMethods(`the client of ${caller}`, kind, client, ['sendCommand'])
+  if (typeof (client as { callBuffer?: unknown }).callBuffer === 'function')
+    throw wrongShim(caller, 'a client of ioredis or iovalkey', 'fromIoredis or fromIovalkey')
+  checkSubscriber(caller, options)
+}
+
+function checkSubscriber(caller: string, options: unknown): void {
+  checkOptions(caller, options, { subscriber: ANYTHING })
+  const { subscriber } = options as { readonly subscriber?: unknown }
+  if (subscriber === undefined) return
+  checkMethods(`the subscriber of ${caller}`, 'a client', subscriber, ['subscribe', 'unsubscribe'])
 }
 
 /**
@@ -117,6 +186,8 @@ export function fromNodeRedisCluster(
   cluster: NodeRedisCluster,
   options: { readonly subscriber?: NodeRedisSubscriber } = {},
 ): RedisConnection {
+  checkNodeRedis('fromNodeRedisCluster', 'what createCluster returns', cluster, options)
+  if (!isCluster(cluster)) throw wrongShim('fromNodeRedisCluster', 'no cluster', 'fromNodeRedis')
   return {
     send: ({ name, key, args }) => cluster.sendCommand(key, false, [name, ...args], BYTES),
     ...nodeRedisPush(options.subscriber),

@@ -1,3 +1,4 @@
+import { checkMethods, checkOptions } from '../session/arguments.ts'
 import { SessionStoreError } from '../errors.ts'
 import { copyBytes } from '../session/bytes.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
@@ -8,12 +9,14 @@ export {
   fromIovalkey,
   fromNodeRedis,
   fromNodeRedisCluster,
+  fromNodeRedisSentinel,
   type IoredisClient,
   type IoredisSubscriber,
   type NodeRedisClient,
   type NodeRedisCluster,
   type NodeRedisListener,
   type NodeRedisReplies,
+  type NodeRedisSentinel,
   type NodeRedisSubscriber,
   type RedisCommand,
   type RedisConnection,
@@ -39,13 +42,23 @@ export interface RedisStoreOptions {
  * Sessions expire by the server's clock, counted from their arrival; marks are pruned by the clock of whoever adds one. The marks
  * never expire as a whole, so that the `volatile-` policies of a full server spare them.
  *
- * @param connection - of `fromIoredis`, `fromIovalkey`, `fromNodeRedis` or `fromNodeRedisCluster`, or your own; the client is
- *   yours to close, after the store
+ * A server that is full, read-only or forbids it refuses writes by ERR_SESSION_STORE_REFUSED, and goes on answering `get`.
+ *
+ * @param connection - of `fromIoredis`, `fromIovalkey`, `fromNodeRedis`, `fromNodeRedisCluster` or `fromNodeRedisSentinel`, or your
+ *   own; the client is yours to close, after the store
+ * @throws `ArgumentError` for what is none of these
  */
-export function redisStore(
-  connection: RedisConnection,
-  { prefix = 'sslctx:' }: RedisStoreOptions = {},
-): SessionStore {
+export function redisStore(connection: RedisConnection, options: RedisStoreOptions = {}): SessionStore {
+  checkMethods(
+    'the connection of redisStore',
+    'what fromIoredis, fromIovalkey, fromNodeRedis, fromNodeRedisCluster or fromNodeRedisSentinel returns',
+    connection,
+    ['send'],
+  )
+  checkOptions('redisStore', options, {
+    prefix: { kind: 'a string', isGood: (value) => typeof value === 'string' },
+  })
+  const { prefix = 'sslctx:' } = options
   return { ...sessionsIn(connection, `${prefix}s:`), ...marksIn(connection, `${prefix}marks`) }
 }
 

@@ -1,3 +1,5 @@
+import { A_FUNCTION, checkOptions } from '../session/arguments.ts'
+import { checkKeyRing, checkStore } from './store-arguments.ts'
 import type { KeyObject } from 'node:crypto'
 import { nodeCrypto } from '../crypto.ts'
 import { SessionStoreError, UnopenableSessionError } from '../errors.ts'
@@ -22,11 +24,11 @@ export interface SealedOptions {
  *
  * @param store - gets 32-byte keys, and values that are 51 bytes longer
  */
-export function sealed(
-  store: SessionStore,
-  keyRing: KeyRing,
-  { now = Date.now }: SealedOptions = {},
-): SessionStore {
+export function sealed(store: SessionStore, keyRing: KeyRing, options: SealedOptions = {}): SessionStore {
+  checkStore('sealed', store)
+  checkKeyRing('sealed', keyRing)
+  checkOptions('sealed', options, { now: A_FUNCTION })
+  const { now = Date.now } = options
   const open = (key: Uint8Array, call: (name: Uint8Array) => Awaitable<Uint8Array | undefined>) =>
     firstFound(keyRing.sessionNames(key), (name) =>
       andThen(call(name), (value) => value && unseal(keyRing, name, value, now())),

@@ -9,6 +9,7 @@ const repository = new URL('../..', import.meta.url).pathname
 /** The scripts, and what they import. */
 const sources = [
   'src/errors.ts',
+  'src/session/arguments.ts',
   'src/session/awaitable.ts',
   'src/session/bytes.ts',
   'src/store/lmdb-disk.ts',
