@@ -1,3 +1,4 @@
+import { ArgumentError } from '../errors.ts'
 import {
   A_FUNCTION,
   ANYTHING,
@@ -9,7 +10,6 @@ import {
   kindOf,
   type OptionRule,
 } from '../session/arguments.ts'
-import { ArgumentError } from '../errors.ts'
 import { copyBytes, utf8 } from '../session/bytes.ts'
 import type {
   GenerateSessionId,

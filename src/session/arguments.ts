@@ -88,13 +88,16 @@ export function checkMethods(what: string, kind: string, value: unknown, methods
  */
 export function checkBits(name: string, value: unknown): number {
   if (!Number.isSafeInteger(value))
-    throw new ArgumentError(`the ${name} must be bits, an integer such as SERVER | NO_INTERNAL, got ${kindOf(value)}`)
+    throw new ArgumentError(
+      `the ${name} must be bits, an integer such as SERVER | NO_INTERNAL, got ${kindOf(value)}`,
+    )
   return Number(value) >>> 0
 }
 
 /** @throws {@link ArgumentError} */
 export function checkBytes(name: string, value: unknown): void {
-  if (!(value instanceof Uint8Array)) throw new ArgumentError(`the ${name} must be a Uint8Array, got ${kindOf(value)}`)
+  if (!(value instanceof Uint8Array))
+    throw new ArgumentError(`the ${name} must be a Uint8Array, got ${kindOf(value)}`)
 }
 
 /** @throws {@link ArgumentError} for what is neither a function nor undefined */

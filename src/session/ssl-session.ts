@@ -148,7 +148,8 @@ export class SslSession {
 
   /** Reads the PEM block `SSL SESSION PARAMETERS`; otherwise as {@link fromDer}. */
   static fromPem(pem: string, nowMs: number = Date.now()): SslSession {
-    if (typeof pem !== 'string') throw new ArgumentError(`the PEM of a session must be a string, got ${kindOf(pem)}`)
+    if (typeof pem !== 'string')
+      throw new ArgumentError(`the PEM of a session must be a string, got ${kindOf(pem)}`)
     return SslSession.fromDer(decodePem(pem), nowMs)
   }
 

@@ -1,11 +1,11 @@
 import { A_FUNCTION, ANYTHING, checkOptions, type OptionRule } from '../session/arguments.ts'
-import { checkStore } from './store-arguments.ts'
 import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
 import { copyBytes } from '../session/bytes.ts'
 import { checkInteger } from '../session/ranges.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
 import { byteKey } from './byte-key.ts'
 import type { BreakerState } from './circuit-breaker.ts'
+import { checkStore } from './store-arguments.ts'
 import {
   type CallCounts,
   type CallKind,

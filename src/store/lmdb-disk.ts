@@ -43,7 +43,7 @@ export class LmdbDisk {
 
   /**
    * @param bytes - that are about to be written
-   * @throws SessionStoreError ERR_SESSION_STORE_REFUSED when there is no room for them
+   * @throws SessionStoreError `isRefusal` when there is no room for them
    */
   reserve(bytes: number): void {
     const nowMs = performance.now()
@@ -83,7 +83,7 @@ export class LmdbDisk {
 }
 
 function refused(why: string): SessionStoreError {
-  return new SessionStoreError(`lmdb is not written to: ${why}`, { code: 'ERR_SESSION_STORE_REFUSED' })
+  return new SessionStoreError(`lmdb is not written to: ${why}`, { isRefusal: true })
 }
 
 const FILES = ['data.mdb', 'lock.mdb']

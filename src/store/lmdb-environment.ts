@@ -74,7 +74,7 @@ export function prepare(root: LmdbEnvironment): void {
   } catch (cause) {
     throw new SessionStoreError(`the environment in ${path} cannot be written to by this user`, {
       cause,
-      code: 'ERR_SESSION_STORE_REFUSED',
+      isRefusal: true,
     })
   }
 }
@@ -109,9 +109,10 @@ export async function causeOf(error: unknown): Promise<unknown> {
 }
 
 export function failed(operation: string, cause: unknown, isRefused = false): SessionStoreError {
-  const code = cause instanceof SessionStoreError ? cause.code : 'ERR_SESSION_STORE'
+  const isOurs = cause instanceof SessionStoreError
   return new SessionStoreError(`lmdb ${operation} failed`, {
     cause,
-    code: isRefused ? 'ERR_SESSION_STORE_REFUSED' : code,
+    ...(isOurs && { code: cause.code }),
+    isRefusal: isRefused || (isOurs && cause.isRefusal),
   })
 }

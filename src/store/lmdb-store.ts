@@ -60,7 +60,7 @@ export interface LmdbStoreOptions {
  * there are no more than 1000.
  *
  * On a disk with less than 256 KiB left, and for a second after a write that found no room, nothing is written: each call rejects with
- * ERR_SESSION_STORE_REFUSED, and `get` goes on. An environment in which there is nothing yet is made private: its files get the mode
+ * `isRefusal`, and `get` goes on. An environment in which there is nothing yet is made private: its files get the mode
  * 0600, and their folder 0700.
  *
  * @param root - what lmdb's `open()` returned

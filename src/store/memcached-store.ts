@@ -1,6 +1,6 @@
-import { anInteger, checkOptions, type OptionRule } from '../session/arguments.ts'
 import type { Duplex } from 'node:stream'
 import { ArgumentError, SessionRangeError, SessionStoreError } from '../errors.ts'
+import { anInteger, checkOptions, type OptionRule } from '../session/arguments.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
 import { byteKey } from './byte-key.ts'
 import { type MemcachedConnection, MemcachedServer } from './memcached-connection.ts'

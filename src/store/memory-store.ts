@@ -1,6 +1,6 @@
+import { LRUCache } from 'lru-cache'
 import { SessionStoreError } from '../errors.ts'
 import { A_FUNCTION, anInteger, checkOptions } from '../session/arguments.ts'
-import { LRUCache } from 'lru-cache'
 import { copyBytes } from '../session/bytes.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
 import { byteKey } from './byte-key.ts'
@@ -70,7 +70,8 @@ export class MemoryStore implements SessionStore {
 
   addMarks(marks: readonly StoredMark[]): void {
     for (const { mark, expiresAtMs } of marks) {
-      if (this.#marks.size >= MAX_MARKS) throw new SessionStoreError(`the store has ${MAX_MARKS} marks already`)
+      if (this.#marks.size >= MAX_MARKS)
+        throw new SessionStoreError(`the store has ${MAX_MARKS} marks already`)
       this.#marks.set(byteKey(mark), { mark: copyBytes(mark), expiresAtMs })
       for (const onMark of this.#watchers) onMark(copyBytes(mark))
     }

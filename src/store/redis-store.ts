@@ -1,5 +1,5 @@
-import { checkMethods, checkOptions } from '../session/arguments.ts'
 import { SessionStoreError } from '../errors.ts'
+import { checkMethods, checkOptions } from '../session/arguments.ts'
 import { copyBytes } from '../session/bytes.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
 import type { RedisCommand, RedisConnection } from './redis-clients.ts'
@@ -42,7 +42,7 @@ export interface RedisStoreOptions {
  * Sessions expire by the server's clock, counted from their arrival; marks are pruned by the clock of whoever adds one. The marks
  * never expire as a whole, so that the `volatile-` policies of a full server spare them.
  *
- * A server that is full, read-only or forbids it refuses writes by ERR_SESSION_STORE_REFUSED, and goes on answering `get`.
+ * A server that is full, read-only or forbids it refuses writes by `isRefusal`, and goes on answering `get`.
  *
  * @param connection - of `fromIoredis`, `fromIovalkey`, `fromNodeRedis`, `fromNodeRedisCluster` or `fromNodeRedisSentinel`, or your
  *   own; the client is yours to close, after the store
@@ -205,7 +205,7 @@ function failed(name: string, error: unknown): SessionStoreError {
   const isRefused = REFUSALS.test(cause.message)
   return new SessionStoreError(`redis ${name.toUpperCase()} failed`, {
     cause,
-    ...(isRefused && { code: 'ERR_SESSION_STORE_REFUSED' }),
+    isRefusal: isRefused,
   })
 }
 

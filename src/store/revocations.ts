@@ -1,7 +1,6 @@
-import { A_FUNCTION, ANYTHING, checkBytes, checkOptions, kindOf } from '../session/arguments.ts'
-import { checkKeyRing, checkStore } from './store-arguments.ts'
 import { nodeCrypto } from '../crypto.ts'
 import { ArgumentError, SessionRangeError, SessionStoreError } from '../errors.ts'
+import { A_FUNCTION, ANYTHING, checkBytes, checkOptions, kindOf } from '../session/arguments.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { checkInteger } from '../session/ranges.ts'
 import type { SessionStore } from '../session/session-store.ts'
@@ -22,6 +21,7 @@ import {
   namesOf,
   readMark,
 } from './revocation-mark.ts'
+import { checkKeyRing, checkStore } from './store-arguments.ts'
 import { inTime } from './store-calls.ts'
 
 /** How current the marks of {@link Revocations} must be. */
@@ -206,11 +206,7 @@ export class Revocations {
     await this.#endWatching?.()
   }
 
-  async #revoke(
-    kind: Kind,
-    subject: Uint8Array,
-    options: RevokeOptions = {},
-  ): Promise<void> {
+  async #revoke(kind: Kind, subject: Uint8Array, options: RevokeOptions = {}): Promise<void> {
     checkOptions('revoke', options, { madeBeforeMs: ANYTHING })
     const { madeBeforeMs = this.#now() } = options
     checkInteger('madeBeforeMs', madeBeforeMs, this.#now())

@@ -1,11 +1,11 @@
-import { A_FUNCTION, checkOptions } from '../session/arguments.ts'
-import { checkKeyRing, checkStore } from './store-arguments.ts'
 import type { KeyObject } from 'node:crypto'
 import { nodeCrypto } from '../crypto.ts'
 import { SessionStoreError, UnopenableSessionError } from '../errors.ts'
+import { A_FUNCTION, checkOptions } from '../session/arguments.ts'
 import { type Awaitable, andThen } from '../session/awaitable.ts'
 import type { SessionStore, StoreEntry } from '../session/session-store.ts'
 import { KEY_ID_LENGTH, type KeyRing } from './key-ring.ts'
+import { checkKeyRing, checkStore } from './store-arguments.ts'
 
 /** What {@link sealed} may be told. */
 export interface SealedOptions {

@@ -1,6 +1,5 @@
-import { A_BOOLEAN, checkOptions } from '../session/arguments.ts'
-import { checkCallbackStore } from './store-arguments.ts'
 import { SessionDerError, UnopenableSessionError, UnsealedStoreError } from '../errors.ts'
+import { A_BOOLEAN, checkOptions } from '../session/arguments.ts'
 import { type Awaitable, andThen } from '../session/awaitable.ts'
 import type {
   GetSessionCallback,
@@ -10,6 +9,7 @@ import type {
 } from '../session/contracts.ts'
 import type { SessionStore, StoreEntry } from '../session/session-store.ts'
 import { SslSession } from '../session/ssl-session.ts'
+import { checkCallbackStore } from './store-arguments.ts'
 
 /** A store as OpenSSL's three callbacks, under the names of the options of a context. */
 export interface StoreCallbacks {

@@ -122,7 +122,9 @@ describe('a wrong argument', () => {
 })
 
 test('unknown bits of a mode are kept, as in libssl', () => {
-  expect(new SslContext({ sessionCacheMode: SessionCacheMode.SERVER | 0x8000 }).getSessionCacheMode()).toBe(0x8002)
+  expect(new SslContext({ sessionCacheMode: SessionCacheMode.SERVER | 0x8000 }).getSessionCacheMode()).toBe(
+    0x8002,
+  )
   context.setVerifyMode(VerifyMode.PEER | 0x40)
   expect(context.getVerifyMode()).toBe(0x41)
 })

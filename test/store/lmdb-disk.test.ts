@@ -4,7 +4,7 @@ import { LmdbDisk } from '../../src/store/lmdb-disk.ts'
 
 const KIB = 1024
 const REFUSED = expect.objectContaining({
-  code: 'ERR_SESSION_STORE_REFUSED',
+  isRefusal: true,
   message: expect.stringContaining('the disk is full'),
 })
 
@@ -47,7 +47,7 @@ test('is left alone for a second after a write that found no room, for whatever 
   for (const code of [28, 27, 122, 30, -30792]) {
     disk.hear(Object.assign(new Error('MDB'), { code }))
     expect(disk.isPaused).toBe(true)
-    expect(() => disk.reserve(1)).toThrow(expect.objectContaining({ code: 'ERR_SESSION_STORE_REFUSED' }))
+    expect(() => disk.reserve(1)).toThrow(expect.objectContaining({ isRefusal: true }))
     vi.advanceTimersByTime(1000)
     disk.reserve(1)
   }

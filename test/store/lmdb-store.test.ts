@@ -404,7 +404,7 @@ describe('an environment in trouble', () => {
     expect(unhandled).toBeUndefined()
     expect(set).toBeGreaterThan(1)
     expect([get, take]).toEqual([60, 60])
-    expect(counts['ERR_SESSION_STORE_REFUSED']).toBeGreaterThan(100)
+    expect(counts['refused']).toBeGreaterThan(100)
     // Those that were on their way when the first had failed.
     expect(counts['ERR_SESSION_STORE'] ?? 0).toBeLessThan(10)
   })
@@ -431,7 +431,7 @@ describe('an environment in trouble', () => {
     const elsewhere = Object.assign(Object.create(root) as RootDatabase, { path: newPath() })
     expect(() => lmdbStore(elsewhere)).toThrow(
       expect.objectContaining({
-        code: 'ERR_SESSION_STORE_REFUSED',
+        isRefusal: true,
         message: expect.stringContaining('cannot be written to'),
       }),
     )

@@ -19,7 +19,8 @@ const heard = async (what: string, call: () => unknown): Promise<void> => {
     await call()
     count(what)
   } catch (error) {
-    count(String((error as NodeJS.ErrnoException).code))
+    const { code, isRefusal } = error as { code?: string; isRefusal?: boolean }
+    count(isRefusal === true ? 'refused' : String(code))
   }
 }
 const kept = randomBytes(32)
