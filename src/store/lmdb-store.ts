@@ -238,9 +238,9 @@ class LmdbStore implements SessionStore {
     const tidied = this.#tidyWhenDue(entries.length)
     const [only] = entries
     if (tidied === undefined && only !== undefined && entries.length === 1) return this.#put(only)
-    const writes = [tidied, ...entries.map((entry) => this.#put(entry))]
-    for (const write of writes) this.#hold(write)
-    return Promise.all(writes).then(ignore)
+    const writes = entries.map((entry) => this.#put(entry))
+    for (const write of [tidied, ...writes]) this.#hold(write)
+    return Promise.all([tidied, ...writes]).then(ignore)
   }
 
   #put({ key, value, expiresAtMs }: StoreEntry): Promise<void> {
