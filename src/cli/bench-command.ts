@@ -1,13 +1,7 @@
 import { CLIENT_OPTIONS, clientSettings } from './client-options.ts'
+import { HandshakeError } from './failure.ts'
 import { generateLoad, type LoadReport, type Second } from './load.ts'
-import {
-  type ClientSettings,
-  type Endpoint,
-  HandshakeError,
-  type HandshakeWish,
-  labelOf,
-  shakeHands,
-} from './probe.ts'
+import { type ClientSettings, type Endpoint, type HandshakeWish, labelOf, shakeHands } from './probe.ts'
 import { defaultServername, parseTarget, resolveTarget } from './target.ts'
 import { type Paint, painter, progressLine, type Terminal, table } from './terminal.ts'
 import { ExitCode, numberOption, parseCommandLine, UnreachableError, UsageError } from './usage.ts'
@@ -89,7 +83,7 @@ async function makePlan(values: BenchValues, positionals: readonly string[]): Pr
   })
   const durationSec = numberOption('duration', values.duration, { fallback: 10, min: 0.1, max: 3600 })
   const settings = clientSettings(values)
-  const [endpoint] = await resolveTarget(target)
+  const [endpoint] = await resolveTarget(target, settings.timeoutMs)
   if (endpoint === undefined) throw new UnreachableError(`${target.host} has no address`)
   return {
     endpoint,

@@ -1,9 +1,9 @@
 import { decodeSslSession } from '../codec/ssl-session-der.ts'
+import { type Failure, HandshakeError, provesTls } from './failure.ts'
 import {
   type ClientSettings,
   type Endpoint,
   type Handshake,
-  HandshakeError,
   type HandshakeWish,
   labelOf,
   METHODS,
@@ -55,7 +55,10 @@ export interface MethodFacts {
   /** `none`: handshakes succeed, and give nothing to resume with. `failed`: no handshake. */
   readonly support: 'sessions' | 'none' | 'failed'
   readonly token?: TokenFacts
+  /** What was negotiated, `TLSv1.2`. */
+  readonly protocol?: string
   readonly error?: string
+  readonly failure?: Failure
 }
 
 export interface EndpointFacts {
@@ -64,6 +67,21 @@ export interface EndpointFacts {
   readonly unreachable?: string
   readonly certificate?: PeerCertificate
   readonly verifyError?: string
+  /** Where nothing succeeds: what comes of it with all versions and ciphers that this client has, whatever Node's defaults say. */
+  readonly wide?: {
+    readonly protocol?: string
+    readonly cipher?: string
+    readonly failure?: Failure
+  }
+}
+
+/** How this client was set up, as far as findings depend on it. */
+export interface ClientFacts {
+  readonly servername: string | undefined
+  readonly hasCertificate: boolean
+  readonly isInsecure: boolean
+  readonly alpn: readonly string[]
+  readonly startTls?: string | undefined
 }
 
 /** What a server answers under another name. */
@@ -75,8 +93,11 @@ export interface OtherNameFacts {
 /** All that was seen; from this alone the findings are made. */
 export interface Examination {
   readonly servername: string | undefined
+  readonly client: ClientFacts
   readonly attempts: number
   readonly waitSec: number
+  /** The time was over before all was asked. */
+  readonly isCutShort: boolean
   readonly endpoints: readonly EndpointFacts[]
   readonly methods: readonly MethodFacts[]
   readonly otherNames: readonly OtherNameFacts[]
@@ -102,7 +123,12 @@ export interface ExaminationPorts {
   random(): number
   /** Told before every step. */
   onStep(step: string): void
+  /** Asked before every handshake: whether there may be one more. */
+  hasTime(): boolean
 }
+
+/** Thrown within an examination whose time is over. */
+class TimeIsOver extends Error {}
 
 /** One session and where it comes from. */
 interface Kept {
@@ -118,16 +144,23 @@ const MAX_OTHER_NAME_ATTEMPTS = 3
 /** More endpoints are compared with their neighbours only. */
 const MAX_ENDPOINTS_FOR_ALL_PAIRS = 4
 const STATEFUL_TICKET_BYTES = 32
+/** Who has kept so many handshakes waiting is asked no more by that method. */
+const MAX_TIMEOUTS = 3
 
 /** Probes as planned, one connection after another. */
 export async function examine(plan: ExaminationPlan, ports: ExaminationPorts): Promise<Examination> {
   const examiner = new Examiner(plan, ports)
-  for (const endpoint of plan.endpoints) await examiner.meet(endpoint)
-  for (const known of examiner.known()) await examiner.offerHere(known)
-  await examiner.offerElsewhere()
-  await examiner.offerUnderOtherNames()
-  await examiner.offerAfterWait()
-  return examiner.result()
+  try {
+    for (const endpoint of plan.endpoints) await examiner.meet(endpoint)
+    for (const known of examiner.known()) await examiner.offerHere(known)
+    await examiner.offerElsewhere()
+    await examiner.offerUnderOtherNames()
+    await examiner.offerAfterWait()
+  } catch (error) {
+    if (!(error instanceof TimeIsOver)) throw error
+    return examiner.result(true)
+  }
+  return examiner.result(false)
 }
 
 type Known = Pick<Kept, 'method' | 'endpoint'>
@@ -141,6 +174,7 @@ class Examiner {
   readonly #otherNames: OtherNameFacts[] = []
   readonly #trials: Trial[] = []
   readonly #madeCounts: Map<string, number> = new Map()
+  readonly #timeouts: Map<string, number> = new Map()
   readonly #failures: { method: Method; endpoint: string; error: string }[] = []
 
   constructor(plan: ExaminationPlan, ports: ExaminationPorts) {
@@ -153,12 +187,20 @@ class Examiner {
     return this.#known
   }
 
-  result(): Examination {
-    const { servername, attempts, waitSec } = this.#plan
+  result(isCutShort: boolean): Examination {
+    const { servername, attempts, waitSec, settings } = this.#plan
     return {
       servername,
+      client: {
+        servername,
+        hasCertificate: settings.cert !== undefined,
+        isInsecure: settings.isInsecure === true,
+        alpn: settings.alpn,
+        startTls: settings.startTls,
+      },
       attempts,
       waitSec,
+      isCutShort,
       endpoints: this.#endpoints,
       methods: this.#methods,
       otherNames: this.#otherNames,
@@ -169,16 +211,21 @@ class Examiner {
 
   async meet(endpoint: Endpoint): Promise<void> {
     let facts: EndpointFacts = { endpoint: labelOf(endpoint) }
-    for (const method of METHODS) {
-      const met = await this.#firstHandshake({ method, endpoint })
-      if (!(met instanceof HandshakeError)) facts = { ...facts, ...identityOf(met) }
-      else if (isUnreachable(method, met)) {
-        // The other methods would meet, or wait for, the same.
-        facts = { ...facts, unreachable: met.code }
-        break
+    const failures: Failure[] = []
+    try {
+      for (const method of METHODS) {
+        if (isEnough(method, failures)) continue
+        const met = await this.#firstHandshake({ method, endpoint })
+        if (met instanceof HandshakeError) failures.push(met.failure)
+        else facts = { ...facts, ...identityOf(met) }
       }
+      const [first] = failures
+      if (first?.kind === 'unreachable') facts = { ...facts, unreachable: first.code }
+      else if (failures.length === METHODS.length && failures.some(provesTls))
+        facts = { ...facts, wide: await this.#lookWide(endpoint) }
+    } finally {
+      this.#endpoints.push(facts)
     }
-    this.#endpoints.push(facts)
   }
 
   async #firstHandshake(known: Known): Promise<Handshake | HandshakeError> {
@@ -187,22 +234,38 @@ class Examiner {
     const endpoint = labelOf(known.endpoint)
     const handshake = await this.#handshake(known, this.#plan.servername)
     if (handshake instanceof HandshakeError) {
-      if (!isUnreachable(method, handshake))
-        this.#methods.push({ method, endpoint, support: 'failed', error: handshake.code })
+      const { code: error, failure } = handshake
+      if (failure.kind !== 'unreachable')
+        this.#methods.push({ method, endpoint, support: 'failed', error, failure })
       return handshake
     }
+    const { protocol } = handshake
     const token = tokenOf(method, handshake.sessions.at(-1))
     if (token) this.#known.push(known)
     this.#methods.push({
       method,
       endpoint,
       ...(token ? { support: 'sessions', token } : { support: 'none' }),
+      ...(protocol !== undefined && { protocol }),
     })
     return handshake
   }
 
+  /** Whether it is the defaults of Node that stand in the way. */
+  async #lookWide(endpoint: Endpoint): Promise<NonNullable<EndpointFacts['wide']>> {
+    this.#ports.onStep(`${labelOf(endpoint)}: with all versions and ciphers`)
+    const wish = { endpoint, method: 'any', servername: this.#plan.servername, isInsecure: true } as const
+    try {
+      const { protocol, cipher } = await this.#shakeHands(wish)
+      return { ...(protocol !== undefined && { protocol }), ...(cipher !== undefined && { cipher }) }
+    } catch (error) {
+      if (error instanceof HandshakeError) return { failure: error.failure }
+      throw error
+    }
+  }
+
   async offerHere(known: Known): Promise<void> {
-    for (let attempt = 1; attempt <= this.#plan.attempts; attempt++) {
+    for (let attempt = 1; attempt <= this.#plan.attempts && this.#isPatient(known); attempt++) {
       this.#step(known, `attempt ${attempt}`)
       const [kept] = await this.#makeSessions(known, 1)
       if (kept === undefined) continue
@@ -266,7 +329,7 @@ class Examiner {
 
   async #makeSessions(known: Known, count: number): Promise<Kept[]> {
     const kept: Kept[] = []
-    for (let made = 0; made < count; made++) {
+    for (let made = 0; made < count && this.#isPatient(known); made++) {
       const handshake = await this.#handshake(known, this.#plan.servername)
       if (handshake instanceof HandshakeError) this.#fail(known, handshake)
       const session = handshake instanceof HandshakeError ? undefined : handshake.sessions.at(-1)
@@ -281,6 +344,7 @@ class Examiner {
     where: { readonly to?: Endpoint; readonly name?: string } = {},
   ): Promise<void> {
     const { to = endpoint, name } = where
+    if (!this.#isPatient({ method, endpoint: to })) return
     const servername = name ?? this.#plan.servername
     const age = this.#madeCount(endpoint) - madeCount
     const handshake = await this.#handshake({ method, endpoint: to }, servername, session)
@@ -303,16 +367,30 @@ class Examiner {
     session?: Uint8Array,
   ): Promise<Handshake | HandshakeError> {
     try {
-      const handshake = await this.#ports.shakeHands({ ...known, servername, session }, this.#plan.settings)
+      const handshake = await this.#shakeHands({ ...known, servername, session })
       this.#madeCounts.set(
         labelOf(known.endpoint),
         this.#madeCount(known.endpoint) + handshake.sessions.length,
       )
       return handshake
     } catch (error) {
-      if (error instanceof HandshakeError) return error
-      throw error
+      if (!(error instanceof HandshakeError)) throw error
+      if (error.code === 'ERR_TIMEOUT') this.#timeouts.set(keyOf(known), this.#timeoutCount(known) + 1)
+      return error
     }
+  }
+
+  #shakeHands(wish: HandshakeWish): Promise<Handshake> {
+    if (!this.#ports.hasTime()) throw new TimeIsOver()
+    return this.#ports.shakeHands(wish, this.#plan.settings)
+  }
+
+  #isPatient(known: Known): boolean {
+    return this.#timeoutCount(known) < MAX_TIMEOUTS
+  }
+
+  #timeoutCount(known: Known): number {
+    return this.#timeouts.get(keyOf(known)) ?? 0
   }
 
   #madeCount(endpoint: Endpoint): number {
@@ -346,13 +424,16 @@ function tokenKind(method: Method, bytes: number): TokenFacts['kind'] {
   return bytes === STATEFUL_TICKET_BYTES ? 'stateful-ticket' : 'stateless-ticket'
 }
 
-/** Nobody there, or nobody that answers; a reset is an answer, and who has answered once is there. */
-function isUnreachable(method: Method, { code }: HandshakeError): boolean {
-  return method === METHODS[0] && UNREACHABLE_CODES.test(code)
+/** Whether the next method would but meet, or wait for, what has been met before. */
+function isEnough(method: Method, [first]: readonly Failure[]): boolean {
+  if (first === undefined) return false
+  if (first.kind === 'silent') return method === 'tls12-ticket'
+  return first.kind === 'unreachable' || first.kind === 'other-protocol' || first.kind === 'starttls-refused'
 }
 
-const UNREACHABLE_CODES =
-  /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|ETIMEDOUT|ERR_TIMEOUT|EINVAL)$/
+function keyOf({ method, endpoint }: Known): string {
+  return `${method} ${labelOf(endpoint)}`
+}
 
 function pairs(endpoints: readonly Endpoint[]): [Endpoint, Endpoint][] {
   const areAll = endpoints.length <= MAX_ENDPOINTS_FOR_ALL_PAIRS

@@ -1,4 +1,5 @@
-import { type Handshake, HandshakeError } from './probe.ts'
+import { HandshakeError } from './failure.ts'
+import type { Handshake } from './probe.ts'
 
 /** One second of a phase, counted from its beginning; the last one may be shorter. */
 export interface Second {
