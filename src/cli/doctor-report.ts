@@ -27,7 +27,7 @@ export function doctorText(
     ...merged(findings, labels).map((finding) => findingText(finding, width, paint)),
     '\n',
     ...examination.endpoints.map((facts) => endpointText(facts, examination, width, paint)),
-    examination.trials.length > 0 ? tableText(examination, width) : '',
+    examination.trials.length > 0 ? tableText(examination, stream) : '',
   ].join('')
 }
 
@@ -91,16 +91,16 @@ function endpointText(
   return `${head}${wrap(printable(text), '  ', width)}\n`
 }
 
-/** Where the columns do not fit, each of their cells has a line. */
-function tableText(examination: Examination, width: number): string {
+/** Where the columns do not fit a terminal, each of their cells has a line. */
+function tableText(examination: Examination, stream: OutputStream): string {
   const { head, rows } = tableRows(examination)
+  const width = widthOf(stream)
   const wide = table([['', ...head], ...rows.map(({ title, cells }) => [title, ...cells])])
-  const fits = wide.split('\n').every(({ length }) => length <= Math.max(width, 100))
-  const figures = fits && width >= 100 ? wide : rows.map((row) => stackedRow(row, head)).join('')
-  const explained = new Map(
-    rows.flatMap(({ title, about }) => (about ? [[title.trim(), about] as const] : [])),
-  )
-  const legend = [...explained].map(([title, about]) => wrap(`${title}: ${about}`, '  ', width))
+  const room = stream.isTTY === true && stream.columns ? stream.columns : Number.POSITIVE_INFINITY
+  const fits = wide.split('\n').every(({ length }) => length <= room)
+  const figures = fits ? wide : rows.map((row) => stackedRow(row, head)).join('')
+  const explained = new Map(rows.map(({ title, about }) => [about, title.trim()]))
+  const legend = [...explained].map(([about, title]) => wrap(`${title}: ${about}`, '  ', width))
   return `${figures}\n${legend.join('')}`
 }
 

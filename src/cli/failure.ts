@@ -64,6 +64,8 @@ const REFUSED_HERE = /^ERR_(SSL|OSSL|TLS)_/
 /** @param isConnected - whether the connection was there */
 export function failureOf(code: string, wire: WireWitness, isConnected: boolean): Failure {
   if (!isConnected) return { kind: 'unreachable', code }
+  if (wire.isEcho)
+    return { kind: 'other-protocol', code, spoken: 'no protocol, but sends back what it is sent' }
   const alert = wire.alert ?? alertOfCode(code)
   if (!wire.hasTls && wire.byteCount > 0) return { kind: 'other-protocol', code, ...otherProtocol(wire.head) }
   const facts = {

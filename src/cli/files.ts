@@ -11,28 +11,35 @@ const CHUNK_BYTES = 65_536
  */
 export function readBounded(file: string, maxBytes: number, what?: string): Buffer {
   const prefix = what === undefined ? '' : `${what}: `
-  const chunks: Buffer[] = []
-  let length = 0
-  let descriptor: number | undefined
+  let bytes: Buffer
   try {
-    descriptor = openSync(file, 'r')
-    for (;;) {
+    bytes = readAtMost(file, maxBytes + 1)
+  } catch (error) {
+    throw new UsageError(`${prefix}cannot read '${file}' (${codeOf(error)})`)
+  }
+  if (bytes.length > maxBytes) throw new UsageError(`${prefix}'${file}' is longer than ${maxBytes} bytes`)
+  return bytes
+}
+
+function readAtMost(file: string, maxBytes: number): Buffer {
+  const descriptor = openSync(file, 'r')
+  try {
+    const chunks: Buffer[] = []
+    let length = 0
+    let count: number
+    do {
       const chunk = Buffer.alloc(CHUNK_BYTES)
-      const count = readSync(descriptor, chunk)
-      if (count === 0) return Buffer.concat(chunks)
+      count = readSync(descriptor, chunk)
       chunks.push(chunk.subarray(0, count))
       length += count
-      if (length > maxBytes) throw new UsageError(`${prefix}'${file}' is longer than ${maxBytes} bytes`)
-    }
-  } catch (error) {
-    if (error instanceof UsageError) throw error
-    throw new UsageError(`${prefix}cannot read '${file}' (${codeOf(error)})`)
+    } while (count > 0 && length < maxBytes)
+    return Buffer.concat(chunks)
   } finally {
-    if (descriptor !== undefined) closeSync(descriptor)
+    closeSync(descriptor)
   }
 }
 
-/** Where text begins that is marked as UTF-8; `undefined` in place of a name for what is no text of another encoding. */
+/** Text that may be marked as UTF-8, without the mark. */
 export function withoutByteOrderMark(bytes: Buffer): Buffer {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes
 }

@@ -29,12 +29,12 @@ function keyProblem(text: string): string | undefined {
     return 'is encrypted; decrypt it for this: openssl pkey -in FILE -out DECRYPTED, and delete that afterwards'
   if (text.includes('-----BEGIN OPENSSH PRIVATE KEY-----'))
     return 'is a key of OpenSSH; TLS needs PKCS#8, SEC 1 or PKCS#1 in PEM'
-  return PRIVATE_KEY.test(text) ? undefined : 'holds no private key in PEM'
+  return PRIVATE_KEY.test(text) ? undefined : 'holds no private key; it must be PEM'
 }
 
 function certificateProblem(text: string): string | undefined {
   const blocks = text.match(CERTIFICATE) ?? []
-  if (blocks.length === 0) return 'holds no certificate in PEM'
+  if (blocks.length === 0) return 'holds no certificate; it must be PEM'
   const broken = blocks.findIndex((block) => !isCertificate(block))
   return broken < 0
     ? undefined

@@ -41,23 +41,24 @@ export interface Progress {
   end(): void
 }
 
-/** One line on stderr that is written over; nothing at all where stderr is no terminal. */
-export function progressLine({ stderr, env }: Terminal, nowMs: () => number = performance.now): Progress {
+/**
+ * One line on stderr that is written over; nothing at all where stderr is no terminal.
+ *
+ * @param pauseMs - between two lines that are shown; those that come in between are not
+ */
+export function progressLine({ stderr, env }: Terminal, pauseMs = 0): Progress {
   if (stderr.isTTY !== true || env['TERM'] === 'dumb') return { show: () => undefined, end: () => undefined }
   let drawnMs = Number.NEGATIVE_INFINITY
   return {
     show: (line) => {
-      if (nowMs() - drawnMs < REDRAW_MS) return
-      drawnMs = nowMs()
+      if (performance.now() - drawnMs < pauseMs) return
+      drawnMs = performance.now()
       // A line that is broken by the terminal could not be taken away again.
       stderr.write(`\r\u001b[K${printable(line).slice(0, widthOf(stderr) - 1)}`)
     },
     end: () => void stderr.write('\r\u001b[K'),
   }
 }
-
-/** Nobody reads faster. */
-const REDRAW_MS = 100
 
 /** Columns as wide as their widest cell; the first row is the head. */
 export function table(rows: readonly (readonly string[])[], indent = '  '): string {

@@ -11,6 +11,7 @@ const MAX_RECORD = 16_384 + 2048
 const CHANGE_CIPHER_SPEC = 20
 const ALERT = 21
 const HANDSHAKE = 22
+const CLIENT_HELLO = 1
 const SERVER_HELLO = 2
 const CERTIFICATE_REQUEST = 13
 const SUPPORTED_VERSIONS = 43
@@ -26,8 +27,10 @@ export class WireWitness {
   #messages: Buffer = Buffer.alloc(0)
   #isReading = true
   #byteCount = 0
-  /** Whether a record of TLS has come. */
+  /** Whether a record of TLS has come that a server sends. */
   hasTls = false
+  /** What comes is what a client sends: somebody echoes. */
+  isEcho = false
   /** Of the first alert that came in the clear. */
   alert: number | undefined
   /** What ServerHello has chosen. */
@@ -65,7 +68,9 @@ export class WireWitness {
       this.#stop()
       return false
     }
-    this.hasTls = true
+    this.isEcho ||=
+      this.#byteCount === length && type === HANDSHAKE && this.#rest[RECORD_HEADER] === CLIENT_HELLO
+    this.hasTls = !this.isEcho
     if (length < RECORD_HEADER + size) return false
     const body = this.#rest.subarray(RECORD_HEADER, RECORD_HEADER + size)
     this.#rest = this.#rest.subarray(RECORD_HEADER + size)
@@ -115,27 +120,26 @@ function versionIn(hello: Buffer): number | undefined {
   }
 }
 
-/** Protocols that are met on ports where TLS was expected, by how their servers begin or answer. */
+/** Protocols that are met on ports where TLS was expected, by how their servers begin or answer; `<00>` is a byte. */
 const GREETINGS: readonly (readonly [pattern: RegExp, name: string, startTls?: string])[] = [
   [/^HTTP\/\d/, 'HTTP without TLS'],
-  [/^<(!doctype|html|\?xml)/i, 'HTTP without TLS'],
+  [/^<(!doctype|html)/i, 'HTTP without TLS'],
   [/^SSH-/, 'SSH'],
-  [/^220[ -].*(smtp|esmtp|mail|postfix|exim|sendmail)/is, 'SMTP', 'smtp'],
-  [/^220[ -].*(ftp|filezilla|proftpd|pure-ftpd|microsoft ftp)/is, 'FTP', 'ftp'],
-  [/^(220[ -]|5\d\d[ -])/, 'SMTP or FTP', 'smtp'],
+  [/^220[ -].*(smtp|esmtp|mail|postfix|exim|sendmail)/i, 'SMTP', 'smtp'],
+  [/^220[ -].*(ftp|filezilla)/i, 'FTP', 'ftp'],
+  [/^(220|5\d\d)[ -]/, 'SMTP or FTP', 'smtp'],
   [/^\+OK/, 'POP3', 'pop3'],
   [/^\* (OK|PREAUTH|BYE)/, 'IMAP', 'imap'],
-  [/^(-ERR|-NOAUTH|-DENIED)/, 'Redis without TLS'],
-  [/^ERROR\r\n/, 'memcached without TLS'],
-  [/^<\?xml|^<stream:|^<\/?stream/, 'XMPP', 'xmpp'],
+  [/^-(ERR|NOAUTH|DENIED)/, 'Redis without TLS'],
+  [/^ERROR<0d>/, 'memcached without TLS'],
+  [/^<(\?xml|stream:|\/stream)/, 'XMPP', 'xmpp'],
   [/^RFB \d/, 'VNC'],
   [/^AMQP/, 'AMQP without TLS'],
-  [/^[^]{3}\0\n\d+\.\d+\.\d+/, 'MySQL', 'mysql'],
-  [/^[^]{3}\0\xff/, 'MySQL', 'mysql'],
-  [/^E\0\0[^]{2}S?|^N$/, 'PostgreSQL', 'postgres'],
-  [/^0[^]{1,5}\x02\x01[^]/, 'LDAP', 'ldap'],
-  [/^\0\0[^][\x04]\0/, 'HTTP/2 without TLS'],
-  [/^200[ -].*(nntp|news|inn)/is, 'NNTP'],
+  [/^.{3,12}?<00>(<0a>\d+\.\d|ÿ)/, 'MySQL', 'mysql'],
+  [/^E<00><00>/, 'PostgreSQL', 'postgres'],
+  [/^0.{1,20}?<02><01>/, 'LDAP', 'ldap'],
+  [/^<00><00>.{1,4}?<04><00>/, 'HTTP/2 without TLS'],
+  [/^20[01][ -].*(nntp|news|inn)/i, 'NNTP'],
   [/^:\S+ (NOTICE|\d{3})/, 'IRC'],
 ]
 
@@ -147,7 +151,12 @@ export interface SpokenProtocol {
 
 /** @returns undefined for bytes of no protocol that is known here */
 export function spokenProtocol(head: Uint8Array): SpokenProtocol | undefined {
-  const text = Buffer.from(head).toString('latin1')
+  const text = visibleBytes(Buffer.from(head).toString('latin1'))
   const [, name, startTls] = GREETINGS.find(([pattern]) => pattern.test(text)) ?? []
   return name === undefined ? undefined : { name, ...(startTls !== undefined && { startTls }) }
+}
+
+/** Latin-1 as it is, but for controls: `<0d>`. */
+export function visibleBytes(text: string): string {
+  return text.replace(/\p{Cc}/gu, (control) => `<${control.charCodeAt(0).toString(16).padStart(2, '0')}>`)
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { HandshakeError } from '../../src/cli/failure.ts'
 import { generateLoad, LoadTally, percentiles } from '../../src/cli/load.ts'
-import { HandshakeError } from '../../src/cli/probe.ts'
 import { NAME, reasons, start, startStock, TLS12, TLS13 } from '../node/harness.ts'
 import { run } from './run-command.ts'
 import { freePort } from './servers.ts'

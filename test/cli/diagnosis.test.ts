@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { diagnose, judgeRates } from '../../src/cli/diagnosis.ts'
 import { type ExaminationPlan, examine } from '../../src/cli/examination.ts'
+import { HandshakeError } from '../../src/cli/failure.ts'
 import type { Rate } from '../../src/cli/findings.ts'
-import { type Endpoint, type Handshake, HandshakeError, type HandshakeWish } from '../../src/cli/probe.ts'
+import type { Endpoint, Handshake, HandshakeWish } from '../../src/cli/probe.ts'
 import { sessionDer } from './run-command.ts'
 
 /** A server of whatever kind, as far as its clients can see. */
@@ -151,6 +152,7 @@ async function diagnosisOf(
       // Of low discrepancy, and always the same.
       random: () => (draw = (draw + 0.618034) % 1),
       onStep: () => undefined,
+      hasTime: () => true,
     },
   )
   return diagnose(examination)
