@@ -150,7 +150,11 @@ export function unverifiedFinding(endpoint: string, code: string): Finding {
     endpoint,
     what: `The certificate of ${endpoint} does not verify (${code}); that changes nothing about what is said here.`,
     reasons: [],
-    remedies: ['Give its authority with --ca, and its name with --servername.'],
+    remedies: [
+      code === 'CERT_HAS_EXPIRED'
+        ? 'Renew it: clients that verify are refused.'
+        : 'Give its authority with --ca, and its name with --servername.',
+    ],
   }
 }
 

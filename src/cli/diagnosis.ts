@@ -4,10 +4,10 @@ import {
   unreachableFinding,
   unverifiedFinding,
 } from './connection-findings.ts'
-import type { Examination, MethodFacts, TokenFacts, Trial, TrialKind } from './examination.ts'
-import { provesTls } from './failure.ts'
+import type { EndpointFacts, Examination, MethodFacts, TokenFacts, Trial, TrialKind } from './examination.ts'
+import { type Failure, provesTls } from './failure.ts'
 import { type Finding, type FindingId, methodName, type Rate, type Severity, shown } from './findings.ts'
-import { noHandshakeFinding, refusedVersionFinding } from './handshake-findings.ts'
+import { bothRefusedFinding, noHandshakeFinding, refusedVersionFinding } from './handshake-findings.ts'
 import type { Method } from './probe.ts'
 import {
   cacheTooSmall,
@@ -59,22 +59,33 @@ export function rateOf(trials: readonly Trial[]): Rate {
   return { resumed: count('resumed'), failed: count('failed'), offered: trials.length }
 }
 
+/** What `diagnose` would say of a single handshake that failed. */
+export function noHandshakeText(failure: Failure, endpoint: string, servername: string | undefined): string {
+  if (failure.kind === 'unreachable') return unreachableFinding(endpoint, failure.code, false).what
+  const client = { servername, hasCertificate: false, isInsecure: false, alpn: [] }
+  return noHandshakeFinding({ endpoint }, [failure], client).what
+}
+
 function endpointFindings(examination: Examination): Finding[] {
   return examination.endpoints.flatMap((facts) => {
-    const { endpoint, unreachable, verifyError } = facts
-    const findings: Finding[] = []
-    const methods = methodsAt(examination, endpoint)
-    if (unreachable !== undefined)
-      findings.push(unreachableFinding(endpoint, unreachable, isTlsServer(examination)))
-    else if (methods.length > 0 && methods.every(({ support }) => support === 'failed')) {
-      const failures = methods.flatMap(({ failure }) => failure ?? [])
-      findings.push(noHandshakeFinding(facts, failures, examination.client))
-    }
-    if (verifyError !== undefined) findings.push(unverifiedFinding(endpoint, verifyError))
+    const { endpoint, verifyError, both } = facts
     const errors = strayErrors(examination, endpoint)
-    if (errors.length > 0) findings.push(failuresFinding(endpoint, errors))
-    return findings
+    return [
+      ...nothingSucceeds(facts, examination),
+      ...(both === undefined ? [] : [bothRefusedFinding(endpoint, both, examination.client)]),
+      ...(verifyError === undefined ? [] : [unverifiedFinding(endpoint, verifyError)]),
+      ...(errors.length > 0 ? [failuresFinding(endpoint, errors)] : []),
+    ]
   })
+}
+
+function nothingSucceeds(facts: EndpointFacts, examination: Examination): Finding[] {
+  const { endpoint, unreachable } = facts
+  if (unreachable !== undefined) return [unreachableFinding(endpoint, unreachable, isTlsServer(examination))]
+  const methods = methodsAt(examination, endpoint)
+  if (methods.length === 0 || methods.some(({ support }) => support !== 'failed')) return []
+  const failures = methods.flatMap(({ failure }) => failure ?? [])
+  return [noHandshakeFinding(facts, failures, examination.client)]
 }
 
 /** Of full handshakes, and of offers where others have resumed: what makes all of them fail has its own finding. */

@@ -56,7 +56,7 @@ export function verdictLine(examination: Examination, findings: readonly Finding
 function sentenceOf(examination: Examination, findings: readonly Finding[]): string {
   if (!isTlsServer(examination)) return 'No TLS server answers.'
   if (examination.methods.every(({ support }) => support === 'failed'))
-    return 'A TLS server answers, and refuses every handshake.'
+    return 'A TLS server answers, and no handshake succeeds.'
   const { resumed, offered } = rateOf(examination.trials.filter(({ kind }) => kind !== 'other-name'))
   if (findings.some(({ severity }) => severity === 'problem'))
     return resumed === 0 ? 'Sessions do not resume.' : 'Sessions resume in part.'

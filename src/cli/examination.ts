@@ -73,6 +73,8 @@ export interface EndpointFacts {
     readonly cipher?: string
     readonly failure?: Failure
   }
+  /** Where one version succeeds and another does not: why a client that offers both fails. */
+  readonly both?: Failure
 }
 
 /** How this client was set up, as far as findings depend on it. */
@@ -219,10 +221,7 @@ class Examiner {
         if (met instanceof HandshakeError) failures.push(met.failure)
         else facts = { ...facts, ...identityOf(met) }
       }
-      const [first] = failures
-      if (first?.kind === 'unreachable') facts = { ...facts, unreachable: first.code }
-      else if (failures.length === METHODS.length && failures.some(provesTls))
-        facts = { ...facts, wide: await this.#lookWide(endpoint) }
+      facts = { ...facts, ...(await this.#lookCloser(endpoint, failures)) }
     } finally {
       this.#endpoints.push(facts)
     }
@@ -249,6 +248,30 @@ class Examiner {
       ...(protocol !== undefined && { protocol }),
     })
     return handshake
+  }
+
+  /** Why what failed has failed, by one more handshake. */
+  async #lookCloser(endpoint: Endpoint, failures: readonly Failure[]): Promise<Partial<EndpointFacts>> {
+    const [first] = failures
+    if (first === undefined) return {}
+    if (first.kind === 'unreachable') return { unreachable: first.code }
+    const succeeds = this.#methods.some(
+      (facts) => facts.endpoint === labelOf(endpoint) && facts.support !== 'failed',
+    )
+    if (succeeds) return this.#offerBoth(endpoint)
+    return failures.some(provesTls) ? { wide: await this.#lookWide(endpoint) } : {}
+  }
+
+  /** What clients do that know both versions, when the server refuses one of them. */
+  async #offerBoth(endpoint: Endpoint): Promise<Pick<EndpointFacts, 'both'>> {
+    const wish = { endpoint, method: 'any', servername: this.#plan.servername } as const
+    try {
+      await this.#shakeHands(wish)
+      return {}
+    } catch (error) {
+      if (error instanceof HandshakeError) return { both: error.failure }
+      throw error
+    }
   }
 
   /** Whether it is the defaults of Node that stand in the way. */

@@ -31,6 +31,8 @@ export type FindingId =
   | 'no-tickets'
   /** The server does not speak this version, or has no cipher suite for it that Node offers. */
   | 'version-refused'
+  /** One version succeeds when it is offered alone; a client that offers both is refused. */
+  | 'both-versions-refused'
   /** The server lets nobody in without a client certificate. */
   | 'client-certificate-required'
   /** The server does not accept the client certificate that was shown. */

@@ -25,9 +25,29 @@ export function noHandshakeFinding(
     (looked?.kind === 'alert' ? looked : undefined) ??
     failures.findLast(({ kind }) => kind === 'alert') ??
     failures[0]
+  // That one version is switched off says less than why the other fails.
+  const inVersion = failures.find(({ alert }) => alert !== 'protocol_version') ?? failure
   const said =
-    wide?.protocol === undefined ? saidOf(failure, endpoint, client) : looksInsecure(wide, failure, endpoint)
+    wide?.protocol === undefined
+      ? saidOf(failure, endpoint, client)
+      : looksInsecure(wide, inVersion, endpoint)
   return { severity: 'problem', endpoint, ...said }
+}
+
+/** Most clients offer both. */
+export function bothRefusedFinding(endpoint: string, failure: Failure, client: ClientFacts): Finding {
+  if (failure.wantsCertificate)
+    return { severity: 'problem', endpoint, ...certificateWanted(failure, endpoint, client) }
+  return {
+    id: 'both-versions-refused',
+    severity: 'problem',
+    endpoint,
+    what: `${endpoint} fails with clients that offer TLS 1.2 and 1.3, as nearly all do (${codeText(failure)}); with one of them alone it succeeds.`,
+    reasons: [
+      'The server chooses TLS 1.3, and cannot go on: the key of its certificate is too short or of a kind that TLS 1.3 does not know, or a group is missing.',
+    ],
+    remedies: ['Give it a certificate with an ECDSA P-256 or RSA key of 2048 bits, or switch TLS 1.3 off.'],
+  }
 }
 
 /** Why one version is refused where another is spoken. */
@@ -95,7 +115,7 @@ function looksInsecure(
   return {
     id: 'node-defaults',
     what: `${endpoint} speaks ${versionName(protocol)} with ${cipher}, and Node ${process.versions.node} does not accept that by default (${codeText(failure)}).`,
-    reasons: [`This client stands in the way, not the server's sessions: ${reasonHere(failure)}.`],
+    reasons: [`It is not a matter of sessions: ${reasonHere(failure, cipher)}.`],
     remedies: [
       'Let the server use what is safe today: ECDHE with AES-GCM or ChaCha20, keys of 2048 bits and more.',
       insecure,
@@ -103,7 +123,10 @@ function looksInsecure(
   }
 }
 
-function reasonHere(failure: Failure | undefined): string {
+function reasonHere(failure: Failure | undefined, cipher: string): string {
+  if (/^A(EC)?DH-|-anon-/.test(cipher))
+    return 'the server has no certificate, and offers none but anonymous connections'
+  if (cipher.includes('NULL')) return 'the server offers connections without encryption only'
   const known = REFUSED_HERE.find(
     ([pattern]) => failure?.kind === 'refused-here' && pattern.test(failure.code),
   )

@@ -114,9 +114,11 @@ export async function shakeHands(wish: HandshakeWish, settings: ClientSettings):
   const latencyMs = performance.now() - startedMs
   const facts = factsOf(socket)
   if (settings.isHttp) await askForHead(socket, wish)
-  const isWaitingForTickets = facts.protocol === 'TLSv1.3' && !facts.resumed && sessions.length === 0
+  const hasTicketsToCome = facts.protocol === 'TLSv1.3' && !facts.resumed
+  // An end that comes before the server has read it makes its kernel throw away the alert that it may be sending.
+  if (hasTicketsToCome && wish.isBare !== true) await firstSession(socket, sessions)
   socket.end()
-  await untilClosed(socket, connection, isWaitingForTickets)
+  await untilClosed(socket, connection, hasTicketsToCome && sessions.length === 0 && wish.isBare === true)
   if (isAlert(lastError)) throw afterHandshake(lastError, connection)
   return { ...facts, latencyMs, sessions }
 }
@@ -207,6 +209,20 @@ async function askForHead(socket: tls.TLSSocket, { endpoint, servername }: Hands
     }
     socket.once('data', answered)
     socket.once('close', answered)
+  })
+}
+
+/** Or an alert, or the end. */
+async function firstSession(socket: tls.TLSSocket, sessions: readonly Uint8Array[]): Promise<void> {
+  if (sessions.length > 0 || socket.closed) return
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, TICKETS_MS)
+    const over = (): void => {
+      clearTimeout(timer)
+      resolve()
+    }
+    socket.once('session', over).once('error', over).once('close', over).once('end', over)
+    socket.resume()
   })
 }
 
