@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import tls from 'node:tls'
 import { readPem } from './pem-files.ts'
 import type { ClientSettings } from './probe.ts'
@@ -85,9 +86,16 @@ export function defaultPort(values: ClientOptions): number | undefined {
   return startTls && START_TLS_PORTS[startTls]
 }
 
-function checkFiles(files: tls.SecureContextOptions): void {
+function checkFiles(files: Pick<ClientSettings, 'ca' | 'cert' | 'key'>): void {
   try {
     tls.createSecureContext(files)
+    const { cert, key } = files
+    // libssl does not compare them when they are of different types, and would then show no certificate at all.
+    const areOne =
+      cert === undefined ||
+      key === undefined ||
+      new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))
+    if (!areOne) throw Object.assign(new Error('mismatch'), { code: 'ERR_OSSL_X509_KEY_VALUES_MISMATCH' })
   } catch (error) {
     throw new UsageError(
       `--ca, --cert and --key must be PEM, and the last two belong together (${codeOf(error)})`,

@@ -13,17 +13,9 @@ export interface TableRow {
 }
 
 const KINDS: readonly (readonly [TrialKind, string, string])[] = [
-  ['next', 'on the next connection', 'each session, on the connection after the one that made it'],
-  [
-    'again',
-    'the same once more',
-    'the same session a second time, as a browser does that opens several connections',
-  ],
-  [
-    'later',
-    'after others were made',
-    'each of several sessions, when all of them have been made: a small cache has lost some',
-  ],
+  ['next', 'on the next connection', 'each session, at once'],
+  ['again', 'the same once more', 'each session a second time, as parallel connections of a client do'],
+  ['later', 'after others were made', 'several sessions, when all are made: a small cache has lost some'],
 ]
 
 /** One column for each method, one row for each question. */
@@ -46,7 +38,7 @@ export function tableRows(examination: Examination): {
     ...otherNames.map(({ name }) => ({
       title: `under ${printable(name)}`,
       cells: cells(examination, (trial) => trial.name === name),
-      about: 'sessions, offered under another server name than the one that they were made for',
+      about: 'sessions, offered under another server name',
     })),
     ...(trials.some(isAfterWait)
       ? [
@@ -71,7 +63,7 @@ function rowsOf(endpoint: string, examination: Examination): TableRow[] {
     {
       title: `at ${endpoint}`,
       cells: METHODS.map((method) => tokenText(factsOf(examination, method, endpoint))),
-      about: 'what the server gives to resume with, and the lifetime that it announces',
+      about: 'what the server gives to resume with, and the announced lifetime',
     },
     ...KINDS.map(([kind, title, about]) => ({
       title: `  ${title}`,

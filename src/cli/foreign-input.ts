@@ -79,7 +79,9 @@ function binaryOf(bytes: Buffer, decoded: Uint8Array | undefined): string | unde
   const text = Buffer.from(opaque.buffer, opaque.byteOffset, opaque.byteLength)
   const form = text.equals(bytes) ? undefined : binaryForm(text)
   if (form !== undefined) return form
-  if (!looksRandom(opaque) || opaque[0] === 0x30) return undefined
+  // A session that is cut off has random bytes too, and begins as DER does.
+  const isDer = opaque[0] === 0x30 && [0x81, 0x82, 0x83].includes(opaque[1] ?? 0)
+  if (isDer || !looksRandom(opaque)) return undefined
   return KEY_NAME_SIZES.includes(opaque.length)
     ? `it is ${opaque.length} random bytes, which is how long ticket keys are (Node, nginx, HAProxy): they open tickets, and are kept secret`
     : `it looks like a ticket: ${opaque.length} bytes that only its server can open. A client keeps more than that, and inspect takes what it keeps`

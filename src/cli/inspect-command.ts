@@ -8,10 +8,10 @@ import {
   clientSettings,
   defaultPort,
 } from './client-options.ts'
-import { noHandshakeText } from './diagnosis.ts'
-import { HandshakeError, provesTls } from './failure.ts'
+import { HandshakeError } from './failure.ts'
 import { readBounded } from './files.ts'
 import { labelOf, shakeHands } from './probe.ts'
+import { refusal } from './refusal.ts'
 import { serverName } from './server-name.ts'
 import { readSessionInputs, type SessionInput } from './session-input.ts'
 import { isExpired, type SessionView, sessionJson, sessionText } from './session-text.ts'
@@ -144,19 +144,9 @@ async function sessionsOf(source: string, values: InspectValues): Promise<Sessio
     if (sessions.length > 0) return sessions.map((der) => ({ der, form: 'DER' }))
   } catch (error) {
     if (!(error instanceof HandshakeError)) throw error
-    throw refused(error, labelOf(endpoint), servername)
+    throw refusal(error, labelOf(endpoint), servername)
   }
   throw new UnreachableError(`${labelOf(endpoint)} gives no session; sslctx doctor says more`, {
     exitCode: ExitCode.PROBLEM,
   })
-}
-
-export function refused(
-  error: HandshakeError,
-  endpoint: string,
-  servername: string | undefined,
-): UnreachableError {
-  const exitCode = provesTls(error.failure) ? ExitCode.PROBLEM : ExitCode.UNREACHABLE
-  const message = `${noHandshakeText(error.failure, endpoint, servername)} sslctx doctor says more.`
-  return new UnreachableError(message, { cause: error, exitCode })
 }

@@ -128,11 +128,13 @@ function connectionOptions(
   settings: ClientSettings,
   { stream }: Connection,
 ): tls.ConnectionOptions {
-  const { method, servername, session } = wish
+  const { endpoint, method, servername, session } = wish
   const isInsecure = wish.isInsecure ?? settings.isInsecure ?? false
   const alpn = settings.isHttp && settings.alpn.length === 0 ? ['http/1.1'] : settings.alpn
   return {
     socket: stream,
+    // What the certificate is compared with when no name is asked for.
+    host: endpoint.address,
     secureContext: secureContextOf(method, settings, isInsecure),
     // With verification, newer lines of Node pass over a session of another name, and say nothing.
     rejectUnauthorized: false,

@@ -44,7 +44,8 @@ class Simulation {
   async shakeHands({ endpoint, method, servername, session }: HandshakeWish): Promise<Handshake> {
     const behaviour = this.#behaviours.get(endpoint.port)
     if (behaviour === undefined) throw new HandshakeError('ECONNREFUSED', 'nobody is there')
-    if (method !== 'tls13') throw new HandshakeError('ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION', 'TLS 1.3 only')
+    if (method !== 'tls13' && method !== 'any')
+      throw new HandshakeError('ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION', 'TLS 1.3 only')
     const { workers = 1, joinsAfter = 0 } = behaviour
     const worker = this.#connections++ % (this.#connections > joinsAfter ? workers : 1)
     const known = session && this.#find(endpoint, worker, behaviour, session, servername)

@@ -186,12 +186,6 @@ export const oddServers: readonly OddServer[] = [
     says: /without a word/,
     exitCode: 3,
   },
-  {
-    name: 'resets at once',
-    serve: (socket) => void socket.resetAndDestroy(),
-    finding: 'silent',
-    exitCode: 3,
-  },
   { name: 'ends after the ClientHello', serve: ends(''), finding: 'silent', exitCode: 3 },
   {
     name: 'resets after the ClientHello',
