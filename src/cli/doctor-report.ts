@@ -98,7 +98,7 @@ function tableText(examination: Examination, stream: OutputStream): string {
   const wide = table([['', ...head], ...rows.map(({ title, cells }) => [title, ...cells])])
   const room = stream.isTTY === true && stream.columns ? stream.columns : Number.POSITIVE_INFINITY
   const fits = wide.split('\n').every(({ length }) => length <= room)
-  const figures = fits ? wide : rows.map((row) => stackedRow(row, head)).join('')
+  const figures = fits ? wide : rows.map((row) => stackedRow(row, head, width)).join('')
   const explained = new Map(rows.map(({ title, about }) => [about, title.trim()]))
   const legend = [...explained].map(([about, title]) => wrap(`${title}: ${about}`, '  ', width))
   return `${figures}\n${legend.join('')}`
@@ -107,8 +107,11 @@ function tableText(examination: Examination, stream: OutputStream): string {
 function stackedRow(
   { title, cells }: { readonly title: string; readonly cells: readonly string[] },
   head: readonly string[],
+  width: number,
 ): string {
-  const lines = cells.flatMap((cell, index) => (cell === '-' ? [] : [`    ${head[index]}: ${cell}\n`]))
+  const lines = cells.flatMap((cell, index) =>
+    cell === '-' ? [] : [wrap(`${head[index]}: ${cell}`, '    ', width)],
+  )
   return lines.length === 0 ? '' : `  ${title.trim()}\n${lines.join('')}`
 }
 

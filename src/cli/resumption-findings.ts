@@ -50,7 +50,10 @@ export function neitherIdsNorTickets(endpoint: string): Finding {
     method: 'tls12-id',
     endpoint,
     what: `${endpoint} gives neither session ids nor tickets in TLS 1.2, so no client can resume.`,
-    reasons: ['Session cache and tickets are both switched off.'],
+    reasons: [
+      'Session cache and tickets are both switched off.',
+      'The server is made so: PostgreSQL and some servers of chat and mail resume nothing.',
+    ],
     remedies: [
       'Switch on one of them: a session cache that all processes share, or tickets with keys that they share.',
     ],

@@ -66,9 +66,19 @@ class Conversation {
         return text
       }
       if (text.length > MAX_ANSWER) throw new StartTlsError('its answer does not end', this.#received)
-      const chunk = await nextChunk(this.#socket)
+      const chunk = await this.#next()
       if (chunk === undefined) throw new StartTlsError('it ended the connection', this.#received)
       this.#received = Buffer.concat([this.#received, chunk])
+    }
+  }
+
+  /** Who has said something that is no answer, and waits or fails then, is another server. */
+  async #next(): Promise<Buffer | undefined> {
+    try {
+      return await nextChunk(this.#socket)
+    } catch (error) {
+      if (this.#received.length === 0) throw error
+      throw new StartTlsError('it does not answer as it should', this.#received)
     }
   }
 }
