@@ -70,7 +70,8 @@ export function connectionFinding(failure: Failure, endpoint: string, client: Cl
     case 'broken':
     case 'refused-here':
       return broken(failure, endpoint)
-    default:
+    case 'unreachable':
+    case 'alert':
       return undefined
   }
 }

@@ -97,7 +97,11 @@ export async function startNginx(directives: string): Promise<number> {
 }
 
 /** @param settings - what each `bind` is given, such as `no-tls-tickets` @param globals - lines of `global` */
-export async function startHaproxy(settings: string, globals = ''): Promise<number> {
+export async function startHaproxy(
+  settings: string,
+  globals = '',
+  certificates = `crt ${folderWithCertificate()}/both.pem`,
+): Promise<number> {
   const folder = folderWithCertificate()
   const port = await freePort()
   writeFileSync(
@@ -111,7 +115,7 @@ defaults
   timeout server 10s
   timeout connect 10s
 frontend tls
-  bind 127.0.0.1:${port} ssl crt ${folder}/both.pem ${settings}
+  bind 127.0.0.1:${port} ssl ${certificates} ${settings}
   http-request return status 200 content-type text/plain string hello
 `,
   )
@@ -123,6 +127,7 @@ const GO_SERVER = `package main
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -136,6 +141,14 @@ func main() {
 		log.Fatal(err)
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{pair}, SessionTicketsDisabled: os.Args[4] == "off"}
+	switch os.Args[5] {
+	case "require-certificate":
+		config.ClientAuth = tls.RequireAnyClientCert
+	case "old":
+		config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+	case "fail":
+		config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, errors.New("no") }
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Args[1])
 	if err != nil {
 		log.Fatal(err)
@@ -166,13 +179,16 @@ function compileGoServer(): string {
   return goProgram
 }
 
-export async function startGo(tickets: 'on' | 'off'): Promise<number> {
+export async function startGo(
+  tickets: 'on' | 'off',
+  refuses: 'nobody' | 'require-certificate' | 'old' | 'fail' = 'nobody',
+): Promise<number> {
   const program = compileGoServer()
   const folder = folderWithCertificate()
   const port = await freePort()
   await daemon(
     program,
-    [String(port), join(folder, 'key.pem').replace('key', 'cert'), join(folder, 'key.pem'), tickets],
+    [String(port), join(folder, 'key.pem').replace('key', 'cert'), join(folder, 'key.pem'), tickets, refuses],
     port,
   )
   return port
@@ -257,6 +273,25 @@ export async function offerByHand(port: number, method: Method, offers = 2): Pro
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** What `openssl s_client` says of a handshake, errors and all. */
+export async function handshakeByHand(port: number, ...options: readonly string[]): Promise<string> {
+  const child = spawn(
+    'openssl',
+    ['s_client', '-connect', `127.0.0.1:${port}`, '-servername', 'server.example', ...options],
+    { stdio: ['pipe', 'pipe', 'pipe'] },
+  )
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString()
+    })
+  child.stdin.on('error', () => undefined)
+  // Not the end of input, at which it would leave before an alert can come.
+  child.stdin.write('GET / HTTP/1.1\r\nHost: server.example\r\nConnection: close\r\n\r\n')
+  await once(child, 'close')
+  return output
 }
 
 function isSession(file: string): boolean {

@@ -8,6 +8,8 @@ import { doctor, findingsOf, run, verdicts } from './run-command.ts'
 
 /** What a server says first, and then to what it hears, in this order; the last answer is where TLS begins. */
 interface Script {
+  /** A client that does not wait for an answer sends TLS behind so many bytes. */
+  readonly requestBytes?: number
   readonly greeting?: string | Buffer
   readonly turns: readonly (readonly [hears: RegExp, says: string | Buffer])[]
 }
@@ -22,8 +24,6 @@ const MYSQL_GREETING = Buffer.concat([
   hexOf('ff ff'),
   Buffer.alloc(0x4a - (1 + 7 + 4 + 9 + 2)),
 ])
-
-const MYSQL_REQUEST_BYTES = 36
 
 const scripts: Readonly<Record<StartTls, Script>> = {
   smtp: {
@@ -49,11 +49,11 @@ const scripts: Readonly<Record<StartTls, Script>> = {
     ],
   },
   postgres: { turns: [[/^<00><00><00><08><04>Ò<16>\/$/, 'S']] },
-  mysql: { greeting: MYSQL_GREETING, turns: [[/^ <00><00><01>/, '']] },
+  mysql: { requestBytes: 36, greeting: MYSQL_GREETING, turns: [[/^ <00><00><01>/, '']] },
 }
 
 /** @param last - in place of the last answer, after which no TLS begins */
-function startScript({ greeting, turns }: Script, last?: string | Buffer): Promise<number> {
+function startScript({ greeting, turns, requestBytes }: Script, last?: string | Buffer): Promise<number> {
   const secureContext = tls.createSecureContext(certificate)
   return listen(
     net.createServer((socket) => {
@@ -68,8 +68,8 @@ function startScript({ greeting, turns }: Script, last?: string | Buffer): Promi
         socket.off('data', onData)
         socket.pause()
         socket.write(says)
-        // A client of MySQL does not wait for an answer.
-        if (chunk.length > MYSQL_REQUEST_BYTES) socket.unshift(chunk.subarray(MYSQL_REQUEST_BYTES))
+        if (requestBytes !== undefined && chunk.length > requestBytes)
+          socket.unshift(chunk.subarray(requestBytes))
         new tls.TLSSocket(socket, { isServer: true, secureContext }).on('error', () => undefined).resume()
       }
       socket.on('data', onData)
