@@ -1,4 +1,4 @@
-import type { ClientFacts } from './examination.ts'
+import type { ClientFacts } from './examination-facts.ts'
 import type { Failure } from './failure.ts'
 import type { Finding, FindingId } from './findings.ts'
 

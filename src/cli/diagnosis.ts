@@ -4,7 +4,14 @@ import {
   unreachableFinding,
   unverifiedFinding,
 } from './connection-findings.ts'
-import type { EndpointFacts, Examination, MethodFacts, TokenFacts, Trial, TrialKind } from './examination.ts'
+import type {
+  EndpointFacts,
+  Examination,
+  MethodFacts,
+  TokenFacts,
+  Trial,
+  TrialKind,
+} from './examination-facts.ts'
 import { type Failure, provesTls } from './failure.ts'
 import { type Finding, type FindingId, methodName, type Rate, type Severity, shown } from './findings.ts'
 import { bothRefusedFinding, noHandshakeFinding, refusedVersionFinding } from './handshake-findings.ts'

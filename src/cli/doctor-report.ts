@@ -1,6 +1,6 @@
 import { isTlsServer, rateOf } from './diagnosis.ts'
 import { tableRows } from './doctor-table.ts'
-import type { EndpointFacts, Examination } from './examination.ts'
+import type { EndpointFacts, Examination } from './examination-facts.ts'
 import { type Finding, type Severity, versionName } from './findings.ts'
 import { merged } from './merged-findings.ts'
 import { type Colour, type OutputStream, type Paint, printable, table, widthOf, wrap } from './terminal.ts'

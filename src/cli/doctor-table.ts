@@ -1,5 +1,5 @@
 import { rateOf } from './diagnosis.ts'
-import type { Examination, MethodFacts, Trial, TrialKind } from './examination.ts'
+import type { Examination, MethodFacts, Trial, TrialKind } from './examination-facts.ts'
 import { methodName, shown, versionName } from './findings.ts'
 import { METHODS, type Method } from './probe.ts'
 import { duration, printable } from './terminal.ts'

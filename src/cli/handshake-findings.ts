@@ -1,5 +1,5 @@
 import { connectionFinding } from './connection-findings.ts'
-import type { ClientFacts, EndpointFacts, MethodFacts } from './examination.ts'
+import type { ClientFacts, EndpointFacts, MethodFacts } from './examination-facts.ts'
 import type { Failure } from './failure.ts'
 import { type Finding, type FindingId, versionName } from './findings.ts'
 import type { Method } from './probe.ts'

@@ -1,4 +1,4 @@
-import type { TokenFacts } from './examination.ts'
+import type { TokenFacts } from './examination-facts.ts'
 import { type Finding, methodName, type Rate, type Subject, shown } from './findings.ts'
 import type { Method } from './probe.ts'
 

@@ -1,5 +1,5 @@
 import { runCommand } from '../../src/cli/command.ts'
-import type { Examination, Trial } from '../../src/cli/examination.ts'
+import type { Examination, Trial } from '../../src/cli/examination-facts.ts'
 import type { Finding } from '../../src/cli/findings.ts'
 import { METHODS, type Method } from '../../src/cli/probe.ts'
 import { encodeSslSession, type SslSessionFields } from '../../src/codec/ssl-session-der.ts'
