@@ -1,17 +1,15 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import net, { type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { afterAll } from 'vitest'
 import type { Method } from '../../src/cli/probe.ts'
 import { afterTest, certificate } from '../node/harness.ts'
+import { freePort, startDaemon } from './daemon.ts'
+import { compileGoServer } from './go-server.ts'
 
-const START_DEADLINE_MS = 20_000
-const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
+export { freePort }
 
 /** A folder with `key.pem`, `cert.pem` and `both.pem`, removed after the test. */
 export function folderWithCertificate(): string {
@@ -23,45 +21,10 @@ export function folderWithCertificate(): string {
   return folder
 }
 
-/** Nobody listens there, a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 /** Runs until the test is over, and listens already. */
 async function daemon(command: string, args: readonly string[], port: number): Promise<void> {
-  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], cwd: REPOSITORY })
-  let complaint = ''
-  child.stderr.on('data', (chunk: Buffer) => {
-    complaint += chunk.toString()
-  })
+  const child = await startDaemon(command, args, port)
   afterTest(() => child.kill())
-  const deadline = Date.now() + START_DEADLINE_MS
-  while (!(await isListening(port))) {
-    if (hasEnded(child) || Date.now() > deadline) throw new Error(`${command} did not start: ${complaint}`)
-    await pause(20)
-  }
-}
-
-function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
-  return exitCode !== null || signalCode !== null
-}
-
-async function isListening(port: number): Promise<boolean> {
-  const socket = net.connect({ host: '127.0.0.1', port })
-  try {
-    await once(socket, 'connect')
-    return true
-  } catch {
-    return false
-  } finally {
-    socket.destroy()
-  }
 }
 
 /** @param options - of `openssl s_server` */
@@ -123,41 +86,6 @@ frontend tls
   return port
 }
 
-const GO_SERVER = `package main
-
-import (
-	"crypto/tls"
-	"errors"
-	"io"
-	"log"
-	"net"
-	"net/http"
-	"os"
-)
-
-func main() {
-	pair, err := tls.LoadX509KeyPair(os.Args[2], os.Args[3])
-	if err != nil {
-		log.Fatal(err)
-	}
-	config := &tls.Config{Certificates: []tls.Certificate{pair}, SessionTicketsDisabled: os.Args[4] == "off"}
-	switch os.Args[5] {
-	case "require-certificate":
-		config.ClientAuth = tls.RequireAnyClientCert
-	case "old":
-		config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	case "fail":
-		config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, errors.New("no") }
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Args[1])
-	if err != nil {
-		log.Fatal(err)
-	}
-	hello := func(response http.ResponseWriter, _ *http.Request) { io.WriteString(response, "hello") }
-	log.Fatal(http.Serve(tls.NewListener(listener, config), http.HandlerFunc(hello)))
-}
-`
-
 let goProgram: string | undefined
 let goFolder: string | undefined
 
@@ -166,16 +94,10 @@ afterAll(() => {
 })
 
 /** Compiled once, removed when the tests of the file are over. */
-function compileGoServer(): string {
+function compileOnce(): string {
   if (goProgram !== undefined) return goProgram
-  const folder = mkdtempSync(join(tmpdir(), 'sslctx-cli-'))
-  goFolder = folder
-  writeFileSync(join(folder, 'server.go'), GO_SERVER)
-  goProgram = join(folder, 'server')
-  execFileSync('go', ['build', '-o', goProgram, join(folder, 'server.go')], {
-    env: { ...process.env, GOFLAGS: '-mod=mod', GO111MODULE: 'off' },
-    stdio: 'pipe',
-  })
+  goFolder = mkdtempSync(join(tmpdir(), 'sslctx-cli-'))
+  goProgram = compileGoServer(goFolder)
   return goProgram
 }
 
@@ -183,7 +105,7 @@ export async function startGo(
   tickets: 'on' | 'off',
   refuses: 'nobody' | 'require-certificate' | 'old' | 'fail' = 'nobody',
 ): Promise<number> {
-  const program = compileGoServer()
+  const program = compileOnce()
   const folder = folderWithCertificate()
   const port = await freePort()
   await daemon(
