@@ -250,3 +250,11 @@ async function sClient(port: number, options: readonly string[]): Promise<string
   await once(child, 'close')
   return output
 }
+
+/** @param program - of `rude-server.c`, compiled @param mode - its last argument */
+export async function startRude(program: string, mode: string): Promise<number> {
+  const folder = folderWithCertificate()
+  const port = await freePort()
+  await daemon(program, [String(port), join(folder, 'cert.pem'), join(folder, 'key.pem'), mode], port)
+  return port
+}
