@@ -5,6 +5,7 @@
  * Where the model departs from libssl on purpose, the departure is made here, marked D1, D2, D6 and D8.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/lhash.h>
@@ -15,6 +16,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* What 1.1.1 has under another name, or not at all. */
+#if OPENSSL_VERSION_NUMBER < 0x30000000L
+# define SSL_OP_ALLOW_CLIENT_RENEGOTIATION 0x100
+static int SSL_new_session_ticket(SSL *ssl)
+{
+    (void)ssl;
+    return 0;
+}
+#endif
 
 extern int64_t sslctx_clock_ms;
 
@@ -515,10 +526,16 @@ static void on_message(int written, int version, int type, const void *message, 
 
 static void make_certificate(void)
 {
-    key = EVP_EC_gen("P-256");
-    cert = X509_new();
-    if (key == NULL || cert == NULL)
+    EVP_PKEY_CTX *making = EVP_PKEY_CTX_new_id(EVP_PKEY_EC, NULL);
+
+    if (making == NULL || EVP_PKEY_keygen_init(making) <= 0
+        || EVP_PKEY_CTX_set_ec_paramgen_curve_nid(making, NID_X9_62_prime256v1) <= 0
+        || EVP_PKEY_keygen(making, &key) <= 0)
         die("no key");
+    EVP_PKEY_CTX_free(making);
+    cert = X509_new();
+    if (cert == NULL)
+        die("no certificate");
     ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
     ASN1_TIME_set_string(X509_getm_notBefore(cert), "20000101000000Z");
     ASN1_TIME_set_string(X509_getm_notAfter(cert), "20491231235959Z");
@@ -617,6 +634,14 @@ static void forget_trace(void)
     memset(slots, 0, sizeof(slots));
 }
 
+/* "OpenSSL 3.5.8 25 Aug 2026": the second word, without what a distribution appends. */
+static void print_version(void)
+{
+    const char *version = strchr(OpenSSL_version(OPENSSL_VERSION), ' ') + 1;
+
+    printf("libssl %.*s\n", (int)strcspn(version, " +-"), version);
+}
+
 static void reset(int is_shared)
 {
     forget_trace();
@@ -629,7 +654,7 @@ static void reset(int is_shared)
         contexts[CLIENT].ctx = contexts[SERVER].ctx;
     else
         make_context(&contexts[CLIENT]);
-    printf("libssl %s\n", OpenSSL_version(OPENSSL_VERSION_STRING));
+    print_version();
 }
 
 /* ---- connections ---- */
