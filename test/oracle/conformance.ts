@@ -1,7 +1,8 @@
 import { generateTrace } from './generator.ts'
 import type { Runner } from './libssl.ts'
 import { type Observation, splitObservations } from './observations.ts'
-import { switchesOf, TraceModel } from './trace-model.ts'
+import { switchesOf } from './switches.ts'
+import { TraceModel } from './trace-model.ts'
 
 /** The first operation of a trace after which the model and libssl do not say the same. */
 export interface Divergence {

@@ -1,6 +1,6 @@
 import { encode } from '../codec/session-fields.ts'
 import { Random } from './random.ts'
-import type { Switches } from './trace-model.ts'
+import type { Switches } from './switches.ts'
 
 /**
  * Random traces over the whole of PROTOCOL.md. Each trace has a character of its own (versions, modes, which callbacks),

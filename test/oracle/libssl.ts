@@ -90,12 +90,20 @@ async function buildAddon(line: string): Promise<Command> {
       '-fPIC',
       '-DRUNNER_ADDON',
       `-I${binary}/include/node`,
+      ...headerOptions(line),
       source('runner.c'),
       '-o',
       addon,
     )
   const load = `process.dlopen({ exports: {} }, ${JSON.stringify(addon)})`
   return { file: join(binary, 'bin/node'), arguments: ['-e', load], environment: { LD_PRELOAD: clock } }
+}
+
+/** The headers that come with Node 18 have lost this, which is said in a file that another one hides. */
+function headerOptions(nodeVersion: string): readonly string[] {
+  return Number.parseInt(nodeVersion, 10) < 20
+    ? ['-DOPENSSL_CONFIGURED_API=30000', '-DOPENSSL_API_COMPAT=30000']
+    : []
 }
 
 function source(name: string): string {

@@ -524,6 +524,28 @@ static void on_message(int written, int version, int type, const void *message, 
 
 /* ---- contexts ---- */
 
+/* Whether the libssl that runs is of a branch at or after this release of it, or of a later branch. */
+static int is_since(int major, int minor, int patch)
+{
+    unsigned long version = OpenSSL_version_num();
+
+    return (version >> 28) > (unsigned long)major
+           || ((version >> 28) == (unsigned long)major
+               && ((version >> 20 & 0xff) > (unsigned long)minor
+                   || ((version >> 20 & 0xff) == (unsigned long)minor && (version >> 4 & 0xff) >= (unsigned long)patch)));
+}
+
+/* D1: since EVICT-FIRST, libssl keeps one session less than it was told. */
+static long libssl_size(long size)
+{
+    return size >= 1 && is_since(3, 0, 6) ? size + 1 : size;
+}
+
+static long own_size(long size)
+{
+    return size >= 1 && is_since(3, 0, 6) ? size - 1 : size;
+}
+
 static void make_certificate(void)
 {
     EVP_PKEY_CTX *making = EVP_PKEY_CTX_new_id(EVP_PKEY_EC, NULL);
@@ -579,8 +601,7 @@ static void make_context(Context *context)
         die("no context");
     SSL_CTX_set_min_proto_version(context->ctx, TLS1_2_VERSION);
     SSL_CTX_set_options(context->ctx, SSL_OP_ALLOW_CLIENT_RENEGOTIATION);
-    /* D1: the model keeps as many sessions as it was told. */
-    SSL_CTX_sess_set_cache_size(context->ctx, SSL_SESSION_CACHE_MAX_SIZE_DEFAULT + 1);
+    SSL_CTX_sess_set_cache_size(context->ctx, libssl_size(SSL_SESSION_CACHE_MAX_SIZE_DEFAULT));
     SSL_CTX_set_session_ticket_cb(context->ctx, on_ticket, NULL, NULL);
     set_suites(context->ctx, 0);
     set_groups(context->ctx, 0);
@@ -1068,11 +1089,8 @@ static void on_context(const char *what, Context *context, int side)
         long previous = SSL_CTX_set_session_cache_mode(ctx, number());
         printf("= %ld %ld\n", previous, SSL_CTX_get_session_cache_mode(ctx));
     } else if (strcmp(what, "size") == 0) {
-        long size = number(), previous;
-        /* D1. */
-        previous = SSL_CTX_sess_set_cache_size(ctx, size >= 1 ? size + 1 : size);
-        size = SSL_CTX_sess_get_cache_size(ctx);
-        printf("= %ld %ld\n", previous > 0 ? previous - 1 : previous, size > 0 ? size - 1 : size);
+        long previous = SSL_CTX_sess_set_cache_size(ctx, libssl_size(number()));
+        printf("= %ld %ld\n", own_size(previous), own_size(SSL_CTX_sess_get_cache_size(ctx)));
     } else if (strcmp(what, "timeout") == 0)
         printf("= %ld\n", SSL_CTX_set_timeout(ctx, number()));
     else if (strcmp(what, "sidctx") == 0) {

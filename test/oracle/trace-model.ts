@@ -12,24 +12,11 @@ import { MAX_ID_LENGTH } from '../../src/session/ranges.ts'
 import { SessionCacheMode } from '../../src/session/session-cache-mode.ts'
 import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION } from '../../src/session/ssl-constants.ts'
 import { SslSession, sessionInternals } from '../../src/session/ssl-session.ts'
+import { HistoricContext } from './historic-context.ts'
 import { Material, type Observation } from './observations.ts'
+import { type Switches, switchesOf } from './switches.ts'
 
 export type SideName = 's' | 'c'
-
-/** Where libssl 3.0 differs from 3.5; each is a switch of the specification. */
-export interface Switches {
-  /** 3.0: adding an object again moves it in front of its peers. */
-  readonly LISTFIX: boolean
-  /** 3.0: whole seconds. */
-  readonly OSSLTIME: boolean
-  /** 3.0: a wrong binder is an illegal_parameter. */
-  readonly BINDERALERT: boolean
-}
-
-export function switchesOf(version: string): Switches {
-  const isOld = version.startsWith('3.0.')
-  return { LISTFIX: !isOld, OSSLTIME: !isOld, BINDERALERT: !isOld }
-}
 
 const CLOCK_START_MS = 1_700_000_000_000
 const VISIBLE_OPTIONS = 0x0111_4181
@@ -48,6 +35,8 @@ interface StoredSession {
 class TraceContext {
   readonly letter: string
   readonly model: SslContextModel
+  /** Of the model. */
+  readonly state: HistoricContext
   readonly stored: Map<string, StoredSession> = new Map()
   newMode = 0
   getMode = 0
@@ -57,9 +46,10 @@ class TraceContext {
   lastStats = ''
   lastCache = ''
 
-  constructor(letter: string, model: SslContextModel) {
+  constructor(letter: string, model: SslContextModel, state: HistoricContext) {
     this.letter = letter
     this.model = model
+    this.state = state
   }
 }
 
@@ -158,7 +148,8 @@ export class TraceModel {
       randomBytes: (length) => (length === MAX_ID_LENGTH ? this.#randomBytes() : new Uint8Array(length)),
       sha256: (bytes) => new Uint8Array(createHash('sha256').update(bytes).digest()),
     }
-    return new TraceContext(letter, new SslContextModel(ports, { options: ALLOW_CLIENT_RENEGOTIATION }))
+    const state = new HistoricContext(ports, this.#switches)
+    return new TraceContext(letter, new SslContextModel(ports, { options: ALLOW_CLIENT_RENEGOTIATION }, state), state)
   }
 
   #end(): void {
@@ -210,19 +201,10 @@ export class TraceModel {
 
   #onCache(what: string, context: TraceContext, session: SslSession): void {
     const id = toHex(session.sessionId)
-    if (what === 'add') {
-      this.#relinkIfOld(context, session)
-      this.#print(`= ${Number(context.model.addSession(session))}`)
-    } else if (what === 'remove') this.#print(`= ${Number(context.model.removeSession(session))}`)
+    if (what === 'add') this.#print(`= ${Number(context.model.addSession(session))}`)
+    else if (what === 'remove') this.#print(`= ${Number(context.model.removeSession(session))}`)
     else if (what === 'extdel') context.stored.delete(id)
     else if (id !== '') context.stored.set(id, { session, der: derOf(session) })
-  }
-
-  /** LISTFIX: before it, an object that is added again goes in front of its peers. */
-  #relinkIfOld(context: TraceContext, session: SslSession): void {
-    if (this.#switches.LISTFIX || ![...context.model.sessions()].includes(session)) return
-    const updates = (context.model.getSessionCacheMode() & SessionCacheMode.UPDATE_TIME) !== 0
-    session.setTime(updates ? Math.floor(this.#nowMs / 1000) : session.timeSec)
   }
 
   #setNewCallback(context: TraceContext, mode: number): void {
@@ -238,15 +220,10 @@ export class TraceModel {
 
   #setGetCallback(context: TraceContext, mode: number): void {
     context.getMode = mode
-    const callback = (connection: SessionConnection, id: Uint8Array): SslSession | undefined => {
+    const callback = (_: SessionConnection, id: Uint8Array): SslSession | undefined => {
       const session = this.#answerGet(context, toHex(id))
       const name = session === undefined ? 'none' : this.#name('s', session)
       this.#print(`get ${context.letter} ${toHex(id)} -> ${name}`)
-      const isStoredAgain = (context.model.getSessionCacheMode() & SessionCacheMode.NO_INTERNAL_STORE) === 0
-      const isForeign =
-        connection.protocolVersion === TLS1_3_VERSION && session?.protocolVersion !== TLS1_3_VERSION
-      if (session?.isResumable === true && isStoredAgain && !isForeign && equalBytes(session.sessionId, id))
-        this.#relinkIfOld(context, session)
       return session
     }
     context.model.setGetSessionCallback(mode === 0 ? undefined : callback)
