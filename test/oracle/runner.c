@@ -43,6 +43,8 @@ typedef struct {
     SSL_SESSION *session;
     int resumable;
     long time, timeout;
+    unsigned char id[32];
+    unsigned int id_len;
 } Named;
 
 typedef struct {
@@ -1004,6 +1006,20 @@ static void print_cache(Context *context, const char *letter, int side)
     context->last_cache = text;
 }
 
+/* D2, for libssl before NORES: the id of a session that it has blanked, perhaps in the cache, is put back. */
+static void put_id_back(Named *named)
+{
+    unsigned int len;
+    const unsigned char *id = SSL_SESSION_get_id(named->session, &len);
+
+    if (len == 0 && named->id_len > 0) {
+        SSL_SESSION_set1_id(named->session, named->id, named->id_len);
+        return;
+    }
+    memcpy(named->id, id, len);
+    named->id_len = len;
+}
+
 static void print_sessions(void)
 {
     int side, i;
@@ -1025,6 +1041,11 @@ static void print_sessions(void)
 
 static void print_changes(void)
 {
+    int side, i;
+
+    for (side = SERVER; side <= CLIENT; side++)
+        for (i = 0; i < names[side].count; i++)
+            put_id_back(&names[side].item[i]);
     if (contexts[SERVER].ctx != NULL) {
         print_stats(&contexts[SERVER], "S");
         print_cache(&contexts[SERVER], "S", SERVER);

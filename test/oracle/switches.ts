@@ -15,11 +15,12 @@ const sinceReleases = {
   SRVCLEAR: ['3.0.17', '3.2.5', '3.3.4', '3.4.2', '3.5.1'],
   IDCHECK: ['3.6.3', '4.0.1'],
   CBUNLOCK: ['3.6.4', '4.0.2'],
-  REISSUE: ['3.0.20', '3.4.5', '3.5.6', '3.6.2', '4.0.0'],
+  REISSUE: ['3.0.21', '3.4.6', '3.5.7', '3.6.3', '4.0.1'],
   BINDERALERT: ['3.2.0'],
+  MFLUNSET: ['3.0.14', '3.1.6', '3.2.2', '3.3.0'],
   KEXGROUP: ['3.0.0'],
   EOFFATAL: ['3.0.0'],
-  LIFECAP: ['3.0.0'],
+  LIFECAP: ['3.0.6', '3.1.0'],
 } as const satisfies Readonly<Record<string, readonly string[]>>
 
 export type SwitchName = keyof typeof sinceReleases

@@ -1,18 +1,18 @@
 import { createHash } from 'node:crypto'
 import { decodeSslSession, type SslSessionFields } from '../../src/codec/ssl-session-der.ts'
-import type { ClientOffer } from '../../src/context/client-handshake.ts'
-import type { SslConnection } from '../../src/context/ssl-connection.ts'
+import type { ClientOffer, ServerHello, ServerHelloVerdict } from '../../src/context/client-handshake.ts'
+import type { ServerHelloParameters, SslConnection } from '../../src/context/ssl-connection.ts'
 import { SslContextModel } from '../../src/context/ssl-context.ts'
 import type { HandshakeOutcome, TicketMaterial } from '../../src/context/tickets.ts'
 import { equalBytes } from '../../src/session/bytes.ts'
 import type { SessionConnection, SslContextPorts } from '../../src/session/contracts.ts'
-import { cipherSuiteHash } from '../../src/session/judge-session.ts'
+import { cipherSuiteHash, judgeSession } from '../../src/session/judge-session.ts'
 import type { ResumptionOffer, TicketOffer } from '../../src/session/offer.ts'
 import { MAX_ID_LENGTH } from '../../src/session/ranges.ts'
-import { SessionCacheMode } from '../../src/session/session-cache-mode.ts'
 import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION } from '../../src/session/ssl-constants.ts'
 import { SslSession, sessionInternals } from '../../src/session/ssl-session.ts'
 import { HistoricContext } from './historic-context.ts'
+import { HistoricFlags } from './historic-flags.ts'
 import { Material, type Observation } from './observations.ts'
 import { type Switches, switchesOf } from './switches.ts'
 
@@ -59,6 +59,13 @@ interface TraceConnection {
   readonly c: SslConnection
   readonly maxVersion: Record<SideName, number>
   readonly groups: Record<SideName, number>
+  /** Settings of the server that the model does not tell. */
+  numTickets: number
+  verifyMode: number
+  /** SRVCLEAR: the server has resumed what it had from before. */
+  hasResumedItsOwn: boolean
+  /** The client goes on with the session that it had before its first ClientHello. */
+  hasOffered: boolean
   state: 'fresh' | 'established' | 'failed' | 'replaced' | 'stuck'
   readonly done: Record<SideName, boolean>
   readonly failed: Record<SideName, boolean>
@@ -73,6 +80,7 @@ interface TraceConnection {
 export class TraceModel {
   readonly #switches: Switches
   readonly #version: string
+  readonly #flags: HistoricFlags
   #nowMs = CLOCK_START_MS
   #shared = false
   #isEnded = false
@@ -91,10 +99,13 @@ export class TraceModel {
   #serverK = 0
   #unseenIds = 0
   #isBinderMalformed = false
+  /** Sessions that had a name when the operation began. */
+  #known: ReadonlySet<SslSession> = new Set()
 
   constructor(version: string) {
     this.#version = version
     this.#switches = switchesOf(version)
+    this.#flags = new HistoricFlags(!this.#switches.NORES)
   }
 
   /** @param observed - what libssl printed for the same operation: the source of material, and of nothing else */
@@ -102,8 +113,10 @@ export class TraceModel {
     this.#lines = []
     this.#material = new Material(observed)
     const [what = '', ...words] = operation.split(' ')
+    this.#known = new Set(this.#names.keys())
     this.#dispatch(what, words)
     if (['handshake', 'ticket', 'reneg', 'repeat'].includes(what)) this.#collisions = 0
+    this.#flags.unblank((session) => this.#known.has(session))
     this.#printChanges()
     return this.#lines
   }
@@ -224,6 +237,7 @@ export class TraceModel {
       const session = this.#answerGet(context, toHex(id))
       const name = session === undefined ? 'none' : this.#name('s', session)
       this.#print(`get ${context.letter} ${toHex(id)} -> ${name}`)
+      this.#flags.hide(session)
       return session
     }
     context.model.setGetSessionCallback(mode === 0 ? undefined : callback)
@@ -386,6 +400,10 @@ export class TraceModel {
       c: c.model.newConnection(),
       maxVersion: { s: s.maxVersion, c: c.maxVersion },
       groups: { s: s.groups, c: c.groups },
+      numTickets: s.model.getNumTickets(),
+      verifyMode: s.model.getVerifyMode(),
+      hasResumedItsOwn: false,
+      hasOffered: false,
       state: 'fresh',
       done: { s: false, c: false },
       failed: { s: false, c: false },
@@ -408,9 +426,14 @@ export class TraceModel {
     const ssl = connection[side]
     const value = Number(argument)
     if (what === 'sidctx') this.#print(`= ${attempt(() => ssl.setSessionIdContext(fromHex(argument)))}`)
-    else if (what === 'verify') ssl.setVerifyMode(value)
-    else if (what === 'options') ssl.setOptions(value)
-    else if (what === 'tickets') ssl.setNumTickets(value)
+    else if (what === 'verify') {
+      ssl.setVerifyMode(value)
+      if (side === 's') connection.verifyMode = value
+    } else if (what === 'options') ssl.setOptions(value)
+    else if (what === 'tickets') {
+      ssl.setNumTickets(value)
+      if (side === 's') connection.numTickets = value
+    }
     else if (what === 'early') ssl.setMaxEarlyData(value)
     else ssl.setGenerateSessionId(this.#generator(value))
   }
@@ -430,6 +453,7 @@ export class TraceModel {
     for (const side of ['s', 'c'] as const)
       for (const flag of ['done', 'failed', 'sent', 'received'] as const) connection[flag][side] = false
     connection.state = client && server ? 'fresh' : 'stuck'
+    connection.hasResumedItsOwn = false
     connection.tickets.length = 0
   }
 
@@ -460,6 +484,7 @@ export class TraceModel {
       this.#print('= done')
       return
     }
+    connection.hasResumedItsOwn = false
     connection.c.connect()
     this.#negotiate(k, connection, () => connection.s.accept())
   }
@@ -489,7 +514,9 @@ export class TraceModel {
     const version = isRenegotiation
       ? connection.s.protocolVersion
       : Math.min(connection.maxVersion.s, connection.maxVersion.c)
+    const before = connection.c.session
     const offer = this.#clientHello(k, connection, isRenegotiation ? version : connection.maxVersion.c)
+    connection.hasOffered = before !== undefined && before === connection.c.session
     accept()
     if (version === TLS1_3_VERSION) this.#negotiateTls13(k, connection, offer)
     else this.#negotiateTls12(k, connection, offer)
@@ -534,12 +561,64 @@ export class TraceModel {
 
   /** @returns undefined when the server has failed */
   #resume(k: number, connection: TraceConnection, offer: ResumptionOffer): boolean | undefined {
-    const verdict = connection.s.resumeSession(offer)
+    const before = connection.s.session
+    let isFound = false
+    const examine = (): boolean => {
+      isFound = true
+      return true
+    }
+    const verdict = connection.s.resumeSession({ ...offer, examine })
+    this.#flags.unhide()
     if (!('resume' in verdict)) throw new Error('a synchronous callback made a promise')
-    const alert = verdict.resume ? undefined : verdict.alert
-    if (alert === undefined) return verdict.resume
-    this.#fail(k, connection, 's', alert)
-    return undefined
+    if (verdict.resume) return true
+    const isReissued = this.#switches.REISSUE || verdict.reason !== 'cipher-hash-mismatch'
+    connection.s.setNumTickets(isReissued ? connection.numTickets : 0)
+    if (verdict.alert !== undefined) {
+      const isJudged = connection.s.session === before
+      this.#fail(k, connection, 's', this.#switches.EMSALERT || !isJudged || verdict.reason !== 'extended-master-secret-dropped' ? verdict.alert : 47)
+      return undefined
+    }
+    if (offer.protocolVersion !== TLS1_3_VERSION || before === undefined || isFound || this.#switches.SRVCLEAR) return false
+    return this.#resumeItsOwn(k, connection, before)
+  }
+
+  /** SRVCLEAR: a session that the server had before is as good as one that a PSK stands for. */
+  #resumeItsOwn(k: number, connection: TraceConnection, session: SslSession): boolean | undefined {
+    const { counters } = this.#contexts.s.state
+    const objection = judgeSession(session, this.#wholeNow(), {
+      protocolVersion: TLS1_3_VERSION,
+      sessionIdContext: connection.s.sessionIdContext,
+      verifyMode: connection.verifyMode,
+      extendedMasterSecret: false,
+    })
+    if (objection?.reason === 'expired') counters.timeouts++
+    if (objection !== undefined && objection.alert === undefined) return false
+    connection.s.setSession(session)
+    if (objection?.alert !== undefined) {
+      this.#sendAlert(k, connection, 's', objection.alert)
+      return undefined
+    }
+    counters.hits++
+    connection.hasResumedItsOwn = true
+    return true
+  }
+
+  #serverHello(server: SslConnection, resumed: boolean): ServerHelloParameters {
+    return this.#keepingFragmentLength(server, resumed, () => server.serverHello())
+  }
+
+  #processServerHello({ c, hasOffered }: TraceConnection, hello: ServerHello): ServerHelloVerdict {
+    return this.#keepingFragmentLength(c, hasOffered, () => c.processServerHello(hello))
+  }
+
+  /** MFLUNSET: before it, 255 was a number like any other, which came with DER alone. */
+  #keepingFragmentLength<T>(connection: SslConnection, isKept: boolean, call: () => T): T {
+    const { session } = connection
+    const isUnset = session !== undefined && contentOf(session).maxFragmentLengthMode === 255
+    const result = call()
+    if (isKept && isUnset && !this.#switches.MFLUNSET && connection.session === session)
+      sessionInternals.update(session, { maxFragmentLengthMode: 255 })
+    return result
   }
 
   #sendAlert(k: number, connection: TraceConnection, side: SideName, description: number): void {
@@ -555,7 +634,8 @@ export class TraceModel {
     }
     let resumed = this.#resume(k, connection, this.#tls13Offer(connection, first, suite))
     if (resumed === undefined) return
-    connection.s.serverHello()
+    this.#serverHello(connection.s, resumed)
+    this.#flags.blank(connection.s.session)
     let offer = first
     if (connection.groups.s === 1 && connection.groups.c === 0) {
       connection.s.helloRetryRequest()
@@ -563,9 +643,15 @@ export class TraceModel {
       offer = this.#clientHello(k, connection, TLS1_3_VERSION, suite)
       resumed = this.#resume(k, connection, this.#tls13Offer(connection, offer, suite))
       if (resumed === undefined) return
-      connection.s.serverHello()
+      this.#serverHello(connection.s, resumed)
+      this.#flags.blank(connection.s.session)
     }
-    const verdict = connection.c.processServerHello({
+    if (connection.hasResumedItsOwn && offer.psk === undefined) {
+      // An extension that it has not asked for.
+      this.#sendAlert(k, connection, 'c', 110)
+      return
+    }
+    const verdict = this.#processServerHello(connection, {
       protocolVersion: TLS1_3_VERSION,
       sessionId: offer.sessionId,
       cipherSuite: suite,
@@ -573,6 +659,11 @@ export class TraceModel {
     })
     if (verdict.alert !== undefined) {
       this.#fail(k, connection, 'c', verdict.alert)
+      return
+    }
+    if (connection.hasResumedItsOwn) {
+      // They have different secrets.
+      this.#sendAlert(k, connection, 'c', 20)
       return
     }
     this.#finish(k, connection, 'c', suite)
@@ -633,10 +724,11 @@ export class TraceModel {
       this.#sendAlert(k, connection, 's', 40)
       return
     }
-    const { sessionId, ticketExpected } = s.serverHello()
+    const { ticketExpected, ...hello } = this.#serverHello(s, resumed)
+    const sessionId = this.#flags.blank(s.session) ? new Uint8Array(0) : hello.sessionId
     const serverHasEms = (s.setOptions(0) & SslOption.NO_EXTENDED_MASTER_SECRET) === 0
     if (resumed && ticketExpected) this.#issueTls12Ticket(k, connection)
-    const verdict = c.processServerHello({
+    const verdict = this.#processServerHello(connection, {
       protocolVersion: TLS1_2_VERSION,
       sessionId,
       cipherSuite: suite,
@@ -646,8 +738,9 @@ export class TraceModel {
       this.#fail(k, connection, 'c', verdict.alert)
       return
     }
-    if (verdict.resume && !resumed) {
+    if (verdict.resume !== resumed) {
       // An id callback has made the id again that the client has offered: where it awaits Finished, it gets a Certificate.
+      // Or, before NORES, it has not got the id.
       this.#sendAlert(k, connection, 'c', 10)
       return
     }
@@ -693,7 +786,8 @@ export class TraceModel {
         ? { kexGroup: this.#group(connection) }
         : {}
       : this.#outcome(k, connection, side, suite)
-    connection[side].finishHandshake(outcome)
+    this.#flags.copying(connection[side], () => connection[side].finishHandshake(outcome))
+    if (side === 's') connection.s.setNumTickets(connection.numTickets)
     connection.done[side] = true
   }
 
@@ -729,7 +823,7 @@ export class TraceModel {
         verifyResult: 0,
       }
       const at = this.#lines.length
-      const issued = connection.s.issueTicket(material)
+      const issued = this.#flags.copying(connection.s, () => connection.s.issueTicket(material))
       if ('alert' in issued) {
         this.#fail(k, connection, 's', connection.sent.s ? undefined : issued.alert)
         connection.done.s = false
@@ -740,7 +834,8 @@ export class TraceModel {
       // The ticket is observed as it is built: after its id was drawn, before the cache hears of it.
       const drawn = this.#lines.slice(at).filter((line) => line.startsWith('id ')).length
       this.#lines.splice(at + drawn, 0, `tick ${k} ${der}`)
-      connection.tickets.push({ der, lifetimeHintSec: issued.lifetimeHintSec })
+      const lifetimeHintSec = this.#switches.LIFECAP ? issued.lifetimeHintSec : issued.session.timeoutSec
+      connection.tickets.push({ der, lifetimeHintSec })
     }
   }
 
@@ -880,7 +975,7 @@ export class TraceModel {
     const { s, c } = connection
     const outcome = (side: SideName): string =>
       connection.failed[side] ? 'fail' : connection.done[side] ? 'ok' : 'wait'
-    const reused = `${Number(s.sessionReused)}${Number(c.sessionReused)}`
+    const reused = `${Number(s.sessionReused || connection.hasResumedItsOwn)}${Number(c.sessionReused)}`
     this.#print(`hs ${k} S=${outcome('s')} C=${outcome('c')} reused=${reused} version=${s.protocolVersion}`)
     for (const side of ['s', 'c'] as const) {
       const { session } = connection[side]
