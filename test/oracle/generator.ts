@@ -1,4 +1,5 @@
 import { encode } from '../codec/session-fields.ts'
+import { withoutKexGroup } from './historic-der.ts'
 import { Random } from './random.ts'
 import type { Switches } from './switches.ts'
 
@@ -9,7 +10,7 @@ import type { Switches } from './switches.ts'
  * The rules that it is there to exercise: R1.3 to R1.7, R2.1 to R2.11, R3.1 to R3.3, R4.1 to R4.9, R5.1 to R5.3, R6.1 to
  * R6.10, R7, R8.1 to R8.9, R9.1 to R9.5, R10.1 to R10.16, R11.1 to R11.8, R12.1 to R12.9.
  */
-export function generateTrace(seed: number, switches: Pick<Switches, 'OSSLTIME'>): string[] {
+export function generateTrace(seed: number, switches: Pick<Switches, 'OSSLTIME' | 'KEXGROUP'>): string[] {
   return new Generator(new Random(seed), switches).generate()
 }
 
@@ -32,11 +33,14 @@ class Generator {
   nowMs = START_SEC * 1000
   connections = 3
 
+  /** Without KEXGROUP a session that has one is no session. */
+  readonly hasKexGroup: boolean
   /** Without OSSLTIME a sum of time and timeout beyond 2^64 ns is not the same as never. */
   readonly longTimeouts: readonly number[]
 
-  constructor(random: Random, { OSSLTIME }: Pick<Switches, 'OSSLTIME'>) {
+  constructor(random: Random, { OSSLTIME, KEXGROUP }: Pick<Switches, 'OSSLTIME' | 'KEXGROUP'>) {
     this.random = random
+    this.hasKexGroup = KEXGROUP
     this.longTimeouts = OSSLTIME ? [18_446_744_072, 18_446_744_073] : [7200, 1_000_000_000]
     this.maxVersion = random.pick([771, 772])
     this.shared = random.chance(15)
@@ -262,7 +266,8 @@ class Generator {
       ...(random.chance(10) ? { ticketAppData: bytes('617070') } : {}),
       kexGroup: random.pick([0, 29, 23]),
     })
-    const text = Buffer.from(der).toString('hex')
+    const encoded = Buffer.from(der).toString('hex')
+    const text = this.hasKexGroup || random.chance(3) ? encoded : withoutKexGroup(encoded)
     return `import ${side} ${random.chance(3) ? text.slice(0, -2) : text}`
   }
 }

@@ -1076,6 +1076,14 @@ static int side_of(const char *text)
     return text != NULL && text[0] == 'c' ? CLIENT : SERVER;
 }
 
+/* 1.1.1 keeps these bits, which mean nothing to it. */
+static uint64_t options_word(void)
+{
+    uint64_t bits = (uint64_t)number();
+
+    return OpenSSL_version_num() < 0x30000000UL ? bits & ~(uint64_t)0x81 : bits;
+}
+
 static SSL_SESSION *session_word(int side)
 {
     const char *text = word();
@@ -1121,7 +1129,7 @@ static void on_context(const char *what, Context *context, int side)
         SSL_CTX_set_verify(ctx, (int)number(), NULL);
     else if (strcmp(what, "options") == 0) {
         int set = strcmp(word(), "set") == 0;
-        uint64_t bits = (uint64_t)number();
+        uint64_t bits = options_word();
         bits = set ? SSL_CTX_set_options(ctx, bits) : SSL_CTX_clear_options(ctx, bits);
         printf("= %lu\n", (unsigned long)(bits & VISIBLE_OPTIONS));
     } else if (strcmp(what, "tickets") == 0)
@@ -1235,7 +1243,7 @@ static void configure(Connection *connection)
     } else if (strcmp(what, "verify") == 0)
         SSL_set_verify(ssl, (int)number(), NULL);
     else if (strcmp(what, "options") == 0)
-        SSL_set_options(ssl, (uint64_t)number());
+        SSL_set_options(ssl, options_word());
     else if (strcmp(what, "tickets") == 0)
         SSL_set_num_tickets(ssl, (size_t)number());
     else if (strcmp(what, "early") == 0)

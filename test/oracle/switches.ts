@@ -20,7 +20,9 @@ const sinceReleases = {
   MFLUNSET: ['3.0.14', '3.1.6', '3.2.2', '3.3.0'],
   KEXGROUP: ['3.0.0'],
   EOFFATAL: ['3.0.0'],
-  LIFECAP: ['3.0.6', '3.1.0'],
+  EMSOPTION: ['3.0.0'],
+  EXTRATICKET: ['3.0.0'],
+  LIFECAP: ['1.1.1o', '3.0.3'],
 } as const satisfies Readonly<Record<string, readonly string[]>>
 
 export type SwitchName = keyof typeof sinceReleases

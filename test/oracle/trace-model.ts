@@ -12,6 +12,7 @@ import { MAX_ID_LENGTH } from '../../src/session/ranges.ts'
 import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION } from '../../src/session/ssl-constants.ts'
 import { SslSession, sessionInternals } from '../../src/session/ssl-session.ts'
 import { HistoricContext } from './historic-context.ts'
+import { hasKexGroup, withoutKexGroup } from './historic-der.ts'
 import { HistoricFlags } from './historic-flags.ts'
 import { Material, type Observation } from './observations.ts'
 import { type Switches, switchesOf } from './switches.ts'
@@ -185,7 +186,7 @@ export class TraceModel {
       sidctx: () => this.#print(`= ${attempt(() => model.setSessionIdContext(fromHex(first)))}`),
       verify: () => model.setVerifyMode(value),
       options: () => {
-        const bits = Number(second)
+        const bits = this.#knownOptions(Number(second))
         const all = first === 'set' ? model.setOptions(bits) : model.clearOptions(bits)
         this.#print(`= ${(all & VISIBLE_OPTIONS) >>> 0}`)
       },
@@ -212,20 +213,28 @@ export class TraceModel {
     else this.#withSession(side, first, (session) => this.#onCache(what, context, session))
   }
 
+  /** EMSOPTION, and EOFFATAL: there was nothing to be ignored. */
+  #knownOptions(bits: number): number {
+    const unknown =
+      (this.#switches.EMSOPTION ? 0 : SslOption.NO_EXTENDED_MASTER_SECRET) |
+      (this.#switches.EOFFATAL ? 0 : SslOption.IGNORE_UNEXPECTED_EOF)
+    return bits & ~unknown
+  }
+
   #onCache(what: string, context: TraceContext, session: SslSession): void {
     const id = toHex(session.sessionId)
     if (what === 'add') this.#print(`= ${Number(context.model.addSession(session))}`)
     else if (what === 'remove') this.#print(`= ${Number(context.model.removeSession(session))}`)
     else if (what === 'extdel') context.stored.delete(id)
-    else if (id !== '') context.stored.set(id, { session, der: derOf(session) })
+    else if (id !== '') context.stored.set(id, { session, der: fromHex(this.#der(session)) })
   }
 
   #setNewCallback(context: TraceContext, mode: number): void {
     context.newMode = mode
     const callback = (connection: { isServer: boolean }, session: SslSession): number => {
       const name = this.#name(connection.isServer ? 's' : 'c', session)
-      this.#print(`new ${context.letter} ${name} ${toHex(derOf(session))}`)
-      if ((mode & 4) !== 0) context.stored.set(toHex(session.sessionId), { session, der: derOf(session) })
+      this.#print(`new ${context.letter} ${name} ${this.#der(session)}`)
+      if ((mode & 4) !== 0) context.stored.set(toHex(session.sessionId), { session, der: fromHex(this.#der(session)) })
       return mode & 3
     }
     context.model.setNewSessionCallback((mode & 3) === 0 ? undefined : callback)
@@ -313,7 +322,11 @@ export class TraceModel {
     const side: SideName = words[0] === 'c' ? 'c' : 's'
     const argument = words[2] ?? ''
     if (what === 'import') {
-      const session = attemptValue(() => SslSession.fromDer(fromHex(words[1] ?? ''), this.#wholeNow()))
+      const der = words[1] ?? ''
+      const session =
+        !this.#switches.KEXGROUP && hasKexGroup(der)
+          ? undefined
+          : attemptValue(() => SslSession.fromDer(fromHex(der), this.#wholeNow()))
       this.#print(session === undefined ? '= error' : `= ${this.#name(side, session)}`)
       return
     }
@@ -323,8 +336,14 @@ export class TraceModel {
       else if (what === 'settimeout') session.setTimeout(Number(argument))
       else if (what === 'setctx')
         this.#print(`= ${attempt(() => session.setSessionIdContext(fromHex(argument)))}`)
-      else this.#print(`= ${this.#names.get(session)} ${toHex(derOf(session)) || '-'}`)
+      else this.#print(`= ${this.#names.get(session)} ${this.#der(session) || '-'}`)
     })
+  }
+
+  /** Empty for a session that cannot be encoded yet. */
+  #der(session: SslSession): string {
+    const der = toHex(derOf(session))
+    return this.#switches.KEXGROUP || der === '' ? der : withoutKexGroup(der)
   }
 
   #wholeNow(): number {
@@ -429,7 +448,7 @@ export class TraceModel {
     else if (what === 'verify') {
       ssl.setVerifyMode(value)
       if (side === 's') connection.verifyMode = value
-    } else if (what === 'options') ssl.setOptions(value)
+    } else if (what === 'options') ssl.setOptions(this.#knownOptions(value))
     else if (what === 'tickets') {
       ssl.setNumTickets(value)
       if (side === 's') connection.numTickets = value
@@ -555,7 +574,8 @@ export class TraceModel {
     return this.#suites('c', version).find((suite) => known.includes(suite))
   }
 
-  #group(connection: TraceConnection): number {
+  #kexGroup(connection: TraceConnection): number {
+    if (!this.#switches.KEXGROUP) return 0
     return connection.groups.s === 0 && connection.groups.c === 0 ? X25519 : P256
   }
 
@@ -783,7 +803,7 @@ export class TraceModel {
   #finish(k: number, connection: TraceConnection, side: SideName, suite: number): void {
     const outcome = connection[side].sessionReused
       ? connection[side].protocolVersion === TLS1_3_VERSION
-        ? { kexGroup: this.#group(connection) }
+        ? { kexGroup: this.#kexGroup(connection) }
         : {}
       : this.#outcome(k, connection, side, suite)
     this.#flags.copying(connection[side], () => connection[side].finishHandshake(outcome))
@@ -798,7 +818,7 @@ export class TraceModel {
       cipherSuite: suite,
       masterKey: observed?.masterKey ?? new Uint8Array(0),
       verifyResult: observed?.verifyResult ?? 0,
-      kexGroup: this.#group(connection),
+      kexGroup: this.#kexGroup(connection),
       ...(observed?.peerCertificate === undefined ? {} : { peerCertificate: observed.peerCertificate }),
     }
   }
@@ -809,7 +829,7 @@ export class TraceModel {
     this.#material.take(`tick ${k}`)
     const issued = connection.s.issueTicket(material)
     if ('alert' in issued) throw new Error('a TLS 1.2 ticket needs no id')
-    const der = toHex(derOf(issued.session))
+    const der = this.#der(issued.session)
     this.#print(`tick ${k} ${der}`)
     connection.tickets.push({ der, lifetimeHintSec: issued.lifetimeHintSec })
   }
@@ -830,7 +850,7 @@ export class TraceModel {
         return
       }
       this.#material.take(`tick ${k}`)
-      const der = toHex(derOf(issued.session))
+      const der = this.#der(issued.session)
       // The ticket is observed as it is built: after its id was drawn, before the cache hears of it.
       const drawn = this.#lines.slice(at).filter((line) => line.startsWith('id ')).length
       this.#lines.splice(at + drawn, 0, `tick ${k} ${der}`)
@@ -845,7 +865,7 @@ export class TraceModel {
       return
     }
     this.#serverK = k
-    const result = connection.s.newSessionTicket()
+    const result = this.#switches.EXTRATICKET && connection.s.newSessionTicket()
     this.#print(`= ${Number(result)}`)
     if (result) this.#issueTickets(k, connection)
     if (connection.failed.s) connection.state = 'stuck'
@@ -957,6 +977,11 @@ export class TraceModel {
   }
 
   #endOfFile(k: number, connection: TraceConnection, side: SideName): string {
+    if (!this.#switches.EOFFATAL) {
+      connection.failed[side] = true
+      connection.state = 'failed'
+      return 'error'
+    }
     const isIgnored = (connection[side].setOptions(0) & SslOption.IGNORE_UNEXPECTED_EOF) !== 0
     const isSent = connection[side].unexpectedEof()
     if (isIgnored) {
@@ -980,7 +1005,7 @@ export class TraceModel {
     for (const side of ['s', 'c'] as const) {
       const { session } = connection[side]
       if (session === undefined) continue
-      const der = connection.done[side] ? toHex(derOf(session)) : '-'
+      const der = connection.done[side] ? this.#der(session) : '-'
       const id = toHex(session.sessionId) || '-'
       this.#print(
         `sess ${k} ${side} ${this.#name(side, session)} ${session.isResumable ? 'R' : 'N'} ${id} ${der}`,
