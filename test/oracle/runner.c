@@ -29,7 +29,7 @@ static int SSL_new_session_ticket(SSL *ssl)
 
 extern int64_t sslctx_clock_ms;
 
-enum { SERVER, CLIENT };
+enum { SERVER, CLIENT, SWITCHED };
 
 #define CONNECTIONS 8
 #define CLOCK_START 1700000000000
@@ -96,8 +96,11 @@ static NameList names[2];
 static Slot slots[POINTER_SLOTS];
 static SSL_SESSION **kept;
 static int kept_count;
-static Context contexts[2];
+/* SWITCHED is what SSL_set_SSL_CTX gives a server in place of the context that it was made from. */
+static Context contexts[3];
 static int shared;
+/* Which callback of a ClientHello switches. */
+static enum { SWITCH_NEVER, SWITCH_ON_HELLO, SWITCH_ON_NAME } switching;
 static Connection connections[CONNECTIONS];
 static Connection *current_server;
 static SSL_SESSION *get_answer;
@@ -177,12 +180,13 @@ static void print_name(const Slot *slot)
 
 static const char *ctx_letter(const SSL_CTX *ctx)
 {
-    return ctx == contexts[SERVER].ctx ? "S" : "C";
+    return ctx == contexts[SERVER].ctx ? "S" : ctx == contexts[CLIENT].ctx ? "C" : "T";
 }
 
-static Context *context_of(const SSL_CTX *ctx)
+/* The context that it was made from, whose callbacks these are: SSL_get_SSL_CTX tells the one that it has now. */
+static Context *context_of(const SSL *ssl)
 {
-    return ctx == contexts[SERVER].ctx ? &contexts[SERVER] : &contexts[CLIENT];
+    return SSL_is_server(ssl) || shared ? &contexts[SERVER] : &contexts[CLIENT];
 }
 
 static Connection *connection_of(const SSL *ssl)
@@ -339,7 +343,7 @@ static void store(Context *context, SSL_SESSION *session)
 
 static int on_new(SSL *ssl, SSL_SESSION *session)
 {
-    Context *context = context_of(SSL_get_SSL_CTX(ssl));
+    Context *context = context_of(ssl);
 
     printf("new %s ", ctx_letter(context->ctx));
     print_name(name(SSL_is_server(ssl) ? SERVER : CLIENT, session));
@@ -358,8 +362,8 @@ static int on_new(SSL *ssl, SSL_SESSION *session)
 static void on_remove(SSL_CTX *ctx, SSL_SESSION *session)
 {
     printf("rem %s ", ctx_letter(ctx));
-    print_name(name(ctx == contexts[SERVER].ctx ? SERVER : CLIENT, session));
-    putchar('\n');
+    print_name(name(ctx == contexts[CLIENT].ctx && !shared ? CLIENT : SERVER, session));
+    puts(SSL_SESSION_is_resumable(session) ? " R" : " N");
 }
 
 static SSL_SESSION *answer_get(Context *context, const unsigned char *id, int len, int *copy)
@@ -388,7 +392,7 @@ static SSL_SESSION *answer_get(Context *context, const unsigned char *id, int le
 
 static SSL_SESSION *on_get(SSL *ssl, const unsigned char *id, int len, int *copy)
 {
-    Context *context = context_of(SSL_get_SSL_CTX(ssl));
+    Context *context = context_of(ssl);
     SSL_SESSION *session = answer_get(context, id, len, copy);
 
     printf("get %s ", ctx_letter(context->ctx));
@@ -452,6 +456,22 @@ static int not_resumable_1(SSL *ssl, int forward_secure)
 {
     (void)ssl, (void)forward_secure;
     return 1;
+}
+
+static int on_hello(SSL *ssl, int *alert, void *arg)
+{
+    (void)alert, (void)arg;
+    if (switching == SWITCH_ON_HELLO)
+        SSL_set_SSL_CTX(ssl, contexts[SWITCHED].ctx);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+static int on_servername(SSL *ssl, int *alert, void *arg)
+{
+    (void)alert, (void)arg;
+    if (SSL_is_server(ssl) && switching == SWITCH_ON_NAME)
+        SSL_set_SSL_CTX(ssl, contexts[SWITCHED].ctx);
+    return SSL_TLSEXT_ERR_NOACK;
 }
 
 static int on_ticket(SSL *ssl, void *arg)
@@ -605,6 +625,8 @@ static void make_context(Context *context)
     SSL_CTX_set_options(context->ctx, SSL_OP_ALLOW_CLIENT_RENEGOTIATION);
     SSL_CTX_sess_set_cache_size(context->ctx, libssl_size(SSL_SESSION_CACHE_MAX_SIZE_DEFAULT));
     SSL_CTX_set_session_ticket_cb(context->ctx, on_ticket, NULL, NULL);
+    SSL_CTX_set_client_hello_cb(context->ctx, on_hello, NULL);
+    SSL_CTX_set_tlsext_servername_callback(context->ctx, on_servername);
     set_suites(context->ctx, 0);
     set_groups(context->ctx, 0);
 }
@@ -624,8 +646,9 @@ static void free_all(void)
     for (i = 0; i < CONNECTIONS; i++)
         if (connections[i].ssl[SERVER] != NULL)
             free_connection(&connections[i]);
-    for (i = 0; i < (shared ? 1 : 2); i++) {
-        SSL_CTX_free(contexts[i].ctx);
+    for (i = SERVER; i <= SWITCHED; i++) {
+        if (i != CLIENT || !shared)
+            SSL_CTX_free(contexts[i].ctx);
         contexts[i].ctx = NULL;
     }
 }
@@ -637,6 +660,7 @@ static void forget_trace(void)
     if (contexts[SERVER].ctx != NULL) {
         SSL_CTX_sess_set_remove_cb(contexts[SERVER].ctx, NULL);
         SSL_CTX_sess_set_remove_cb(contexts[CLIENT].ctx, NULL);
+        SSL_CTX_sess_set_remove_cb(contexts[SWITCHED].ctx, NULL);
         free_all();
     }
     for (side = SERVER; side <= CLIENT; side++) {
@@ -644,7 +668,7 @@ static void forget_trace(void)
             SSL_SESSION_free(names[side].item[i].session);
         names[side].count = 0;
     }
-    for (side = SERVER; side <= (shared ? SERVER : CLIENT); side++) {
+    for (side = SERVER; side <= SWITCHED; side++) {
         for (i = 0; i < contexts[side].stored_count; i++)
             OPENSSL_free(contexts[side].stored[i].der);
         free(contexts[side].stored);
@@ -672,7 +696,9 @@ static void reset(int is_shared)
     prng = 1;
     collide_left = 0;
     shared = is_shared;
+    switching = SWITCH_NEVER;
     make_context(&contexts[SERVER]);
+    make_context(&contexts[SWITCHED]);
     if (shared)
         contexts[CLIENT].ctx = contexts[SERVER].ctx;
     else
@@ -1054,6 +1080,10 @@ static void print_changes(void)
         print_stats(&contexts[CLIENT], "C");
         print_cache(&contexts[CLIENT], "C", CLIENT);
     }
+    if (contexts[SWITCHED].ctx != NULL) {
+        print_stats(&contexts[SWITCHED], "T");
+        print_cache(&contexts[SWITCHED], "T", SERVER);
+    }
     print_sessions();
 }
 
@@ -1244,6 +1274,10 @@ static void configure(Connection *connection)
         SSL_set_verify(ssl, (int)number(), NULL);
     else if (strcmp(what, "options") == 0)
         SSL_set_options(ssl, options_word());
+    else if (strcmp(what, "without") == 0)
+        SSL_clear_options(ssl, options_word());
+    else if (strcmp(what, "quiet") == 0)
+        SSL_set_quiet_shutdown(ssl, (int)number());
     else if (strcmp(what, "tickets") == 0)
         SSL_set_num_tickets(ssl, (size_t)number());
     else if (strcmp(what, "early") == 0)
@@ -1323,6 +1357,8 @@ static void on_connection(const char *what)
         free_connection(connection);
     else if (strcmp(what, "conn") == 0)
         configure(connection);
+    else if (strcmp(what, "switch") == 0)
+        SSL_set_SSL_CTX(connection->ssl[SERVER], contexts[word()[0] == 'T' ? SWITCHED : SERVER].ctx);
     else if (strcmp(what, "has") == 0) {
         SSL_SESSION *session = session_word(SERVER);
         unsigned int len = 0;
@@ -1361,14 +1397,18 @@ static void run(char *line)
         sslctx_clock_ms += number();
     else if (strcmp(what, "collide") == 0)
         collide_left = (int)number();
+    else if (strcmp(what, "switching") == 0) {
+        const char *when = word();
+        switching = strcmp(when, "hello") == 0 ? SWITCH_ON_HELLO : strcmp(when, "name") == 0 ? SWITCH_ON_NAME : SWITCH_NEVER;
+    }
     else if (is_one_of(what, "import dup settime settimeout setctx show"))
         on_session(what);
-    else if (is_one_of(what, "open set handshake read ticket reneg shutdown sent eof garbage clear free has conn repeat"))
+    else if (is_one_of(what, "open set handshake read ticket reneg shutdown sent eof garbage clear free has conn repeat switch"))
         on_connection(what);
     else {
         const char *letter = word();
         int side = letter != NULL && letter[0] == 'C' ? CLIENT : SERVER;
-        on_context(what, &contexts[shared ? SERVER : side], side);
+        on_context(what, &contexts[letter != NULL && letter[0] == 'T' ? SWITCHED : shared ? SERVER : side], side);
     }
     if (is_one_of(what, "handshake ticket reneg repeat"))
         collide_left = 0;

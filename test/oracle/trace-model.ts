@@ -63,6 +63,10 @@ interface TraceConnection {
   /** Settings of the server that the model does not tell. */
   numTickets: number
   verifyMode: number
+  current: TraceContext
+  isFirst: boolean
+  /** A HelloRetryRequest has been sent in this handshake. */
+  isRetried: boolean
   /** SRVCLEAR: the server has resumed what it had from before. */
   hasResumedItsOwn: boolean
   /** The client goes on with the session that it had before its first ClientHello. */
@@ -73,6 +77,9 @@ interface TraceConnection {
   /** SSL_get_shutdown. */
   readonly sent: Record<SideName, boolean>
   readonly received: Record<SideName, boolean>
+  readonly quiet: Record<SideName, boolean>
+  /** By a fatal alert of its peer. */
+  readonly ended: Record<SideName, boolean>
   /** What the server put into tickets that the client has not read yet. */
   readonly tickets: { readonly der: string; readonly lifetimeHintSec: number }[]
 }
@@ -86,6 +93,9 @@ export class TraceModel {
   #shared = false
   #isEnded = false
   #contexts!: Record<SideName, TraceContext>
+  /** What a server is switched to. */
+  #other!: TraceContext
+  #switching = 'never'
   readonly #names: Map<SslSession, string> = new Map()
   readonly #sessions: Record<SideName, SslSession[]> = { s: [], c: [] }
   readonly #shown: Map<SslSession, string> = new Map()
@@ -131,6 +141,7 @@ export class TraceModel {
     else if (what === 'end') this.#end()
     else if (what === 'clock') this.#nowMs += Number(words[0])
     else if (what === 'collide') this.#collisions = Number(words[0])
+    else if (what === 'switching') this.#switching = words[0] ?? 'never'
     else if (['import', 'dup', 'settime', 'settimeout', 'setctx', 'show'].includes(what))
       this.#onSession(what, words)
     else if (connectionOperations.has(what)) this.#onConnection(what, words)
@@ -152,6 +163,8 @@ export class TraceModel {
     this.#collisions = 0
     const s = this.#newContext('S')
     this.#contexts = { s, c: shared ? s : this.#newContext('C') }
+    this.#other = this.#newContext('T')
+    this.#switching = 'never'
     this.#print(`libssl ${this.#version}`)
   }
 
@@ -170,13 +183,14 @@ export class TraceModel {
     for (const [k, connection] of this.#connections.entries()) if (connection !== undefined) this.#free(k)
     this.#contexts.s.model.free()
     if (!this.#shared) this.#contexts.c.model.free()
+    this.#other.model.free()
     this.#isEnded = true
   }
 
   #onContext(what: string, words: readonly string[]): void {
     const [letter = 'S', first = '', second = ''] = words
     const side: SideName = letter === 'C' ? 'c' : 's'
-    const context = this.#contexts[side]
+    const context = letter === 'T' ? this.#other : this.#contexts[side]
     const { model } = context
     const value = Number(first)
     const settings: Record<string, () => void> = {
@@ -261,7 +275,8 @@ export class TraceModel {
 
   #setRemoveCallback(context: TraceContext, value: number): void {
     const callback = (session: SslSession): void => {
-      this.#print(`rem ${context.letter} ${this.#name(context.letter === 'S' ? 's' : 'c', session)}`)
+      const name = this.#name(context.letter === 'C' ? 'c' : 's', session)
+      this.#print(`rem ${context.letter} ${name} ${session.isResumable ? 'R' : 'N'}`)
     }
     context.model.setRemoveSessionCallback(value === 0 ? undefined : callback)
   }
@@ -393,6 +408,7 @@ export class TraceModel {
         this.#withSession('s', words[0] ?? '', (session) =>
           this.#print(`= ${Number(connection.s.hasMatchingSessionId(session.sessionId))}`),
         ),
+      switch: () => this.#switch(connection, words[0] === 'T' ? this.#other : this.#contexts.s),
       sent: () => {
         connection[side].setShutdown(true, false)
         connection.sent[side] = true
@@ -421,6 +437,9 @@ export class TraceModel {
       groups: { s: s.groups, c: c.groups },
       numTickets: s.model.getNumTickets(),
       verifyMode: s.model.getVerifyMode(),
+      current: s,
+      isFirst: true,
+      isRetried: false,
       hasResumedItsOwn: false,
       hasOffered: false,
       state: 'fresh',
@@ -428,6 +447,8 @@ export class TraceModel {
       failed: { s: false, c: false },
       sent: { s: false, c: false },
       received: { s: false, c: false },
+      quiet: { s: false, c: false },
+      ended: { s: false, c: false },
       tickets: [],
     }
     return connection
@@ -449,7 +470,11 @@ export class TraceModel {
       ssl.setVerifyMode(value)
       if (side === 's') connection.verifyMode = value
     } else if (what === 'options') ssl.setOptions(this.#knownOptions(value))
-    else if (what === 'tickets') {
+    else if (what === 'without') ssl.clearOptions(this.#knownOptions(value))
+    else if (what === 'quiet') {
+      ssl.setQuietShutdown(value === 1)
+      connection.quiet[side] = value === 1
+    } else if (what === 'tickets') {
       ssl.setNumTickets(value)
       if (side === 's') connection.numTickets = value
     }
@@ -470,7 +495,7 @@ export class TraceModel {
     const has = `${Number(connection.c.session !== undefined)}${Number(connection.s.session !== undefined)}`
     this.#print(`= ${Number(client)} ${Number(server)} ${has}`)
     for (const side of ['s', 'c'] as const)
-      for (const flag of ['done', 'failed', 'sent', 'received'] as const) connection[flag][side] = false
+      for (const flag of ['done', 'failed', 'sent', 'received', 'ended'] as const) connection[flag][side] = false
     connection.state = client && server ? 'fresh' : 'stuck'
     connection.hasResumedItsOwn = false
     connection.tickets.length = 0
@@ -504,6 +529,8 @@ export class TraceModel {
       return
     }
     connection.hasResumedItsOwn = false
+    connection.isRetried = false
+    connection.isFirst = true
     connection.c.connect()
     this.#negotiate(k, connection, () => connection.s.accept())
   }
@@ -523,6 +550,7 @@ export class TraceModel {
     if (result === 0) return
     connection.done.s = false
     connection.done.c = false
+    connection.isFirst = false
     connection.c.connect(full ? 'full' : 'abbreviated')
     this.#negotiate(k, connection, () => connection.s.accept())
   }
@@ -581,6 +609,30 @@ export class TraceModel {
 
   /** @returns undefined when the server has failed */
   #resume(k: number, connection: TraceConnection, offer: ResumptionOffer): boolean | undefined {
+    if (this.#switching === 'hello') this.#switch(connection, this.#other)
+    const resumed = this.#decide(k, connection, offer)
+    if (resumed === undefined) return undefined
+    if (this.#switching !== 'name') return resumed
+    const before = connection.current
+    this.#switch(connection, this.#other)
+    // SNICOUNT: before it, the context was looked at after the callback.
+    if (!connection.isRetried && !this.#switches.SNICOUNT) this.#countAgain(connection, before)
+    return resumed
+  }
+
+  #countAgain(connection: TraceConnection, from: TraceContext): void {
+    if (from === connection.current || !connection.isFirst) return
+    from.state.counters.accept--
+    connection.current.state.counters.accept++
+  }
+
+  #switch(connection: TraceConnection, context: TraceContext): void {
+    connection.current = context
+    context.model.adoptConnection(connection.s)
+  }
+
+  /** @returns undefined when the server has failed */
+  #decide(k: number, connection: TraceConnection, offer: ResumptionOffer): boolean | undefined {
     const before = connection.s.session
     let isFound = false
     const examine = (): boolean => {
@@ -623,8 +675,9 @@ export class TraceModel {
     return true
   }
 
-  #serverHello(server: SslConnection, resumed: boolean): ServerHelloParameters {
-    return this.#keepingFragmentLength(server, resumed, () => server.serverHello())
+  #serverHello({ s, hasResumedItsOwn }: TraceConnection, resumed: boolean): ServerHelloParameters {
+    if (hasResumedItsOwn) return { sessionId: new Uint8Array(0), ticketExpected: false }
+    return this.#keepingFragmentLength(s, resumed, () => s.serverHello())
   }
 
   #processServerHello({ c, hasOffered }: TraceConnection, hello: ServerHello): ServerHelloVerdict {
@@ -654,16 +707,17 @@ export class TraceModel {
     }
     let resumed = this.#resume(k, connection, this.#tls13Offer(connection, first, suite))
     if (resumed === undefined) return
-    this.#serverHello(connection.s, resumed)
+    this.#serverHello(connection, resumed)
     this.#flags.blank(connection.s.session)
     let offer = first
     if (connection.groups.s === 1 && connection.groups.c === 0) {
       connection.s.helloRetryRequest()
+      connection.isRetried = true
       connection.c.receiveHelloRetryRequest()
       offer = this.#clientHello(k, connection, TLS1_3_VERSION, suite)
       resumed = this.#resume(k, connection, this.#tls13Offer(connection, offer, suite))
       if (resumed === undefined) return
-      this.#serverHello(connection.s, resumed)
+      this.#serverHello(connection, resumed)
       this.#flags.blank(connection.s.session)
     }
     if (connection.hasResumedItsOwn && offer.psk === undefined) {
@@ -744,7 +798,7 @@ export class TraceModel {
       this.#sendAlert(k, connection, 's', 40)
       return
     }
-    const { ticketExpected, ...hello } = this.#serverHello(s, resumed)
+    const { ticketExpected, ...hello } = this.#serverHello(connection, resumed)
     const sessionId = this.#flags.blank(s.session) ? new Uint8Array(0) : hello.sessionId
     const serverHasEms = (s.setOptions(0) & SslOption.NO_EXTENDED_MASTER_SECRET) === 0
     if (resumed && ticketExpected) this.#issueTls12Ticket(k, connection)
@@ -928,12 +982,15 @@ export class TraceModel {
     const level = words[3] === '2' ? 'fatal' : 'warning'
     connection[side].receiveAlert(level, Number(words[4]))
     connection.received[side] = true
-    if (words[4] !== '0') connection.failed[side] = true
+    if (words[4] === '0') return
+    connection.failed[side] = true
+    connection.ended[side] = true
   }
 
   /** What has been closed once stays so: SSL_ERROR_ZERO_RETURN, even after a fatal alert. */
   #read(k: number, connection: TraceConnection, side: SideName): string {
-    if (connection.received[side]) return 'zero'
+    // FATALREAD: it is an error once more.
+    if (connection.received[side]) return this.#switches.FATALREAD && connection.ended[side] ? 'error' : 'zero'
     this.#readMessages(k, connection, side)
     if (connection.failed[side]) {
       connection.state = 'failed'
@@ -945,6 +1002,12 @@ export class TraceModel {
   /** `SSL_shutdown`: the first call sends, the second reads. */
   #shutdown(k: number, connection: TraceConnection, side: SideName): number {
     if (!connection.done[side] || connection.failed[side]) return -1
+    if (connection.quiet[side]) {
+      connection[side].shutdown()
+      connection.sent[side] = true
+      connection.received[side] = true
+      return 1
+    }
     if (connection.sent[side]) {
       if (!connection.received[side]) this.#readMessages(k, connection, side)
       return connection.received[side] ? 1 : -1
@@ -1018,6 +1081,7 @@ export class TraceModel {
     if (!this.#isEnded) {
       this.#printContext(this.#contexts.s)
       if (!this.#shared) this.#printContext(this.#contexts.c)
+      this.#printContext(this.#other)
     }
     for (const side of ['s', 'c'] as const) {
       for (const session of this.#sessions[side]) {
@@ -1036,7 +1100,7 @@ export class TraceModel {
     const cached = [...context.model.sessions()]
     if (cached.some((session) => !this.#names.has(session)))
       cached.sort((a, b) => Buffer.compare(a.sessionId, b.sessionId))
-    const side: SideName = context.letter === 'S' ? 's' : 'c'
+    const side: SideName = context.letter === 'C' ? 'c' : 's'
     const names = cached.map((session) => this.#name(side, session)).sort(byName)
     const cache = ['cache', context.letter, ...names].join(' ')
     if (cache !== context.lastCache && (context.lastCache !== '' || names.length > 0)) this.#print(cache)
@@ -1060,6 +1124,7 @@ const connectionOperations = new Set([
   'has',
   'conn',
   'repeat',
+  'switch',
 ])
 
 function byName(left: string, right: string): number {
