@@ -42,6 +42,7 @@ export function resumeSession(state: ConnectionState, offer: ResumptionOffer): A
     // RFC 7627 §5.4: a renegotiation may not drop it.
     if (state.phase !== 'failed' && hadExtendedMasterSecret && !state.extendedMasterSecret)
       return state.fail('extended-master-secret-dropped', Alert.HANDSHAKE_FAILURE)
+    if (state.phase !== 'failed') state.countInCurrentContext()
     return verdict
   })
 }

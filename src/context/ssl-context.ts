@@ -69,8 +69,13 @@ const NO_OPTIONS: SslConnectionOptions = {}
 export class SslContextModel {
   readonly #state: ContextState
 
-  constructor(ports: SslContextPorts, options: SslContextOptions = {}) {
-    this.#state = new ContextState(ports)
+  /** @param state - of the proof, which has contexts of other releases */
+  constructor(
+    ports: SslContextPorts,
+    options: SslContextOptions = {},
+    state: ContextState = new ContextState(ports),
+  ) {
+    this.#state = state
     this.#configure(options)
     this.setGenerateSessionId(options.generateSessionId)
     this.setNewSessionCallback(options.newSessionCallback)

@@ -5,7 +5,7 @@ import { peerTest } from '../peers.ts'
 import { compare, describeDivergence, runRandomTraces } from './conformance.ts'
 import { buildRunner } from './libssl.ts'
 import { readRecordings } from './recording.ts'
-import { switchesOf } from './trace-model.ts'
+import { switchesOf } from './switches.ts'
 
 const LIVE_STEPS = 20_000
 

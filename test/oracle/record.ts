@@ -5,7 +5,7 @@ import { generateTrace } from './generator.ts'
 import { buildRunner, type Runner } from './libssl.ts'
 import { splitObservations } from './observations.ts'
 import { formatRecording, traceFolder } from './recording.ts'
-import { switchesOf } from './trace-model.ts'
+import { switchesOf } from './switches.ts'
 
 // npm run record: writes test/oracle/traces anew, with the answers of libssl 3.5 (in Node 24) and 3.0 (the system's).
 const RANDOM_TRACES = { node24: 10, system: 4 } as const
