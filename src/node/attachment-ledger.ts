@@ -58,7 +58,11 @@ export class AttachmentLedger {
   /** @returns false, and nothing is counted, when the handshake has its outcome already, or is forgotten */
   end(
     handshake: object,
-    { outcome, reason, protocol }: { outcome: Outcome; reason: HandshakeReason; protocol: string | undefined },
+    {
+      outcome,
+      reason,
+      protocol,
+    }: { outcome: Outcome; reason: HandshakeReason; protocol: string | undefined },
   ): boolean {
     this.#silent.delete(handshake)
     if (!this.#pending.delete(handshake)) return false

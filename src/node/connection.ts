@@ -246,7 +246,8 @@ export class Connection implements HelloListener {
     this.#phase = { name: 'handed-over', handle, der }
     if (server.requestCert === true) {
       beforeVerification(handle, (isVerified) => {
-        if (!handle.isSessionReused()) this.#chainEndSec ??= isVerified ? chainEndSec(handle) : Number.POSITIVE_INFINITY
+        if (!handle.isSessionReused())
+          this.#chainEndSec ??= isVerified ? chainEndSec(handle) : Number.POSITIVE_INFINITY
       })
       if (this.#hello === undefined && enabled)
         watchServerName(handle, (serverName) => {
@@ -284,7 +285,8 @@ export class Connection implements HelloListener {
   #factsOf(handle: TlsHandle): HandshakeFacts {
     // In TLS 1.2 a session comes before Node looks at the chain, and says itself whether that was verified.
     const facts = (): number => {
-      this.#chainEndSec ??= this.#edge.server.requestCert === true ? chainEndSec(handle) : Number.POSITIVE_INFINITY
+      this.#chainEndSec ??=
+        this.#edge.server.requestCert === true ? chainEndSec(handle) : Number.POSITIVE_INFINITY
       return this.#chainEndSec
     }
     return {
@@ -364,7 +366,9 @@ export class Connection implements HelloListener {
     if (made?.protocolVersion !== TLS1_3_VERSION) return 'node-disagreed'
     if (cipherSuiteHash(made.cipherSuite) !== cipherSuiteHash(decision.found.session.cipherSuite))
       return 'cipher-hash-mismatch'
-    return this.#hello?.keyShareGroups.includes(made.kexGroup) === false ? 'hello-retry-request' : 'node-disagreed'
+    return this.#hello?.keyShareGroups.includes(made.kexGroup) === false
+      ? 'hello-retry-request'
+      : 'node-disagreed'
   }
 
   /** Only a client certificate makes it so; a TLS 1.3 session gets its id with the ticket. */

@@ -82,15 +82,15 @@ export class SessionKeeper {
     )
   }
 
-  #askPolicy(session: SslSession, { serverName, hello }: HandshakeFacts): Awaitable<string | undefined | false> {
+  #askPolicy(
+    session: SslSession,
+    { serverName, hello }: HandshakeFacts,
+  ): Awaitable<string | undefined | false> {
     const answer = askPolicy(this.#edge, this.#inArrivalContext, serverName, session, hello)
     return falseWhenLate(answer, this.#edge.lookupTimeoutMs)
   }
 
-  #objection(
-    session: SslSession,
-    { hello, profile, isRejected }: HandshakeFacts,
-  ): NotKeptReason | undefined {
+  #objection(session: SslSession, { hello, profile, isRejected }: HandshakeFacts): NotKeptReason | undefined {
     const edge = this.#edge
     if (!edge.enabled) return 'disabled'
     if (isRejected) return 'server-name-changed'

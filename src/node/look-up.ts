@@ -12,8 +12,8 @@ import { byteKey } from '../store/byte-key.ts'
 import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown } from './edge.ts'
 import type { HandshakeReason } from './handshake-reason.ts'
 import { negotiatedVersion, resumptionOffer } from './resumption-offer.ts'
-import { serverVersions } from './server-versions.ts'
 import { sessionTimeoutSec, usesTickets } from './server-setup.ts'
+import { serverVersions } from './server-versions.ts'
 import {
   type Binding,
   bindingContext,
@@ -80,7 +80,11 @@ export function lookUp(
   const examine = (session: SslSession): Awaitable<Examination> => {
     const origin = readOrigin(session)
     const bindTo = (ownPolicy: string | undefined): Found => {
-      found = { session, origin, binding: bindingOf(edge, serverName, edge.profiles.of(serverName), ownPolicy) }
+      found = {
+        session,
+        origin,
+        binding: bindingOf(edge, serverName, edge.profiles.of(serverName), ownPolicy),
+      }
       return found
     }
     bindTo(undefined)

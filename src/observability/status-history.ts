@@ -1,5 +1,4 @@
 import type { SslContextListener } from '../session/contracts.ts'
-import type { ResumptionVerdict } from '../session/verdict.ts'
 import {
   type HandshakeCounts,
   HandshakeTally,
@@ -7,6 +6,7 @@ import {
   type Outcome,
   type OutcomeCounts,
 } from '../session/handshakes.ts'
+import type { ResumptionVerdict } from '../session/verdict.ts'
 import type { MeasuredContext, MeasuredStore } from './metrics.ts'
 
 /** An `SslContext`, as far as its figures go. */

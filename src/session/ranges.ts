@@ -15,7 +15,9 @@ export function checkSeconds(name: string, seconds: number): number {
 /** @throws {@link SessionRangeError} unless `value` is an integer from `minimum` to `maximum` */
 export function checkInteger(name: string, value: number, maximum: number, minimum: number = 0): number {
   if (!Number.isInteger(value) || value < minimum || value > maximum)
-    throw new SessionRangeError(`${name} must be an integer from ${minimum} to ${maximum}, got ${kindOf(value)}`)
+    throw new SessionRangeError(
+      `${name} must be an integer from ${minimum} to ${maximum}, got ${kindOf(value)}`,
+    )
   return value
 }
 

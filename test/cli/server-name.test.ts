@@ -46,7 +46,7 @@ describe('a server name is put into the form of SNI (RFC 6066 §3)', () => {
 
   test('wherever one enters: HOST, --servername, --other-servername', async () => {
     const names = new Set<string | undefined>()
-    const { port } = await start({ attach: { onHandshake: ({ servername }) => void names.add(servername) } })
+    const { port } = await start({ attach: { onHandshake: ({ serverName }) => void names.add(serverName) } })
     const address = ['--address', `127.0.0.1:${port}`, '--attempts', '1']
     await doctor('münchen.example.', ...address, '--other-servername', 'Zürich.example.')
     expect(names).toEqual(new Set(['xn--mnchen-3ya.example', 'xn--zrich-kva.example']))
