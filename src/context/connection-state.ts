@@ -1,8 +1,9 @@
 import type { Awaitable } from '../session/awaitable.ts'
 import type { GenerateSessionId, NotResumableCallback, SessionConnection } from '../session/contracts.ts'
+import type { RefusalReason } from '../session/reasons.ts'
 import { Alert, type AlertLevel, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { SslSession } from '../session/ssl-session.ts'
-import type { Refusal, RefusalReason } from '../session/verdict.ts'
+import type { Refusal } from '../session/verdict.ts'
 import type { ContextState } from './context-state.ts'
 
 /** `failed` is libssl's error state: no handshake goes on from there, and the bad-session rule does not apply. */

@@ -8,15 +8,10 @@ import {
 } from '../session/judge-session.ts'
 import type { Examination, PskIdentity, ResumptionOffer, TicketOffer } from '../session/offer.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
+import type { RefusalReason, SessionSource } from '../session/reasons.ts'
 import { Alert, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
-import type {
-  Refusal,
-  RefusalReason,
-  Resumption,
-  ResumptionVerdict,
-  SessionSource,
-} from '../session/verdict.ts'
+import type { Refusal, Resumption, ResumptionVerdict } from '../session/verdict.ts'
 import type { ConnectionState } from './connection-state.ts'
 import { type Candidate, found, lookUpSession } from './look-up-session.ts'
 import { startServerSession } from './new-session.ts'

@@ -7,10 +7,10 @@ import { isPromiseLike } from '../session/awaitable.ts'
 import type { Outcome } from '../session/handshakes.ts'
 import { cipherSuiteHash } from '../session/judge-session.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
+import type { EdgeReason, HandshakeReason, NotKeptReason } from '../session/reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { byteKey } from '../store/byte-key.ts'
 import type { Edge } from './edge.ts'
-import type { EdgeReason, HandshakeReason, NotKeptReason } from './handshake-reason.ts'
 import { endSec, type HandshakeFacts, readSession, SessionKeeper } from './keep-session.ts'
 import { confirmed, type Decision, full, isLookupOff, lookUp } from './look-up.ts'
 import {
@@ -169,12 +169,17 @@ export class Connection implements HelloListener {
     const phase = this.#phase
     if (phase.name !== 'reading' && phase.name !== 'looking-up') return
     const { ahead } = phase
-    if (result.state === 'ended') return this.#onEnd(ahead)
-    if (phase.name === 'looking-up' || ahead === undefined) return
+    if (result.state === 'ended') this.#onEnd(ahead)
+    else if (phase.name === 'reading' && ahead !== undefined) this.#onRead(result, ahead)
+  }
+
+  #onRead(result: Exclude<ReadAheadResult, { readonly state: 'ended' }>, ahead: ReadAhead): void {
     this.#helloMs = performance.now()
     const hello = result.state === 'complete' ? readHello(result.message) : undefined
-    if (hello === undefined || result.state !== 'complete')
-      return this.#handOver(full(UNREAD_REASONS[result.state]), ahead)
+    if (hello === undefined || result.state !== 'complete') {
+      this.#handOver(full(UNREAD_REASONS[result.state]), ahead)
+      return
+    }
     this.#hello = hello
     this.#serverName = hello.serverName
     this.#isOneRecord = result.isOneRecord
@@ -384,7 +389,7 @@ export class Connection implements HelloListener {
       this.#decision = full('not-offered')
     }
     if (this.#kept === undefined) clear()
-    else this.#kept.then(clear)
+    else void this.#kept.then(clear)
   }
 
   // Over: the client has gone.

@@ -111,7 +111,7 @@ describe('attachServer', () => {
   test.each([
     ['lookupTimeout', 'lookupTimeoutMs'],
     ['lookupTimeoutMS', 'lookupTimeoutMs'],
-    ['maxAuthenticationAgeSec', 'maxAuthenticationAgeSec'],
+    ['maxAuthenticationAge', 'maxAuthenticationAgeSec'],
     ['readAhead', 'readAheadMs'],
     ['onHandshakes', 'onHandshake'],
     ['single_use', 'singleUse'],

@@ -6,6 +6,7 @@ import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { guarded, MemoryStore, type SessionStore, storeCallbacks } from '../../src/index.ts'
 import { type StatusHandler, statusHandler } from '../../src/observability/status-handler.ts'
+import { HANDSHAKE_REASONS } from '../../src/session/reasons.ts'
 import { afterTest, type Harness, NAME, start } from '../node/harness.ts'
 import { peerTest } from '../peers.ts'
 import { launchChromium, missingChromium, openPage, type WatchedPage } from './browser.ts'
@@ -86,7 +87,7 @@ async function waitForRow(page: Page, reason: string, meaning: string, count: nu
 }
 
 const INTERNAL = 'Resumed: the session was in the internal cache.'
-const MISMATCH = 'The session was made for another server name.'
+const MISMATCH = HANDSHAKE_REASONS['server-name-mismatch'].means
 
 describe('the status page', () => {
   peerTest(
