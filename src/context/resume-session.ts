@@ -145,7 +145,7 @@ function checkSuite(
   return compressionId === 0 ? undefined : state.fail('compression', Alert.HANDSHAKE_FAILURE)
 }
 
-/** Up to TLS 1.2, R3.3 step 1: the ticket first; a ticket that is no good keeps the session id from being tried. */
+/** Up to TLS 1.2, R3.3: the ticket first; a ticket that is no good keeps the session id from being tried. */
 function findByTicketOrId(state: ConnectionState, offer: ResumptionOffer): Awaitable<Candidate> {
   const ticket = state.hasOption(SslOption.NO_TICKET) ? undefined : offer.ticket
   state.ticketExpected = isTicketWanted(ticket)

@@ -96,7 +96,7 @@ export function lookUp(
       if (answer === false) return decline('policy-refused')
       const bound = bindTo(answer)
       const expected = contextOf(edge, bound.binding)
-      // R3.3 step 4 is the isolation of names and trust profiles; the model says so.
+      // R3.3, the session id context is the isolation of names and trust profiles; the model says so.
       const later = equalBytes(session.sessionIdContext, expected) ? objectionToBound(edge, bound) : undefined
       return later === undefined ? accept(expected) : decline(later)
     })

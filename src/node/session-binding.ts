@@ -18,7 +18,7 @@ export interface Binding {
 
 /**
  * The session id context of a bound session: [4] of its DER. That it must equal the connection's is libssl's own rule
- * (R3.3 step 4), and thereby the isolation of names and trust profiles.
+ * (R3.3, the session id context), and thereby the isolation of names and trust profiles.
  *
  * @returns 32 bytes, not to be changed
  */
