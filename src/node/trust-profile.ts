@@ -285,15 +285,15 @@ function defaultAuthorities(): readonly string[] {
   ]
 }
 
-/** Node gives out the same array until its contents change, and hashing hundreds of certificates takes a millisecond. */
-const rootsDigests = new WeakMap<readonly string[], string>()
+/** Hashing hundreds of certificates takes a millisecond, and they are the same for context after context. */
+let latestRoots: { readonly roots: readonly string[]; readonly digest: string } | undefined
 
 function rootsDigest(roots: readonly string[]): string {
-  const known = rootsDigests.get(roots)
-  if (known !== undefined) return known
-  const digest = setDigest(roots)
-  rootsDigests.set(roots, digest)
-  return digest
+  const isSame =
+    latestRoots?.roots.length === roots.length &&
+    latestRoots.roots.every((root, index) => root === roots[index])
+  if (latestRoots === undefined || !isSame) latestRoots = { roots: [...roots], digest: setDigest(roots) }
+  return latestRoots.digest
 }
 
 /** What cannot be read is told by its name: Node has ignored it as well. */
