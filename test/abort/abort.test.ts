@@ -43,14 +43,16 @@ describe.each(CASES.map((one) => [one.server, one.store, one] as const))(
       expect(problemsOf(attached, stock)).toEqual([])
     })
 
-    test('come in each variant, and leave at each moment in each way', () => {
+    test('come in each variant, leave in each way, and at each moment', () => {
       const { connections, moments, missed, refused } = report()
       const variants = VARIANTS.filter(({ version }) => refused === undefined || version === 'TLSv1.2')
       expect(Object.keys(connections).sort()).toEqual(variants.map(variantName).sort())
       for (const count of Object.values(connections)) expect(count).toBeGreaterThanOrEqual(CONNECTIONS)
-      const tried = new Set([...Object.keys(moments), ...Object.keys(missed)])
-      for (const moment of MOMENTS)
-        for (const farewell of FAREWELLS.slice(0, 2)) expect(tried).toContain(`${moment}: ${farewell}`)
+      const tried = [...Object.keys(moments), ...Object.keys(missed)]
+      for (const farewell of FAREWELLS)
+        expect(tried.filter((one) => one.endsWith(`: ${farewell}`)).length).toBeGreaterThan(
+          MOMENTS.length / 2,
+        )
       // Where nothing is awaited, no lookup begins.
       const isReached = (moment: string): boolean =>
         FAREWELLS.some((farewell) => (moments[`${moment}: ${farewell}`] ?? 0) > 0)
