@@ -303,6 +303,8 @@ describe('sslctx inspect HOST', () => {
     expect([none.exitCode, none.stderr]).toEqual([1, expect.stringContaining('gives no session')])
     const refused = await run(['inspect', `127.0.0.1:${port}`, '--protocol', '1.2'])
     expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringContaining('protocol_version')])
+    const neither = await run(['inspect', 'no-such-thing'])
+    expect([neither.exitCode, neither.stderr]).toEqual([2, expect.stringContaining('no host of that name')])
     const nobody = await run(['inspect', '127.0.0.1:1'])
     expect([nobody.exitCode, nobody.stderr]).toEqual([3, expect.stringContaining('ECONNREFUSED')])
   })
