@@ -83,9 +83,13 @@ function endpointFindings(examination: Examination): Finding[] {
     return [
       ...nothingSucceeds(facts, examination),
       ...(both === undefined ? [] : [bothRefusedFinding(endpoint, both, examination.client)]),
-      ...(errors.length > 0 ? [failuresFinding(endpoint, errors)] : []),
+      ...(errors.length > 0 ? [failuresFinding(endpoint, errors, hasResumedAt(examination, endpoint))] : []),
     ]
   })
+}
+
+function hasResumedAt({ trials }: Examination, endpoint: string): boolean {
+  return trials.some(({ to, outcome }) => to === endpoint && outcome === 'resumed')
 }
 
 function nothingSucceeds(facts: EndpointFacts, examination: Examination): Finding[] {

@@ -181,6 +181,17 @@ describe('a TLS server that refuses is one: sslctx doctor names the cause, ends 
     expect([report.exitCode, ...findingsOf(report)]).toEqual([1, 'problem client-certificate-refused'])
   })
 
+  for (const count of [1, 4, 10])
+    peerTest(`openssl s_server -naccept ${count}, which ends then`, openssl, async () => {
+      // The test itself has looked whether it listens.
+      const port = await startOpenssl('-naccept', String(count + 1))
+      const report = await doctor(`127.0.0.1:${port}`, '--servername', NAME, '--attempts', '2')
+      const hasResumed = report.trials.some(({ outcome }) => outcome === 'resumed')
+      const severity = hasResumed ? 'warning' : 'problem'
+      expect(findingsOf(report)).toContain(`${severity} handshakes-fail`)
+      expect(report.exitCode).toBe(hasResumed ? 0 : 1)
+    })
+
   peerTest(
     'a server that speaks one version to clients that offer it alone, and fails with those that offer both',
     openssl,
