@@ -169,6 +169,15 @@ describe('a TLS server that refuses is one: sslctx doctor names the cause, ends 
       expect(insecure.methods.some(({ support }) => support !== 'failed')).toBe(isInsecureEnough === true)
     })
 
+  peerTest('a Go server, of the client certificate that it does not trust', go, async () => {
+    const folder = folderWithCertificate()
+    const own = ['--cert', join(folder, 'cert.pem'), '--key', join(folder, 'key.pem')]
+    const port = await startGo('on', 'trust-nobody')
+    const report = await doctor(`127.0.0.1:${port}`, '--servername', NAME, '--attempts', '1', ...own)
+    // In TLS 1.3 its alert comes when the handshake is over for the client, and then it resets.
+    expect([report.exitCode, ...findingsOf(report)]).toEqual([1, 'problem client-certificate-refused'])
+  })
+
   peerTest('openssl s_server, of the client certificate that it does not trust', openssl, async () => {
     const folder = folderWithCertificate()
     const files = ['-keyout', join(folder, 'k.pem'), '-out', join(folder, 'c.pem')]
