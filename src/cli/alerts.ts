@@ -41,9 +41,6 @@ const NUMBERS: ReadonlyMap<string, number> = new Map([
   // As libssl spells it.
   ['user_cancelled', 90],
 ])
-/** SSL_AD_REASON_OFFSET: how libssl writes an alert that it has no name for. */
-const REASON_OFFSET = 1000
-
 /** What a server may say against the certificate of a client, or the want of one. */
 const ABOUT_CERTIFICATES = new Set([41, 42, 43, 44, 45, 46, 48, 49, 116])
 
@@ -56,13 +53,15 @@ export function isAboutCertificates(alert: number): boolean {
 }
 
 /**
- * The alert of a code such as `ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION`, which is how Node names one that was received.
+ * The alert of an error such as `ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION`, which is how Node names one that was received; with
+ * OpenSSL 3.5 some begin with `ERR_SSL_SSL/TLS_ALERT_`.
  *
+ * @param message - of the error, in which libssl has the number
  * @returns undefined for what this client itself did not like
  */
-export function alertOfCode(code: string): number | undefined {
-  const unnamed = /REASON\((1\d{3})\)/.exec(code)?.[1]
-  if (unnamed !== undefined) return Number(unnamed) - REASON_OFFSET
-  const name = /^ERR_SSL_(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(.+)$/.exec(code)?.[1]?.toLowerCase()
+export function alertOf(code: string, message = ''): number | undefined {
+  const number = /SSL alert number (\d+)/.exec(message)?.[1] ?? /REASON\(1(\d{3})\)/.exec(code)?.[1]
+  if (number !== undefined) return Number(number)
+  const name = /^ERR_SSL_(?:SSLV3|TLSV1|TLSV13|SSL\/TLS)_(?:ALERT_)?(.+)$/.exec(code)?.[1]?.toLowerCase()
   return name === undefined ? undefined : NUMBERS.get(name)
 }

@@ -5,9 +5,9 @@ import { generateLoad } from './load.ts'
 import { type ClientSettings, type Endpoint, type HandshakeWish, labelOf, shakeHands } from './probe.ts'
 import { refusal } from './refusal.ts'
 import { serverName } from './server-name.ts'
-import { defaultServername, parseTarget, resolveTarget } from './target.ts'
+import { defaultServername, firstThatConnects, parseTarget, resolveTarget } from './target.ts'
 import { jsonLine, painter, progressLine, type Terminal } from './terminal.ts'
-import { ExitCode, numberOption, parseCommandLine, UnreachableError, UsageError } from './usage.ts'
+import { ExitCode, numberOption, parseCommandLine, UsageError } from './usage.ts'
 
 export const BENCH_HELP: string = `sslctx bench HOST[:PORT]
 
@@ -76,7 +76,6 @@ async function measureAll(
   plan: BenchPlan,
   terminal: Terminal,
 ): Promise<BenchReport[]> {
-  for (const target of plan.targets) await greet(target, plan)
   const measured = plan.targets.map((target) => ({
     target,
     report: emptyReport(labelOf(target.endpoint), target.servername),
@@ -101,15 +100,11 @@ async function makePlan(values: BenchValues, positionals: readonly string[]): Pr
     throw new UsageError(`--protocol must be 1.2 or 1.3, got '${protocol}'`)
   const numbers = numbersOf(values)
   const settings = clientSettings(values)
-  const first = await targetOf(text, values, settings)
-  return {
-    targets: values.vs === undefined ? [first] : [first, await targetOf(values.vs, values, settings)],
-    // As clients are: with tickets, and without them by the session id.
-    method: protocol === '1.2' ? 'tls12-ticket' : 'tls13',
-    protocol,
-    settings,
-    ...numbers,
-  }
+  // As clients are: with tickets, and without them by the session id.
+  const method = protocol === '1.2' ? 'tls12-ticket' : 'tls13'
+  const first = await targetOf(text, values, { settings, method })
+  const second = values.vs === undefined ? [] : [await targetOf(values.vs, values, { settings, method })]
+  return { targets: [first, ...second], method, protocol, settings, ...numbers }
 }
 
 function numbersOf(values: BenchValues): Pick<BenchPlan, 'connections' | 'durationMs' | 'maxHandshakes'> {
@@ -126,24 +121,27 @@ function numbersOf(values: BenchValues): Pick<BenchPlan, 'connections' | 'durati
   }
 }
 
-async function targetOf(text: string, values: BenchValues, settings: ClientSettings): Promise<BenchTarget> {
+async function targetOf(
+  text: string,
+  values: BenchValues,
+  { settings, method }: Pick<BenchPlan, 'settings' | 'method'>,
+): Promise<BenchTarget> {
   const target = parseTarget(text, defaultPort(values))
   const servername =
     values.servername === undefined
       ? defaultServername(target)
       : serverName(values.servername, '--servername')
-  const [endpoint] = await resolveTarget(target, settings.timeoutMs)
-  if (endpoint === undefined) throw new UnreachableError(`${target.host} has no address`)
-  return { endpoint, servername }
-}
-
-/** Who is not there, or refuses, is not worth a phase. */
-async function greet({ endpoint, servername }: BenchTarget, { method, settings }: BenchPlan): Promise<void> {
+  let last = target.host
   try {
-    await shakeHands({ endpoint, method, servername }, settings)
+    // Who is not there, or refuses, is not worth a phase.
+    const { endpoint } = await firstThatConnects(await resolveTarget(target, settings.timeoutMs), (one) => {
+      last = labelOf(one)
+      return shakeHands({ endpoint: one, method, servername }, settings)
+    })
+    return { endpoint, servername }
   } catch (error) {
     if (!(error instanceof HandshakeError)) throw error
-    throw refusal(error, labelOf(endpoint), servername)
+    throw refusal(error, last, servername)
   }
 }
 

@@ -159,14 +159,16 @@ export function unverifiedFinding(endpoint: string, code: string): Finding {
   }
 }
 
-export function failuresFinding(endpoint: string, errors: readonly string[]): Finding {
+/** @param hasResumed - whether anything has been seen in spite of that */
+export function failuresFinding(endpoint: string, errors: readonly string[], hasResumed: boolean): Finding {
   return {
     id: 'handshakes-fail',
-    severity: 'warning',
+    severity: hasResumed ? 'warning' : 'problem',
     endpoint,
-    what: `Now and then a handshake with ${endpoint} fails: ${errors.length} times (${[...new Set(errors)].join(', ')}).`,
+    what: `Some handshakes with ${endpoint} succeed and others fail: ${errors.length} failed (${[...new Set(errors)].join(', ')}).`,
     reasons: [
       'The server is overloaded, limits the rate of connections, or one of several behind it is broken.',
+      ...(hasResumed ? [] : ['It has died, or has shut this client out after its first connections.']),
     ],
     remedies: ['Look at its log; try again with fewer --attempts.'],
   }

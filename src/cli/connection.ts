@@ -79,7 +79,10 @@ export function handshakeError(error: unknown, wire: WireWitness, isConnected = 
   if (error instanceof HandshakeError) return error
   const message = error instanceof Error ? error.message : String(error)
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'ERR_UNKNOWN'
-  return new HandshakeError(code, message, { cause: error, failure: failureOf(code, wire, isConnected) })
+  return new HandshakeError(code, message, {
+    cause: error,
+    failure: failureOf({ code, message }, wire, isConnected),
+  })
 }
 
 /** A TCP connection whose incoming bytes are seen before TLS has them: Node shows them to nobody. */

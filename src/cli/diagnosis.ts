@@ -48,6 +48,9 @@ export function diagnose(examination: Examination): Finding[] {
     ...nameFindings(examination),
     ...waitFindings(examination),
     ...(examination.isCutShort ? [cutShortFinding()] : []),
+    ...examination.endpoints.flatMap(({ endpoint, verifyError }) =>
+      verifyError === undefined ? [] : unverifiedFinding(endpoint, verifyError),
+    ),
   ]
   const order: readonly Severity[] = ['problem', 'warning', 'note', 'ok']
   return order.flatMap((severity) => findings.filter((finding) => finding.severity === severity))
@@ -75,15 +78,18 @@ export function noHandshakeText(failure: Failure, endpoint: string, servername: 
 
 function endpointFindings(examination: Examination): Finding[] {
   return examination.endpoints.flatMap((facts) => {
-    const { endpoint, verifyError, both } = facts
+    const { endpoint, both } = facts
     const errors = strayErrors(examination, endpoint)
     return [
       ...nothingSucceeds(facts, examination),
       ...(both === undefined ? [] : [bothRefusedFinding(endpoint, both, examination.client)]),
-      ...(verifyError === undefined ? [] : [unverifiedFinding(endpoint, verifyError)]),
-      ...(errors.length > 0 ? [failuresFinding(endpoint, errors)] : []),
+      ...(errors.length > 0 ? [failuresFinding(endpoint, errors, hasResumedAt(examination, endpoint))] : []),
     ]
   })
+}
+
+function hasResumedAt({ trials }: Examination, endpoint: string): boolean {
+  return trials.some(({ to, outcome }) => to === endpoint && outcome === 'resumed')
 }
 
 function nothingSucceeds(facts: EndpointFacts, examination: Examination): Finding[] {
@@ -120,7 +126,8 @@ function refusedFindings(facts: MethodFacts, examination: Examination): Finding[
   if (methods.every(({ support }) => support === 'failed')) return []
   const isSaid =
     facts.method === 'tls12-ticket' && factsOf(examination, 'tls12-id', facts.endpoint)?.support === 'failed'
-  return isSaid ? [] : [refusedVersionFinding(facts, examination.client)]
+  const both = examination.endpoints.find(({ endpoint }) => endpoint === facts.endpoint)?.both
+  return isSaid ? [] : [refusedVersionFinding(facts, examination.client, both === undefined)]
 }
 
 function nothingToResumeWith({ method, endpoint }: MethodFacts, examination: Examination): Finding[] {

@@ -57,6 +57,7 @@ function sentenceOf(examination: Examination, findings: readonly Finding[]): str
   if (!isTlsServer(examination)) return 'No TLS server answers.'
   if (examination.methods.every(({ support }) => support === 'failed'))
     return 'A TLS server answers, and no handshake succeeds.'
+  if (findings[0]?.id === 'both-versions-refused') return 'Clients that offer both versions are refused.'
   const { resumed, offered } = rateOf(examination.trials.filter(({ kind }) => kind !== 'other-name'))
   if (findings.some(({ severity }) => severity === 'problem'))
     return resumed === 0 ? 'Sessions do not resume.' : 'Sessions resume in part.'

@@ -165,10 +165,10 @@ class Examiner {
   async #lookCloser(endpoint: Endpoint, failures: readonly Failure[]): Promise<Partial<EndpointFacts>> {
     const [first] = failures
     if (first === undefined) return {}
-    if (first.kind === 'unreachable') return { unreachable: first.code }
     const succeeds = this.#methods.some(
       (facts) => facts.endpoint === labelOf(endpoint) && facts.support !== 'failed',
     )
+    if (first.kind === 'unreachable') return succeeds ? {} : { unreachable: first.code }
     if (succeeds) return this.#offerBoth(endpoint)
     return failures.some(provesTls) ? { wide: await this.#lookWide(endpoint) } : {}
   }

@@ -1,4 +1,4 @@
-import { alertName, alertOfCode, isAboutCertificates } from './alerts.ts'
+import { alertName, alertOf, isAboutCertificates } from './alerts.ts'
 import { spokenProtocol, type WireWitness } from './wire.ts'
 
 /** How far a handshake came that failed. */
@@ -49,7 +49,7 @@ export class HandshakeError extends Error {
   constructor(code: string, message: string, options: ErrorOptions & { readonly failure?: Failure } = {}) {
     super(message, options)
     this.code = code
-    this.failure = options.failure ?? failureOfCode(code)
+    this.failure = options.failure ?? failureOfError(code, message)
   }
 }
 
@@ -62,11 +62,15 @@ export function provesTls({ kind }: Failure): boolean {
 const REFUSED_HERE = /^ERR_(SSL|OSSL|TLS)_/
 
 /** @param isConnected - whether the connection was there */
-export function failureOf(code: string, wire: WireWitness, isConnected: boolean): Failure {
+export function failureOf(
+  { code, message }: { readonly code: string; readonly message: string },
+  wire: WireWitness,
+  isConnected: boolean,
+): Failure {
   if (!isConnected) return { kind: 'unreachable', code }
   if (wire.isEcho)
     return { kind: 'other-protocol', code, spoken: 'no protocol, but sends back what it is sent' }
-  const alert = wire.alert ?? alertOfCode(code)
+  const alert = wire.alert ?? alertOf(code, message)
   if (!wire.hasTls && wire.byteCount > 0) return { kind: 'other-protocol', code, ...otherProtocol(wire.head) }
   const facts = {
     code,
@@ -86,8 +90,8 @@ function kindWithoutAlert(code: string, hasTls: boolean): FailureKind {
 }
 
 /** Whose bytes nobody has seen. */
-function failureOfCode(code: string): Failure {
-  const alert = alertOfCode(code)
+function failureOfError(code: string, message: string): Failure {
+  const alert = alertOf(code, message)
   if (alert !== undefined)
     return {
       kind: 'alert',

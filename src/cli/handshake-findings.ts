@@ -54,6 +54,7 @@ export function bothRefusedFinding(endpoint: string, failure: Failure, client: C
 export function refusedVersionFinding(
   { method, endpoint, failure }: MethodFacts,
   client: ClientFacts,
+  doBothSucceed: boolean,
 ): Finding {
   const version = method === 'tls13' ? 'TLS 1.3' : 'TLS 1.2'
   const subject = { method, endpoint }
@@ -61,7 +62,7 @@ export function refusedVersionFinding(
     const said = certificateWanted(failure, endpoint, client)
     return { severity: 'problem', ...subject, ...said, what: `${version}: ${said.what}` }
   }
-  if (failure !== undefined && isWithoutVersion(failure, method))
+  if (failure !== undefined && isWithoutVersion(failure, method, doBothSucceed))
     return {
       id: 'version-refused',
       severity: 'note',
@@ -82,7 +83,13 @@ const WITHOUT_VERSION: readonly (string | undefined)[] = [
   'insufficient_security',
 ]
 
-function isWithoutVersion({ kind, alert, version }: Failure, method: Method): boolean {
+/** Some say so by another alert, or by hanging up: that is enough, where a client that offers both versions is served. */
+function isWithoutVersion(
+  { kind, alert, version }: Failure,
+  method: Method,
+  doBothSucceed: boolean,
+): boolean {
+  if (doBothSucceed && (kind === 'alert' || kind === 'closed')) return true
   const chosen = method === 'tls13' ? 0x0304 : TLS1_2
   return WITHOUT_VERSION.includes(alert) || (kind === 'refused-here' && version !== chosen)
 }

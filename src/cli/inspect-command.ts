@@ -10,12 +10,12 @@ import {
 } from './client-options.ts'
 import { HandshakeError } from './failure.ts'
 import { readBounded } from './files.ts'
-import { labelOf, shakeHands } from './probe.ts'
+import { type Endpoint, labelOf, shakeHands } from './probe.ts'
 import { refusal } from './refusal.ts'
 import { serverName } from './server-name.ts'
 import { readSessionInputs, type SessionInput } from './session-input.ts'
 import { isExpired, type SessionView, sessionJson, sessionText } from './session-text.ts'
-import { defaultServername, parseTarget, resolveTarget } from './target.ts'
+import { defaultServername, firstThatConnects, parseTarget, resolveTarget, type Target } from './target.ts'
 import { jsonLine, type Terminal } from './terminal.ts'
 import { codeOf, ExitCode, parseCommandLine, UnreachableError, UsageError } from './usage.ts'
 
@@ -136,17 +136,30 @@ async function sessionsOf(source: string, values: InspectValues): Promise<Sessio
       ? defaultServername(target)
       : serverName(values.servername, '--servername')
   const settings = clientSettings(values)
-  const [endpoint] = await resolveTarget(target, settings.timeoutMs)
-  if (endpoint === undefined) throw new UnreachableError(`${target.host} has no address`)
   const method = METHODS_OF_PROTOCOLS[protocol]
+  const endpoints = await resolveSource(source, target, settings.timeoutMs)
+  let last = target.host
   try {
-    const { sessions } = await shakeHands({ endpoint, method, servername }, settings)
-    if (sessions.length > 0) return sessions.map((der) => ({ der, form: 'DER' }))
+    const { result } = await firstThatConnects(endpoints, (endpoint) => {
+      last = labelOf(endpoint)
+      return shakeHands({ endpoint, method, servername }, settings)
+    })
+    if (result.sessions.length > 0) return result.sessions.map((der) => ({ der, form: 'DER' }))
   } catch (error) {
     if (!(error instanceof HandshakeError)) throw error
-    throw refusal(error, labelOf(endpoint), servername)
+    throw refusal(error, last, servername)
   }
-  throw new UnreachableError(`${labelOf(endpoint)} gives no session; sslctx doctor says more`, {
+  throw new UnreachableError(`${last} gives no session; sslctx doctor says more`, {
     exitCode: ExitCode.PROBLEM,
   })
+}
+
+/** A word without a port is as likely the name of a file that is not there. */
+async function resolveSource(source: string, target: Target, timeoutMs: number): Promise<Endpoint[]> {
+  try {
+    return await resolveTarget(target, timeoutMs)
+  } catch (error) {
+    if (!(error instanceof UnreachableError) || /[:.]/.test(source)) throw error
+    throw new UsageError(`there is no file '${source}', and no host of that name`)
+  }
 }

@@ -1,5 +1,5 @@
 import tls from 'node:tls'
-import { alertOfCode } from './alerts.ts'
+import { alertOf } from './alerts.ts'
 import { type Connection, handshakeError, openConnection, timeoutError } from './connection.ts'
 import { HandshakeError } from './failure.ts'
 import { type ContextKind, secureContextOf } from './secure-contexts.ts'
@@ -255,7 +255,7 @@ async function untilClosed(
 
 /** What else may come after a handshake, such as ECONNRESET, is a server that does not wait for our end. */
 function isAlert(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && alertOfCode(String(error.code)) !== undefined
+  return error instanceof Error && 'code' in error && alertOf(String(error.code), error.message) !== undefined
 }
 
 function afterHandshake(error: unknown, { wire }: Connection): HandshakeError {

@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
+import { HandshakeError } from './failure.ts'
 import type { Endpoint } from './probe.ts'
 import { serverName } from './server-name.ts'
 import { UnreachableError, UsageError } from './usage.ts'
@@ -83,4 +84,24 @@ export async function resolveTarget({ host, port }: Target, timeoutMs: number): 
   } finally {
     clearTimeout(timer)
   }
+}
+
+/**
+ * The first address with which `attempt` does not end in want of a connection, as clients go from one to the next.
+ *
+ * @throws what the last one has thrown
+ */
+export async function firstThatConnects<T>(
+  endpoints: readonly Endpoint[],
+  attempt: (endpoint: Endpoint) => Promise<T>,
+): Promise<{ readonly endpoint: Endpoint; readonly result: T }> {
+  for (const [index, endpoint] of endpoints.entries()) {
+    try {
+      return { endpoint, result: await attempt(endpoint) }
+    } catch (error) {
+      const isUnreachable = error instanceof HandshakeError && error.failure.kind === 'unreachable'
+      if (!isUnreachable || index === endpoints.length - 1) throw error
+    }
+  }
+  throw new UnreachableError('the name has no address')
 }

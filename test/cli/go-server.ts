@@ -6,6 +6,7 @@ const GO_SERVER = `package main
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log"
@@ -23,6 +24,9 @@ func main() {
 	switch os.Args[5] {
 	case "require-certificate":
 		config.ClientAuth = tls.RequireAnyClientCert
+	case "trust-nobody":
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+		config.ClientCAs = x509.NewCertPool()
 	case "old":
 		config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 	case "fail":

@@ -9,7 +9,7 @@ import { SslSession } from '../../src/index.ts'
 import { V1, V3 } from '../codec/session-fields.ts'
 import { certificate, start } from '../node/harness.ts'
 import { missingCommand, peerTest } from '../peers.ts'
-import { type Run, run } from './run-command.ts'
+import { type Run, run, sessionDer } from './run-command.ts'
 import { folderWithCertificate, startOpenssl } from './servers.ts'
 
 const pem = SslSession.fromDer(V1).toPem()
@@ -34,7 +34,7 @@ function sealed(length: number): Buffer {
 
 function wrapped(der: Uint8Array, name: string): Buffer {
   const length = Buffer.alloc(2)
-  length.writeUInt16BE(name.length)
+  length.writeUInt16BE(Buffer.byteLength(name))
   return Buffer.concat([Buffer.from('\0nodejs:tls:session:1\0'), length, Buffer.from(name), der])
 }
 
@@ -276,6 +276,23 @@ describe('a file for --ca, --cert and --key is refused that', () => {
   })
 })
 
+describe('nothing in a session writes to the terminal', () => {
+  const hostile = 'a\u001b[31m\u009b2J\u202eb\u2028c\u0007'
+  const fields = { ...decodeSslSession(V1), hostname: new Uint8Array(Buffer.from(hostile, 'latin1')) }
+  const inputs = [sessionDer(fields), wrapped(V1, hostile), wrapped(sessionDer(fields), hostile)]
+
+  const formats: readonly (readonly string[])[] = [[], ['--json'], ['--secrets'], ['--json', '--secrets']]
+  test.each(formats.map((args) => ({ args })))('with $args', async ({ args }) => {
+    for (const input of inputs) {
+      const { stdout, stderr } = await inspect(input, ...args)
+      expect(stdout.length).toBeGreaterThan(100)
+      expect(`${stdout}${stderr}`.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u)
+      for (const line of args.includes('--json') ? stdout.trim().split('\n') : [])
+        expect(() => JSON.parse(line)).not.toThrow()
+    }
+  })
+})
+
 describe('sslctx inspect HOST', () => {
   test('shows what a server gives to a client', async () => {
     const { port } = await start()
@@ -303,6 +320,8 @@ describe('sslctx inspect HOST', () => {
     expect([none.exitCode, none.stderr]).toEqual([1, expect.stringContaining('gives no session')])
     const refused = await run(['inspect', `127.0.0.1:${port}`, '--protocol', '1.2'])
     expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringContaining('protocol_version')])
+    const neither = await run(['inspect', 'no-such-thing'])
+    expect([neither.exitCode, neither.stderr]).toEqual([2, expect.stringContaining('no host of that name')])
     const nobody = await run(['inspect', '127.0.0.1:1'])
     expect([nobody.exitCode, nobody.stderr]).toEqual([3, expect.stringContaining('ECONNREFUSED')])
   })

@@ -169,6 +169,15 @@ describe('a TLS server that refuses is one: sslctx doctor names the cause, ends 
       expect(insecure.methods.some(({ support }) => support !== 'failed')).toBe(isInsecureEnough === true)
     })
 
+  peerTest('a Go server, of the client certificate that it does not trust', go, async () => {
+    const folder = folderWithCertificate()
+    const own = ['--cert', join(folder, 'cert.pem'), '--key', join(folder, 'key.pem')]
+    const port = await startGo('on', 'trust-nobody')
+    const report = await doctor(`127.0.0.1:${port}`, '--servername', NAME, '--attempts', '1', ...own)
+    // In TLS 1.3 its alert comes when the handshake is over for the client, and then it resets.
+    expect([report.exitCode, ...findingsOf(report)]).toEqual([1, 'problem client-certificate-refused'])
+  })
+
   peerTest('openssl s_server, of the client certificate that it does not trust', openssl, async () => {
     const folder = folderWithCertificate()
     const files = ['-keyout', join(folder, 'k.pem'), '-out', join(folder, 'c.pem')]
@@ -180,6 +189,17 @@ describe('a TLS server that refuses is one: sslctx doctor names the cause, ends 
     const report = await doctor(`127.0.0.1:${port}`, '--servername', NAME, '--attempts', '1', ...own)
     expect([report.exitCode, ...findingsOf(report)]).toEqual([1, 'problem client-certificate-refused'])
   })
+
+  for (const count of [1, 4, 10])
+    peerTest(`openssl s_server -naccept ${count}, which ends then`, openssl, async () => {
+      // The test itself has looked whether it listens.
+      const port = await startOpenssl('-naccept', String(count + 1))
+      const report = await doctor(`127.0.0.1:${port}`, '--servername', NAME, '--attempts', '2')
+      const hasResumed = report.trials.some(({ outcome }) => outcome === 'resumed')
+      const severity = hasResumed ? 'warning' : 'problem'
+      expect(findingsOf(report)).toContain(`${severity} handshakes-fail`)
+      expect(report.exitCode).toBe(hasResumed ? 0 : 1)
+    })
 
   peerTest(
     'a server that speaks one version to clients that offer it alone, and fails with those that offer both',

@@ -103,7 +103,7 @@ function compileOnce(): string {
 
 export async function startGo(
   tickets: 'on' | 'off',
-  refuses: 'nobody' | 'require-certificate' | 'old' | 'fail' = 'nobody',
+  refuses: 'nobody' | 'require-certificate' | 'trust-nobody' | 'old' | 'fail' = 'nobody',
 ): Promise<number> {
   const program = compileOnce()
   const folder = folderWithCertificate()
