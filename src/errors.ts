@@ -95,9 +95,17 @@ export class UnsupportedRuntimeError extends SessionCacheError {
 
 /** An external cache failed; `cause` has the engine's own error. A miss is never an error. */
 export class SessionStoreError extends SessionCacheError {
-  readonly code: 'ERR_SESSION_STORE' | 'ERR_SESSION_STORE_TIMEOUT' | 'ERR_SESSION_STORE_UNAVAILABLE'
+  readonly code:
+    | 'ERR_SESSION_STORE'
+    /** No answer in time. */
+    | 'ERR_SESSION_STORE_TIMEOUT'
+    /** Not asked, since it has failed, or since it would be too much. */
+    | 'ERR_SESSION_STORE_UNAVAILABLE'
+    /** The engine works, and does not want to write: it is full, read-only, or forbids it. */
+    | 'ERR_SESSION_STORE_REFUSED'
+    /** A deletion that waited for the store has been given up: what was to be deleted may still be there. */
+    | 'ERR_SESSION_STORE_DELETION_DROPPED'
 
-  /** @param options - `code`: `…_TIMEOUT`: no answer in time; `…_UNAVAILABLE`: not asked, since it failed or would be too much */
   constructor(message: string, options: ErrorOptions & { readonly code?: SessionStoreError['code'] } = {}) {
     super(message, options)
     this.code = options.code ?? 'ERR_SESSION_STORE'

@@ -4,7 +4,15 @@ import { checkInteger } from '../session/ranges.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
 import { byteKey } from './byte-key.ts'
 import type { BreakerState } from './circuit-breaker.ts'
-import { type CallCounts, inTime, StoreCalls, type StoreEvent, timedOut, unavailable } from './store-calls.ts'
+import {
+  type CallCounts,
+  type CallKind,
+  inTime,
+  StoreCalls,
+  type StoreEvent,
+  timedOut,
+  unavailable,
+} from './store-calls.ts'
 import { pendingValue, WriteQueue } from './write-queue.ts'
 
 /** The limits of {@link guarded}. */
@@ -14,14 +22,17 @@ export interface GuardOptions {
   /** Milliseconds after which a call has failed, 1 to 2147483647; 250 by default. */
   readonly deadlineMs?: number
   readonly breaker?: {
-    /** How many calls in a row fail before the store is not asked any more, 1 to 2147483647; 5 by default. */
+    /** How many calls of a kind fail in a row before no more of that kind are made, 1 to 2147483647; 5 by default. */
     readonly failures?: number
     /** Milliseconds until one call finds out whether it works again, 1 to 2147483647; 1000 by default. */
     readonly retryAfterMs?: number
   }
   /** Calls of `set` and `delete`, 1 to 10000; 64 by default. Beyond these, writes wait. */
   readonly maxConcurrentWrites?: number
-  /** Sessions whose writes wait, 1 to 1000000; 1000 by default. Beyond these, the oldest is dropped. */
+  /**
+   * Sessions that wait to be written, 1 to 1000000; 1000 by default. Beyond these, the oldest is dropped. Deletions have a bound
+   * of their own, 10000.
+   */
   readonly maxQueuedSessions?: number
   /** Monotonic milliseconds; `performance.now` by default. */
   readonly now?: () => number
@@ -35,11 +46,17 @@ export interface GuardStats extends CallCounts {
   readonly sharedGets: number
   /** Writes that were never made, deletions included. */
   readonly droppedWrites: number
+  /** Deletions among them: what they were to delete may be found again. */
+  readonly droppedDeletions: number
   /** Writes that wait, deletions included. */
   readonly queuedWrites: number
+  /** Deletions among them. */
+  readonly queuedDeletions: number
   /** Calls that the store has not answered, be it after their deadline. */
   readonly pendingCalls: number
+  /** That of the kind which is worst off. */
   readonly breaker: BreakerState
+  readonly breakers: Readonly<Record<CallKind, BreakerState>>
 }
 
 export interface GuardedStore extends SessionStore {
@@ -56,7 +73,11 @@ const MAX_INT32 = 2 ** 31 - 1
  * - Equal gets at the same time share one call, so that a get may still see what another process has taken or deleted while
  *   that call was under way. A take never shares one; a take that is cut by the deadline is lost, and not tried again.
  * - A write that cannot be made at once waits, also after its caller has been told ERR_SESSION_STORE_TIMEOUT. Until it is made,
- *   this process sees the store as if it had been. Writes of one key are made in order, each at most once.
+ *   this process sees the store as if it had been. Writes of one key are made in order. No set is made twice; a deletion is, until
+ *   the store has done it.
+ * - Reads, writes and removals are judged apart: a store that is full goes on answering. While one kind fails the others go on.
+ * - Sets are dropped before deletions. A deletion that has to be given up says so: ERR_SESSION_STORE_DELETION_DROPPED, and the event
+ *   `deletion-dropped`.
  * - A store that does not answer 10,000 calls is not asked until it has answered some.
  *
  * @param store - belongs to the guard, which closes it
@@ -109,13 +130,21 @@ class Guard implements GuardedStore {
   }
 
   get stats(): GuardStats {
+    const breakers = {
+      reads: this.#calls.breakerState('reads'),
+      writes: this.#calls.breakerState('writes'),
+      removals: this.#calls.breakerState('removals'),
+    }
     return {
       ...this.#calls.counts,
       sharedGets: this.#sharedGets,
       droppedWrites: this.#writes.dropped,
+      droppedDeletions: this.#writes.droppedDeletions,
       queuedWrites: this.#writes.size,
+      queuedDeletions: this.#writes.queuedDeletions,
       pendingCalls: this.#calls.unanswered,
-      breaker: this.#calls.breakerState,
+      breaker: worstOf(Object.values(breakers)),
+      breakers,
     }
   }
 
@@ -203,6 +232,11 @@ class Guard implements GuardedStore {
   #inTime(what: string, answer: Awaitable<void>): Awaitable<void> {
     return isPromiseLike(answer) ? inTime(answer, { what, deadlineMs: this.#deadlineMs }) : answer
   }
+}
+
+function worstOf(states: readonly BreakerState[]): BreakerState {
+  if (states.includes('open')) return 'open'
+  return states.includes('half-open') ? 'half-open' : 'closed'
 }
 
 /** Each has bytes of its own. */

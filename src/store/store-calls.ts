@@ -6,12 +6,22 @@ import { type BreakerEvent, type BreakerState, CircuitBreaker } from './circuit-
 /** The calls of a `SessionStore`, `close` left out. */
 export type StoreOperation = 'get' | 'set' | 'take' | 'delete' | 'getMarks' | 'addMarks' | 'watchMarks'
 
+/**
+ * What is judged apart, each with a breaker of its own: an engine may be full, or read-only, and go on answering.
+ * - `reads`: `get`, `take`, `getMarks`, `watchMarks`
+ * - `writes`: `set`
+ * - `removals`: `delete` and `addMarks`, which a full engine may still take
+ */
+export type CallKind = 'reads' | 'writes' | 'removals'
+
 /** Something happened to the store. The errors are the store's own, or say that it did not answer. */
 export type StoreEvent =
-  | BreakerEvent
+  | (BreakerEvent & { readonly calls: CallKind })
   | { readonly type: 'call-failed'; readonly operation: StoreOperation; readonly error: Error }
-  /** Writes that were never made: the queue was full, they expired in it, or the store was closed first. */
+  /** Sets that were never made: the queue was full, they expired in it, or the store was closed first. */
   | { readonly type: 'write-dropped'; readonly count: number }
+  /** Deletions that are given up: too many wait, or the store was closed first. What they were to delete may be found again. */
+  | { readonly type: 'deletion-dropped'; readonly count: number }
 
 /** A call has its result: what `sslctx:store-call` of `node:diagnostics_channel` carries. */
 export interface StoreCall {
@@ -65,25 +75,41 @@ export interface CallTerms {
   readonly onResult?: (error?: Error) => void
 }
 
-/** All calls of a store, each in time, and none while it is known to fail. */
+export const CALL_KINDS: readonly CallKind[] = ['reads', 'writes', 'removals']
+
+const KIND_OF: Readonly<Record<StoreOperation, CallKind>> = {
+  get: 'reads',
+  take: 'reads',
+  getMarks: 'reads',
+  watchMarks: 'reads',
+  set: 'writes',
+  delete: 'removals',
+  addMarks: 'removals',
+}
+
+/** All calls of a store, each in time, and none while its kind is known to fail. */
 export class StoreCalls {
   readonly #options: StoreCallsOptions
-  readonly #breaker: CircuitBreaker
+  readonly #breakers: Readonly<Record<CallKind, CircuitBreaker>>
   readonly #counts = { calls: zeros(), failures: zeros(), timeouts: zeros() }
   #unanswered = 0
 
   constructor(options: StoreCallsOptions) {
     this.#options = options
-    const { failures, retryAfterMs, now } = options
-    this.#breaker = new CircuitBreaker({
-      failures,
-      retryAfterMs,
-      now,
-      onChange: (event) => {
-        this.tell(event)
-        options.onAvailability()
-      },
-    })
+    this.#breakers = {
+      reads: this.#newBreaker('reads'),
+      writes: this.#newBreaker('writes'),
+      removals: this.#newBreaker('removals'),
+    }
+  }
+
+  #newBreaker(calls: CallKind): CircuitBreaker {
+    const { failures, retryAfterMs, now, onAvailability } = this.#options
+    const onChange = (event: BreakerEvent): void => {
+      this.tell({ ...event, calls })
+      onAvailability()
+    }
+    return new CircuitBreaker({ failures, retryAfterMs, now, onChange })
   }
 
   get counts(): CallCounts {
@@ -95,16 +121,16 @@ export class StoreCalls {
     return this.#unanswered
   }
 
-  get breakerState(): BreakerState {
-    return this.#breaker.state
+  breakerState(kind: CallKind): BreakerState {
+    return this.#breakers[kind].state
   }
 
-  get breakerOpensInMs(): number | undefined {
-    return this.#breaker.opensInMs
+  breakerOpensInMs(kind: CallKind): number | undefined {
+    return this.#breakers[kind].opensInMs
   }
 
-  get isAvailable(): boolean {
-    return this.#unanswered < MAX_UNANSWERED && this.#breaker.opensInMs === 0
+  isAvailable(kind: CallKind): boolean {
+    return this.#unanswered < MAX_UNANSWERED && this.#breakers[kind].opensInMs === 0
   }
 
   /**
@@ -114,14 +140,16 @@ export class StoreCalls {
    *   ERR_SESSION_STORE_UNAVAILABLE when the call is not made
    */
   ask<T>(operation: StoreOperation, call: () => Awaitable<T>, terms: CallTerms = {}): Awaitable<T> {
-    const era = this.#unanswered < MAX_UNANSWERED ? this.#breaker.admit() : undefined
-    if (era === undefined) return refused(terms, this.#unavailable())
+    const breaker = this.#breakers[KIND_OF[operation]]
+    const era = this.#unanswered < MAX_UNANSWERED ? breaker.admit() : undefined
+    if (era === undefined) return refused(terms, this.#unavailable(KIND_OF[operation]))
     this.#counts.calls[operation]++
     const publish = this.#publisher(operation)
     const onResult = (error?: Error): void => {
       publish?.(error)
-      if (error === undefined || error instanceof UnopenableSessionError) this.#breaker.succeeded(era)
-      else this.#fail(operation, era, error)
+      if (error !== undefined && !(error instanceof UnopenableSessionError)) this.#count(operation, error)
+      if (error === undefined || isAnswer(operation, error)) breaker.succeeded(era)
+      else breaker.failed(era, error)
       terms.onResult?.(error)
     }
     let answer: Awaitable<T>
@@ -171,19 +199,18 @@ export class StoreCalls {
     })
   }
 
-  #fail(operation: StoreOperation, era: number, error: Error): void {
+  #count(operation: StoreOperation, error: Error): void {
     this.#counts[isTimeout(error) ? 'timeouts' : 'failures'][operation]++
     this.tell({ type: 'call-failed', operation, error })
-    this.#breaker.failed(era, error)
   }
 
-  #unavailable(): SessionStoreError {
-    const state = this.#breaker.state
+  #unavailable(kind: CallKind): SessionStoreError {
+    const { state, lastError } = this.#breakers[kind]
     return state === 'closed'
       ? unavailable(`the session store owes ${this.#unanswered} answers`)
       : unavailable(
-          `the session store has failed and is not asked, its breaker is ${state}`,
-          this.#breaker.lastError,
+          `the session store has failed and is not asked, its breaker of ${kind} is ${state}`,
+          lastError,
         )
   }
 }
@@ -234,6 +261,23 @@ export function unavailable(message: string, cause?: Error): SessionStoreError {
 export function timedOut(what: string, deadlineMs: number): SessionStoreError {
   return new SessionStoreError(`${what} took longer than ${deadlineMs} ms`, {
     code: 'ERR_SESSION_STORE_TIMEOUT',
+  })
+}
+
+/**
+ * Whether an error says nothing against those calls: a value that does not open was there, and an engine that refuses to
+ * delete what is taken goes on answering gets.
+ */
+function isAnswer(operation: StoreOperation, error: Error): boolean {
+  if (error instanceof UnopenableSessionError) return true
+  return (
+    operation === 'take' && error instanceof SessionStoreError && error.code === 'ERR_SESSION_STORE_REFUSED'
+  )
+}
+
+export function deletionDropped(why: string): SessionStoreError {
+  return new SessionStoreError(`${why}: what was to be deleted may still be there`, {
+    code: 'ERR_SESSION_STORE_DELETION_DROPPED',
   })
 }
 

@@ -3,10 +3,20 @@ import type { Awaitable } from '../session/awaitable.ts'
 import { copyBytes } from '../session/bytes.ts'
 import type { SessionStore, StoreEntry } from '../session/session-store.ts'
 import { byteKey } from './byte-key.ts'
-import { MAX_UNANSWERED, type StoreCalls, timedOut, unavailable } from './store-calls.ts'
+import {
+  CALL_KINDS,
+  deletionDropped,
+  MAX_UNANSWERED,
+  type StoreCalls,
+  timedOut,
+  unavailable,
+} from './store-calls.ts'
 
 /** Entries in one call; a single one while the breaker finds out whether the store works again. */
 const BATCH_ENTRIES = 64
+const CALLS_PER_TURN = 64
+/** Deletions that wait; the next one is refused. They are small, and nobody may go without one unheard. */
+export const MAX_QUEUED_DELETIONS = 10_000
 
 export interface WriteQueueOptions {
   readonly deadlineMs: number
@@ -24,27 +34,34 @@ export interface Write {
   /** Callers who wait for the result, shared with the write that replaces this one. */
   waiters: Set<(error?: Error) => void>
   hasResult: boolean
+  /** It is in the place of a deletion, which is due again when this is not written. */
+  replacesDeletion: boolean
 }
 
 /**
  * The writes of a store: each goes out at once if it can, and otherwise waits here. No two writes of one key are under way
  * at the same time, so that what was deleted is not brought back by an earlier write that is late.
  *
- * No write is made twice: another process may have taken what the first attempt wrote after all.
+ * No set is made twice: another process may have taken what the first attempt wrote after all. A deletion that fails waits again,
+ * since what was removed must not come back: it is made until the store has done it, or given up aloud.
  */
 export class WriteQueue {
   readonly #store: SessionStore
   readonly #calls: StoreCalls
   readonly #options: WriteQueueOptions
-  /** By key; the oldest first. */
-  readonly #queued: Map<string, Write> = new Map()
+  /** By key, the oldest first; no key is in both. */
+  readonly #sets: Map<string, Write> = new Map()
+  readonly #deletions: Map<string, Write> = new Map()
   /** By key: what the store has been given and not answered, be it after the deadline. */
   readonly #sent: Map<string, Write> = new Map()
   /** Calls within their deadline. */
   #callsUnderWay = 0
   #dropped = 0
+  #droppedDeletions = 0
   #isDraining = false
+  #isClosed = false
   #retryTimer: NodeJS.Timeout | undefined
+  #nextTurn: NodeJS.Immediate | undefined
   #onIdle: () => void = () => undefined
 
   constructor(store: SessionStore, calls: StoreCalls, options: WriteQueueOptions) {
@@ -54,11 +71,20 @@ export class WriteQueue {
   }
 
   get size(): number {
-    return this.#queued.size
+    return this.#sets.size + this.#deletions.size
   }
 
+  get queuedDeletions(): number {
+    return this.#deletions.size
+  }
+
+  /** Deletions included. */
   get dropped(): number {
-    return this.#dropped
+    return this.#dropped + this.#droppedDeletions
+  }
+
+  get droppedDeletions(): number {
+    return this.#droppedDeletions
   }
 
   set(entries: readonly StoreEntry[]): Awaitable<void> {
@@ -73,7 +99,7 @@ export class WriteQueue {
   /** What decides what is under the key, before the store does: a write that waits, or a deletion under way. */
   pending(name: string): Write | undefined {
     const sent = this.#sent.get(name)
-    return this.#queued.get(name) ?? (sent?.entry === undefined ? sent : undefined)
+    return this.#queued(name) ?? (sent?.entry === undefined ? sent : undefined)
   }
 
   /** Takes what waits; the store is told to delete what it may hold under the same key. */
@@ -94,25 +120,37 @@ export class WriteQueue {
   drain(): void {
     if (this.#isDraining) return
     this.#isDraining = true
-    while (this.#canCall()) {
-      const batch = this.#nextBatch()
-      if (batch.length === 0) break
+    let calls = 0
+    for (let batch = this.#nextBatch(); batch.length > 0; batch = this.#nextBatch()) {
       Promise.resolve(this.#send(batch)).catch(() => undefined)
+      if (++calls === CALLS_PER_TURN) break
     }
     this.#isDraining = false
+    if (calls === CALLS_PER_TURN) this.#drainNextTurn()
     this.#scheduleRetry()
     if (this.#isIdle) this.#onIdle()
+  }
+
+  /** An engine that answers at once would get all that waits in one turn of the event loop. */
+  #drainNextTurn(): void {
+    this.#nextTurn ??= setImmediate(() => {
+      this.#nextTurn = undefined
+      this.drain()
+    })
   }
 
   /** Settles when nothing waits or is under way, or at the deadline; what waits then is dropped. */
   async close(): Promise<void> {
     if (!this.#isIdle) await this.#idleOrDeadline()
-    this.#drop([...this.#queued.values()], 'the session store was closed before this could be written')
+    this.#isClosed = true
+    const why = 'the session store was closed before this could be written'
+    this.#dropDeletions([...this.#deletions.values()], why)
+    this.#dropSets([...this.#sets.values()], why)
     clearTimeout(this.#retryTimer)
   }
 
   get #isIdle(): boolean {
-    return this.#queued.size === 0 && this.#callsUnderWay === 0
+    return this.size === 0 && this.#callsUnderWay === 0
   }
 
   #idleOrDeadline(): Promise<void> {
@@ -125,19 +163,23 @@ export class WriteQueue {
     })
   }
 
+  #queued(name: string): Write | undefined {
+    return this.#deletions.get(name) ?? this.#sets.get(name)
+  }
+
   #write(writes: readonly Write[]): Awaitable<void> {
     const [first] = writes
     if (first === undefined) return undefined
-    const isFree = ({ name }: Write): boolean => !this.#queued.has(name) && !this.#sent.has(name)
-    if (this.#canCall() && writes.every(isFree)) return this.#send(writes)
+    const isFree = ({ name }: Write): boolean => this.#queued(name) === undefined && !this.#sent.has(name)
+    if (this.#canCall(kindOf(first)) && writes.every(isFree)) return this.#send(writes)
     return this.#enqueue(writes)
   }
 
-  #canCall(): boolean {
+  #canCall(kind: 'writes' | 'removals'): boolean {
     return (
       this.#callsUnderWay < this.#options.maxConcurrentWrites &&
       this.#sent.size < MAX_UNANSWERED &&
-      this.#calls.isAvailable
+      this.#calls.isAvailable(kind)
     )
   }
 
@@ -151,6 +193,7 @@ export class WriteQueue {
     const onResult = (error?: Error): void => {
       this.#callsUnderWay--
       for (const write of writes) this.#settle(write, error)
+      if (error !== undefined) for (const write of writes) this.#deleteLater(write)
       this.drain()
     }
     const entries = writes.flatMap(({ entry }) => entry ?? [])
@@ -166,29 +209,62 @@ export class WriteQueue {
     for (const waiter of write.waiters) waiter(error)
   }
 
+  /** A deletion that has failed, or what took the place of one, is due (again): its caller has been told only that it is late. */
+  #deleteLater(write: Write): void {
+    if (write.entry !== undefined && !write.replacesDeletion) return
+    const newer = this.#queued(write.name)
+    if (newer !== undefined) newer.replacesDeletion ||= newer.entry !== undefined
+    else {
+      const deletion = deletionOf(write.key)
+      this.#put(deletion)
+      this.#refuseExcess([deletion])
+    }
+  }
+
   #enqueue(writes: readonly Write[]): Promise<void> {
     for (const write of writes) this.#put(write)
     const result = this.#resultOf(writes)
-    this.#dropExcess()
+    this.#refuseExcess(writes)
+    this.#dropOldestSets()
     this.drain()
     return result
   }
 
-  #dropExcess(): void {
-    const excess = this.#queued.size - this.#options.maxQueuedSessions
+  /** The newest deletions go: their callers are still there to hear of it. */
+  #refuseExcess(writes: readonly Write[]): void {
+    const excess = this.#deletions.size - MAX_QUEUED_DELETIONS
+    const why = this.#isClosed
+      ? 'the session store is closed'
+      : 'too many deletions wait for the session store'
+    if (excess > 0 || this.#isClosed) this.#dropDeletions(writes.filter(isDeletion), why)
+  }
+
+  #dropOldestSets(): void {
+    const excess = this.#sets.size - this.#options.maxQueuedSessions
     const oldest: Write[] = []
-    for (const write of this.#queued.values()) {
+    for (const write of this.#sets.values()) {
       if (oldest.length >= excess) break
       oldest.push(write)
     }
-    this.#drop(oldest, 'too many writes wait for the session store')
+    this.#dropSets(oldest, 'too many writes wait for the session store')
   }
 
   #put(write: Write): void {
-    const replaced = this.#queued.get(write.name)
+    const replaced = this.#queued(write.name)
+    const isOverDeletion = replaced !== undefined && (isDeletion(replaced) || replaced.replacesDeletion)
     if (replaced !== undefined) write.waiters = replaced.waiters
-    this.#queued.delete(write.name)
-    this.#queued.set(write.name, write)
+    if (!isDeletion(write)) write.replacesDeletion = isOverDeletion
+    this.#forget(write)
+    this.#mapOf(write).set(write.name, write)
+  }
+
+  #mapOf(write: Write): Map<string, Write> {
+    return isDeletion(write) ? this.#deletions : this.#sets
+  }
+
+  #forget({ name }: Write): void {
+    this.#sets.delete(name)
+    this.#deletions.delete(name)
   }
 
   /** The first error of these, or none when all have been made; ERR_SESSION_STORE_TIMEOUT at the deadline. */
@@ -214,55 +290,94 @@ export class WriteQueue {
 
   /** Takes the oldest writes that can be made in one call out of the queue: a deletion, or some entries. */
   #nextBatch(): readonly Write[] {
-    const expired: Write[] = []
-    const batch: Write[] = []
-    for (const write of this.#sendable()) {
-      if (isExpired(write)) expired.push(write)
-      else if (batch.length === 0 || write.entry !== undefined) batch.push(write)
-      if (batch.length === this.#limitOf(batch)) break
+    // A set that has expired may leave a deletion behind, which is due then.
+    for (const queued of [this.#deletions, this.#sets, this.#deletions]) {
+      const batch = this.#oldest(queued, this.#limitOf(queued))
+      for (const write of batch) this.#forget(write)
+      if (batch.length > 0) return batch
     }
-    for (const { name } of batch) this.#queued.delete(name)
-    this.#drop(expired, 'the session expired before it could be written')
-    return batch
+    return []
   }
 
-  *#sendable(): Generator<Write> {
-    for (const write of this.#queued.values()) if (!this.#sent.has(write.name)) yield write
+  #limitOf(queued: ReadonlyMap<string, Write>): number {
+    if (queued === this.#deletions) return this.#canCall('removals') ? 1 : 0
+    if (!this.#canCall('writes')) return 0
+    return this.#calls.breakerState('writes') === 'closed' ? BATCH_ENTRIES : 1
   }
 
-  #limitOf([oldest]: readonly Write[]): number {
-    return oldest?.entry !== undefined && this.#calls.breakerState === 'closed' ? BATCH_ENTRIES : 1
+  #oldest(queued: ReadonlyMap<string, Write>, limit: number): Write[] {
+    const oldest: Write[] = []
+    const expired: Write[] = []
+    for (const write of queued.values()) {
+      if (oldest.length >= limit) break
+      if (this.#sent.has(write.name)) continue
+      if (isExpired(write)) expired.push(write)
+      else oldest.push(write)
+    }
+    this.#dropSets(expired, 'the session expired before it could be written')
+    return oldest
   }
 
-  #drop(writes: readonly Write[], why: string): void {
+  #dropSets(writes: readonly Write[], why: string): void {
     if (writes.length === 0) return
     const error: SessionStoreError = unavailable(why)
     this.#dropped += writes.length
     for (const write of writes) {
-      this.#queued.delete(write.name)
+      this.#forget(write)
       this.#settle(write, error)
     }
     this.#calls.tell({ type: 'write-dropped', count: writes.length })
+    for (const write of writes) this.#deleteLater(write)
+  }
+
+  #dropDeletions(writes: readonly Write[], why: string): void {
+    if (writes.length === 0) return
+    const error = deletionDropped(why)
+    this.#droppedDeletions += writes.length
+    for (const write of writes) {
+      this.#forget(write)
+      this.#settle(write, error)
+    }
+    this.#calls.tell({ type: 'deletion-dropped', count: writes.length })
   }
 
   /** Nobody else may come to find out whether the store works again, and a deletion must not wait for the next client. */
   #scheduleRetry(): void {
-    const opensInMs = this.#calls.breakerOpensInMs
-    if (this.#queued.size === 0 || this.#retryTimer !== undefined || !opensInMs) return
-    this.#retryTimer = setTimeout(() => {
-      this.#retryTimer = undefined
-      this.drain()
-    }, opensInMs).unref()
+    if (this.#retryTimer !== undefined) return
+    const waits = { reads: 0, writes: this.#sets.size, removals: this.#deletions.size }
+    const opensInMs = CALL_KINDS.filter((kind) => waits[kind] > 0).flatMap(
+      (kind) => this.#calls.breakerOpensInMs(kind) || [],
+    )
+    if (opensInMs.length === 0) return
+    this.#retryTimer = setTimeout(
+      () => {
+        this.#retryTimer = undefined
+        this.drain()
+      },
+      Math.min(...opensInMs),
+    ).unref()
   }
+}
+
+function kindOf(write: Write): 'writes' | 'removals' {
+  return isDeletion(write) ? 'removals' : 'writes'
+}
+
+function isDeletion({ entry }: Write): boolean {
+  return entry === undefined
 }
 
 function writeOf({ key, value, expiresAtMs }: StoreEntry): Write {
   const entry = { key: copyBytes(key), value: copyBytes(value), expiresAtMs }
-  return { name: byteKey(key), key: entry.key, entry, waiters: new Set(), hasResult: false }
+  return newWrite(entry.key, entry)
 }
 
 function deletionOf(key: Uint8Array): Write {
-  return { name: byteKey(key), key: copyBytes(key), entry: undefined, waiters: new Set(), hasResult: false }
+  return newWrite(copyBytes(key), undefined)
+}
+
+function newWrite(key: Uint8Array, entry: StoreEntry | undefined): Write {
+  return { name: byteKey(key), key, entry, waiters: new Set(), hasResult: false, replacesDeletion: false }
 }
 
 function isExpired({ entry }: Write): boolean {

@@ -103,16 +103,22 @@ function bench(options: GuardOptions = {}) {
   return { inner, events, types, store }
 }
 
-/** A guard whose breaker has just opened. */
+/** A guard whose breakers have just opened, all of them. */
 async function openBench(options: GuardOptions = {}) {
   const made = bench(options)
   for (let index = 0; index < FAILURES; index++) {
-    const got = watch(made.store.get(keyOf(200 + index)))
-    made.inner.call(-1).fail()
-    await soon()
-    expect(got.state).toBeInstanceOf(SessionStoreError)
+    for (const call of [
+      () => made.store.get(keyOf(200 + index)),
+      () => made.store.set([entryOf(210 + index)]),
+      () => made.store.addMarks([]),
+    ]) {
+      const called = watch(call())
+      made.inner.call(-1).fail()
+      await soon()
+      expect(called.state).toBeInstanceOf(SessionStoreError)
+    }
   }
-  expect(made.store.stats.breaker).toBe('open')
+  expect(made.store.stats.breakers).toEqual({ reads: 'open', writes: 'open', removals: 'open' })
   made.inner.calls.length = 0
   made.events.length = 0
   return made
@@ -276,7 +282,7 @@ describe('the breaker', () => {
     await soon()
     expect(events.slice(1)).toEqual([
       { type: 'call-failed', operation: 'get', error },
-      { type: 'breaker-opened', error },
+      { type: 'breaker-opened', calls: 'reads', error },
     ])
   })
 
@@ -325,7 +331,7 @@ describe('the breaker', () => {
     await soon()
     expect(inner.asked).toEqual(['get 2'])
     expect([early, ...others].map(({ state }) => state)).toEqual(Array(3).fill(UNAVAILABLE))
-    expect(store.stats.breaker).toBe('half-open')
+    expect(store.stats.breakers).toEqual({ reads: 'half-open', writes: 'open', removals: 'open' })
     inner.call(0).answer(VALUE)
     await soon()
     expect(probe.state).toEqual(VALUE)
@@ -566,14 +572,18 @@ describe('writes', () => {
     expect(inner.asked).toEqual(['set 1'])
   })
 
-  test('are never made twice', async () => {
+  test('of sessions are never made twice, deletions until the store has done them', async () => {
     const { inner, store } = bench()
     watch(store.set([entryOf(1)]))
     watch(store.delete(keyOf(2)))
     inner.call(0).fail()
     inner.call(1).fail()
+    await soon()
+    expect(inner.asked).toEqual(['set 1', 'delete 2', 'delete 2'])
+    inner.call(2).answer()
     await pass(10 * RETRY_MS)
-    expect(inner.asked).toEqual(['set 1', 'delete 2'])
+    expect(inner.asked).toHaveLength(3)
+    expect(store.stats).toMatchObject({ queuedWrites: 0, failures: { set: 1, delete: 1 } })
   })
 
   test('of one key replace one another while they wait, and share the result', async () => {
@@ -630,10 +640,8 @@ describe('writes', () => {
     await pass(DEADLINE_MS)
     for (const bytes of [entry.key, entry.value, deleted]) bytes.fill(0)
     await pass(RETRY_MS - DEADLINE_MS)
-    inner.call(0).answer()
-    await soon()
-    expect(inner.asked).toEqual(['set 1', 'delete 2'])
-    expect(inner.call(0).argument).toMatchObject([{ key: keyOf(1), value: VALUE }])
+    expect(inner.asked).toEqual(['delete 2', 'set 1'])
+    expect(inner.call(1).argument).toMatchObject([{ key: keyOf(1), value: VALUE }])
   })
 
   test('beyond the bound drop the oldest', async () => {
@@ -641,14 +649,12 @@ describe('writes', () => {
     const sets = [1, 2, 3].map((number) => watch(store.set([entryOf(number)])))
     const deleted = watch(store.delete(keyOf(4)))
     await soon()
-    expect(sets.map(({ state }) => state)).toEqual([UNAVAILABLE, UNAVAILABLE, 'pending'])
+    expect(sets.map(({ state }) => state)).toEqual([UNAVAILABLE, 'pending', 'pending'])
     expect(deleted.state).toBe('pending')
-    expect(store.stats).toMatchObject({ queuedWrites: 2, droppedWrites: 2 })
-    expect(events).toEqual(Array(2).fill({ type: 'write-dropped', count: 1 }))
+    expect(store.stats).toMatchObject({ queuedWrites: 3, queuedDeletions: 1, droppedWrites: 1 })
+    expect(events).toEqual([{ type: 'write-dropped', count: 1 }])
     await pass(RETRY_MS)
-    inner.call(0).answer()
-    await soon()
-    expect(inner.asked).toEqual(['set 3', 'delete 4'])
+    expect(inner.asked).toEqual(['delete 4', 'set 2'])
   })
 
   test('wait while nothing is asked; one of them finds out, and the rest follows', async () => {
@@ -659,7 +665,7 @@ describe('writes', () => {
     inner.call(0).answer()
     await soon()
     expect(inner.asked).toEqual(['set 1', 'set 2 3'])
-    expect(store.stats).toMatchObject({ breaker: 'closed', queuedWrites: 0 })
+    expect(store.stats).toMatchObject({ breakers: { writes: 'closed', reads: 'open' }, queuedWrites: 0 })
   })
 
   test('lose no more than one each time the store is found still dead', async () => {
@@ -674,17 +680,17 @@ describe('writes', () => {
     expect(store.stats.queuedWrites).toBe(7)
   })
 
-  test('that wait follow when another call has found out', async () => {
+  test('that wait go out when another call finds out', async () => {
     let nowMs = 0
     const { inner, store } = await openBench({ now: () => nowMs })
     watch(store.set([entryOf(1)]))
     watch(store.set([entryOf(2)]))
     nowMs = RETRY_MS
     watch(store.get(keyOf(3)))
-    expect(inner.asked).toEqual(['get 3'])
+    expect(inner.asked).toEqual(['set 1', 'get 3'])
     inner.call(0).answer()
     await soon()
-    expect(inner.asked).toEqual(['get 3', 'set 1 2'])
+    expect(inner.asked).toEqual(['set 1', 'get 3', 'set 2'])
   })
 
   test('that wait follow when the store answers one of the 10,000 calls that it owes', async () => {
@@ -718,7 +724,7 @@ describe('writes', () => {
     inner.call(0).answer()
     await soon()
     expect(set.state).toBeUndefined()
-    expect(store.stats.breaker).toBe('closed')
+    expect(store.stats.breakers).toEqual({ reads: 'open', writes: 'closed', removals: 'open' })
   })
 
   test('of what has expired meanwhile are dropped', async () => {
@@ -735,9 +741,9 @@ describe('writes', () => {
     vi.useRealTimers()
     const timers = vi.spyOn(globalThis, 'setTimeout')
     const { inner, store } = bench({ breaker: { failures: 1 } })
-    const got = watch(store.get(keyOf(1)))
+    const set = watch(store.set([entryOf(2)]))
     inner.call(0).fail()
-    await vi.waitFor(() => expect(got.state).toBeInstanceOf(SessionStoreError))
+    await vi.waitFor(() => expect(set.state).toBeInstanceOf(SessionStoreError))
     timers.mockClear()
     watch(store.set([entryOf(1)]))
     const made = timers.mock.results.map(({ value }) => value as NodeJS.Timeout)
@@ -775,15 +781,24 @@ describe('writes', () => {
       if (isDead) throw new SessionStoreError('down')
     }
     const inner: SessionStore = Object.assign(Object.create(memory), {
-      get: (key: Uint8Array) => die() ?? memory.get(key),
+      addMarks: (marks: readonly StoredMark[]) => die() ?? memory.addMarks(marks),
       delete: (key: Uint8Array) => die() ?? memory.delete(key),
     })
     const store = guarded(inner, { deadlineMs: 60_000, breaker: { failures: 1 }, maxQueuedSessions: 5_000 })
-    watch(store.get(keyOf(1)))
+    watch(store.addMarks([]))
     for (let index = 0; index < 5_000; index++) watch(store.delete(Uint8Array.of(index >> 8, index & 0xff)))
     isDead = false
     await pass(RETRY_MS)
-    expect(store.stats).toMatchObject({ queuedWrites: 0, droppedWrites: 0, calls: { delete: 5_000 } })
+    // Not all in one turn of the event loop, which would stand still meanwhile.
+    let left = store.stats.queuedWrites
+    expect(left).toBeGreaterThan(4_500)
+    while (left > 0) {
+      await setImmediate()
+      expect(left - store.stats.queuedWrites).toBeLessThanOrEqual(128)
+      expect(store.stats.queuedWrites).toBeLessThan(left)
+      left = store.stats.queuedWrites
+    }
+    expect(store.stats).toMatchObject({ droppedWrites: 0, calls: { delete: 5_000 } })
   })
 
   test('do not hold on to callers who have been told the deadline', async () => {
@@ -866,6 +881,118 @@ describe('what waits to be written', () => {
     inner.call(1).fail(new SessionStoreError('full'))
     await soon()
     expect(deleted.state).toMatchObject({ message: 'full' })
+  })
+})
+
+describe('reads, writes and removals', () => {
+  test('are judged apart: a store that is full goes on answering and deleting, and what it does not keep is told', async () => {
+    const { inner, store, events } = bench()
+    const full = new SessionStoreError('OOM', { code: 'ERR_SESSION_STORE_REFUSED' })
+    const told: { readonly state: unknown }[] = []
+    for (let number = 0; number < 30; number++) {
+      const called = inner.calls.length
+      told.push(watch(store.set([entryOf(number)])))
+      if (inner.calls.length > called) inner.call(-1).fail(full)
+      await soon()
+      watch(store.get(keyOf(100 + number)))
+      inner.call(-1).answer()
+      await soon()
+    }
+    expect(store.stats).toMatchObject({
+      breaker: 'open',
+      breakers: { reads: 'closed', writes: 'open', removals: 'closed' },
+      calls: { get: 30, set: FAILURES },
+      failures: { get: 0, set: FAILURES },
+      queuedWrites: 30 - FAILURES,
+    })
+    expect(told.slice(0, FAILURES).map(({ state }) => state)).toEqual(Array(FAILURES).fill(full))
+    await pass(DEADLINE_MS)
+    expect(told.slice(FAILURES).map(({ state }) => state)).toEqual(Array(30 - FAILURES).fill(TIMEOUT))
+    expect(events).toContainEqual({ type: 'breaker-opened', calls: 'writes', error: full })
+    watch(store.delete(keyOf(150)))
+    watch(store.get(keyOf(151)))
+    watch(store.take(keyOf(152)))
+    expect(inner.asked.slice(-3)).toEqual(['delete 150', 'get 151', 'take 152'])
+  })
+
+  test('a take that the engine refuses as a write says nothing against gets', async () => {
+    const { inner, store } = bench({ breaker: { failures: 1 } })
+    const took = watch(store.take(keyOf(1)))
+    inner.call(0).fail(new SessionStoreError('READONLY', { code: 'ERR_SESSION_STORE_REFUSED' }))
+    await soon()
+    expect(took.state).toMatchObject({ code: 'ERR_SESSION_STORE_REFUSED' })
+    expect(store.stats).toMatchObject({ breaker: 'closed', failures: { take: 1 } })
+  })
+
+  test('a store that cannot be read is written to all the same', async () => {
+    const { inner, store } = bench({ breaker: { failures: 1 } })
+    watch(store.get(keyOf(1)))
+    inner.call(0).fail()
+    await soon()
+    const set = watch(store.set([entryOf(2)]))
+    inner.call(1).answer()
+    await soon()
+    expect(set.state).toBeUndefined()
+    expect(store.stats.breakers).toEqual({ reads: 'open', writes: 'closed', removals: 'closed' })
+  })
+})
+
+describe('deletions', () => {
+  const DROPPED = expect.objectContaining({ code: 'ERR_SESSION_STORE_DELETION_DROPPED' })
+  const numbered = (index: number) => Uint8Array.of(index >> 8, index & 0xff, 1)
+
+  test('outlast any number of sets that wait', async () => {
+    const { inner, store } = await openBench()
+    watch(store.delete(keyOf(1)))
+    for (let index = 0; index < 3_000; index++) watch(store.set([{ ...entryOf(0), key: numbered(index) }]))
+    expect(store.stats).toMatchObject({ queuedWrites: 1_001, queuedDeletions: 1, droppedWrites: 2_000 })
+    await pass(RETRY_MS)
+    expect(inner.asked[0]).toBe('delete 1')
+  })
+
+  test('have a bound of their own; the one beyond it is refused aloud, and the others are made', async () => {
+    const { store, events } = await openBench({ maxQueuedSessions: 1 })
+    for (let index = 0; index < 10_000; index++) watch(store.delete(numbered(index)))
+    const refused = watch(store.delete(keyOf(1)))
+    await soon()
+    expect(refused.state).toEqual(DROPPED)
+    expect(events).toEqual([{ type: 'deletion-dropped', count: 1 }])
+    expect(store.stats).toMatchObject({ queuedDeletions: 10_000, droppedDeletions: 1, droppedWrites: 1 })
+    expect(store.get(numbered(0))).toBeUndefined()
+  })
+
+  test('that are given up at the end say so', async () => {
+    const { store, events } = await openBench({ breaker: { retryAfterMs: 10_000 }, deadlineMs: 100 })
+    const deleted = watch(store.delete(keyOf(1)))
+    await pass(99)
+    watch(store.close())
+    await pass(100)
+    expect(deleted.state).toEqual(TIMEOUT)
+    expect(events).toContainEqual({ type: 'deletion-dropped', count: 1 })
+    expect(store.stats).toMatchObject({ queuedWrites: 0, droppedDeletions: 1 })
+  })
+
+  test.each([
+    ['fails', async (inner: StoreByHand) => inner.call(-1).fail()],
+    [
+      'is dropped',
+      async (_: StoreByHand, store: SessionStore) => void watch(store.set([entryOf(7), entryOf(8)])),
+    ],
+    ['expires', async () => pass(50)],
+  ])('are due again when the set that has replaced them %s', async (how, end) => {
+    const { inner, store } = bench({ maxConcurrentWrites: 1, maxQueuedSessions: 1 })
+    watch(store.set([entryOf(9)]))
+    watch(store.delete(keyOf(1)))
+    watch(store.set([entryOf(1, VALUE, 40)]))
+    if (how === 'fails') {
+      inner.call(0).answer()
+      await soon()
+      expect(inner.asked).toEqual(['set 9', 'set 1'])
+    }
+    await end(inner, store)
+    if (how !== 'fails') inner.call(0).answer()
+    await soon()
+    expect(inner.asked).toContain('delete 1')
   })
 })
 
@@ -1000,8 +1127,11 @@ test('the stats say what was asked, by operation', async () => {
     timeouts: { get: 0, set: 0, take: 0, delete: 0, getMarks: 0, addMarks: 0, watchMarks: 0 },
     sharedGets: 0,
     droppedWrites: 0,
+    droppedDeletions: 0,
     queuedWrites: 0,
+    queuedDeletions: 0,
     pendingCalls: 1,
     breaker: 'closed',
+    breakers: { reads: 'closed', writes: 'closed', removals: 'closed' },
   })
 })
