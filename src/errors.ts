@@ -95,9 +95,16 @@ export class UnsupportedRuntimeError extends SessionCacheError {
 
 /** An external cache failed; `cause` has the engine's own error. A miss is never an error. */
 export class SessionStoreError extends SessionCacheError {
-  readonly code: 'ERR_SESSION_STORE' | 'ERR_SESSION_STORE_TIMEOUT' | 'ERR_SESSION_STORE_UNAVAILABLE'
+  readonly code:
+    | 'ERR_SESSION_STORE'
+    | 'ERR_SESSION_STORE_TIMEOUT'
+    | 'ERR_SESSION_STORE_UNAVAILABLE'
+    | 'ERR_SESSION_STORE_DELETION_DROPPED'
 
-  /** @param options - `code`: `…_TIMEOUT`: no answer in time; `…_UNAVAILABLE`: not asked, since it failed or would be too much */
+  /**
+   * @param options - `code`: `…_TIMEOUT`: no answer in time; `…_UNAVAILABLE`: not asked, since it failed or would be too much;
+   *   `…_DELETION_DROPPED`: a deletion that will not be made
+   */
   constructor(message: string, options: ErrorOptions & { readonly code?: SessionStoreError['code'] } = {}) {
     super(message, options)
     this.code = options.code ?? 'ERR_SESSION_STORE'

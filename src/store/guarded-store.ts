@@ -21,7 +21,7 @@ export interface GuardOptions {
   }
   /** Calls of `set` and `delete`, 1 to 10000; 64 by default. Beyond these, writes wait. */
   readonly maxConcurrentWrites?: number
-  /** Sessions whose writes wait, 1 to 1000000; 1000 by default. Beyond these, the oldest is dropped. */
+  /** Sessions whose writes wait, 1 to 1000000; 1000 by default. Beyond these, the oldest is dropped; never a deletion. */
   readonly maxQueuedSessions?: number
   /** Monotonic milliseconds; `performance.now` by default. */
   readonly now?: () => number
@@ -35,8 +35,12 @@ export interface GuardStats extends CallCounts {
   readonly sharedGets: number
   /** Writes that were never made, deletions included. */
   readonly droppedWrites: number
+  /** How many of these were deletions: what was removed may still be in the store. */
+  readonly droppedDeletions: number
   /** Writes that wait, deletions included. */
   readonly queuedWrites: number
+  /** How many of these are deletions. */
+  readonly queuedDeletions: number
   /** Calls that the store has not answered, be it after their deadline. */
   readonly pendingCalls: number
   readonly breaker: BreakerState
@@ -57,6 +61,8 @@ const MAX_INT32 = 2 ** 31 - 1
  *   that call was under way. A take never shares one; a take that is cut by the deadline is lost, and not tried again.
  * - A write that cannot be made at once waits, also after its caller has been told ERR_SESSION_STORE_TIMEOUT. Until it is made,
  *   this process sees the store as if it had been. Writes of one key are made in order, each at most once.
+ *   Deletions wait apart from sessions, up to 10,000 of them; one that is dropped after all is told by ERR_SESSION_STORE_DELETION_DROPPED
+ *   and by the event `deletion-dropped`.
  * - A store that does not answer 10,000 calls is not asked until it has answered some.
  *
  * @param store - belongs to the guard, which closes it
@@ -113,7 +119,9 @@ class Guard implements GuardedStore {
       ...this.#calls.counts,
       sharedGets: this.#sharedGets,
       droppedWrites: this.#writes.dropped,
+      droppedDeletions: this.#writes.droppedDeletions,
       queuedWrites: this.#writes.size,
+      queuedDeletions: this.#writes.deletions,
       pendingCalls: this.#calls.unanswered,
       breaker: this.#calls.breakerState,
     }

@@ -10,8 +10,10 @@ export type StoreOperation = 'get' | 'set' | 'take' | 'delete' | 'getMarks' | 'a
 export type StoreEvent =
   | BreakerEvent
   | { readonly type: 'call-failed'; readonly operation: StoreOperation; readonly error: Error }
-  /** Writes that were never made: the queue was full, they expired in it, or the store was closed first. */
+  /** Sessions that were never written: the queue was full, they expired in it, or the store was closed first. */
   | { readonly type: 'write-dropped'; readonly count: number }
+  /** Deletions that were never made: what was removed may still be resumed. Remove it again, or revoke it. */
+  | { readonly type: 'deletion-dropped'; readonly count: number }
 
 /** A call has its result: what `sslctx:store-call` of `node:diagnostics_channel` carries. */
 export interface StoreCall {

@@ -1,4 +1,4 @@
-import type { SessionStoreError } from '../errors.ts'
+import { SessionStoreError } from '../errors.ts'
 import type { Awaitable } from '../session/awaitable.ts'
 import { copyBytes } from '../session/bytes.ts'
 import type { SessionStore, StoreEntry } from '../session/session-store.ts'
@@ -7,6 +7,9 @@ import { MAX_UNANSWERED, type StoreCalls, timedOut, unavailable } from './store-
 
 /** Entries in one call; a single one while the breaker finds out whether the store works again. */
 const BATCH_ENTRIES = 64
+
+/** Deletions that wait, apart from the sessions that do: what was removed must not come back since others were made. */
+export const MAX_QUEUED_DELETIONS = 10_000
 
 export interface WriteQueueOptions {
   readonly deadlineMs: number
@@ -38,11 +41,15 @@ export class WriteQueue {
   readonly #options: WriteQueueOptions
   /** By key; the oldest first. */
   readonly #queued: Map<string, Write> = new Map()
+  /** The names of those that wait, the oldest first: sessions, and deletions. */
+  readonly #queuedSets: Set<string> = new Set()
+  readonly #queuedDeletions: Set<string> = new Set()
   /** By key: what the store has been given and not answered, be it after the deadline. */
   readonly #sent: Map<string, Write> = new Map()
   /** Calls within their deadline. */
   #callsUnderWay = 0
   #dropped = 0
+  #droppedDeletions = 0
   #isDraining = false
   #retryTimer: NodeJS.Timeout | undefined
   #onIdle: () => void = () => undefined
@@ -57,8 +64,18 @@ export class WriteQueue {
     return this.#queued.size
   }
 
+  /** How many of these are deletions. */
+  get deletions(): number {
+    return this.#queuedDeletions.size
+  }
+
   get dropped(): number {
     return this.#dropped
+  }
+
+  /** How many of {@link dropped} were deletions. */
+  get droppedDeletions(): number {
+    return this.#droppedDeletions
   }
 
   set(entries: readonly StoreEntry[]): Awaitable<void> {
@@ -174,12 +191,19 @@ export class WriteQueue {
     return result
   }
 
+  /** Each kind has a bound of its own, so that no number of new sessions drops a deletion. */
   #dropExcess(): void {
-    const excess = this.#queued.size - this.#options.maxQueuedSessions
+    this.#dropOldest(this.#queuedSets, this.#options.maxQueuedSessions)
+    this.#dropOldest(this.#queuedDeletions, MAX_QUEUED_DELETIONS)
+  }
+
+  #dropOldest(names: ReadonlySet<string>, bound: number): void {
+    const excess = names.size - bound
     const oldest: Write[] = []
-    for (const write of this.#queued.values()) {
+    for (const name of names) {
       if (oldest.length >= excess) break
-      oldest.push(write)
+      const write = this.#queued.get(name)
+      if (write !== undefined) oldest.push(write)
     }
     this.#drop(oldest, 'too many writes wait for the session store')
   }
@@ -187,8 +211,16 @@ export class WriteQueue {
   #put(write: Write): void {
     const replaced = this.#queued.get(write.name)
     if (replaced !== undefined) write.waiters = replaced.waiters
-    this.#queued.delete(write.name)
+    this.#unqueue(write.name)
     this.#queued.set(write.name, write)
+    const names = write.entry === undefined ? this.#queuedDeletions : this.#queuedSets
+    names.add(write.name)
+  }
+
+  #unqueue(name: string): void {
+    this.#queued.delete(name)
+    this.#queuedSets.delete(name)
+    this.#queuedDeletions.delete(name)
   }
 
   /** The first error of these, or none when all have been made; ERR_SESSION_STORE_TIMEOUT at the deadline. */
@@ -221,7 +253,7 @@ export class WriteQueue {
       else if (batch.length === 0 || write.entry !== undefined) batch.push(write)
       if (batch.length === this.#limitOf(batch)) break
     }
-    for (const { name } of batch) this.#queued.delete(name)
+    for (const { name } of batch) this.#unqueue(name)
     this.#drop(expired, 'the session expired before it could be written')
     return batch
   }
@@ -236,13 +268,18 @@ export class WriteQueue {
 
   #drop(writes: readonly Write[], why: string): void {
     if (writes.length === 0) return
-    const error: SessionStoreError = unavailable(why)
+    const deletions = writes.filter(({ entry }) => entry === undefined).length
     this.#dropped += writes.length
+    this.#droppedDeletions += deletions
+    const error = unavailable(why)
+    const notDeleted = deletionDropped(why)
     for (const write of writes) {
-      this.#queued.delete(write.name)
-      this.#settle(write, error)
+      this.#unqueue(write.name)
+      this.#settle(write, write.entry === undefined ? notDeleted : error)
     }
-    this.#calls.tell({ type: 'write-dropped', count: writes.length })
+    if (writes.length > deletions)
+      this.#calls.tell({ type: 'write-dropped', count: writes.length - deletions })
+    if (deletions > 0) this.#calls.tell({ type: 'deletion-dropped', count: deletions })
   }
 
   /** Nobody else may come to find out whether the store works again, and a deletion must not wait for the next client. */
@@ -263,6 +300,12 @@ function writeOf({ key, value, expiresAtMs }: StoreEntry): Write {
 
 function deletionOf(key: Uint8Array): Write {
   return { name: byteKey(key), key: copyBytes(key), entry: undefined, waiters: new Set(), hasResult: false }
+}
+
+function deletionDropped(why: string): SessionStoreError {
+  return new SessionStoreError(`${why}: what was to be deleted may still be in it`, {
+    code: 'ERR_SESSION_STORE_DELETION_DROPPED',
+  })
 }
 
 function isExpired({ entry }: Write): boolean {

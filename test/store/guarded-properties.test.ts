@@ -177,7 +177,8 @@ async function run(plan: readonly Step[], fate: readonly Fate[]): Promise<Witnes
       watch(answer, witness.get(key, store.stats.sharedGets > sharedGets))
     } else if (operation === 'take') watch(store.take(bytes), witness.take(key))
     else witness.takeElsewhere(key)(memory.take(bytes))
-    if (store.stats.queuedWrites > MAX_QUEUED) witness.wrong.push(`${store.stats.queuedWrites} writes wait`)
+    const { queuedWrites, queuedDeletions } = store.stats
+    if (queuedWrites - queuedDeletions > MAX_QUEUED) witness.wrong.push(`${queuedWrites} writes wait`)
     await vi.advanceTimersByTimeAsync(waitMs)
     if (waitMs > 0) await setImmediate()
   }

@@ -7,6 +7,7 @@ import type { SessionStore, StoredMark, StoreEntry } from '../../src/session/ses
 import { type GuardOptions, type GuardStats, guarded } from '../../src/store/guarded-store.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
 import type { StoreEvent } from '../../src/store/store-calls.ts'
+import { MAX_QUEUED_DELETIONS } from '../../src/store/write-queue.ts'
 import { useGuardTimers } from './guard-timers.ts'
 
 const DEADLINE_MS = 250
@@ -641,14 +642,46 @@ describe('writes', () => {
     const sets = [1, 2, 3].map((number) => watch(store.set([entryOf(number)])))
     const deleted = watch(store.delete(keyOf(4)))
     await soon()
-    expect(sets.map(({ state }) => state)).toEqual([UNAVAILABLE, UNAVAILABLE, 'pending'])
+    expect(sets.map(({ state }) => state)).toEqual([UNAVAILABLE, 'pending', 'pending'])
     expect(deleted.state).toBe('pending')
-    expect(store.stats).toMatchObject({ queuedWrites: 2, droppedWrites: 2 })
-    expect(events).toEqual(Array(2).fill({ type: 'write-dropped', count: 1 }))
+    expect(store.stats).toMatchObject({ queuedWrites: 3, droppedWrites: 1, droppedDeletions: 0 })
+    expect(events).toEqual([{ type: 'write-dropped', count: 1 }])
     await pass(RETRY_MS)
     inner.call(0).answer()
     await soon()
-    expect(inner.asked).toEqual(['set 3', 'delete 4'])
+    expect(inner.asked).toEqual(['set 2', 'set 3', 'delete 4'])
+  })
+
+  test('beyond the bound never drop a deletion: what was removed does not come back', async () => {
+    const { inner, store, events } = await openBench({ maxQueuedSessions: 2 })
+    watch(store.delete(keyOf(1)))
+    for (let number = 2; number < 100; number++) watch(store.set([entryOf(number)]))
+    await soon()
+    expect(store.stats).toMatchObject({ queuedWrites: 3, droppedWrites: 96, droppedDeletions: 0 })
+    expect(new Set(events.map(({ type }) => type))).toEqual(new Set(['write-dropped']))
+    await pass(RETRY_MS)
+    inner.call(0).answer()
+    await soon()
+    expect(inner.asked).toEqual(['delete 1', 'set 98 99'])
+  })
+
+  test('that delete have a bound of their own, and one that is dropped says so', async () => {
+    const { store, events } = await openBench({ maxQueuedSessions: 1 })
+    const numbered = (number: number): Uint8Array => Uint8Array.of(1, number >> 8, number & 0xff)
+    const set = watch(store.set([entryOf(9)]))
+    const first = watch(store.delete(numbered(0)))
+    for (let number = 1; number <= MAX_QUEUED_DELETIONS; number++) watch(store.delete(numbered(number)))
+    await soon()
+    expect(first.state).toEqual(
+      expect.objectContaining({ name: 'SessionStoreError', code: 'ERR_SESSION_STORE_DELETION_DROPPED' }),
+    )
+    expect(set.state).toBe('pending')
+    expect(events).toEqual([{ type: 'deletion-dropped', count: 1 }])
+    expect(store.stats).toMatchObject({
+      queuedWrites: MAX_QUEUED_DELETIONS + 1,
+      droppedWrites: 1,
+      droppedDeletions: 1,
+    })
   })
 
   test('wait while nothing is asked; one of them finds out, and the rest follows', async () => {
@@ -1000,7 +1033,9 @@ test('the stats say what was asked, by operation', async () => {
     timeouts: { get: 0, set: 0, take: 0, delete: 0, getMarks: 0, addMarks: 0, watchMarks: 0 },
     sharedGets: 0,
     droppedWrites: 0,
+    droppedDeletions: 0,
     queuedWrites: 0,
+    queuedDeletions: 0,
     pendingCalls: 1,
     breaker: 'closed',
   })
