@@ -62,7 +62,7 @@ test.skipIf(redisProblem)('sessions and marks behind a real Sentinel, by node-re
     expect(Buffer.from(await pushed)).toEqual(mark)
     await store.close()
   } finally {
-    client.destroy()
+    await client.destroy()
     await sentinel.close()
     await server.close()
   }
