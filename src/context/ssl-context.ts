@@ -100,10 +100,12 @@ export class SslContextModel {
    * `SSL_CTX_set_session_cache_mode(3)`. Replaces the whole mode; unknown bits are kept and mean nothing (R1.3). Takes
    * effect on connections that exist already (R1.4).
    *
-   * @param mode - taken modulo 2^32
+   * @param mode - bits of {@link SessionCacheMode}: an integer, taken modulo 2^32
    * @returns the previous mode
+   * @throws `SessionRangeError` for what is no such integer
    */
   setSessionCacheMode(mode: number): number {
+    checkInteger('session cache mode', mode, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER)
     const previous = this.#state.mode
     this.#state.mode = mode >>> 0
     return previous

@@ -42,6 +42,8 @@ export interface Metric<Kind extends RecordedKind | ObservedKind = RecordedKind 
   readonly unit?: 's' | `{${string}}`
   readonly help: string
   readonly labels: readonly string[]
+  /** Which of the values of several processes speaks for all; of a level, where their sum would mean nothing. */
+  readonly ofSeveral?: 'max' | 'min'
 }
 
 /** A histogram is of seconds. */
@@ -280,6 +282,7 @@ const CONTEXT_METRICS: readonly ReadMetric<MeasuredContext>[] = [
   {
     name: 'sslctx.session_cache.oldest_time_left',
     kind: 'level',
+    ofSeveral: 'min',
     unit: 's',
     help: 'Until the session expires that would be evicted next; below 0 when that is over; none of an empty cache.',
     tell: (tell, { cacheStats: { oldestTimeLeftSec } }) => {
@@ -308,6 +311,7 @@ const STORE_METRICS: readonly ReadMetric<MeasuredStore>[] = [
   {
     name: 'sslctx.store.breaker.open',
     kind: 'level',
+    ofSeveral: 'max',
     help: '1 when the store has failed and is not asked, 0.5 when a call finds out.',
     tell: (tell, { stats }) => tell(BREAKER_STATES[stats.breaker]),
   },

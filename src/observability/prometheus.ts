@@ -22,6 +22,7 @@ interface MetricConfiguration<T> {
   name: string
   help: string
   labelNames: string[]
+  aggregator?: 'max' | 'min'
   registers?: never[]
   collect?: (this: T) => void
 }
@@ -58,6 +59,7 @@ function systemOf(
     name: prometheusName(metric),
     help: metric.help,
     labelNames: [...metric.labels],
+    ...(metric.ofSeveral && { aggregator: metric.ofSeveral }),
     ...(registers && { registers: registers as never[] }),
   })
   return {

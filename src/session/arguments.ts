@@ -61,3 +61,20 @@ function areSimilar(one: string, other: string): boolean {
     .sort((left, right) => left.length - right.length)
   return short.length > 3 && long.startsWith(short)
 }
+
+/** Checked by whoever is handed it. */
+export const CHECKED_LATER: OptionRule = { kind: '', isGood: () => true }
+export const A_STRING: OptionRule = { kind: 'a string', isGood: (value) => typeof value === 'string' }
+
+/** @throws {@link ArgumentError} unless the value has all these methods: `what must be <kind>, got …` */
+export function checkMethods(what: string, value: unknown, methods: readonly string[], kind: string): void {
+  const missing = methods.filter((name) => !hasMethod(value, name))
+  if (missing.length === 0) return
+  const lacks = typeof value === 'object' && value !== null ? ` without ${missing.join(', ')}` : ''
+  throw new ArgumentError(`${what} must be ${kind}, got ${kindOf(value)}${lacks}`)
+}
+
+export function hasMethod(value: unknown, name: string): boolean {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false
+  return typeof Reflect.get(value, name) === 'function'
+}

@@ -1,3 +1,11 @@
+import {
+  A_FUNCTION,
+  A_STRING,
+  CHECKED_LATER,
+  checkMethods,
+  checkOptions,
+  type OptionRule,
+} from '../session/arguments.ts'
 import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
 import { copyBytes } from '../session/bytes.ts'
 import { checkInteger } from '../session/ranges.ts'
@@ -64,6 +72,17 @@ export interface GuardedStore extends SessionStore {
 }
 
 const MAX_INT32 = 2 ** 31 - 1
+const STORE_METHODS = ['get', 'set', 'take', 'delete', 'getMarks', 'addMarks', 'close']
+const RULES: Readonly<Record<keyof GuardOptions, OptionRule>> = {
+  name: A_STRING,
+  deadlineMs: CHECKED_LATER,
+  breaker: CHECKED_LATER,
+  maxConcurrentWrites: CHECKED_LATER,
+  maxQueuedSessions: CHECKED_LATER,
+  now: A_FUNCTION,
+  onEvent: A_FUNCTION,
+}
+const BREAKER_RULES = { failures: CHECKED_LATER, retryAfterMs: CHECKED_LATER }
 
 /**
  * A store that is never in the way: one that is slow, dead or full costs misses and events, and neither time nor memory without
@@ -81,7 +100,7 @@ const MAX_INT32 = 2 ** 31 - 1
  * - A store that does not answer 10,000 calls is not asked until it has answered some.
  *
  * @param store - belongs to the guard, which closes it
- * @throws {@link SessionRangeError} for an option out of its range
+ * @throws {@link SessionRangeError} for an option out of its range; {@link ArgumentError} for what is no store, and an unknown option
  */
 export function guarded(store: SessionStore, options: GuardOptions = {}): GuardedStore {
   return new Guard(store, options)
@@ -106,6 +125,9 @@ class Guard implements GuardedStore {
   #closed: Promise<void> | undefined
 
   constructor(store: SessionStore, options: GuardOptions) {
+    checkMethods('the store of guarded', store, STORE_METHODS, 'a SessionStore')
+    checkOptions('guarded', options, RULES)
+    if (options.breaker !== undefined) checkOptions('the breaker of guarded', options.breaker, BREAKER_RULES)
     const { breaker = {}, now = () => performance.now(), onEvent } = options
     this.#store = store
     this.#now = now

@@ -1,7 +1,8 @@
 import type { KeyObject } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { nodeCrypto } from '../crypto.ts'
-import { WeakKeyError } from '../errors.ts'
+import { ArgumentError, WeakKeyError } from '../errors.ts'
+import { kindOf } from '../session/arguments.ts'
 import { equalBytes } from '../session/bytes.ts'
 import { checkInteger, ONE_WEEK_SEC } from '../session/ranges.ts'
 import { byteKey } from './byte-key.ts'
@@ -163,6 +164,10 @@ interface Secret {
 }
 
 function readSecrets(secrets: readonly Uint8Array[]): readonly Secret[] {
+  if (!Array.isArray(secrets))
+    throw new ArgumentError(
+      `the secrets of a KeyRing must be an array of Uint8Arrays, got ${kindOf(secrets)}`,
+    )
   if (secrets.length === 0) throw new WeakKeyError('a key ring needs a secret')
   return secrets.map((bytes, index) => {
     const weakness = weaknessOf(bytes)

@@ -1,3 +1,6 @@
+import { ArgumentError } from '../errors.ts'
+import { checkMethods, hasMethod } from '../session/arguments.ts'
+
 /** One command, its name in lower case. */
 export interface RedisCommand {
   readonly name: string
@@ -52,7 +55,12 @@ export interface NodeRedisCluster {
   ): Promise<unknown>
 }
 
-/** Of node-redis: a client, or the cluster itself. */
+/** Of node-redis (`redis`) 5 and later: a sentinel. */
+export interface NodeRedisSentinel {
+  sendCommand(isReadonly: boolean, args: (string | Buffer)[], options: NodeRedisReplies): Promise<unknown>
+}
+
+/** Of node-redis: a client, or the cluster or sentinel itself. */
 export interface NodeRedisSubscriber {
   subscribe(channel: string, listener: NodeRedisListener, bufferMode: true): Promise<void>
   unsubscribe(channel: string, listener: NodeRedisListener, bufferMode: true): Promise<void>
@@ -79,6 +87,13 @@ export function fromIoredis(
   client: IoredisClient,
   { subscriber }: { readonly subscriber?: IoredisSubscriber } = {},
 ): RedisConnection {
+  checkMethods(
+    'the client of fromIoredis',
+    client,
+    ['callBuffer'],
+    'a Redis or Cluster of ioredis 5 or later, or of iovalkey',
+  )
+  checkSubscriber('fromIoredis', subscriber, ['subscribe', 'unsubscribe', 'on', 'off'])
   return {
     send: ({ name, args }) => client.callBuffer(name, args),
     ...(subscriber && { subscribe: (channel, onMessage) => listen(subscriber, channel, onMessage) }),
@@ -102,6 +117,7 @@ export function fromNodeRedis(
   client: NodeRedisClient,
   options: { readonly subscriber?: NodeRedisSubscriber } = {},
 ): RedisConnection {
+  checkNodeRedis('fromNodeRedis', client, options.subscriber)
   return {
     send: ({ name, args }) => client.sendCommand([name, ...args], BYTES),
     ...nodeRedisPush(options.subscriber),
@@ -117,10 +133,51 @@ export function fromNodeRedisCluster(
   cluster: NodeRedisCluster,
   options: { readonly subscriber?: NodeRedisSubscriber } = {},
 ): RedisConnection {
+  checkNodeRedis('fromNodeRedisCluster', cluster, options.subscriber)
   return {
     send: ({ name, key, args }) => cluster.sendCommand(key, false, [name, ...args], BYTES),
     ...nodeRedisPush(options.subscriber),
   }
+}
+
+/**
+ * What `createSentinel` of node-redis returns; for its clients see {@link fromNodeRedis}. Commands go to the master of the moment.
+ *
+ * @param options - `subscriber`: for push, the sentinel itself, which subscribes on a connection of its own
+ */
+export function fromNodeRedisSentinel(
+  sentinel: NodeRedisSentinel,
+  options: { readonly subscriber?: NodeRedisSubscriber } = {},
+): RedisConnection {
+  checkNodeRedis('fromNodeRedisSentinel', sentinel, options.subscriber)
+  return {
+    send: ({ name, args }) => sentinel.sendCommand(false, [name, ...args], BYTES),
+    ...nodeRedisPush(options.subscriber),
+  }
+}
+
+/** By how many arguments `sendCommand` of node-redis takes: those of its three kinds of clients mean different things. */
+const NODE_REDIS_KINDS = {
+  fromNodeRedis: { parameters: 2, kind: 'what createClient of redis 5 or later returns' },
+  fromNodeRedisSentinel: { parameters: 3, kind: 'what createSentinel of redis 5 or later returns' },
+  fromNodeRedisCluster: { parameters: 4, kind: 'what createCluster of redis 5 or later returns' },
+} as const
+
+function checkNodeRedis(caller: keyof typeof NODE_REDIS_KINDS, client: unknown, subscriber: unknown): void {
+  const { kind } = NODE_REDIS_KINDS[caller]
+  checkMethods(`the client of ${caller}`, client, ['sendCommand'], kind)
+  if (hasMethod(client, 'callBuffer'))
+    throw new ArgumentError(`${caller} takes ${kind}, this client goes to fromIoredis or fromIovalkey`)
+  const { length } = (client as NodeRedisClient).sendCommand
+  const [other] = Object.entries(NODE_REDIS_KINDS).find(([, { parameters }]) => parameters === length) ?? []
+  if (other !== undefined && other !== caller)
+    throw new ArgumentError(`${caller} takes ${kind}, this client goes to ${other}`)
+  checkSubscriber(caller, subscriber, ['subscribe', 'unsubscribe'])
+}
+
+function checkSubscriber(caller: string, subscriber: unknown, methods: readonly string[]): void {
+  if (subscriber !== undefined)
+    checkMethods(`the subscriber of ${caller}`, subscriber, methods, 'a client of the same library')
 }
 
 /** RESP's type byte `$`, bulk string: RESP_TYPES.BLOB_STRING of node-redis. */

@@ -1,4 +1,5 @@
 import { SessionStoreError } from '../errors.ts'
+import { A_STRING, checkMethods, checkOptions } from '../session/arguments.ts'
 import { copyBytes } from '../session/bytes.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
 import type { RedisCommand, RedisConnection } from './redis-clients.ts'
@@ -8,12 +9,14 @@ export {
   fromIovalkey,
   fromNodeRedis,
   fromNodeRedisCluster,
+  fromNodeRedisSentinel,
   type IoredisClient,
   type IoredisSubscriber,
   type NodeRedisClient,
   type NodeRedisCluster,
   type NodeRedisListener,
   type NodeRedisReplies,
+  type NodeRedisSentinel,
   type NodeRedisSubscriber,
   type RedisCommand,
   type RedisConnection,
@@ -39,13 +42,18 @@ export interface RedisStoreOptions {
  * Sessions expire by the server's clock, counted from their arrival; marks are pruned by the clock of whoever adds one. The marks
  * never expire as a whole, so that the `volatile-` policies of a full server spare them.
  *
- * @param connection - of `fromIoredis`, `fromIovalkey`, `fromNodeRedis` or `fromNodeRedisCluster`, or your own; the client is
+ * @param connection - of `fromIoredis`, `fromIovalkey`, `fromNodeRedis`, `fromNodeRedisSentinel` or `fromNodeRedisCluster`, or your own; the client is
  *   yours to close, after the store
  */
-export function redisStore(
-  connection: RedisConnection,
-  { prefix = 'sslctx:' }: RedisStoreOptions = {},
-): SessionStore {
+export function redisStore(connection: RedisConnection, options: RedisStoreOptions = {}): SessionStore {
+  checkMethods(
+    'the connection of redisStore',
+    connection,
+    ['send'],
+    'what fromIoredis, fromIovalkey, fromNodeRedis, fromNodeRedisSentinel or fromNodeRedisCluster returns',
+  )
+  checkOptions('redisStore', options, { prefix: A_STRING })
+  const { prefix = 'sslctx:' } = options
   return { ...sessionsIn(connection, `${prefix}s:`), ...marksIn(connection, `${prefix}marks`) }
 }
 

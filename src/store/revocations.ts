@@ -5,6 +5,7 @@ import { equalBytes, utf8 } from '../session/bytes.ts'
 import { checkInteger, ONE_WEEK_SEC } from '../session/ranges.ts'
 import type { SessionStore, StoredMark } from '../session/session-store.ts'
 import { byteKey } from './byte-key.ts'
+import { inTurns } from './in-turns.ts'
 import type { KeyRing } from './key-ring.ts'
 import { inTime } from './store-calls.ts'
 
@@ -126,10 +127,11 @@ export class Revocations {
   async refresh(): Promise<void> {
     const startedMs = performance.now()
     const stored = await this.#inTime(this.#store.getMarks())
-    this.#forgetExpired()
-    const anchors = this.#adoptAll(stored ?? [])
-    if (stored === undefined || anchors.length === 0) await this.#beginAnew()
-    else await this.#complete(stored, anchors)
+    await this.#forgetExpired()
+    const { anchors, present } = await this.#adoptAll(stored ?? [])
+    if (anchors.length === 0) await this.#beginAnew()
+    else await this.#complete(present, anchors)
+    if (this.#isClosed) return
     this.#freshSinceMs = Math.max(this.#freshSinceMs, startedMs)
   }
 
@@ -207,9 +209,11 @@ export class Revocations {
   }
 
   /** What is held here and missing there was never acknowledged, or lost: it is put there again. */
-  async #complete(stored: readonly Uint8Array[], anchors: readonly Mark[]): Promise<void> {
-    const present = new Set(stored.map((bytes) => byteKey(bytes)))
-    const missing = this.#revoking().filter(({ bytes }) => !present.has(byteKey(bytes)))
+  async #complete(present: ReadonlySet<Mark>, anchors: readonly Mark[]): Promise<void> {
+    const missing: Mark[] = []
+    await inTurns(this.#held.values(), (mark) => {
+      if (mark.kind !== 'anchor' && !present.has(mark)) missing.push(mark)
+    })
     // One that the first secret has signed is there when the others are gone.
     const [secretId] = this.#keyRing.secretIds
     if (secretId !== undefined && !anchors.some(({ bytes }) => equalBytes(secretIdOf(bytes), secretId)))
@@ -217,16 +221,38 @@ export class Revocations {
     await this.#add(missing)
   }
 
-  /** @returns the anchors among them */
-  #adoptAll(stored: readonly Uint8Array[]): Mark[] {
-    this.#unverified = 0
-    return stored.flatMap((bytes) => this.#adopt(bytes) ?? []).filter(({ kind }) => kind === 'anchor')
+  /** @returns the anchors among them, and which of the held marks are there, byte for byte */
+  async #adoptAll(stored: readonly Uint8Array[]): Promise<{ anchors: Mark[]; present: Set<Mark> }> {
+    const anchors: Mark[] = []
+    const present = new Set<Mark>()
+    let unverified = 0
+    await inTurns(stored, (bytes) => {
+      const held = this.#heldAs(bytes)
+      if (held !== undefined) present.add(held)
+      const mark = held !== undefined && this.#isSignedByRing(bytes) ? held : this.#adopt(bytes)
+      if (mark === undefined) unverified++
+      else if (mark.kind === 'anchor') anchors.push(mark)
+      else present.add(mark)
+    })
+    this.#unverified = unverified
+    return { anchors, present }
+  }
+
+  /** A mark that was verified before, and has not changed since: each refresh brings all of them. */
+  #heldAs(bytes: Uint8Array): Mark | undefined {
+    const name = claimedName(bytes)
+    const held = name === undefined ? undefined : this.#held.get(name)
+    return held !== undefined && equalBytes(held.bytes, bytes) ? held : undefined
+  }
+
+  /** Of a mark that was verified: its secret may have left the ring since. */
+  #isSignedByRing(bytes: Uint8Array): boolean {
+    return this.#keyRing.secretIds.some((id) => equalBytes(id, secretIdOf(bytes)))
   }
 
   #adopt(bytes: Uint8Array): Mark | undefined {
     const mark = readMark(this.#keyRing, bytes)
-    if (mark === undefined) this.#unverified++
-    else if (mark.madeBeforeMs >= this.#now() - MARK_LIFE_MS) this.#hold(mark)
+    if (mark !== undefined && mark.madeBeforeMs >= this.#now() - MARK_LIFE_MS) this.#hold(mark)
     return mark
   }
 
@@ -239,17 +265,20 @@ export class Revocations {
     this.#held.set(mark.name, mark)
   }
 
-  #forgetExpired(): void {
+  #forgetExpired(): Promise<void> {
     const oldestMs = this.#now() - MARK_LIFE_MS
-    for (const [name, { kind, madeBeforeMs }] of this.#held) {
-      if (madeBeforeMs >= oldestMs) continue
+    return inTurns(this.#held, ([name, mark]) => {
+      // Another one may have come under this name since.
+      if (mark.madeBeforeMs >= oldestMs || this.#held.get(name) !== mark) return
       this.#held.delete(name)
-      this.#counts[kind]--
-    }
+      this.#counts[mark.kind]--
+    })
   }
 
   async #watch(): Promise<void> {
-    const end = await this.#store.watchMarks?.((mark) => void this.#adopt(mark))
+    const end = await this.#store.watchMarks?.((bytes) => {
+      if (this.#adopt(bytes) === undefined) this.#unverified++
+    })
     if (this.#isClosed) await end?.()
     else this.#endWatching = end
   }
@@ -306,13 +335,24 @@ function makeMark(keyRing: KeyRing, kind: Kind, subject: Uint8Array, madeBeforeM
 /** @returns undefined when no secret of the ring has signed it */
 function readMark(keyRing: KeyRing, input: Uint8Array): Mark | undefined {
   const bytes = Buffer.from(input)
-  const kind = KIND_NAMES.find((name) => KINDS[name] === bytes[1])
-  if (bytes.length !== LENGTH || bytes[0] !== VERSION || kind === undefined) return undefined
+  const kind = claimedKind(bytes)
+  if (kind === undefined) return undefined
   const secretId = secretIdOf(bytes)
   const mac = keyRing.markMac(secretId, bytes.subarray(0, MAC_AT))?.subarray(0, LENGTH - MAC_AT)
   if (mac === undefined || !nodeCrypto().timingSafeEqual(mac, bytes.subarray(MAC_AT))) return undefined
   const subject = bytes.subarray(SUBJECT_AT, MAC_AT)
   return { name: nameOf(kind, secretId, subject), kind, madeBeforeMs: bytes.readUIntBE(6, 6), bytes }
+}
+
+/** Whose mark the bytes claim to be, before anybody has verified it. */
+function claimedName(bytes: Uint8Array): string | undefined {
+  const kind = claimedKind(bytes)
+  return kind && nameOf(kind, secretIdOf(bytes), bytes.subarray(SUBJECT_AT, MAC_AT))
+}
+
+function claimedKind(bytes: Uint8Array): Kind | undefined {
+  if (bytes.length !== LENGTH || bytes[0] !== VERSION) return undefined
+  return KIND_NAMES.find((name) => KINDS[name] === bytes[1])
 }
 
 function secretIdOf(bytes: Uint8Array): Uint8Array {

@@ -73,7 +73,7 @@ async function spawnRedis(
 }
 
 /** A cluster node talks to the others on its port + 10000. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const server = net.createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
