@@ -40,7 +40,10 @@ function wrapLine(line: string, width: number): string {
 export function verdictLine(examination: Examination, findings: readonly Finding[], paint: Paint): string {
   const [first] = findings
   const severity = first?.severity ?? 'ok'
-  const bad = findings.filter((finding) => finding.severity === 'problem' || finding.severity === 'warning')
+  const labels = examination.endpoints.map(({ endpoint }) => endpoint)
+  const bad = merged(findings, labels).filter(
+    (finding) => finding.severity === 'problem' || finding.severity === 'warning',
+  )
   const counts = (['problem', 'warning'] as const)
     .map((one) => ({ one, count: bad.filter((finding) => finding.severity === one).length }))
     .filter(({ count }) => count > 0)
