@@ -17,13 +17,6 @@ export interface ReasonRow {
   readonly todo: string
 }
 
-/** What is known of a reason not to keep a session. */
-export interface NotKeptRow {
-  /** Part of a sentence, in Markdown. */
-  readonly means: string
-  readonly todo: string
-}
-
 /** Why a handshake ended as it did. */
 export const HANDSHAKE_REASONS = {
   // It resumed.
