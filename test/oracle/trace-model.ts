@@ -668,6 +668,7 @@ export class TraceModel {
     connection.s.setSession(session)
     if (objection?.alert !== undefined) {
       this.#sendAlert(k, connection, 's', objection.alert)
+      connection.s.setSession(undefined)
       return undefined
     }
     counters.hits++
