@@ -38,7 +38,10 @@ export async function unpackSuite(
     for (const name of ['lists/partial', 'cache/archives/partial', 'packages', 'root'])
       mkdirSync(join(folder, name), { recursive: true })
     const sources = join(folder, 'sources.list')
-    writeFileSync(sources, suites.map((suite) => `deb [signed-by=${KEYRING}] ${archiveOf(suite)} ${suite} main\n`).join(''))
+    writeFileSync(
+      sources,
+      suites.map((suite) => `deb [signed-by=${KEYRING}] ${archiveOf(suite)} ${suite} main\n`).join(''),
+    )
     const options = [
       `-oDir::Etc::SourceList=${sources}`,
       '-oDir::Etc::SourceParts=/dev/null',
@@ -73,7 +76,9 @@ export async function unpackSuite(
 }
 
 function libraryFolders(root: string, architecture: string): string[] {
-  return ['usr/lib', 'lib'].map((name) => join(root, name, architecture)).filter((folder) => existsSync(folder))
+  return ['usr/lib', 'lib']
+    .map((name) => join(root, name, architecture))
+    .filter((folder) => existsSync(folder))
 }
 
 function archiveOf(suite: string): string {

@@ -58,7 +58,11 @@ async function buildForSuite(suite: DebianSuite): Promise<Command> {
     '-Wl,--allow-shlib-undefined',
   ])
   const native: Command = { file, arguments: [], environment: { LD_LIBRARY_PATH: alone } }
-  const foreign: Command = { file: linker, arguments: ['--library-path', libraries.join(':'), file], environment: {} }
+  const foreign: Command = {
+    file: linker,
+    arguments: ['--library-path', libraries.join(':'), file],
+    environment: {},
+  }
   return execute(native, '').then(
     () => native,
     () => foreign,

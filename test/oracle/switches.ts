@@ -35,9 +35,10 @@ export const releasesOf: Readonly<Record<SwitchName, readonly string[]>> = since
 
 /** @param version - such as 1.1.1w or 3.5.8 */
 export function switchesOf(version: string): Switches {
-  return Object.fromEntries(
-    switchNames.map((name) => [name, isSince(version, releasesOf[name])]),
-  ) as Record<SwitchName, boolean>
+  return Object.fromEntries(switchNames.map((name) => [name, isSince(version, releasesOf[name])])) as Record<
+    SwitchName,
+    boolean
+  >
 }
 
 /** By the branch's own first release, if it has one; otherwise every branch after the last that has. */
@@ -50,6 +51,10 @@ function isSince(version: string, since: readonly string[]): boolean {
 
 /** Branch and patch as numbers that can be compared; the letter of 1.1.1w is its patch. */
 function parse(version: string): readonly [branch: number, patch: number] {
-  const [, major = '', minor = '', patch = '', letter = ''] = /^(\d+)\.(\d+)(?:\.(\d+))?([a-z]?)/.exec(version) ?? []
-  return [Number(major) * 1000 + Number(minor), Number(patch) * 100 + (letter === '' ? 0 : letter.charCodeAt(0) - 96)]
+  const [, major = '', minor = '', patch = '', letter = ''] =
+    /^(\d+)\.(\d+)(?:\.(\d+))?([a-z]?)/.exec(version) ?? []
+  return [
+    Number(major) * 1000 + Number(minor),
+    Number(patch) * 100 + (letter === '' ? 0 : letter.charCodeAt(0) - 96),
+  ]
 }

@@ -176,7 +176,11 @@ export class TraceModel {
       sha256: (bytes) => new Uint8Array(createHash('sha256').update(bytes).digest()),
     }
     const state = new HistoricContext(ports, this.#switches)
-    return new TraceContext(letter, new SslContextModel(ports, { options: ALLOW_CLIENT_RENEGOTIATION }, state), state)
+    return new TraceContext(
+      letter,
+      new SslContextModel(ports, { options: ALLOW_CLIENT_RENEGOTIATION }, state),
+      state,
+    )
   }
 
   #end(): void {
@@ -248,7 +252,8 @@ export class TraceModel {
     const callback = (connection: { isServer: boolean }, session: SslSession): number => {
       const name = this.#name(connection.isServer ? 's' : 'c', session)
       this.#print(`new ${context.letter} ${name} ${this.#der(session)}`)
-      if ((mode & 4) !== 0) context.stored.set(toHex(session.sessionId), { session, der: fromHex(this.#der(session)) })
+      if ((mode & 4) !== 0)
+        context.stored.set(toHex(session.sessionId), { session, der: fromHex(this.#der(session)) })
       return mode & 3
     }
     context.model.setNewSessionCallback((mode & 3) === 0 ? undefined : callback)
@@ -477,8 +482,7 @@ export class TraceModel {
     } else if (what === 'tickets') {
       ssl.setNumTickets(value)
       if (side === 's') connection.numTickets = value
-    }
-    else if (what === 'early') ssl.setMaxEarlyData(value)
+    } else if (what === 'early') ssl.setMaxEarlyData(value)
     else ssl.setGenerateSessionId(this.#generator(value))
   }
 
@@ -495,7 +499,8 @@ export class TraceModel {
     const has = `${Number(connection.c.session !== undefined)}${Number(connection.s.session !== undefined)}`
     this.#print(`= ${Number(client)} ${Number(server)} ${has}`)
     for (const side of ['s', 'c'] as const)
-      for (const flag of ['done', 'failed', 'sent', 'received', 'ended'] as const) connection[flag][side] = false
+      for (const flag of ['done', 'failed', 'sent', 'received', 'ended'] as const)
+        connection[flag][side] = false
     connection.state = client && server ? 'fresh' : 'stuck'
     connection.hasResumedItsOwn = false
     connection.tickets.length = 0
@@ -647,10 +652,23 @@ export class TraceModel {
     connection.s.setNumTickets(isReissued ? connection.numTickets : 0)
     if (verdict.alert !== undefined) {
       const isJudged = connection.s.session === before
-      this.#fail(k, connection, 's', this.#switches.EMSALERT || !isJudged || verdict.reason !== 'extended-master-secret-dropped' ? verdict.alert : 47)
+      this.#fail(
+        k,
+        connection,
+        's',
+        this.#switches.EMSALERT || !isJudged || verdict.reason !== 'extended-master-secret-dropped'
+          ? verdict.alert
+          : 47,
+      )
       return undefined
     }
-    if (offer.protocolVersion !== TLS1_3_VERSION || before === undefined || isFound || this.#switches.SRVCLEAR) return false
+    if (
+      offer.protocolVersion !== TLS1_3_VERSION ||
+      before === undefined ||
+      isFound ||
+      this.#switches.SRVCLEAR
+    )
+      return false
     return this.#resumeItsOwn(k, connection, before)
   }
 
@@ -991,7 +1009,8 @@ export class TraceModel {
   /** What has been closed once stays so: SSL_ERROR_ZERO_RETURN, even after a fatal alert. */
   #read(k: number, connection: TraceConnection, side: SideName): string {
     // FATALREAD: it is an error once more.
-    if (connection.received[side]) return this.#switches.FATALREAD && connection.ended[side] ? 'error' : 'zero'
+    if (connection.received[side])
+      return this.#switches.FATALREAD && connection.ended[side] ? 'error' : 'zero'
     this.#readMessages(k, connection, side)
     if (connection.failed[side]) {
       connection.state = 'failed'
