@@ -25,21 +25,25 @@ function node(nodeVersion: string, version: string): KnownLibssl {
 /** From the oldest to the newest, as `--libssl all` runs them. */
 export const everyLibssl: readonly KnownLibssl[] = [
   debian('1.1.1w', 'libssl1.1', 'bullseye'),
-  node('18.0', '3.0.2'),
   node('20.9', '3.0.10'),
   node('22.11', '3.0.15'),
   node('24.0', '3.0.16'),
   debian('3.0.17', 'libssl3', 'bookworm-updates', 'bookworm'),
   node('20.20', '3.0.19'),
   debian('3.0.22', 'libssl3', 'bookworm-security', 'bookworm'),
-  node('22.23', '3.5.7'),
-  node('24.21', '3.5.7'),
+  node('22.23', '3.5.8'),
+  node('24.21', '3.5.8'),
   node('25', '3.5.5'),
-  node('26', '3.5.7'),
+  node('26', '3.5.9'),
   debian('3.5.9', 'libssl3t64', 'trixie'),
   debian('3.6.5', 'libssl3t64', 'sid'),
   debian('4.0.3', 'libssl4', 'experimental', 'sid'),
 ]
+
+/** Versions that the proof is known to hold for. */
+export const knownVersions: ReadonlySet<string> = new Set(
+  everyLibssl.flatMap(({ version }) => (version === undefined ? [] : [version])),
+)
 
 const SYSTEM: KnownLibssl = { name: 'system', version: undefined, source: { kind: 'system' } }
 

@@ -15,22 +15,42 @@ const { values } = parseArgs({
 
 const steps = Number(values.steps)
 const seed = Number(values.seed)
-const found = values.libssl === 'all' ? everyLibssl : [findLibssl(values.libssl)]
-if (!Number.isSafeInteger(steps) || steps < 1 || !Number.isSafeInteger(seed) || found.includes(undefined)) {
+const found =
+  values.libssl === 'all' ? everyLibssl : [findLibssl(values.libssl)].filter((known) => known !== undefined)
+if (!Number.isSafeInteger(steps) || steps < 1 || !Number.isSafeInteger(seed) || found.length === 0) {
   console.error(`usage: conformance [--steps N] [--seed S] [--libssl all|system|NAME]
-  ${everyLibssl.map(({ name }) => name).join(' ')}, or node and a version`)
+NAME is one of ${everyLibssl.map(({ name }) => name).join(' ')}, or node and a version`)
   process.exit(2)
 }
-for (const libssl of found) if (libssl !== undefined) await check(libssl)
+const rows: string[][] = []
+for (const libssl of found) rows.push(await check(libssl))
+if (rows.length > 1) printTable([['libssl', 'OpenSSL', 'steps', 'divergences'], ...rows])
 
-async function check(libssl: KnownLibssl): Promise<void> {
-  const runner = await buildRunner(libssl)
-  console.log(`conformance: libssl ${libssl.name} (OpenSSL ${runner.version}), seed ${seed}`)
+/** @returns its row of the table */
+async function check({ name, version, source }: KnownLibssl): Promise<string[]> {
+  const runner = await buildRunner({ name, version, source })
+  const moved = version === undefined || version === runner.version ? '' : ` (${version} is gone from there)`
+  console.log(`conformance: libssl ${name} (OpenSSL ${runner.version}), seed ${seed}`)
   const result = await runRandomTraces(runner, steps, seed, (done) => {
     if (process.stdout.isTTY) process.stdout.write(`\r${done} steps`)
   })
   if (result.divergence !== undefined) console.log(describeDivergence(result.divergence))
+  const divergences = result.divergence === undefined ? '0' : '1'
   const count = result.divergence === undefined ? '0 divergences' : '1 DIVERGENCE'
   console.log(`conformance: ${result.steps} steps, ${count}, OpenSSL ${runner.version}`)
   if (result.divergence !== undefined) process.exitCode = 1
+  return [name, `${runner.version}${moved}`, String(result.steps), divergences]
+}
+
+function printTable(lines: readonly (readonly string[])[]): void {
+  const widths = (lines[0] ?? []).map((_, column) =>
+    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
+  )
+  for (const line of lines)
+    console.log(
+      line
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
 }

@@ -1,10 +1,7 @@
-/** A change of libssl that a trace can tell from what was before. */
-export interface Switch {
-  readonly name: SwitchName
-  /** The first release of each branch that has it; later branches have it, too. */
-  readonly since: readonly string[]
-}
-
+/**
+ * Changes of libssl that a trace can tell from what was before, each with the first release of each branch that has it; later
+ * branches have it, too. docs/libssl.md says what they are.
+ */
 const sinceReleases = {
   SORT: ['3.0.0'],
   'EVICT-FIRST': ['3.0.6', '3.1.0'],
@@ -13,8 +10,8 @@ const sinceReleases = {
   LISTFIX: ['3.4.5', '3.5.6', '3.6.2', '4.0.0'],
   EMSALERT: ['3.0.19', '3.3.6', '3.4.4', '3.5.5', '3.6.1'],
   SRVCLEAR: ['3.0.17', '3.2.5', '3.3.4', '3.4.2', '3.5.1'],
-  IDCHECK: ['3.6.3', '4.0.1'],
-  CBUNLOCK: ['3.6.4', '4.0.2'],
+  IDCHECK: ['3.6.3', '4.0.1', '4.1.0'],
+  CBUNLOCK: ['3.6.4', '4.0.2', '4.1.0'],
   REISSUE: ['3.0.21', '3.4.6', '3.5.7', '3.6.3', '4.0.1'],
   BINDERALERT: ['3.2.0'],
   MFLUNSET: ['3.0.14', '3.1.6', '3.2.2', '3.3.0'],

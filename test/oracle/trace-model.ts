@@ -570,6 +570,7 @@ export class TraceModel {
     const offer = this.#clientHello(k, connection, isRenegotiation ? version : connection.maxVersion.c)
     connection.hasOffered = before !== undefined && before === connection.c.session
     accept()
+    if (this.#switching === 'hello') this.#switch(connection, this.#other)
     if (version === TLS1_3_VERSION) this.#negotiateTls13(k, connection, offer)
     else this.#negotiateTls12(k, connection, offer)
     connection.state = connection.done.s && connection.done.c ? 'established' : 'failed'
@@ -597,14 +598,14 @@ export class TraceModel {
     return offer
   }
 
-  #suites(side: SideName, version: number): readonly number[] {
-    const { suite } = this.#contexts[side]
-    return (version === TLS1_3_VERSION ? SUITES_13 : SUITES_12)[suite] ?? []
+  #suites(context: TraceContext, version: number): readonly number[] {
+    return (version === TLS1_3_VERSION ? SUITES_13 : SUITES_12)[context.suite] ?? []
   }
 
-  #chooseSuite(version: number): number | undefined {
-    const known = this.#suites('s', version)
-    return this.#suites('c', version).find((suite) => known.includes(suite))
+  /** Those of the context that the server has been switched to. */
+  #chooseSuite(connection: TraceConnection, version: number): number | undefined {
+    const known = this.#suites(connection.current, version)
+    return this.#suites(this.#contexts.c, version).find((suite) => known.includes(suite))
   }
 
   #kexGroup(connection: TraceConnection): number {
@@ -614,21 +615,21 @@ export class TraceModel {
 
   /** @returns undefined when the server has failed */
   #resume(k: number, connection: TraceConnection, offer: ResumptionOffer): boolean | undefined {
-    if (this.#switching === 'hello') this.#switch(connection, this.#other)
     const resumed = this.#decide(k, connection, offer)
     if (resumed === undefined) return undefined
     if (this.#switching !== 'name') return resumed
     const before = connection.current
     this.#switch(connection, this.#other)
     // SNICOUNT: before it, the context was looked at after the callback.
-    if (!connection.isRetried && !this.#switches.SNICOUNT) this.#countAgain(connection, before)
+    if (!connection.isRetried && !this.#switches.SNICOUNT) this.#count(before, connection.current, connection)
     return resumed
   }
 
-  #countAgain(connection: TraceConnection, from: TraceContext): void {
-    if (from === connection.current || !connection.isFirst) return
+  /** R7: the first handshake of a connection. */
+  #count(from: TraceContext, to: TraceContext, { isFirst }: TraceConnection): void {
+    if (from === to || !isFirst) return
     from.state.counters.accept--
-    connection.current.state.counters.accept++
+    to.state.counters.accept++
   }
 
   #switch(connection: TraceConnection, context: TraceContext): void {
@@ -686,6 +687,9 @@ export class TraceModel {
     connection.s.setSession(session)
     if (objection?.alert !== undefined) {
       this.#sendAlert(k, connection, 's', objection.alert)
+      connection.s.setSession(undefined)
+      // It has not come to where the model has counted it.
+      if (!connection.isRetried) this.#count(connection.current, this.#contexts.s, connection)
       return undefined
     }
     counters.hits++
@@ -718,7 +722,7 @@ export class TraceModel {
   }
 
   #negotiateTls13(k: number, connection: TraceConnection, first: ClientOffer): void {
-    const suite = this.#chooseSuite(TLS1_3_VERSION)
+    const suite = this.#chooseSuite(connection, TLS1_3_VERSION)
     if (suite === undefined) {
       this.#sendAlert(k, connection, 's', 40)
       return
@@ -731,8 +735,14 @@ export class TraceModel {
     if (connection.groups.s === 1 && connection.groups.c === 0) {
       connection.s.helloRetryRequest()
       connection.isRetried = true
+      connection.hasResumedItsOwn = false
       connection.c.receiveHelloRetryRequest()
       offer = this.#clientHello(k, connection, TLS1_3_VERSION, suite)
+      if (this.#chooseSuite(connection, TLS1_3_VERSION) !== suite) {
+        // The servername callback has switched to a context with other cipher suites.
+        this.#sendAlert(k, connection, 's', 47)
+        return
+      }
       resumed = this.#resume(k, connection, this.#tls13Offer(connection, offer, suite))
       if (resumed === undefined) return
       this.#serverHello(connection, resumed)
@@ -807,11 +817,11 @@ export class TraceModel {
       protocolVersion: TLS1_2_VERSION,
       sessionId: offer.sessionId,
       extendedMasterSecret,
-      cipherSuites: this.#suites('c', TLS1_2_VERSION),
+      cipherSuites: this.#suites(this.#contexts.c, TLS1_2_VERSION),
       ...(offer.ticket === undefined ? {} : { ticket: this.#tls12Ticket(offer.ticket) }),
     })
     if (resumed === undefined) return
-    const suite = resumed ? s.session?.cipherSuite : this.#chooseSuite(TLS1_2_VERSION)
+    const suite = resumed ? s.session?.cipherSuite : this.#chooseSuite(connection, TLS1_2_VERSION)
     if (suite === undefined) {
       this.#sendAlert(k, connection, 's', 40)
       return
