@@ -105,6 +105,8 @@ export class SessionStoreError extends SessionCacheError {
     | 'ERR_SESSION_STORE_REFUSED'
     /** A deletion that waited for the store has been given up: what was to be deleted may still be there. */
     | 'ERR_SESSION_STORE_DELETION_DROPPED'
+    /** Single revocation marks are missing, or have been swapped: nothing of before resumes. */
+    | 'ERR_SESSION_STORE_MARKS_MISSING'
 
   constructor(message: string, options: ErrorOptions & { readonly code?: SessionStoreError['code'] } = {}) {
     super(message, options)

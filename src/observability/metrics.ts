@@ -16,8 +16,9 @@ export interface MeasuredContext {
 export interface MeasuredStore {
   readonly stats: {
     readonly droppedWrites: number
+    readonly droppedDeletions: number
     readonly queuedWrites: number
-    readonly breaker: 'closed' | 'half-open' | 'open'
+    readonly breakers: Readonly<Record<'reads' | 'writes' | 'removals', 'closed' | 'half-open' | 'open'>>
   }
 }
 
@@ -42,8 +43,8 @@ export interface Metric<Kind extends RecordedKind | ObservedKind = RecordedKind 
   readonly unit?: 's' | `{${string}}`
   readonly help: string
   readonly labels: readonly string[]
-  /** Which of the values of several processes speaks for all; of a level, where their sum would mean nothing. */
-  readonly ofSeveral?: 'max' | 'min'
+  /** What a level of several processes is: that of the worst. */
+  readonly worst?: 'max' | 'min'
 }
 
 /** A histogram is of seconds. */
@@ -282,7 +283,7 @@ const CONTEXT_METRICS: readonly ReadMetric<MeasuredContext>[] = [
   {
     name: 'sslctx.session_cache.oldest_time_left',
     kind: 'level',
-    ofSeveral: 'min',
+    worst: 'min',
     unit: 's',
     help: 'Until the session expires that would be evicted next; below 0 when that is over; none of an empty cache.',
     tell: (tell, { cacheStats: { oldestTimeLeftSec } }) => {
@@ -302,6 +303,13 @@ const STORE_METRICS: readonly ReadMetric<MeasuredStore>[] = [
     tell: (tell, { stats }) => tell(stats.droppedWrites),
   },
   {
+    name: 'sslctx.store.deletions.dropped',
+    kind: 'counter',
+    unit: '{deletion}',
+    help: 'Deletions among them: what was removed may be found again.',
+    tell: (tell, { stats }) => tell(stats.droppedDeletions),
+  },
+  {
     name: 'sslctx.store.writes.queued',
     kind: 'amount',
     unit: '{write}',
@@ -311,9 +319,12 @@ const STORE_METRICS: readonly ReadMetric<MeasuredStore>[] = [
   {
     name: 'sslctx.store.breaker.open',
     kind: 'level',
-    ofSeveral: 'max',
-    help: '1 when the store has failed and is not asked, 0.5 when a call finds out.',
-    tell: (tell, { stats }) => tell(BREAKER_STATES[stats.breaker]),
+    worst: 'max',
+    help: '1 when reads, writes or removals have failed and are not tried, 0.5 when a call finds out.',
+    labels: ['calls'],
+    tell(tell, { stats }) {
+      for (const [calls, state] of Object.entries(stats.breakers)) tell(BREAKER_STATES[state], { calls })
+    },
   },
 ]
 

@@ -22,8 +22,8 @@ interface MetricConfiguration<T> {
   name: string
   help: string
   labelNames: string[]
-  aggregator?: 'max' | 'min'
   registers?: never[]
+  aggregator?: 'max' | 'min'
   collect?: (this: T) => void
 }
 interface Incrementable {
@@ -59,7 +59,8 @@ function systemOf(
     name: prometheusName(metric),
     help: metric.help,
     labelNames: [...metric.labels],
-    ...(metric.ofSeveral && { aggregator: metric.ofSeveral }),
+    // A cluster adds up what its workers have, unless it is told otherwise.
+    ...(metric.worst && { aggregator: metric.worst }),
     ...(registers && { registers: registers as never[] }),
   })
   return {

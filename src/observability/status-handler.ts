@@ -97,7 +97,7 @@ export interface StatusVerdict {
    * `disabled` is the kill switch, `idle` no completed handshake within the hour.
    */
   readonly state: 'resuming' | 'resuming-in-part' | 'not-resuming' | 'nothing-offered' | 'idle' | 'disabled'
-  /** Why most of those who did not resume did not. */
+  /** Why most of those who did not resume did not. `store-failed`: their sessions had not been kept in the first place. */
   readonly because: string | null
   /** What was judged: `hour` when nobody has offered anything just now. */
   readonly span: 'now' | 'hour'
@@ -109,6 +109,8 @@ export interface Span extends HandshakeCounts {
   readonly rate: number | null
   /** Those whose client offered a session; the others had nothing to resume. */
   readonly offered: number
+  /** Sessions that were made and that the external cache failed to keep; 0 of a context alone. */
+  readonly unstored: number
 }
 
 export interface Minute extends Span {
@@ -120,22 +122,29 @@ export interface Minute extends Span {
 
 /** Of one guarded store. */
 export interface StoreStatus {
+  /** Reads, sets and removals are judged apart: that which is worst off. */
   readonly breaker: 'closed' | 'half-open' | 'open'
+  readonly breakers: Readonly<Record<'reads' | 'writes' | 'removals', 'closed' | 'half-open' | 'open'>>
   /** Writes that wait. */
   readonly queuedWrites: number
   /** Writes that were never made. */
   readonly droppedWrites: number
+  /** Deletions among them: what was removed may be found again. */
+  readonly droppedDeletions: number
   /** Calls without an answer so far. */
   readonly pendingCalls: number
   readonly calls: number
   /** Calls that threw, rejected or had no answer in time. */
   readonly failedCalls: number
+  /** Sets, deletions and marks among them: what they were to keep or remove. */
+  readonly failedWrites: number
   /** Oldest first, the last one is still running. */
   readonly minutes: readonly {
     readonly time: string
     readonly queuedWrites: number
     readonly droppedWrites: number
     readonly failedCalls: number
+    readonly failedWrites: number
   }[]
 }
 
@@ -214,7 +223,11 @@ interface Watched<T> {
 
 function watchServer(shown: Shown): Watched<ServerStatus> {
   const { attachment, context, counts, end } = sourceOf(shown)
-  const history = new History(() => ({ counts: counts(), sessions: context.stats.number }))
+  const history = new History(() => ({
+    counts: counts(),
+    sessions: context.stats.number,
+    unstored: unstoredBy(attachment),
+  }))
   return {
     report() {
       const view = history.look()
@@ -267,13 +280,23 @@ function sourceOf(shown: Shown): Source {
   }
 }
 
-function spanOf({ from, to }: Interval<{ readonly counts: HandshakeCounts }>): Span {
+const STORE_REASONS = ['store-failed', 'store-timeout']
+
+function unstoredBy(attachment: ShownAttachment | undefined): number {
+  return STORE_REASONS.reduce((total, reason) => total + (attachment?.stats.notKept[reason] ?? 0), 0)
+}
+
+function spanOf({
+  from,
+  to,
+}: Interval<{ readonly counts: HandshakeCounts; readonly unstored: number }>): Span {
   const counts = between(from.figures.counts, to.figures.counts)
   const { resumed, full } = counts.handshakes
   return {
     ...counts,
     seconds: Math.round((to.clockMs - from.clockMs) / 1000),
     rate: resumed + full === 0 ? null : resumed / (resumed + full),
+    unstored: to.figures.unstored - from.figures.unstored,
     offered:
       resumed +
       sum(Object.fromEntries(Object.entries(counts.reasons).filter(([reason]) => isRefusal(reason)))),
@@ -297,11 +320,13 @@ function judge(now: Span, hour: Span, isEnabled: boolean): StatusVerdict {
   return verdict(resumed > 0 ? 'resuming-in-part' : 'not-resuming', commonestRefusal(span))
 }
 
-function commonestRefusal({ reasons }: Span): string | null {
+function commonestRefusal({ reasons, unstored }: Span): string | null {
   const [commonest] = Object.entries(reasons)
     .filter(([reason]) => isRefusal(reason))
     .sort(([, left], [, right]) => right - left)
-  return commonest?.[0] ?? null
+  const [reason = null, count = 0] = commonest ?? []
+  // What is not found has been lost, or was never there.
+  return reason === 'not-found' && unstored >= count / 2 ? 'store-failed' : reason
 }
 
 function watchStore(store: ShownStore): Watched<StoreStatus> {
@@ -316,6 +341,7 @@ function watchStore(store: ShownStore): Watched<StoreStatus> {
           queuedWrites: to.figures.queuedWrites,
           droppedWrites: to.figures.droppedWrites - from.figures.droppedWrites,
           failedCalls: to.figures.failedCalls - from.figures.failedCalls,
+          failedWrites: to.figures.failedWrites - from.figures.failedWrites,
         })),
       }
     },
@@ -323,10 +349,21 @@ function watchStore(store: ShownStore): Watched<StoreStatus> {
   }
 }
 
+const WRITES = ['set', 'delete', 'addMarks']
+
 function storeFigures({ stats }: ShownStore): Omit<StoreStatus, 'minutes'> {
-  const { breaker, queuedWrites, droppedWrites, pendingCalls, calls, failures, timeouts } = stats
-  const failedCalls = sum(failures) + sum(timeouts)
-  return { breaker, queuedWrites, droppedWrites, pendingCalls, calls: sum(calls), failedCalls }
+  const { breaker, breakers, queuedWrites, droppedWrites, droppedDeletions, pendingCalls } = stats
+  const { calls, failures, timeouts } = stats
+  const failedWrites = WRITES.reduce(
+    (total, name) => total + (failures[name] ?? 0) + (timeouts[name] ?? 0),
+    0,
+  )
+  return {
+    ...{ breaker, breakers, queuedWrites, droppedWrites, droppedDeletions, pendingCalls },
+    calls: sum(calls),
+    failedCalls: sum(failures) + sum(timeouts),
+    failedWrites,
+  }
 }
 
 function sum(counts: Readonly<Record<string, number>>): number {

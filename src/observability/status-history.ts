@@ -18,6 +18,7 @@ export interface ShownContext extends MeasuredContext {
 /** What `guarded` returns, as far as its figures go. */
 export interface ShownStore extends MeasuredStore {
   readonly stats: MeasuredStore['stats'] & {
+    readonly breaker: 'closed' | 'half-open' | 'open'
     readonly pendingCalls: number
     readonly calls: Readonly<Record<string, number>>
     readonly failures: Readonly<Record<string, number>>

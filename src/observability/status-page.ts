@@ -195,7 +195,7 @@ function explain({ state, because, span }, figures) {
   if (state === 'idle') return 'None was completed in the last ' + duration(figures.seconds) + '.'
   if (state === 'nothing-offered') return whole(resumed + full) + ' handshakes in the last ' + duration(figures.seconds) + ', all of clients that are new or keep no sessions.'
   const what = percent(resumed / figures.offered) + ' of those who offered a session: ' + whole(resumed) + ' of ' + whole(figures.offered) + ', last ' + duration(figures.seconds) + '.'
-  return because === null ? what : what + ' Mostly because of ' + because + ': ' + (WORDS[because] ?? '')
+  return because === null ? what : what + ' Mostly because of ' + because + ': ' + (WORDS[because] ?? NOT_KEPT[because] ?? '')
 }
 /* A screen reader says another headline, not each new figure. */
 function verdictCard() {
@@ -275,6 +275,13 @@ function showSessions({ host, keys }, cache, minutes) {
 }
 
 const BREAKERS = { closed: ['good', '✓ Healthy'], 'half-open': ['fair', '! Being tried again'], open: ['bad', '✕ Not asked: it has failed'] }
+/* One that is full or read-only goes on answering: then nothing new is kept, or nothing is removed. */
+function healthOf({ breakers, minutes }) {
+  if (breakers.reads !== 'closed') return BREAKERS[breakers.reads]
+  if (breakers.writes !== 'closed') return ['bad', '✕ It answers, but keeps nothing new']
+  if (breakers.removals !== 'closed') return ['bad', '✕ It answers, but removes nothing']
+  return minutes.slice(-2).some(({ failedWrites }) => failedWrites > 0) ? ['fair', '! Some writes fail'] : BREAKERS.closed
+}
 function storeView(name) {
   const parts = { verdict: verdictCard(), tiles: html('div', 'tiles'), calls: figure('Writes that wait, and calls that failed, by minute'), minutes: details('The chart as a table') }
   parts.calls.card.append(parts.minutes.card)
@@ -287,20 +294,21 @@ function showStore(name, store) {
   if (!views.has('store ' + name)) views.set('store ' + name, storeView(name))
   const parts = views.get('store ' + name)
   const { minutes } = store
-  const [className, headline] = BREAKERS[store.breaker]
-  const failed = minutes.reduce((sum, { failedCalls }) => sum + failedCalls, 0)
-  announce(parts.verdict, className, headline, 'Its breaker is ' + store.breaker + '; ' + whole(failed) + ' calls failed in the last hour.')
-  parts.tiles.replaceChildren(tile('Calls', whole(store.calls)), tile('Failed calls', whole(store.failedCalls)), tile('Writes that wait', whole(store.queuedWrites)),
-    tile('Dropped writes', whole(store.droppedWrites)), tile('Unanswered calls', whole(store.pendingCalls)))
+  const [className, headline] = healthOf(store)
+  const failed = (key) => whole(minutes.reduce((sum, minute) => sum + minute[key], 0))
+  const breakers = Object.entries(store.breakers).map(([calls, breaker]) => calls + ' ' + breaker).join(', ')
+  announce(parts.verdict, className, headline, 'Breakers: ' + breakers + '. ' + failed('failedCalls') + ' calls failed in the last hour, ' + failed('failedWrites') + ' of them writes and removals.')
+  parts.tiles.replaceChildren(tile('Calls', whole(store.calls)), tile('Failed calls', whole(store.failedCalls), html('span', 'soft', whole(store.failedWrites) + ' writes and removals')), tile('Writes that wait', whole(store.queuedWrites)),
+    tile('Dropped writes', whole(store.droppedWrites), html('span', 'soft', whole(store.droppedDeletions) + ' deletions')), tile('Unanswered calls', whole(store.pendingCalls)))
   const top = niceTop(minutes.flatMap(({ queuedWrites, failedCalls, droppedWrites }) => [queuedWrites, failedCalls, droppedWrites]))
-  const lines = [['queuedWrites', 'writes that wait', 's0', ''], ['failedCalls', 'failed calls', 's1', '6 3'], ['droppedWrites', 'dropped writes', 's5', '2 3']]
+  const lines = [['queuedWrites', 'writes that wait', 's0', ''], ['failedCalls', 'failed calls', 's1', '6 3'], ['failedWrites', 'failed writes', 's3', '8 3 2 3'], ['droppedWrites', 'dropped writes', 's5', '2 3']]
   chart(parts.calls.host, 'Store ' + name + ', last hour: writes that wait, failed calls, dropped writes', top, whole(top), minutes, (drawing, x, y, step) => {
     for (const [key, text, className, dash] of lines)
       curve(drawing, minutes.map((minute, at) => ({ x: x(at) + step / 2, y: y(minute[key]), text: clock(minute.time) + ' ' + text + ': ' + minute[key] })), className, dash)
   })
   legend(parts.calls.keys, lines.map(([, text, className, dash]) => [className, text, dash]))
-  parts.minutes.host.replaceChildren(table('Each minute, the last one first', ['From', 'Writes that wait', 'Failed calls', 'Dropped writes'],
-    [...minutes].reverse().map((minute) => [clock(minute.time), minute.queuedWrites, minute.failedCalls, minute.droppedWrites])))
+  parts.minutes.host.replaceChildren(table('Each minute, the last one first', ['From', 'Writes that wait', 'Failed calls', 'Failed writes', 'Dropped writes'],
+    [...minutes].reverse().map((minute) => [clock(minute.time), minute.queuedWrites, minute.failedCalls, minute.failedWrites, minute.droppedWrites])))
 }
 
 let shown

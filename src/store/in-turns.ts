@@ -1,14 +1,23 @@
-/** Some 2 ms of work where each item costs an HMAC: what others put into a store decides how many there are. */
-export const ITEMS_PER_TURN = 200
+import { setImmediate } from 'node:timers/promises'
 
-/** Visits each item, no more than {@link ITEMS_PER_TURN} of them in one turn of the event loop. */
-export async function inTurns<T>(items: Iterable<T>, visit: (item: T) => void): Promise<void> {
-  let left = ITEMS_PER_TURN
+/** Work of one turn of the event loop, in steps that cost some tenths of a microsecond. */
+const STEPS_PER_TURN = 4000
+
+/**
+ * Does something with each of many items, and lets the event loop turn in between: their number is for others to decide.
+ *
+ * @param perform - returns what it has cost, in steps; 1 when it says nothing
+ */
+export async function inTurns<T>(
+  items: Iterable<T>,
+  // biome-ignore lint/suspicious/noConfusingVoidType: most have nothing to say
+  perform: (item: T) => number | void,
+): Promise<void> {
+  let steps = 0
   for (const item of items) {
-    if (left-- === 0) {
-      await new Promise((resolve) => setImmediate(resolve))
-      left = ITEMS_PER_TURN - 1
-    }
-    visit(item)
+    steps += perform(item) ?? 1
+    if (steps < STEPS_PER_TURN) continue
+    steps = 0
+    await setImmediate()
   }
 }

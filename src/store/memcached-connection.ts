@@ -124,7 +124,9 @@ function survivable({ code, text }: MetaFailure): Error {
 }
 
 function failed(command: MetaCommand, cause: Error): SessionStoreError {
-  const code = cause instanceof SessionStoreError ? cause.code : 'ERR_SESSION_STORE'
+  const isFull = cause.message.startsWith('SERVER_ERROR out of memory')
+  const ownCode = isFull ? 'ERR_SESSION_STORE_REFUSED' : 'ERR_SESSION_STORE'
+  const code = cause instanceof SessionStoreError ? cause.code : ownCode
   return new SessionStoreError(`memcached ${command.verb} failed`, { cause, code })
 }
 

@@ -196,8 +196,16 @@ async function orStoreError<T>(name: string, run: () => Promise<T>): Promise<T> 
 }
 
 function failed(name: string, error: unknown): SessionStoreError {
-  return new SessionStoreError(`redis ${name.toUpperCase()} failed`, { cause: withoutArguments(error) })
+  const cause = withoutArguments(error)
+  const isRefused = REFUSALS.test(cause.message)
+  return new SessionStoreError(`redis ${name.toUpperCase()} failed`, {
+    cause,
+    ...(isRefused && { code: 'ERR_SESSION_STORE_REFUSED' }),
+  })
 }
+
+/** What a server says that works, and does not want to write: full, a replica, forbidden, unable to save, without replicas. */
+const REFUSALS = /^(OOM|READONLY|NOPERM|MISCONF|NOREPLICAS)\b/
 
 /**
  * What the client said, without the sessions in it: ioredis hangs the arguments of a command on its errors, and a server quotes

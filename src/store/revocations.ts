@@ -1,12 +1,25 @@
 import { nodeCrypto } from '../crypto.ts'
-import { SessionRangeError } from '../errors.ts'
+import { SessionRangeError, SessionStoreError } from '../errors.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
-import { equalBytes, utf8 } from '../session/bytes.ts'
-import { checkInteger, ONE_WEEK_SEC } from '../session/ranges.ts'
-import type { SessionStore, StoredMark } from '../session/session-store.ts'
+import { checkInteger } from '../session/ranges.ts'
+import type { SessionStore } from '../session/session-store.ts'
 import { byteKey } from './byte-key.ts'
 import { inTurns } from './in-turns.ts'
 import type { KeyRing } from './key-ring.ts'
+import { MarkChain } from './mark-chain.ts'
+import { MarkWriter } from './mark-writer.ts'
+import {
+  isRoot,
+  isTip,
+  type Kind,
+  MARK_LIFE_MS,
+  type Mark,
+  type MarkContent,
+  makeMark,
+  nameSubject,
+  namesOf,
+  readMark,
+} from './revocation-mark.ts'
 import { inTime } from './store-calls.ts'
 
 /** How current the marks of {@link Revocations} must be. */
@@ -47,15 +60,16 @@ export interface RevocationStats {
   readonly failedRefreshes: number
   /** Marks in the store that no secret of the ring has signed. */
   readonly unverified: number
+  /** How often single marks were missing from the store, so that nothing of before resumes. */
+  readonly broken: number
 }
 
-/** An anchor says that nothing of the set was lost since its moment; what was made before that is revoked. */
-const KINDS = { anchor: 0, all: 1, client: 2, 'server-name': 3 } as const
-type Kind = keyof typeof KINDS
-
-/** No authentication counts for longer (RFC 8446 §4.6.1), so a mark that is older has nothing left to revoke. */
-const MARK_LIFE_MS = ONE_WEEK_SEC * 1000
 const REFRESHES_IN_MAX_STALE = 3
+/** Of a store, and of this process. Beyond it, more are refused: all processes hold them all. */
+export const MAX_MARKS = 100_000
+/** Steps of {@link inTurns} that the MAC of a mark costs. */
+const VERIFYING = 40
+const EMPTY = new Uint8Array(0)
 
 /**
  * Revokes sessions in all processes that share a store: by marks that each process holds and checks at each resumption.
@@ -63,7 +77,8 @@ const REFRESHES_IN_MAX_STALE = 3
  *
  * A revocation is known here at once, and elsewhere with the next refresh, at most `maxStaleMs` after it was acknowledged;
  * an engine that pushes is faster. When the marks cannot be refreshed for `maxStaleMs`, nothing resumes. When the store has
- * lost its marks, nothing resumes that was made before that was found out.
+ * lost its marks, or a single one of them, nothing resumes that was made before that was found out: each mark is named by another.
+ * A process that starts cannot tell the marks of now from those of an earlier moment, if somebody has put all of those back.
  *
  * Times are compared with the clocks of the processes that made the sessions, which must agree within what is tolerable.
  */
@@ -73,17 +88,24 @@ export class Revocations {
   readonly #maxStaleMs: number
   readonly #now: () => number
   readonly #onError: (error: unknown) => void
-  /** The latest mark of each subject, by {@link nameOf}. */
-  readonly #held: Map<string, Mark> = new Map()
+  readonly #chain: MarkChain = new MarkChain()
+  readonly #writer: MarkWriter
+  /** The latest mark of each subject, by its name; those that are being written are among them. */
+  readonly #held: Map<string, HeldMark> = new Map()
   /** Held marks of each kind: what nobody has revoked need not be hashed. */
   readonly #counts: Record<Kind, number> = { anchor: 0, all: 0, client: 0, 'server-name': 0 }
+  /** What the store had at the last refresh, so that no mark is verified twice; undefined for what is none. */
+  #known: Map<string, Mark | undefined> = new Map()
   /** Of the latest mark for all, the anchor among them: there is always one. */
   #allBeforeMs = 0
   /** On the clock of `performance.now`, which nobody sets. */
   #freshSinceMs = Number.NEGATIVE_INFINITY
   #failedRefreshes = 0
   #unverified = 0
+  #broken = 0
   #timer: NodeJS.Timeout | undefined
+  #running: Promise<void> | undefined
+  #next: Promise<void> | undefined
   #endWatching: (() => Awaitable<void>) | undefined
   #isClosed = false
   /** The first refresh, good or bad: wait for it before listening, so that the first clients resume. */
@@ -99,6 +121,15 @@ export class Revocations {
     this.#maxStaleMs = checkInteger('maxStaleMs', maxStaleMs, MARK_LIFE_MS, 100)
     this.#now = now
     this.#onError = onError
+    this.#writer = new MarkWriter({
+      keyRing,
+      now,
+      add: (marks) => this.#inTime(store.addMarks(marks)),
+      newest: () => this.#chain.newest(this.#allBeforeMs),
+      onMade: (marks) => {
+        for (const mark of marks) this.#adopt(mark)
+      },
+    })
     this.ready = this.#refreshAndGoOn()
     this.#watch().catch((error: unknown) => this.#report(error))
   }
@@ -120,19 +151,25 @@ export class Revocations {
 
   /** All sessions of all clients. */
   revokeAll(options?: RevokeOptions): Promise<void> {
-    return this.#revoke('all', new Uint8Array(0), options)
+    return this.#revoke('all', EMPTY, options)
   }
 
   /** Reads the marks now. Rejects as the store does. */
-  async refresh(): Promise<void> {
-    const startedMs = performance.now()
-    const stored = await this.#inTime(this.#store.getMarks())
-    await this.#forgetExpired()
-    const { anchors, present } = await this.#adoptAll(stored ?? [])
-    if (anchors.length === 0) await this.#beginAnew()
-    else await this.#complete(present, anchors)
-    if (this.#isClosed) return
-    this.#freshSinceMs = Math.max(this.#freshSinceMs, startedMs)
+  refresh(): Promise<void> {
+    if (this.#running === undefined) {
+      this.#running = this.#refresh().finally(() => {
+        this.#running = undefined
+      })
+      return this.#running
+    }
+    // The one under way may have read what was before; all who come meanwhile share the next one.
+    this.#next ??= this.#running
+      .catch(() => undefined)
+      .then(() => {
+        this.#next = undefined
+        return this.refresh()
+      })
+    return this.#next
   }
 
   /**
@@ -154,6 +191,7 @@ export class Revocations {
       staleMs: performance.now() - this.#freshSinceMs,
       failedRefreshes: this.#failedRefreshes,
       unverified: this.#unverified,
+      broken: this.#broken,
     }
   }
 
@@ -170,30 +208,96 @@ export class Revocations {
     { madeBeforeMs = this.#now() }: RevokeOptions = {},
   ): Promise<void> {
     checkInteger('madeBeforeMs', madeBeforeMs, this.#now())
-    const mark = makeMark(this.#keyRing, kind, subject, madeBeforeMs)
-    this.#hold(mark)
-    await this.#add([mark])
+    const content: MarkContent = { kind, subject, madeBeforeMs }
+    const [name = ''] = namesOf(this.#keyRing, kind, subject)
+    if (this.#chain.size + this.#writer.waiting >= MAX_MARKS) throw tooManyMarks()
+    this.#hold({ name, kind, madeBeforeMs })
+    await this.#writer.write(content)
   }
 
   #isRevoked(kind: Kind, subject: Uint8Array, authenticatedAtMs: number): boolean {
-    const data = subjectData(kind, subject)
-    return this.#keyRing.secretIds.some((secretId) => {
-      const hash = this.#keyRing.markMac(secretId, data)
-      const mark = hash && this.#held.get(nameOf(kind, secretId, hash))
+    return namesOf(this.#keyRing, kind, subject).some((name) => {
+      const mark = this.#held.get(name)
       return mark !== undefined && authenticatedAtMs < mark.madeBeforeMs
     })
+  }
+
+  async #refresh(): Promise<void> {
+    const startedMs = performance.now()
+    this.#forgetExpired()
+    let roots = await this.#read()
+    if (roots.length === 0) await this.#beginAnew()
+    else {
+      let report = await this.#examine()
+      if (report.isBroken) {
+        // An engine may show what is added together one after the other; what is missing stays missing.
+        roots = await this.#read()
+        report = await this.#examine()
+      }
+      if (report.isBroken) await this.#distrust()
+      await this.#complete(roots)
+      await this.#writer.name(report.unnamed)
+    }
+    this.#freshSinceMs = Math.max(this.#freshSinceMs, startedMs)
+  }
+
+  #examine(): ReturnType<MarkChain['examine']> {
+    return this.#chain.examine(this.#now(), this.#allBeforeMs)
+  }
+
+  /** @returns the roots among the marks of the store */
+  async #read(): Promise<Mark[]> {
+    const stored = (await this.#inTime(this.#store.getMarks())) ?? []
+    if (stored.length > MAX_MARKS) throw tooManyMarks()
+    const known = new Map<string, Mark | undefined>()
+    const roots: Mark[] = []
+    let unverified = 0
+    await inTurns(stored, (bytes) => {
+      const key = byteKey(bytes)
+      const isNew = !this.#known.has(key)
+      const mark = isNew ? readMark(this.#keyRing, bytes) : this.#known.get(key)
+      known.set(key, mark)
+      if (mark === undefined) unverified++
+      else this.#adopt(mark)
+      if (mark !== undefined && isRoot(mark)) roots.push(mark)
+      return isNew ? VERIFYING : 1
+    })
+    this.#known = known
+    this.#unverified = unverified
+    return roots
   }
 
   /** The store has no anchor, and nobody knows what it had: what was made before now may have been revoked. */
   async #beginAnew(): Promise<void> {
     // Sessions know their second only: those of this one stay good, or a new store would refuse its first clients.
-    const anchor = makeAnchor(this.#keyRing, Math.floor(this.#now() / 1000) * 1000)
-    this.#hold(anchor)
-    await this.#add([anchor, ...this.#revoking()])
+    const root = this.#newRoot(Math.floor(this.#now() / 1000) * 1000)
+    this.#adopt(root)
+    await this.#writer.add([root, ...(await this.#chain.missing(() => false))])
   }
 
-  async #add(marks: readonly Mark[]): Promise<void> {
-    if (marks.length > 0) await this.#inTime(this.#store.addMarks(marks.map(storedMark)))
+  /** Somebody has taken single marks away: what they revoked is not known. */
+  async #distrust(): Promise<void> {
+    this.#broken++
+    this.#report(
+      new SessionStoreError('single revocation marks are missing from the store: nothing of before resumes', {
+        code: 'ERR_SESSION_STORE_MARKS_MISSING',
+      }),
+    )
+    await this.#revoke('all', EMPTY)
+  }
+
+  /** What is held here and missing there was never acknowledged, or lost: it is put there again. */
+  async #complete(roots: readonly Mark[]): Promise<void> {
+    const missing = await this.#chain.missing(({ bytes }) => this.#known.has(byteKey(bytes)))
+    // One that the first secret has signed is there when the others are gone.
+    const [first] = this.#keyRing.secretIds
+    if (first !== undefined && !roots.some(({ secretId }) => secretId === byteKey(first)))
+      missing.push(this.#newRoot(Math.max(...roots.map(({ madeBeforeMs }) => madeBeforeMs))))
+    await this.#writer.add(missing)
+  }
+
+  #newRoot(madeBeforeMs: number): Mark {
+    return makeMark(this.#keyRing, { kind: 'anchor', subject: EMPTY, madeBeforeMs }, this.#now())
   }
 
   /** A store without a guard may never answer. */
@@ -203,81 +307,37 @@ export class Revocations {
       : answer
   }
 
-  /** Held marks that somebody has made: an anchor is of one store, and never put back. */
-  #revoking(): Mark[] {
-    return [...this.#held.values()].filter(({ kind }) => kind !== 'anchor')
+  #adopt(mark: Mark): void {
+    if (!isRoot(mark)) this.#chain.add(mark)
+    if (!isTip(mark) && mark.madeBeforeMs >= this.#now() - MARK_LIFE_MS) this.#hold(mark)
   }
 
-  /** What is held here and missing there was never acknowledged, or lost: it is put there again. */
-  async #complete(present: ReadonlySet<Mark>, anchors: readonly Mark[]): Promise<void> {
-    const missing: Mark[] = []
-    await inTurns(this.#held.values(), (mark) => {
-      if (mark.kind !== 'anchor' && !present.has(mark)) missing.push(mark)
-    })
-    // One that the first secret has signed is there when the others are gone.
-    const [secretId] = this.#keyRing.secretIds
-    if (secretId !== undefined && !anchors.some(({ bytes }) => equalBytes(secretIdOf(bytes), secretId)))
-      missing.push(makeAnchor(this.#keyRing, Math.max(...anchors.map(({ madeBeforeMs }) => madeBeforeMs))))
-    await this.#add(missing)
-  }
-
-  /** @returns the anchors among them, and which of the held marks are there, byte for byte */
-  async #adoptAll(stored: readonly Uint8Array[]): Promise<{ anchors: Mark[]; present: Set<Mark> }> {
-    const anchors: Mark[] = []
-    const present = new Set<Mark>()
-    let unverified = 0
-    await inTurns(stored, (bytes) => {
-      const held = this.#heldAs(bytes)
-      if (held !== undefined) present.add(held)
-      const mark = held !== undefined && this.#isSignedByRing(bytes) ? held : this.#adopt(bytes)
-      if (mark === undefined) unverified++
-      else if (mark.kind === 'anchor') anchors.push(mark)
-      else present.add(mark)
-    })
-    this.#unverified = unverified
-    return { anchors, present }
-  }
-
-  /** A mark that was verified before, and has not changed since: each refresh brings all of them. */
-  #heldAs(bytes: Uint8Array): Mark | undefined {
-    const name = claimedName(bytes)
-    const held = name === undefined ? undefined : this.#held.get(name)
-    return held !== undefined && equalBytes(held.bytes, bytes) ? held : undefined
-  }
-
-  /** Of a mark that was verified: its secret may have left the ring since. */
-  #isSignedByRing(bytes: Uint8Array): boolean {
-    return this.#keyRing.secretIds.some((id) => equalBytes(id, secretIdOf(bytes)))
-  }
-
-  #adopt(bytes: Uint8Array): Mark | undefined {
-    const mark = readMark(this.#keyRing, bytes)
-    if (mark !== undefined && mark.madeBeforeMs >= this.#now() - MARK_LIFE_MS) this.#hold(mark)
-    return mark
-  }
-
-  #hold(mark: Mark): void {
+  #hold(mark: HeldMark): void {
     if (mark.kind === 'all' || mark.kind === 'anchor')
       this.#allBeforeMs = Math.max(this.#allBeforeMs, mark.madeBeforeMs)
     const held = this.#held.get(mark.name)
     if (held !== undefined && held.madeBeforeMs >= mark.madeBeforeMs) return
     if (held === undefined) this.#counts[mark.kind]++
-    this.#held.set(mark.name, mark)
+    const { name, kind, madeBeforeMs } = mark
+    this.#held.set(name, { name, kind, madeBeforeMs })
   }
 
-  #forgetExpired(): Promise<void> {
-    const oldestMs = this.#now() - MARK_LIFE_MS
-    return inTurns(this.#held, ([name, mark]) => {
-      // Another one may have come under this name since.
-      if (mark.madeBeforeMs >= oldestMs || this.#held.get(name) !== mark) return
+  #forgetExpired(): void {
+    const nowMs = this.#now()
+    this.#chain.forgetExpired(nowMs)
+    for (const [name, { kind, madeBeforeMs }] of this.#held) {
+      if (madeBeforeMs >= nowMs - MARK_LIFE_MS) continue
       this.#held.delete(name)
-      this.#counts[mark.kind]--
-    })
+      this.#counts[kind]--
+    }
   }
 
+  /** Pushed marks come one by one: they revoke at once, and are examined when they are read with the others. */
   async #watch(): Promise<void> {
     const end = await this.#store.watchMarks?.((bytes) => {
-      if (this.#adopt(bytes) === undefined) this.#unverified++
+      const mark = this.#held.size < MAX_MARKS ? readMark(this.#keyRing, bytes) : undefined
+      if (mark !== undefined && !isTip(mark) && mark.madeBeforeMs >= this.#now() - MARK_LIFE_MS)
+        this.#hold(mark)
     })
     if (this.#isClosed) await end?.()
     else this.#endWatching = end
@@ -304,80 +364,12 @@ export class Revocations {
   }
 }
 
-interface Mark {
-  readonly name: string
-  readonly kind: Kind
-  readonly madeBeforeMs: number
-  readonly bytes: Uint8Array
-}
+type HeldMark = Pick<Mark, 'name' | 'kind' | 'madeBeforeMs'>
 
-/**
- * version(1), kind(1), secret id(4), made before(6, milliseconds), subject(16, a keyed hash), MAC over all that(16). Both are
- * keyed: who reads the store cannot tell whose mark it is, who writes to it cannot make one.
- */
-const VERSION = 1
-const SUBJECT_AT = 12
-const MAC_AT = 28
-const LENGTH = 44
-
-function makeMark(keyRing: KeyRing, kind: Kind, subject: Uint8Array, madeBeforeMs: number): Mark {
-  const { secretId, mac } = keyRing.signMark(subjectData(kind, subject))
-  const bytes = Buffer.alloc(LENGTH)
-  bytes[0] = VERSION
-  bytes[1] = KINDS[kind]
-  bytes.set(secretId, 2)
-  bytes.writeUIntBE(madeBeforeMs, 6, 6)
-  bytes.set(mac.subarray(0, MAC_AT - SUBJECT_AT), SUBJECT_AT)
-  bytes.set(keyRing.signMark(bytes.subarray(0, MAC_AT)).mac.subarray(0, LENGTH - MAC_AT), MAC_AT)
-  return { name: nameOf(kind, secretId, mac), kind, madeBeforeMs, bytes: new Uint8Array(bytes) }
-}
-
-/** @returns undefined when no secret of the ring has signed it */
-function readMark(keyRing: KeyRing, input: Uint8Array): Mark | undefined {
-  const bytes = Buffer.from(input)
-  const kind = claimedKind(bytes)
-  if (kind === undefined) return undefined
-  const secretId = secretIdOf(bytes)
-  const mac = keyRing.markMac(secretId, bytes.subarray(0, MAC_AT))?.subarray(0, LENGTH - MAC_AT)
-  if (mac === undefined || !nodeCrypto().timingSafeEqual(mac, bytes.subarray(MAC_AT))) return undefined
-  const subject = bytes.subarray(SUBJECT_AT, MAC_AT)
-  return { name: nameOf(kind, secretId, subject), kind, madeBeforeMs: bytes.readUIntBE(6, 6), bytes }
-}
-
-/** Whose mark the bytes claim to be, before anybody has verified it. */
-function claimedName(bytes: Uint8Array): string | undefined {
-  const kind = claimedKind(bytes)
-  return kind && nameOf(kind, secretIdOf(bytes), bytes.subarray(SUBJECT_AT, MAC_AT))
-}
-
-function claimedKind(bytes: Uint8Array): Kind | undefined {
-  if (bytes.length !== LENGTH || bytes[0] !== VERSION) return undefined
-  return KIND_NAMES.find((name) => KINDS[name] === bytes[1])
-}
-
-function secretIdOf(bytes: Uint8Array): Uint8Array {
-  return bytes.subarray(2, 6)
-}
-
-const KIND_NAMES = Object.keys(KINDS) as Kind[]
-
-function makeAnchor(keyRing: KeyRing, madeBeforeMs: number): Mark {
-  return makeMark(keyRing, 'anchor', new Uint8Array(0), madeBeforeMs)
-}
-
-function storedMark({ bytes, kind, madeBeforeMs }: Mark): StoredMark {
-  const expiresAtMs = kind === 'anchor' ? Number.POSITIVE_INFINITY : madeBeforeMs + MARK_LIFE_MS
-  return { mark: bytes, expiresAtMs }
-}
-
-function nameOf(kind: Kind, secretId: Uint8Array, subject: Uint8Array): string {
-  const hash = Buffer.from(subject.buffer, subject.byteOffset, MAC_AT - SUBJECT_AT)
-  return `${kind}:${Buffer.from(secretId).toString('hex')}:${byteKey(hash)}`
-}
-
-/** Never equal to what is signed as a mark, which begins with {@link VERSION}. */
-function subjectData(kind: Kind, subject: Uint8Array): Uint8Array {
-  return Buffer.concat([Buffer.from(`subject ${kind}:`), subject])
+function tooManyMarks(): SessionStoreError {
+  return new SessionStoreError(`there are more than ${MAX_MARKS} revocation marks`, {
+    code: 'ERR_SESSION_STORE_UNAVAILABLE',
+  })
 }
 
 function subjectsOf({ peerCertificate, hostname }: RevocableSession): (readonly [Kind, () => Uint8Array])[] {
@@ -387,11 +379,6 @@ function subjectsOf({ peerCertificate, hostname }: RevocableSession): (readonly 
       ? []
       : [['client', () => nodeCrypto().createHash('sha256').update(peerCertificate).digest()] as const]),
   ]
-}
-
-/** Names are compared as in DNS. A session without one is told from one for the empty name. */
-function nameSubject(servername: string | undefined): Uint8Array {
-  return servername === undefined ? Uint8Array.of(0) : utf8(servername.toLowerCase())
 }
 
 function readFingerprint(fingerprint: Uint8Array | string): Uint8Array {

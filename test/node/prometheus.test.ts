@@ -1,6 +1,6 @@
 import * as promClient from 'prom-client'
 import { afterEach, expect, test } from 'vitest'
-import { guarded, MemoryStore, type SessionStore, storeCallbacks } from '../../src/index.ts'
+import { guarded, MemoryStore, SessionCacheMode, type SessionStore, storeCallbacks } from '../../src/index.ts'
 import { prometheusMetrics } from '../../src/observability/prometheus.ts'
 import { afterTest, connect, NAME, NO_INTERNAL, start, TLS13 } from './harness.ts'
 
@@ -86,11 +86,13 @@ test('has the calls of a store by operation and outcome, and the state of its br
   expect(
     await scrape(register, 'sslctx_store_call_duration_seconds_count', 'sslctx_store_breaker_open'),
   ).toEqual([
-    'sslctx_store_breaker_open{store="memory"} 1',
+    'sslctx_store_breaker_open{store="memory",calls="reads"} 1',
+    'sslctx_store_breaker_open{store="memory",calls="writes"} 1',
+    'sslctx_store_breaker_open{store="memory",calls="removals"} 0',
     'sslctx_store_call_duration_seconds_count{store="memory",operation="set",outcome="answered"} 2',
     'sslctx_store_call_duration_seconds_count{store="memory",operation="get",outcome="answered"} 1',
-    'sslctx_store_call_duration_seconds_count{store="memory",operation="get",outcome="failed"} 3',
-    'sslctx_store_call_duration_seconds_count{store="memory",operation="set",outcome="failed"} 2',
+    'sslctx_store_call_duration_seconds_count{store="memory",operation="get",outcome="failed"} 5',
+    'sslctx_store_call_duration_seconds_count{store="memory",operation="set",outcome="failed"} 5',
   ])
   expect(await scrape(register, 'sslctx_callback_errors_total')).toContain(
     'sslctx_callback_errors_total{callback="get"} 5',
@@ -119,4 +121,34 @@ test('counts what leaves an internal cache, by why', async () => {
     'sslctx_sessions_removed_total{reason="flush"} 2',
   ])
   afterTest(() => register.clear())
+})
+
+test('levels of the workers of a cluster are those of the worst, not their sum', async () => {
+  const workers = await Promise.all(
+    [20_000, 10_000, 30_000].map(async (secondsLeft) => {
+      const { harness, register } = await serve({
+        ...{
+          confidentiality: 'in-process',
+          get: () => undefined,
+          take: () => undefined,
+          delete: () => undefined,
+        },
+        ...{ getMarks: () => undefined, addMarks: () => undefined, close: () => undefined },
+        set: () => Promise.reject(new Error('OOM')),
+      })
+      for (let attempt = 0; attempt < 5; attempt++) await connect(harness)
+      harness.context.setSessionCacheMode(SessionCacheMode.SERVER)
+      harness.context.setSessionTimeout(secondsLeft)
+      await connect(harness)
+      return register.getMetricsAsJSON()
+    }),
+  )
+  const cluster = promClient.AggregatorRegistry.aggregate(workers)
+  expect(await scrape(cluster as promClient.Registry, 'sslctx_store_breaker_open')).toEqual([
+    'sslctx_store_breaker_open{store="memory",calls="reads"} 0',
+    'sslctx_store_breaker_open{store="memory",calls="writes"} 1',
+    'sslctx_store_breaker_open{store="memory",calls="removals"} 0',
+  ])
+  const [left] = await scrape(cluster as promClient.Registry, 'sslctx_session_cache_oldest_time_left_seconds')
+  expect(Number(left?.split(' ')[1])).toBeCloseTo(10_000, -1)
 })

@@ -108,7 +108,7 @@ describe('openTelemetryMetrics', () => {
       dataPoints.map((point) => point.attributes),
     )
     expect([...new Set(attributes.flatMap((some) => Object.keys(some)))].sort()).toEqual(
-      ['attachment', 'context', 'operation', 'outcome', 'protocol', 'reason', 'store'].map(
+      ['attachment', 'calls', 'context', 'operation', 'outcome', 'protocol', 'reason', 'store'].map(
         (label) => `sslctx.${label}`,
       ),
     )

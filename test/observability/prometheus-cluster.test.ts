@@ -6,7 +6,8 @@ import { prometheusMetrics } from '../../src/observability/prometheus.ts'
 /** What one process of a cluster hands to the one that adds up. */
 async function metricsOf(breaker: 'closed' | 'open'): Promise<unknown> {
   const registry = new promClient.Registry()
-  const stats = { droppedWrites: 1, queuedWrites: 2, breaker }
+  const breakers = { reads: 'closed', writes: breaker, removals: 'closed' } as const
+  const stats = { droppedWrites: 1, droppedDeletions: 0, queuedWrites: 2, breakers }
   const end = prometheusMetrics(promClient, {
     registers: [registry],
     stores: { shop: { stats } },
@@ -25,7 +26,7 @@ test('levels of several processes are not added up: one open breaker of three is
       (await Promise.all(breakers.map(metricsOf))) as object[],
     )
     const text = await all.metrics()
-    expect(text).toContain('sslctx_store_breaker_open{store="shop"} 1\n')
+    expect(text).toContain('sslctx_store_breaker_open{store="shop",calls="writes"} 1\n')
     expect(text).toContain('sslctx_store_writes_queued{store="shop"} 6\n')
   }
 })

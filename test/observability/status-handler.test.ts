@@ -3,7 +3,14 @@ import http from 'node:http'
 import http2 from 'node:http2'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { decodeSslSession } from '../../src/codec/ssl-session-der.ts'
-import { guarded, MemoryStore, SslContext, SslSession, storeCallbacks } from '../../src/index.ts'
+import {
+  guarded,
+  MemoryStore,
+  SessionCacheMode,
+  SslContext,
+  SslSession,
+  storeCallbacks,
+} from '../../src/index.ts'
 import { type StatusReport, statusHandler } from '../../src/observability/status-handler.ts'
 import { STATUS_SCRIPT } from '../../src/observability/status-page.ts'
 import { HANDSHAKE_REASONS, NOT_KEPT_REASONS } from '../../src/session/reasons.ts'
@@ -58,7 +65,7 @@ describe('the JSON of statusHandler', () => {
       protocols: { 'TLSv1.3': { resumed: 1, full: 1, failed: 0 } },
       reasons: { internal: 1, 'not-offered': 1 },
     }
-    const span = { ...counts, seconds: 30, rate: 0.5, offered: 1 }
+    const span = { ...counts, seconds: 30, rate: 0.5, offered: 1, unstored: 0 }
     const { sessions } = (await report()).servers['shop']?.cache ?? {}
     expect(await report()).toEqual({
       time: '2026-01-01T00:00:30.000Z',
@@ -79,13 +86,24 @@ describe('the JSON of statusHandler', () => {
         memory: {
           ...{
             breaker: 'closed',
+            breakers: { reads: 'closed', writes: 'closed', removals: 'closed' },
             queuedWrites: 0,
             droppedWrites: 0,
+            droppedDeletions: 0,
             pendingCalls: 0,
             calls: 2,
             failedCalls: 0,
+            failedWrites: 0,
           },
-          minutes: [{ time: '2026-01-01T00:00:00.000Z', queuedWrites: 0, droppedWrites: 0, failedCalls: 0 }],
+          minutes: [
+            {
+              time: '2026-01-01T00:00:00.000Z',
+              queuedWrites: 0,
+              droppedWrites: 0,
+              failedCalls: 0,
+              failedWrites: 0,
+            },
+          ],
         },
       },
     })
@@ -165,6 +183,40 @@ describe('the JSON of statusHandler', () => {
     expect(await verdict()).toEqual({ state: 'resuming', because: null, span: 'hour' })
     harness.attachment.enabled = false
     expect((await verdict())?.state).toBe('disabled')
+  })
+
+  test('says of a store that keeps nothing that this is why nobody resumes', async () => {
+    const full = () => Promise.reject(new Error('OOM command not allowed'))
+    const guard = guarded({
+      ...{
+        confidentiality: 'in-process',
+        get: async () => undefined,
+        take: async () => undefined,
+        set: full,
+      },
+      ...{
+        delete: () => undefined,
+        getMarks: () => undefined,
+        addMarks: () => undefined,
+        close: () => undefined,
+      },
+    })
+    const context = { sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL }
+    const harness = await start({ ...TLS13, context: { ...context, ...storeCallbacks(guard) } })
+    const report = await ask({ shop: harness.attachment }, { stores: { sessions: guard } })
+    let session: Buffer | undefined
+    for (let visit = 0; visit < 5; visit++) ({ session } = await connect(harness, session))
+    const { servers, stores } = await report()
+    expect(servers['shop']?.verdict).toMatchObject({ state: 'not-resuming', because: 'store-failed' })
+    expect(servers['shop']?.now.unstored).toBeGreaterThan(0)
+    expect(Object.keys(harness.attachment.stats.notKept)).toContain('store-failed')
+    expect(stores['sessions']).toMatchObject({
+      breaker: 'open',
+      breakers: { reads: 'closed', writes: 'open', removals: 'closed' },
+      failedCalls: 5,
+      failedWrites: 5,
+    })
+    expect(stores['sessions']?.minutes.at(-1)).toMatchObject({ failedWrites: 5 })
   })
 
   test('of a context alone is what the model decides', async () => {

@@ -4,7 +4,13 @@ import https from 'node:https'
 import express from 'express'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
-import { guarded, MemoryStore, type SessionStore, storeCallbacks } from '../../src/index.ts'
+import {
+  type GuardedStore,
+  guarded,
+  MemoryStore,
+  type SessionStore,
+  storeCallbacks,
+} from '../../src/index.ts'
 import { type StatusHandler, statusHandler } from '../../src/observability/status-handler.ts'
 import { HANDSHAKE_REASONS } from '../../src/session/reasons.ts'
 import { afterTest, type Harness, NAME, start } from '../node/harness.ts'
@@ -29,6 +35,7 @@ async function open(url: string): Promise<WatchedPage> {
 
 interface Site extends Harness {
   readonly url: string
+  readonly guard: GuardedStore
 }
 
 interface SiteOptions {
@@ -58,7 +65,7 @@ async function serveStatus({
   show = mount(handler)
   afterTest(handler.close)
   afterTest(() => (harness.server as https.Server).closeAllConnections())
-  return { ...harness, url: `https://${NAME}:${harness.port}/status` }
+  return { ...harness, guard, url: `https://${NAME}:${harness.port}/status` }
 }
 
 /** One request on a connection of its own. */
@@ -174,10 +181,33 @@ describe('the status page', () => {
         ...{ getMarks: () => undefined, addMarks: () => undefined, close: () => memory.close() },
       },
     })
-    await visit(site)
+    await expect(site.guard.get(Uint8Array.of(1))).rejects.toThrow('down')
     const { page } = await open(site.url)
     await page.getByText('✕ Not asked: it has failed').waitFor()
-    await page.getByText('Its breaker is open; 1 calls failed in the last hour.').waitFor()
+    await page.getByText(/Breakers: reads open, .* calls failed in the last hour/).waitFor()
+  })
+
+  peerTest('shows a store that answers, and keeps nothing', missingChromium, async () => {
+    const memory = new MemoryStore()
+    const full = (): never => {
+      throw new Error('OOM')
+    }
+    const site = await serveStatus({
+      store: {
+        ...{
+          confidentiality: 'in-process',
+          get: () => undefined,
+          set: full,
+          take: () => undefined,
+          delete: full,
+        },
+        ...{ getMarks: () => undefined, addMarks: () => undefined, close: () => memory.close() },
+      },
+    })
+    await visit(site)
+    const { page } = await open(site.url)
+    await page.getByText('✕ It answers, but keeps nothing new').waitFor()
+    await page.getByText(/Breakers: reads closed, writes open, removals closed\. \d+ calls failed/).waitFor()
   })
 
   peerTest('says when its figures are not up to date', missingChromium, async () => {

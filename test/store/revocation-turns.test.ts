@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { KeyRing, MemoryStore, Revocations } from '../../src/index.ts'
-import { ITEMS_PER_TURN } from '../../src/store/in-turns.ts'
 
+/** Verifying one costs some 20 µs: so many are 5 ms. */
+const ITEMS_PER_TURN = 250
 const MARKS = 10 * ITEMS_PER_TURN
 const ring = new KeyRing([randomBytes(32)])
 const store = new MemoryStore()
@@ -53,5 +54,4 @@ test('a refresh verifies no mark again that has not changed', async () => {
   const revocations = await start()
   const turns = await verifiedByTurn(() => revocations.refresh())
   expect(turns.reduce((sum, count) => sum + count)).toBe(0)
-  expect(turns.length).toBeGreaterThan(MARKS / ITEMS_PER_TURN)
 })

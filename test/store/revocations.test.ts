@@ -276,20 +276,21 @@ describe('a store that has lost its marks', () => {
   test('gets back the marks that processes hold', async () => {
     const { store, here } = await pair()
     await here.revokeClient(fingerprint, { madeBeforeMs: Date.now() })
+    const [, ...marks] = store.getMarks() ?? []
     store.close()
     await here.refresh()
-    expect(store.getMarks()).toHaveLength(2)
+    expect(store.getMarks()).toEqual([expect.anything(), ...marks])
   })
 
   test('gets back a single one that it has forgotten', async () => {
     const { store, here } = await pair()
     await here.revokeClient(fingerprint)
-    const [first] = store.getMarks() ?? []
+    const [first, ...others] = store.getMarks() ?? []
     expect(first?.[1]).toBe(0)
     store.close()
     store.addMarks([{ mark: first ?? new Uint8Array(), expiresAtMs: Number.POSITIVE_INFINITY }])
     await here.refresh()
-    expect(store.getMarks()).toHaveLength(2)
+    expect(store.getMarks()).toEqual([first, ...others])
   })
 })
 
@@ -313,7 +314,8 @@ describe('what a store holds of a revocation', () => {
     store.addMarks([{ mark: randomBytes(44), expiresAtMs: Date.now() + WEEK_MS }])
     await here.refresh()
     expect(here.objectionTo(client, before)).toBeUndefined()
-    expect(here.stats.unverified).toBe(3)
+    // The anchor of the forger, its mark and what names that, and what is no mark.
+    expect(here.stats.unverified).toBe(4)
   })
 
   test('outlives the secret that signed its anchor, if the next one was first for a while', async () => {
