@@ -953,7 +953,7 @@ export class TraceModel {
     if (connection.failed.s) connection.state = 'stuck'
   }
 
-  /** RFC 8446 §4.6.1, RFC 5077 §3.3. */
+  /** RFC 9846 §4.7.1 (RFC 8446 §4.6.1), RFC 5077 §3.3. */
   #receiveTicket(connection: TraceConnection, words: readonly string[]): void {
     const issued = connection.tickets.shift()
     const sealed = issued?.der
