@@ -194,6 +194,16 @@ describe('clearing in steps', () => {
     expect(made.removed.map(([, reason]) => reason)).toEqual(Array.from({ length: 10 }, () => 'flush'))
   })
 
+  test('goes on in steps at the 256th connection, where libssl clears all (R2.6)', () => {
+    const made = testContext({ clearingStep: 3 })
+    for (let count = 0; count < 255; count++) serve(made, offer12())
+    for (let id = 0; id < 10; id++) made.context.addSession(makeSession(id))
+    const before = made.context.stats.number
+    made.clock.nowMs += 100_000 * 1000
+    serve(made, offer12())
+    expect(made.context.stats).toMatchObject({ acceptGood: 256, number: before + 1 - 3 })
+  })
+
   test('is off at 0, and an integer', () => {
     const made = expired(0)
     serve(made, offer12())

@@ -843,6 +843,16 @@ describe('anti-replay (R10.8, R10.9)', () => {
     test.context.addSession(makeTls13Session(1))
     expect(decide(accepted(test), offer13(idOf(1)))).toMatchObject({ earlyDataAllowed: true })
   })
+
+  test('is refused after a HelloRetryRequest, RFC 9846 §4.3.10 (RFC 8446 §4.2.10)', () => {
+    const test = testContext({ ...options, options: SslOption.NO_TICKET | SslOption.NO_ANTI_REPLAY })
+    test.context.addSession(makeTls13Session(1))
+    const connection = accepted(test)
+    expect(decide(connection, offer13(idOf(1)))).toMatchObject({ earlyDataAllowed: true })
+    connection.serverHello()
+    connection.helloRetryRequest()
+    expect(decide(connection, offer13(idOf(1)))).toMatchObject({ resume: true, earlyDataAllowed: false })
+  })
 })
 
 describe('tickets of TLS 1.3', () => {

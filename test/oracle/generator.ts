@@ -235,6 +235,32 @@ class Generator {
     ]
   }
 
+  /** A cache that has been out of order, and is emptied, is in order again: LISTFIX, R4.3. */
+  emptied(): string[] {
+    const { random } = this
+    const x = this.context()
+    const side = x.toLowerCase()
+    const add = (): string[] => [
+      this.import(side),
+      `settimeout ${side} #-1 ${1 + random.below(30)}`,
+      `add ${x} #-1`,
+    ]
+    const several = (count: number): string[] => Array.from({ length: count }, add).flat()
+    return [
+      `size ${x} 0`,
+      `mode ${x} ${0x402}`,
+      ...several(4),
+      this.clock(random.pick([1000, 2000, 3000])),
+      ...(random.chance(80) ? [`add ${x} #-1`, `add ${x} #-2`] : []),
+      random.pick([`flush ${x} 0`, `flush ${x} ${Math.floor(this.nowMs / 1000) + 100}`]),
+      `mode ${x} 2`,
+      ...several(5 + random.below(5)),
+      `remcb ${x} 1`,
+      ...(random.chance(50) ? [`size ${x} 3`, ...add()] : []),
+      `flush ${x} ${Math.floor(this.nowMs / 1000) + random.below(30)}`,
+    ]
+  }
+
   /** A copy is nobody's but its holder's. */
   copies(): string[] {
     const { random } = this
@@ -363,7 +389,7 @@ class Generator {
       timeoutSec: random.pick([0, 1, 10, 100, 7200]),
       sessionIdContext: bytes(random.pick(CONTEXTS)),
       verifyResult: random.pick([0, 1, 18, -1]),
-      ...(random.chance(20) ? { hostname: bytes(random.pick(STRINGS)) } : {}),
+      ...(random.chance(30) ? { hostname: bytes(random.pick(STRINGS)) } : {}),
       ...(random.chance(10)
         ? { pskIdentityHint: bytes(random.pick(STRINGS)), pskIdentity: bytes(random.pick(STRINGS)) }
         : {}),
@@ -427,9 +453,16 @@ const actions: Weighted = [
   [4, (g) => g.again()],
   [2, (g) => g.ignoredEnd()],
   [2, (g) => g.copies()],
+  [2, (g) => g.emptied()],
   [3, (g) => g.foreignVersion()],
   [8, (g) => g.clock(g.random.pick([1, 400, 999, 1000, 1001, 2000, 9000, 61_000]))],
-  [5, (g) => g.import()],
+  [
+    5,
+    (g) => {
+      const side = g.side()
+      return [g.import(side), `show ${side} #-1`]
+    },
+  ],
   [4, (g) => `add ${g.context()} ${g.session()}`],
   [3, (g) => `remove ${g.context()} ${g.session()}`],
   [

@@ -65,6 +65,8 @@ interface TraceConnection {
   verifyMode: number
   current: TraceContext
   isFirst: boolean
+  /** The client has sent a legacy session id in TLS 1.3. */
+  hasLegacyId: boolean
   /** A HelloRetryRequest has been sent in this handshake. */
   isRetried: boolean
   /** SRVCLEAR: the server has resumed what it had from before. */
@@ -444,6 +446,7 @@ export class TraceModel {
       verifyMode: s.model.getVerifyMode(),
       current: s,
       isFirst: true,
+      hasLegacyId: false,
       isRetried: false,
       hasResumedItsOwn: false,
       hasOffered: false,
@@ -732,6 +735,13 @@ export class TraceModel {
     this.#serverHello(connection, resumed)
     this.#flags.blank(connection.s.session)
     let offer = first
+    if (first.sessionId.length > 0) connection.hasLegacyId = true
+    else if (connection.hasLegacyId) {
+      // SSL_clear keeps the legacy id of the ClientHello before, which the client then misses in the ServerHello.
+      if (connection.groups.s === 1 && connection.groups.c === 0) connection.s.helloRetryRequest()
+      this.#sendAlert(k, connection, 'c', 47)
+      return
+    }
     if (connection.groups.s === 1 && connection.groups.c === 0) {
       connection.s.helloRetryRequest()
       connection.isRetried = true
@@ -953,7 +963,7 @@ export class TraceModel {
     if (connection.failed.s) connection.state = 'stuck'
   }
 
-  /** RFC 8446 §4.6.1, RFC 5077 §3.3. */
+  /** RFC 9846 §4.7.1 (RFC 8446 §4.6.1), RFC 5077 §3.3. */
   #receiveTicket(connection: TraceConnection, words: readonly string[]): void {
     const issued = connection.tickets.shift()
     const sealed = issued?.der
