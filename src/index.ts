@@ -74,7 +74,6 @@ export {
 export { attachServer } from './node/attach-server.ts'
 export type { AttachmentStats } from './node/attachment-ledger.ts'
 export type { SessionPolicy } from './node/edge.ts'
-export type { EdgeReason, HandshakeReason, NotKeptReason } from './node/handshake-reason.ts'
 export type { AttachServerOptions, ServerAttachment, ServerHandshake } from './node/server-attachment.ts'
 export { type ServerOptions, serverOptions } from './node/server-setup.ts'
 export type { Awaitable } from './session/awaitable.ts'
@@ -95,18 +94,19 @@ export type {
 } from './session/contracts.ts'
 export type { HandshakeCounts, HandshakeMessage, Outcome, OutcomeCounts } from './session/handshakes.ts'
 export type { Examination, PskIdentity, ResumptionOffer, TicketOffer, TicketStatus } from './session/offer.ts'
+export type {
+  EdgeReason,
+  HandshakeReason,
+  NotKeptReason,
+  RefusalReason,
+  SessionSource,
+} from './session/reasons.ts'
 export { SessionCacheMode } from './session/session-cache-mode.ts'
 export type { SessionStore, StoredMark, StoreEntry } from './session/session-store.ts'
 export type { AlertLevel } from './session/ssl-constants.ts'
 export { Alert, SslOption, VerifyMode } from './session/ssl-constants.ts'
 export { SslSession } from './session/ssl-session.ts'
-export type {
-  Refusal,
-  RefusalReason,
-  Resumption,
-  ResumptionVerdict,
-  SessionSource,
-} from './session/verdict.ts'
+export type { Refusal, Resumption, ResumptionVerdict } from './session/verdict.ts'
 export type { BreakerEvent, BreakerState } from './store/circuit-breaker.ts'
 export { type GuardedStore, type GuardOptions, type GuardStats, guarded } from './store/guarded-store.ts'
 export { KeyRing, type KeyRingOptions, type SealingKey } from './store/key-ring.ts'

@@ -17,18 +17,8 @@ const mayImport: Record<string, readonly string[]> = {
   context: ['session', 'codec', 'errors.ts'],
   store: ['session', 'codec', 'errors.ts', 'crypto.ts', 'lru-cache', 'node:*'],
   observability: ['session', 'errors.ts', 'debug', 'node:*'],
-  node: [
-    'context',
-    'store',
-    'observability',
-    'session',
-    'codec',
-    'errors.ts',
-    'crypto.ts',
-    'lru-cache',
-    'node:*',
-  ],
-  cli: ['node', 'context', 'store', 'observability', 'session', 'codec', 'errors.ts', 'node:*'],
+  node: ['context', 'store', 'session', 'codec', 'errors.ts', 'crypto.ts', 'lru-cache', 'node:*'],
+  cli: ['session', 'codec', 'errors.ts', 'node:*'],
   testing: ['session', 'errors.ts'],
   'index.ts': ['node', 'context', 'store', 'observability', 'session', 'codec', 'errors.ts', 'crypto.ts'],
 }
@@ -101,6 +91,23 @@ describe('the import table', () => {
     expect(imports.filter(({ target }) => builtinModules.includes(target))).toEqual([])
   })
 
+  test('is that of src/README.md', () => {
+    const map = readFileSync(join(src, 'README.md'), 'utf8')
+    const rows = [...map.matchAll(/^\| `([a-z]+)\/`[^|]*\| ([^|]+) \|$/gm)].map(
+      ([, folder = '', cell = '']) => [folder, cell.split(', ').sort()],
+    )
+    const table = Object.entries(mayImport)
+      .filter(([room]) => !room.endsWith('.ts'))
+      .map(([room, targets]) => [
+        room,
+        targets
+          .filter((target) => target !== 'node:*')
+          .map((target) => target.replace(/\.ts$/, ''))
+          .sort(),
+      ])
+    expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(table))
+  })
+
   test('brings in no packages but lru-cache and debug', () => {
     const packages = imports
       .map(({ target }) => target)
@@ -156,6 +163,21 @@ describe('the rules of src/rules.md', () => {
   test('are all that code and tests cite', () => {
     const cited = `${textOf(src)}${tests}`.matchAll(/\bR\d+\.\d+/g)
     expect([...new Set([...cited].map(([rule]) => rule))].filter((rule) => !rules.includes(rule))).toEqual([])
+  })
+})
+
+describe('what comments cite', () => {
+  const code = files.map((file) => readFileSync(join(src, file), 'utf8')).join('\n')
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+
+  test.each(['D', 'N'])('is in the README, when it is a departure or an addition: %s', (letter) => {
+    const cited = new Set([...code.matchAll(new RegExp(`\\b${letter}\\d+\\b`, 'g'))].map(([one]) => one))
+    expect(cited.size).toBeGreaterThan(1)
+    expect([...cited].filter((one) => !new RegExp(`\\| ${one} \\|`).test(readme))).toEqual([])
+  })
+
+  test('has no numbers that are defined nowhere', () => {
+    expect(code.match(/\bH\d+\b|\bstep \d/g) ?? []).toEqual([])
   })
 })
 

@@ -137,7 +137,7 @@ describe('the channels sslctx:*', () => {
       told.map((handshake) => ['sslctx:handshake', handshake]),
     )
     const common = { readAheadMs: expect.any(Number), lookupMs: expect.any(Number) }
-    const done = { ...common, socket: expect.any(tls.TLSSocket), protocol: 'TLSv1.3', servername: NAME }
+    const done = { ...common, socket: expect.any(tls.TLSSocket), protocol: 'TLSv1.3', serverName: NAME }
     expect(told).toEqual([
       { ...done, outcome: 'full', reason: 'not-offered' },
       { ...done, outcome: 'resumed', reason: 'internal' },
@@ -147,7 +147,7 @@ describe('the channels sslctx:*', () => {
         reason: 'not-tls',
         socket: undefined,
         protocol: undefined,
-        servername: undefined,
+        serverName: undefined,
       },
     ])
   })

@@ -182,7 +182,7 @@ describe('README.md', () => {
       const end = text.indexOf('\n\n', start)
       return [...text.slice(start, end).matchAll(/^ {2}\| '([a-z-]+)'/gm)].map(([, literal]) => literal ?? '')
     }
-    const reasons = union(source('node/handshake-reason.ts'), 'EdgeReason')
+    const reasons = union(source('session/reasons.ts'), 'EdgeReason')
     const problems = union(source('errors.ts'), 'SetupProblem')
     expect([reasons.length, problems.length]).toEqual([28, 8])
     expect([...reasons, ...problems].filter((name) => !readme.includes(`\`${name}\``))).toEqual([])

@@ -1,6 +1,8 @@
-import { readFileSync } from 'node:fs'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import tls from 'node:tls'
+import { readPem } from './pem-files.ts'
 import type { ClientSettings } from './probe.ts'
+import { isStartTls, START_TLS_PORTS, type StartTls } from './starttls.ts'
 import { codeOf, DAY_SEC, listOption, numberOption, UsageError } from './usage.ts'
 
 const DEFAULT_TIMEOUT_SEC = 10
@@ -14,19 +16,38 @@ export const CLIENT_OPTIONS = {
   ca: { type: 'string' },
   cert: { type: 'string' },
   key: { type: 'string' },
+  starttls: { type: 'string' },
+  insecure: { type: 'boolean' },
   json: { type: 'boolean' },
 } as const
 
-interface ClientOptions {
+/** Their help. */
+export const CLIENT_HELP: string = `  --timeout SECONDS         for one handshake; 10 by default
+  --starttls PROTOCOL       ${Object.keys(START_TLS_PORTS).join(', ')}: what is spoken before TLS.
+                            PORT is that of the protocol by default
+  --http                    sends a HEAD request on each connection; for servers that send the tickets of TLS 1.3
+                            with their first answer only
+  --alpn NAMES              protocols, by commas
+  --ca FILE                 PEM of the authorities that the server's certificate is verified by. Verification is
+                            reported; a certificate that does not verify stops nothing
+  --cert FILE, --key FILE   PEM of a client certificate and its key, which must not be encrypted
+  --insecure                looks also at what Node refuses by default: TLS 1.0 and 1.1, weak ciphers, small keys,
+                            servers without secure renegotiation`
+
+export interface ClientOptions {
   readonly timeout?: string | undefined
   readonly http?: boolean | undefined
   readonly alpn?: readonly string[] | undefined
   readonly ca?: string | undefined
   readonly cert?: string | undefined
   readonly key?: string | undefined
+  readonly starttls?: string | undefined
+  readonly insecure?: boolean | undefined
 }
 
-/** @throws {@link UsageError} for a file that cannot be read, and half of a client certificate */
+const MAX_ALPN_BYTES = 255
+
+/** @throws {@link UsageError} for a file that cannot be used, half of a client certificate, and an unknown protocol */
 export function clientSettings(values: ClientOptions): ClientSettings {
   const { ca, cert, key } = values
   if ((cert === undefined) !== (key === undefined)) throw new UsageError('--cert and --key go together')
@@ -35,34 +56,49 @@ export function clientSettings(values: ClientOptions): ClientSettings {
     min: 0.1,
     max: DAY_SEC,
   })
+  const alpn = listOption(values.alpn)
+  const long = alpn.find((name) => Buffer.byteLength(name) > MAX_ALPN_BYTES)
+  if (long !== undefined) throw new UsageError(`--alpn: a protocol has at most ${MAX_ALPN_BYTES} bytes`)
   const files = {
-    ...(ca !== undefined && { ca: readOptionFile('ca', ca) }),
-    ...(cert !== undefined && { cert: readOptionFile('cert', cert) }),
-    ...(key !== undefined && { key: readOptionFile('key', key) }),
+    ...(ca !== undefined && { ca: readPem('ca', ca) }),
+    ...(cert !== undefined && { cert: readPem('cert', cert) }),
+    ...(key !== undefined && { key: readPem('key', key) }),
   }
   checkFiles(files)
   return {
     timeoutMs: timeoutSec * 1000,
-    alpn: listOption(values.alpn),
+    alpn,
     isHttp: values.http === true,
+    isInsecure: values.insecure === true,
+    startTls: startTlsOf(values),
     ...files,
   }
 }
 
-function checkFiles(files: tls.SecureContextOptions): void {
+function startTlsOf({ starttls }: ClientOptions): StartTls | undefined {
+  if (starttls === undefined || isStartTls(starttls)) return starttls
+  throw new UsageError(`--starttls must be ${Object.keys(START_TLS_PORTS).join(', ')}, got '${starttls}'`)
+}
+
+/** @returns the port of HOST alone */
+export function defaultPort(values: ClientOptions): number | undefined {
+  const startTls = startTlsOf(values)
+  return startTls && START_TLS_PORTS[startTls]
+}
+
+function checkFiles(files: Pick<ClientSettings, 'ca' | 'cert' | 'key'>): void {
   try {
     tls.createSecureContext(files)
+    const { cert, key } = files
+    // libssl does not compare them when they are of different types, and would then show no certificate at all.
+    const areOne =
+      cert === undefined ||
+      key === undefined ||
+      new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))
+    if (!areOne) throw Object.assign(new Error('mismatch'), { code: 'ERR_OSSL_X509_KEY_VALUES_MISMATCH' })
   } catch (error) {
     throw new UsageError(
       `--ca, --cert and --key must be PEM, and the last two belong together (${codeOf(error)})`,
     )
-  }
-}
-
-function readOptionFile(option: string, file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new UsageError(`--${option}: cannot read '${file}' (${codeOf(error)})`)
   }
 }

@@ -1,7 +1,8 @@
+import { readFileSync } from 'node:fs'
 import { BENCH_HELP, benchCommand } from './bench-command.ts'
 import { DOCTOR_HELP, doctorCommand } from './doctor-command.ts'
 import { INSPECT_HELP, inspectCommand } from './inspect-command.ts'
-import type { Terminal } from './terminal.ts'
+import { printable, type Terminal } from './terminal.ts'
 import { ExitCode, UnreachableError, UsageError } from './usage.ts'
 
 interface Command {
@@ -17,11 +18,14 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map([
 
 const HELP = `sslctx: TLS session resumption, seen from outside
 
-  sslctx doctor HOST[:PORT] ...   does this server resume, and if not, why not?
-  sslctx inspect FILE|-           what is in a session
-  sslctx bench HOST:PORT          full and resumed handshakes per second
+  sslctx doctor HOST[:PORT] ...        does this server resume, and if not, why not?
+  sslctx inspect FILE|-|HOST[:PORT]    what is in a session
+  sslctx bench HOST[:PORT]             full and resumed handshakes per second
+  sslctx --version
 
 sslctx COMMAND --help says more. NO_COLOR=1 switches colours off.
+
+Exit code: 0 all is well, 1 there is a problem, 2 wrong usage, 3 no TLS server answers, 4 the command itself failed.
 `
 
 /**
@@ -36,8 +40,9 @@ export async function runCommand(args: readonly string[], terminal: Terminal): P
     terminal.stderr.write(HELP)
     return ExitCode.USAGE
   }
-  if (isHelp(name)) {
-    terminal.stdout.write(HELP)
+  const answer = answerTo(name)
+  if (answer !== undefined) {
+    terminal.stdout.write(answer)
     return ExitCode.OK
   }
   const command = COMMANDS.get(name)
@@ -53,14 +58,37 @@ function isHelp(word: string): boolean {
   return word === '--help' || word === '-h'
 }
 
+function answerTo(word: string): string | undefined {
+  if (isHelp(word) || word === 'help') return HELP
+  return word === '--version' || word === '-v' ? `${versionText()}\n` : undefined
+}
+
+/** Of this package, and of what makes the handshakes. */
+function versionText(): string {
+  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    readonly version: string
+  }
+  return `sslctx ${manifest.version} (Node ${process.versions.node}, OpenSSL ${process.versions.openssl})`
+}
+
 function failed(error: unknown, name: string, terminal: Terminal): number {
   if (error instanceof UsageError) return usageError(error.message, `sslctx ${name} --help`, terminal)
-  if (!(error instanceof UnreachableError)) throw error
-  terminal.stderr.write(`sslctx: ${error.message}\n`)
-  return ExitCode.UNREACHABLE
+  if (error instanceof UnreachableError) {
+    terminal.stderr.write(`sslctx: ${printable(error.message)}\n`)
+    return error.exitCode
+  }
+  return fault(error, terminal)
+}
+
+/** What nobody has foreseen, in one line; with DEBUG=sslctx:* the stack, too. */
+export function fault(error: unknown, { stderr, env }: Pick<Terminal, 'stderr' | 'env'>): number {
+  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  stderr.write(`sslctx: this is a fault of sslctx itself, please report it: ${printable(message)}\n`)
+  if (env['DEBUG']?.includes('sslctx') && error instanceof Error) stderr.write(`${error.stack}\n`)
+  return ExitCode.FAULT
 }
 
 function usageError(message: string, help: string, { stderr }: Terminal): number {
-  stderr.write(`sslctx: ${message}. See '${help}'.\n`)
+  stderr.write(`sslctx: ${printable(message)}. See '${help}'.\n`)
   return ExitCode.USAGE
 }

@@ -1,36 +1,43 @@
-import type { Examination, MethodFacts, TokenFacts, Trial, TrialKind } from './examination.ts'
 import {
-  acrossNames,
-  boundToName,
-  cacheTooSmall,
-  type Finding,
-  type FindingId,
+  cutShortFinding,
   failuresFinding,
-  lifetimeOver,
+  unreachableFinding,
+  unverifiedFinding,
+} from './connection-findings.ts'
+import type {
+  EndpointFacts,
+  Examination,
+  MethodFacts,
+  TokenFacts,
+  Trial,
+  TrialKind,
+} from './examination-facts.ts'
+import { type Failure, provesTls } from './failure.ts'
+import { type Finding, type FindingId, methodName, type Rate, type Severity, shown } from './findings.ts'
+import { bothRefusedFinding, noHandshakeFinding, refusedVersionFinding } from './handshake-findings.ts'
+import type { Method } from './probe.ts'
+import {
+  cacheTooSmall,
   lifetimeTooLong,
-  lost,
-  methodName,
-  nameNotChecked,
   neitherIdsNorTickets,
   neverResumes,
   noIds,
   noTickets,
   noTls13Tickets,
-  noTlsFinding,
   notShared,
-  notSharedBetween,
   offerBreaks,
-  oneWay,
-  type Rate,
   resumes,
-  type Severity,
-  shown,
   singleUse,
-  unreachableFinding,
-  unverifiedFinding,
-  versionRefused,
-} from './findings.ts'
-import type { Method } from './probe.ts'
+} from './resumption-findings.ts'
+import {
+  acrossNames,
+  boundToName,
+  lifetimeOver,
+  lost,
+  nameNotChecked,
+  notSharedBetween,
+  oneWay,
+} from './sharing-findings.ts'
 
 /** What an examination means. The worst comes first; the same examination always gives the same findings. */
 export function diagnose(examination: Examination): Finding[] {
@@ -40,14 +47,20 @@ export function diagnose(examination: Examination): Finding[] {
     ...elsewhereFindings(examination),
     ...nameFindings(examination),
     ...waitFindings(examination),
+    ...(examination.isCutShort ? [cutShortFinding()] : []),
+    ...examination.endpoints.flatMap(({ endpoint, verifyError }) =>
+      verifyError === undefined ? [] : unverifiedFinding(endpoint, verifyError),
+    ),
   ]
   const order: readonly Severity[] = ['problem', 'warning', 'note', 'ok']
   return order.flatMap((severity) => findings.filter((finding) => finding.severity === severity))
 }
 
-/** Whether any endpoint can be talked to. */
-export function isReachable({ methods }: Examination): boolean {
-  return methods.some(({ support }) => support !== 'failed')
+/** Whether any endpoint speaks TLS, be it only to refuse. */
+export function isTlsServer({ methods }: Examination): boolean {
+  return methods.some(
+    ({ support, failure }) => support !== 'failed' || (failure !== undefined && provesTls(failure)),
+  )
 }
 
 export function rateOf(trials: readonly Trial[]): Rate {
@@ -56,18 +69,36 @@ export function rateOf(trials: readonly Trial[]): Rate {
   return { resumed: count('resumed'), failed: count('failed'), offered: trials.length }
 }
 
+/** What `diagnose` would say of a single handshake that failed. */
+export function noHandshakeText(failure: Failure, endpoint: string, servername: string | undefined): string {
+  if (failure.kind === 'unreachable') return unreachableFinding(endpoint, failure.code, false).what
+  const client = { servername, hasCertificate: false, isInsecure: false, alpn: [] }
+  return noHandshakeFinding({ endpoint }, [failure], client).what
+}
+
 function endpointFindings(examination: Examination): Finding[] {
   return examination.endpoints.flatMap((facts) => {
-    const { endpoint, unreachable, verifyError } = facts
-    const findings: Finding[] = []
-    if (unreachable !== undefined) findings.push(unreachableFinding(endpoint, unreachable))
-    else if (methodsAt(examination, endpoint).every(({ support }) => support === 'failed'))
-      findings.push(noTlsFinding(endpoint, errorsOf(methodsAt(examination, endpoint))))
-    if (verifyError !== undefined) findings.push(unverifiedFinding(endpoint, verifyError))
+    const { endpoint, both } = facts
     const errors = strayErrors(examination, endpoint)
-    if (errors.length > 0) findings.push(failuresFinding(endpoint, errors))
-    return findings
+    return [
+      ...nothingSucceeds(facts, examination),
+      ...(both === undefined ? [] : [bothRefusedFinding(endpoint, both, examination.client)]),
+      ...(errors.length > 0 ? [failuresFinding(endpoint, errors, hasResumedAt(examination, endpoint))] : []),
+    ]
   })
+}
+
+function hasResumedAt({ trials }: Examination, endpoint: string): boolean {
+  return trials.some(({ to, outcome }) => to === endpoint && outcome === 'resumed')
+}
+
+function nothingSucceeds(facts: EndpointFacts, examination: Examination): Finding[] {
+  const { endpoint, unreachable } = facts
+  if (unreachable !== undefined) return [unreachableFinding(endpoint, unreachable, isTlsServer(examination))]
+  const methods = methodsAt(examination, endpoint)
+  if (methods.length === 0 || methods.some(({ support }) => support !== 'failed')) return []
+  const failures = methods.flatMap(({ failure }) => failure ?? [])
+  return [noHandshakeFinding(facts, failures, examination.client)]
 }
 
 /** Of full handshakes, and of offers where others have resumed: what makes all of them fail has its own finding. */
@@ -90,10 +121,13 @@ function methodFindings(facts: MethodFacts, examination: Examination): Finding[]
 }
 
 /** TLS 1.2 has two methods, and is refused but once. */
-function refusedFindings({ method, endpoint, error }: MethodFacts, examination: Examination): Finding[] {
-  const methods = methodsAt(examination, endpoint)
-  if (method === 'tls12-ticket' || methods.every(({ support }) => support === 'failed')) return []
-  return [versionRefused({ method, endpoint }, error ?? '')]
+function refusedFindings(facts: MethodFacts, examination: Examination): Finding[] {
+  const methods = methodsAt(examination, facts.endpoint)
+  if (methods.every(({ support }) => support === 'failed')) return []
+  const isSaid =
+    facts.method === 'tls12-ticket' && factsOf(examination, 'tls12-id', facts.endpoint)?.support === 'failed'
+  const both = examination.endpoints.find(({ endpoint }) => endpoint === facts.endpoint)?.both
+  return isSaid ? [] : [refusedVersionFinding(facts, examination.client, both === undefined)]
 }
 
 function nothingToResumeWith({ method, endpoint }: MethodFacts, examination: Examination): Finding[] {
@@ -106,7 +140,7 @@ function nothingToResumeWith({ method, endpoint }: MethodFacts, examination: Exa
 }
 
 function resumptionFindings(
-  { method, endpoint }: MethodFacts,
+  { method, endpoint, protocol }: MethodFacts,
   token: TokenFacts,
   examination: Examination,
 ): Finding[] {
@@ -114,13 +148,18 @@ function resumptionFindings(
   const rates = localRates(here)
   const verdict = judgeRates(rates)
   if (verdict === undefined) return []
-  const subject = { method, endpoint }
+  const subject = { method, endpoint, protocol }
   switch (verdict) {
     case 'resumes':
       return [resumes(subject, rates.all)]
     case 'never-resumes':
       return [
-        neverResumes(subject, token, rates.all, method === 'tls12-id' && hasTickets(examination, endpoint)),
+        neverResumes(
+          subject,
+          token,
+          rates.all,
+          method === 'tls12-id' && doTicketsResume(examination, endpoint),
+        ),
       ]
     case 'not-shared':
       return [notShared(subject, token, rates.all)]
@@ -133,8 +172,11 @@ function resumptionFindings(
   }
 }
 
-function hasTickets(examination: Examination, endpoint: string): boolean {
-  return factsOf(examination, 'tls12-ticket', endpoint)?.token !== undefined
+function doTicketsResume(examination: Examination, endpoint: string): boolean {
+  const { all } = localRates(
+    examination.trials.filter(({ method, from }) => method === 'tls12-ticket' && from === endpoint),
+  )
+  return all.offered > 0 && isAll(all)
 }
 
 /** Of what was offered where it was made, under its own name, without a wait. */

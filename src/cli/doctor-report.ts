@@ -1,8 +1,9 @@
-import { rateOf } from './diagnosis.ts'
-import type { EndpointFacts, Examination, MethodFacts, Trial, TrialKind } from './examination.ts'
-import { type Finding, methodName, type Severity, shown } from './findings.ts'
-import { METHODS, type Method } from './probe.ts'
-import { type Colour, duration, type Paint, printable, table, wrap } from './terminal.ts'
+import { isTlsServer, rateOf } from './diagnosis.ts'
+import { tableRows } from './doctor-table.ts'
+import type { EndpointFacts, Examination } from './examination-facts.ts'
+import { type Finding, type Severity, versionName } from './findings.ts'
+import { merged } from './merged-findings.ts'
+import { type Colour, type OutputStream, type Paint, printable, table, widthOf, wrap } from './terminal.ts'
 
 const MARKS: Readonly<Record<Severity, readonly [string, Colour]>> = {
   problem: ['PROBLEM', 'red'],
@@ -11,119 +12,131 @@ const MARKS: Readonly<Record<Severity, readonly [string, Colour]>> = {
   ok: ['ok', 'green'],
 }
 
-/** For people: the certificates, the table of what was seen, and what it means. */
-export function doctorText(examination: Examination, findings: readonly Finding[], paint: Paint): string {
+/** For people: the verdict, why, and the table of what was seen. */
+export function doctorText(
+  examination: Examination,
+  findings: readonly Finding[],
+  stream: OutputStream,
+  paint: Paint,
+): string {
+  const width = widthOf(stream)
+  const labels = examination.endpoints.map(({ endpoint }) => endpoint)
   return [
-    ...examination.endpoints.map((facts) => endpointText(facts, examination, paint)),
-    examination.trials.length > 0 ? `${table(tableRows(examination))}\n` : '',
-    ...findings.map((finding) => findingText(finding, paint)),
-    `\n${conclusion(findings, paint)}\n`,
+    wrapLine(verdictLine(examination, findings, paint), width),
+    '\n',
+    ...merged(findings, labels).map((finding) => findingText(finding, width, paint)),
+    '\n',
+    ...examination.endpoints.map((facts) => endpointText(facts, examination, width, paint)),
+    examination.trials.length > 0 ? tableText(examination, stream) : '',
   ].join('')
 }
 
-function endpointText(facts: EndpointFacts, { servername }: Examination, paint: Paint): string {
+/** Colours take no room, and the line begins with its mark. */
+function wrapLine(line: string, width: number): string {
+  return line.length > width ? wrap(line, '', width) : `${line}\n`
+}
+
+/** In one sentence, without its end of line. */
+export function verdictLine(examination: Examination, findings: readonly Finding[], paint: Paint): string {
+  const [first] = findings
+  const severity = first?.severity ?? 'ok'
+  const labels = examination.endpoints.map(({ endpoint }) => endpoint)
+  const bad = merged(findings, labels).filter(
+    (finding) => finding.severity === 'problem' || finding.severity === 'warning',
+  )
+  const counts = (['problem', 'warning'] as const)
+    .map((one) => ({ one, count: bad.filter((finding) => finding.severity === one).length }))
+    .filter(({ count }) => count > 0)
+    .map(({ one, count }) => paint(plural(count, one), MARKS[one][1]))
+  const name =
+    examination.client.servername ?? examination.endpoints.map(({ endpoint }) => endpoint).join(', ')
+  const sentence = sentenceOf(examination, findings)
+  const colour = severity === 'problem' || severity === 'warning' ? MARKS[severity][1] : 'green'
+  const end = counts.length > 0 ? ` ${counts.join(', ')}` : ''
+  return `${paint(printable(name), 'bold')}: ${paint(sentence, colour)}${end}`
+}
+
+function sentenceOf(examination: Examination, findings: readonly Finding[]): string {
+  if (!isTlsServer(examination)) return 'No TLS server answers.'
+  if (examination.methods.every(({ support }) => support === 'failed'))
+    return 'A TLS server answers, and no handshake succeeds.'
+  if (findings[0]?.id === 'both-versions-refused') return 'Clients that offer both versions are refused.'
+  const { resumed, offered } = rateOf(examination.trials.filter(({ kind }) => kind !== 'other-name'))
+  if (findings.some(({ severity }) => severity === 'problem'))
+    return resumed === 0 ? 'Sessions do not resume.' : 'Sessions resume in part.'
+  if (offered === 0) return 'Nothing could be offered.'
+  return findings.some(({ id }) => id === 'never-resumes')
+    ? 'Nearly all clients resume.'
+    : 'All sessions resume.'
+}
+
+function endpointText(
+  facts: EndpointFacts,
+  { servername, methods, client }: Examination,
+  width: number,
+  paint: Paint,
+): string {
   const { endpoint, unreachable, certificate, verifyError } = facts
-  const name = servername === undefined ? 'without a server name' : `as ${servername}`
-  const head = `${paint(endpoint, 'bold')} ${name}\n`
+  const name = servername === undefined ? 'without a server name' : `as ${printable(servername)}`
+  const start = client.startTls === undefined ? '' : `, ${client.startTls}`
+  const head = `${paint(endpoint, 'bold')} ${name}${start}\n`
   if (unreachable !== undefined) return `${head}  unreachable: ${unreachable}\n\n`
-  if (certificate === undefined) return `${head}  no TLS\n\n`
+  if (certificate === undefined) {
+    const here = methods.filter((one) => one.endpoint === endpoint)
+    return `${head}  ${here.some(({ support }) => support !== 'failed') ? 'no certificate' : 'no handshake'}\n\n`
+  }
   const verified = verifyError === undefined ? 'verifies' : `does not verify: ${verifyError}`
   const { subject, issuer, validTo } = certificate
-  return `${head}  ${printable(`certificate ${subject}, of ${issuer}, until ${validTo}; ${verified}`)}\n\n`
-}
-
-const KIND_NAMES: readonly (readonly [TrialKind, string])[] = [
-  ['next', 'on the next connection'],
-  ['again', 'the same once more'],
-  ['later', 'after others were made'],
-]
-
-/** One column for each method, one row for each question. */
-function tableRows(examination: Examination): string[][] {
-  const rows = examination.endpoints.flatMap(({ endpoint }) => [
-    row(`at ${endpoint}`, (method) => tokenText(factsOf(examination, method, endpoint))),
-    ...KIND_NAMES.map(([kind, name]) =>
-      row(
-        `  ${name}`,
-        cells(examination, (trial) => trial.kind === kind && trial.from === endpoint),
-      ),
-    ),
-  ])
-  const { otherNames, trials, waitSec } = examination
-  const ways = new Set(
-    trials.filter(({ kind }) => kind === 'elsewhere').map(({ from, to }) => `${from} > ${to}`),
-  )
-  return [
-    ['', ...METHODS.map(methodName)],
-    ...rows,
-    ...[...ways].map((way) => row(`made at > offered to ${way}`, cells(examination, isOnWay(way)))),
-    ...otherNames.map(({ name }) =>
-      row(
-        `under ${printable(name)}`,
-        cells(examination, (trial) => trial.name === name),
-      ),
-    ),
-    ...(trials.some(isAfterWait) ? [row(`after ${duration(waitSec)}`, cells(examination, isAfterWait))] : []),
+  const versions = [
+    ...new Set(methods.filter((one) => one.endpoint === endpoint).flatMap(({ protocol }) => protocol ?? [])),
   ]
+  const spoken = versions.length > 0 ? `${versions.map(versionName).join(', ')}; ` : ''
+  const text = `${spoken}certificate ${subject}, of ${issuer}, until ${validTo}; ${verified}`
+  return `${head}${wrap(printable(text), '  ', width)}\n`
 }
 
-const isAfterWait = ({ kind }: Trial): boolean => kind === 'after-wait'
-
-function isOnWay(way: string): (trial: Trial) => boolean {
-  return ({ kind, from, to }) => kind === 'elsewhere' && way === `${from} > ${to}`
+/** Where the columns do not fit a terminal, each of their cells has a line. */
+function tableText(examination: Examination, stream: OutputStream): string {
+  const { head, rows } = tableRows(examination)
+  const width = widthOf(stream)
+  const wide = table([['', ...head], ...rows.map(({ title, cells }) => [title, ...cells])])
+  const room = stream.isTTY === true && stream.columns ? stream.columns : Number.POSITIVE_INFINITY
+  const fits = wide.split('\n').every(({ length }) => length <= room)
+  const figures = fits ? wide : rows.map((row) => stackedRow(row, head, width)).join('')
+  const explained = new Map(rows.map(({ title, about }) => [about, title.trim()]))
+  const legend = [...explained].map(([about, title]) => wrap(`${title}: ${about}`, '  ', width))
+  return `${figures}\n${legend.join('')}`
 }
 
-function row(title: string, cell: (method: Method) => string): string[] {
-  return [title, ...METHODS.map(cell)]
+function stackedRow(
+  { title, cells }: { readonly title: string; readonly cells: readonly string[] },
+  head: readonly string[],
+  width: number,
+): string {
+  const lines = cells.flatMap((cell, index) =>
+    cell === '-' ? [] : [wrap(`${head[index]}: ${cell}`, '    ', width)],
+  )
+  return lines.length === 0 ? '' : `  ${title.trim()}\n${lines.join('')}`
 }
 
-function cells({ trials }: Examination, isWanted: (trial: Trial) => boolean): (method: Method) => string {
-  return (method) => {
-    const rate = rateOf(trials.filter((trial) => trial.method === method && isWanted(trial)))
-    return rate.offered === 0 ? '-' : shown(rate)
-  }
-}
-
-function factsOf({ methods }: Examination, method: Method, endpoint: string): MethodFacts | undefined {
-  return methods.find((facts) => facts.method === method && facts.endpoint === endpoint)
-}
-
-function tokenText(facts: MethodFacts | undefined): string {
-  if (facts === undefined) return '-'
-  if (facts.support === 'failed') return 'refused'
-  if (facts.token === undefined) return 'none given'
-  const { kind, bytes, lifetimeSec } = facts.token
-  const lifetime = lifetimeSec > 0 ? `, ${lifetimeSec} s` : ''
-  const state = kind === 'stateful-ticket' ? ' (stateful)' : ''
-  return `${kind === 'id' ? 'id' : 'ticket'} of ${bytes} bytes${state}${lifetime}`
-}
-
-function findingText({ severity, what, reasons, remedies }: Finding, paint: Paint): string {
+function findingText({ severity, what, reasons, remedies }: Finding, width: number, paint: Paint): string {
   const [mark, colour] = MARKS[severity]
-  const indent = '           '
-  const head = wrap(printable(what), indent).slice(mark.length + 2)
+  const indent = width < 80 ? '    ' : '           '
+  const head =
+    width < 80
+      ? `\n${wrap(printable(what), indent, width)}`
+      : wrap(printable(what), indent, width).slice(mark.length + 2)
   const parts = [
     `  ${paint(mark, colour)}${head}`,
-    ...reasons.map((reason, index) => advice(index === 0 ? 'likely: ' : 'or:     ', reason, indent)),
-    ...remedies.map((remedy, index) => advice(index === 0 ? 'do:     ' : '        ', remedy, indent)),
+    ...reasons.map((reason, index) => advice(index === 0 ? 'likely: ' : 'or:     ', reason, indent, width)),
+    ...remedies.map((remedy, index) => advice(index === 0 ? 'do:     ' : '        ', remedy, indent, width)),
   ]
   return parts.join('')
 }
 
-function advice(label: string, text: string, indent: string): string {
+function advice(label: string, text: string, indent: string, width: number): string {
   const hanging = `${indent}${' '.repeat(label.length)}`
-  return `${indent}${label}${wrap(text, hanging).slice(hanging.length)}`
-}
-
-function conclusion(findings: readonly Finding[], paint: Paint): string {
-  const count = (severity: Severity): number =>
-    findings.filter((finding) => finding.severity === severity).length
-  const [problems, warnings] = [count('problem'), count('warning')]
-  const parts = [
-    ...(problems > 0 ? [paint(plural(problems, 'problem'), 'red')] : []),
-    ...(warnings > 0 ? [paint(plural(warnings, 'warning'), 'yellow')] : []),
-  ]
-  return parts.length > 0 ? parts.join(', ') : paint('All sessions resume.', 'green')
+  return `${indent}${label}${wrap(printable(text), hanging, width).slice(hanging.length)}`
 }
 
 function plural(count: number, noun: string): string {

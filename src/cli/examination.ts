@@ -1,89 +1,23 @@
 import { decodeSslSession } from '../codec/ssl-session-der.ts'
+import type {
+  EndpointFacts,
+  Examination,
+  MethodFacts,
+  OtherNameFacts,
+  TokenFacts,
+  Trial,
+  TrialKind,
+} from './examination-facts.ts'
+import { type Failure, HandshakeError, provesTls } from './failure.ts'
 import {
   type ClientSettings,
   type Endpoint,
   type Handshake,
-  HandshakeError,
   type HandshakeWish,
   labelOf,
   METHODS,
   type Method,
-  type PeerCertificate,
 } from './probe.ts'
-
-/** When and where a session is offered. */
-export type TrialKind =
-  /** At once, on the connection after the one that made it. */
-  | 'next'
-  /** The same session a second time, at once. */
-  | 'again'
-  /** After others were made, and out of their order. */
-  | 'later'
-  /** At another endpoint than the one that made it. */
-  | 'elsewhere'
-  /** Under another server name. */
-  | 'other-name'
-  | 'after-wait'
-
-/** One session, offered once. Endpoints are their labels. */
-export interface Trial {
-  readonly method: Method
-  readonly kind: TrialKind
-  readonly from: string
-  readonly to: string
-  readonly name?: string
-  /** How many sessions `from` has made since this one. */
-  readonly age: number
-  readonly outcome: 'resumed' | 'full' | 'failed'
-  /** Of one that failed. */
-  readonly error?: string
-}
-
-/** What a server gives its clients to resume with. */
-export interface TokenFacts {
-  /** A TLS 1.3 ticket of 32 bytes is a session id: the state is with the server. Anything longer holds the state itself. */
-  readonly kind: 'id' | 'ticket' | 'stateful-ticket' | 'stateless-ticket'
-  readonly bytes: number
-  /** As announced; 0 for none, as always with ids. */
-  readonly lifetimeSec: number
-}
-
-/** What one method is like at one endpoint. */
-export interface MethodFacts {
-  readonly method: Method
-  readonly endpoint: string
-  /** `none`: handshakes succeed, and give nothing to resume with. `failed`: no handshake. */
-  readonly support: 'sessions' | 'none' | 'failed'
-  readonly token?: TokenFacts
-  readonly error?: string
-}
-
-export interface EndpointFacts {
-  readonly endpoint: string
-  /** Why there is no connection at all. */
-  readonly unreachable?: string
-  readonly certificate?: PeerCertificate
-  readonly verifyError?: string
-}
-
-/** What a server answers under another name. */
-export interface OtherNameFacts {
-  readonly name: string
-  readonly certificate: 'same' | 'other' | 'refused'
-}
-
-/** All that was seen; from this alone the findings are made. */
-export interface Examination {
-  readonly servername: string | undefined
-  readonly attempts: number
-  readonly waitSec: number
-  readonly endpoints: readonly EndpointFacts[]
-  readonly methods: readonly MethodFacts[]
-  readonly otherNames: readonly OtherNameFacts[]
-  readonly trials: readonly Trial[]
-  /** Full handshakes that failed though one before had succeeded. */
-  readonly failures: readonly { readonly method: Method; readonly endpoint: string; readonly error: string }[]
-}
 
 export interface ExaminationPlan {
   readonly endpoints: readonly Endpoint[]
@@ -102,7 +36,12 @@ export interface ExaminationPorts {
   random(): number
   /** Told before every step. */
   onStep(step: string): void
+  /** Asked before every handshake: whether there may be one more. */
+  hasTime(): boolean
 }
+
+/** Thrown within an examination whose time is over. */
+class TimeIsOver extends Error {}
 
 /** One session and where it comes from. */
 interface Kept {
@@ -118,16 +57,23 @@ const MAX_OTHER_NAME_ATTEMPTS = 3
 /** More endpoints are compared with their neighbours only. */
 const MAX_ENDPOINTS_FOR_ALL_PAIRS = 4
 const STATEFUL_TICKET_BYTES = 32
+/** Who has kept so many handshakes waiting is asked no more by that method. */
+const MAX_TIMEOUTS = 3
 
 /** Probes as planned, one connection after another. */
 export async function examine(plan: ExaminationPlan, ports: ExaminationPorts): Promise<Examination> {
   const examiner = new Examiner(plan, ports)
-  for (const endpoint of plan.endpoints) await examiner.meet(endpoint)
-  for (const known of examiner.known()) await examiner.offerHere(known)
-  await examiner.offerElsewhere()
-  await examiner.offerUnderOtherNames()
-  await examiner.offerAfterWait()
-  return examiner.result()
+  try {
+    for (const endpoint of plan.endpoints) await examiner.meet(endpoint)
+    for (const known of examiner.known()) await examiner.offerHere(known)
+    await examiner.offerElsewhere()
+    await examiner.offerUnderOtherNames()
+    await examiner.offerAfterWait()
+  } catch (error) {
+    if (!(error instanceof TimeIsOver)) throw error
+    return examiner.result(true)
+  }
+  return examiner.result(false)
 }
 
 type Known = Pick<Kept, 'method' | 'endpoint'>
@@ -141,6 +87,7 @@ class Examiner {
   readonly #otherNames: OtherNameFacts[] = []
   readonly #trials: Trial[] = []
   readonly #madeCounts: Map<string, number> = new Map()
+  readonly #timeouts: Map<string, number> = new Map()
   readonly #failures: { method: Method; endpoint: string; error: string }[] = []
 
   constructor(plan: ExaminationPlan, ports: ExaminationPorts) {
@@ -153,12 +100,20 @@ class Examiner {
     return this.#known
   }
 
-  result(): Examination {
-    const { servername, attempts, waitSec } = this.#plan
+  result(isCutShort: boolean): Examination {
+    const { servername, attempts, waitSec, settings } = this.#plan
     return {
       servername,
+      client: {
+        servername,
+        hasCertificate: settings.cert !== undefined,
+        isInsecure: settings.isInsecure === true,
+        alpn: settings.alpn,
+        startTls: settings.startTls,
+      },
       attempts,
       waitSec,
+      isCutShort,
       endpoints: this.#endpoints,
       methods: this.#methods,
       otherNames: this.#otherNames,
@@ -169,16 +124,18 @@ class Examiner {
 
   async meet(endpoint: Endpoint): Promise<void> {
     let facts: EndpointFacts = { endpoint: labelOf(endpoint) }
-    for (const method of METHODS) {
-      const met = await this.#firstHandshake({ method, endpoint })
-      if (!(met instanceof HandshakeError)) facts = { ...facts, ...identityOf(met) }
-      else if (isUnreachable(method, met)) {
-        // The other methods would meet, or wait for, the same.
-        facts = { ...facts, unreachable: met.code }
-        break
+    const failures: Failure[] = []
+    try {
+      for (const method of METHODS) {
+        if (isEnough(method, failures)) continue
+        const met = await this.#firstHandshake({ method, endpoint })
+        if (met instanceof HandshakeError) failures.push(met.failure)
+        else facts = { ...facts, ...identityOf(met) }
       }
+      facts = { ...facts, ...(await this.#lookCloser(endpoint, failures)) }
+    } finally {
+      this.#endpoints.push(facts)
     }
-    this.#endpoints.push(facts)
   }
 
   async #firstHandshake(known: Known): Promise<Handshake | HandshakeError> {
@@ -187,22 +144,62 @@ class Examiner {
     const endpoint = labelOf(known.endpoint)
     const handshake = await this.#handshake(known, this.#plan.servername)
     if (handshake instanceof HandshakeError) {
-      if (!isUnreachable(method, handshake))
-        this.#methods.push({ method, endpoint, support: 'failed', error: handshake.code })
+      const { code: error, failure } = handshake
+      if (failure.kind !== 'unreachable')
+        this.#methods.push({ method, endpoint, support: 'failed', error, failure })
       return handshake
     }
+    const { protocol } = handshake
     const token = tokenOf(method, handshake.sessions.at(-1))
     if (token) this.#known.push(known)
     this.#methods.push({
       method,
       endpoint,
       ...(token ? { support: 'sessions', token } : { support: 'none' }),
+      ...(protocol !== undefined && { protocol }),
     })
     return handshake
   }
 
+  /** Why what failed has failed, by one more handshake. */
+  async #lookCloser(endpoint: Endpoint, failures: readonly Failure[]): Promise<Partial<EndpointFacts>> {
+    const [first] = failures
+    if (first === undefined) return {}
+    const succeeds = this.#methods.some(
+      (facts) => facts.endpoint === labelOf(endpoint) && facts.support !== 'failed',
+    )
+    if (first.kind === 'unreachable') return succeeds ? {} : { unreachable: first.code }
+    if (succeeds) return this.#offerBoth(endpoint)
+    return failures.some(provesTls) ? { wide: await this.#lookWide(endpoint) } : {}
+  }
+
+  /** What clients do that know both versions, when the server refuses one of them. */
+  async #offerBoth(endpoint: Endpoint): Promise<Pick<EndpointFacts, 'both'>> {
+    const wish = { endpoint, method: 'any', servername: this.#plan.servername } as const
+    try {
+      await this.#shakeHands(wish)
+      return {}
+    } catch (error) {
+      if (error instanceof HandshakeError) return { both: error.failure }
+      throw error
+    }
+  }
+
+  /** Whether it is the defaults of Node that stand in the way. */
+  async #lookWide(endpoint: Endpoint): Promise<NonNullable<EndpointFacts['wide']>> {
+    this.#ports.onStep(`${labelOf(endpoint)}: with all versions and ciphers`)
+    const wish = { endpoint, method: 'any', servername: this.#plan.servername, isInsecure: true } as const
+    try {
+      const { protocol, cipher } = await this.#shakeHands(wish)
+      return { ...(protocol !== undefined && { protocol }), ...(cipher !== undefined && { cipher }) }
+    } catch (error) {
+      if (error instanceof HandshakeError) return { failure: error.failure }
+      throw error
+    }
+  }
+
   async offerHere(known: Known): Promise<void> {
-    for (let attempt = 1; attempt <= this.#plan.attempts; attempt++) {
+    for (let attempt = 1; attempt <= this.#plan.attempts && this.#isPatient(known); attempt++) {
       this.#step(known, `attempt ${attempt}`)
       const [kept] = await this.#makeSessions(known, 1)
       if (kept === undefined) continue
@@ -266,7 +263,7 @@ class Examiner {
 
   async #makeSessions(known: Known, count: number): Promise<Kept[]> {
     const kept: Kept[] = []
-    for (let made = 0; made < count; made++) {
+    for (let made = 0; made < count && this.#isPatient(known); made++) {
       const handshake = await this.#handshake(known, this.#plan.servername)
       if (handshake instanceof HandshakeError) this.#fail(known, handshake)
       const session = handshake instanceof HandshakeError ? undefined : handshake.sessions.at(-1)
@@ -281,6 +278,7 @@ class Examiner {
     where: { readonly to?: Endpoint; readonly name?: string } = {},
   ): Promise<void> {
     const { to = endpoint, name } = where
+    if (!this.#isPatient({ method, endpoint: to })) return
     const servername = name ?? this.#plan.servername
     const age = this.#madeCount(endpoint) - madeCount
     const handshake = await this.#handshake({ method, endpoint: to }, servername, session)
@@ -303,16 +301,30 @@ class Examiner {
     session?: Uint8Array,
   ): Promise<Handshake | HandshakeError> {
     try {
-      const handshake = await this.#ports.shakeHands({ ...known, servername, session }, this.#plan.settings)
+      const handshake = await this.#shakeHands({ ...known, servername, session })
       this.#madeCounts.set(
         labelOf(known.endpoint),
         this.#madeCount(known.endpoint) + handshake.sessions.length,
       )
       return handshake
     } catch (error) {
-      if (error instanceof HandshakeError) return error
-      throw error
+      if (!(error instanceof HandshakeError)) throw error
+      if (error.code === 'ERR_TIMEOUT') this.#timeouts.set(keyOf(known), this.#timeoutCount(known) + 1)
+      return error
     }
+  }
+
+  #shakeHands(wish: HandshakeWish): Promise<Handshake> {
+    if (!this.#ports.hasTime()) throw new TimeIsOver()
+    return this.#ports.shakeHands(wish, this.#plan.settings)
+  }
+
+  #isPatient(known: Known): boolean {
+    return this.#timeoutCount(known) < MAX_TIMEOUTS
+  }
+
+  #timeoutCount(known: Known): number {
+    return this.#timeouts.get(keyOf(known)) ?? 0
   }
 
   #madeCount(endpoint: Endpoint): number {
@@ -346,13 +358,16 @@ function tokenKind(method: Method, bytes: number): TokenFacts['kind'] {
   return bytes === STATEFUL_TICKET_BYTES ? 'stateful-ticket' : 'stateless-ticket'
 }
 
-/** Nobody there, or nobody that answers; a reset is an answer, and who has answered once is there. */
-function isUnreachable(method: Method, { code }: HandshakeError): boolean {
-  return method === METHODS[0] && UNREACHABLE_CODES.test(code)
+/** Whether the next method would but meet, or wait for, what has been met before. */
+function isEnough(method: Method, [first]: readonly Failure[]): boolean {
+  if (first === undefined) return false
+  if (first.kind === 'silent') return method === 'tls12-ticket'
+  return first.kind === 'unreachable' || first.kind === 'other-protocol' || first.kind === 'starttls-refused'
 }
 
-const UNREACHABLE_CODES =
-  /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|ETIMEDOUT|ERR_TIMEOUT|EINVAL)$/
+function keyOf({ method, endpoint }: Known): string {
+  return `${method} ${labelOf(endpoint)}`
+}
 
 function pairs(endpoints: readonly Endpoint[]): [Endpoint, Endpoint][] {
   const areAll = endpoints.length <= MAX_ENDPOINTS_FOR_ALL_PAIRS

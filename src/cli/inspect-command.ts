@@ -1,67 +1,165 @@
-import { readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
 import { decodeSslSession } from '../codec/ssl-session-der.ts'
 import { SessionDerError } from '../errors.ts'
-import { readSessionInput } from './session-input.ts'
-import { type SessionView, sessionJson, sessionText } from './session-text.ts'
-import type { Terminal } from './terminal.ts'
-import { codeOf, ExitCode, parseCommandLine, UsageError } from './usage.ts'
+import {
+  CLIENT_HELP,
+  CLIENT_OPTIONS,
+  type ClientOptions,
+  clientSettings,
+  defaultPort,
+} from './client-options.ts'
+import { HandshakeError } from './failure.ts'
+import { readBounded } from './files.ts'
+import { type Endpoint, labelOf, shakeHands } from './probe.ts'
+import { refusal } from './refusal.ts'
+import { serverName } from './server-name.ts'
+import { readSessionInputs, type SessionInput } from './session-input.ts'
+import { isExpired, type SessionView, sessionJson, sessionText } from './session-text.ts'
+import { defaultServername, firstThatConnects, parseTarget, resolveTarget, type Target } from './target.ts'
+import { jsonLine, type Terminal } from './terminal.ts'
+import { codeOf, ExitCode, parseCommandLine, UnreachableError, UsageError } from './usage.ts'
 
-export const INSPECT_HELP = `sslctx inspect FILE|-
+export const INSPECT_HELP: string = `sslctx inspect FILE|-|HOST[:PORT]
 
 What is in a TLS session: every field as 'openssl sess_id -text' prints it, when it expires in words, the peer's
 certificate. Takes DER, PEM (openssl s_client -sess_out), what Node's tls gives for 'session', 'newSession' and
-getSession(), and base64 of these; - is standard input.
+getSession(), base64 and hexadecimal digits of these, and several of them; - is standard input. Of a server, where no
+file has that name: what it gives to a client that connects.
 
-  --secrets   also the master key, the ticket and the application's data in it. Who has them can decrypt
-              connections and pose as one of their ends
-  --json      for machines
+  --secrets                 also the master key, the ticket and the application's data in it. Who has them can
+                            decrypt connections and pose as one of their ends
+  --json                    for machines, one line for each session
   --help
 
-Exit code: 0 it was read, 1 it has expired, 2 wrong usage or no session.
+Of a server:
+  --servername NAME         the name to ask for; by default HOST, when it is a name
+  --protocol 1.2|1.3        by default what is negotiated
+${CLIENT_HELP}
+
+Exit code: 0 it was read, 1 one has expired, or the server gives none or refuses, 2 wrong usage or no session,
+3 no TLS server answers, 4 the command itself failed.
 `
 
-const OPTIONS = { secrets: { type: 'boolean' }, json: { type: 'boolean' } } as const
+const OPTIONS = {
+  ...CLIENT_OPTIONS,
+  protocol: { type: 'string' },
+  secrets: { type: 'boolean' },
+} as const
 /** A session is some kilobytes, and what is longer is none. */
 const MAX_INPUT_BYTES = 1_048_576
+
+interface InspectValues extends ClientOptions {
+  readonly servername?: string | undefined
+  readonly protocol?: string | undefined
+}
 
 /** @returns the exit code */
 export async function inspectCommand(args: readonly string[], terminal: Terminal): Promise<number> {
   const { values, positionals } = parseCommandLine(args, OPTIONS)
-  const [file] = positionals
-  if (file === undefined || positionals.length > 1)
-    throw new UsageError('inspect needs one FILE, or - for standard input')
-  const bytes = file === '-' ? await readAll(terminal.stdin) : await readInputFile(file)
-  const view = readView(bytes, file, values.secrets === true)
-  const json = sessionJson(view)
-  terminal.stdout.write(values.json === true ? `${JSON.stringify(json, null, 2)}\n` : sessionText(view))
-  return json['isExpired'] === true ? ExitCode.PROBLEM : ExitCode.OK
+  const [source] = positionals
+  if (source === undefined || positionals.length > 1)
+    throw new UsageError('inspect needs one FILE, HOST[:PORT], or - for standard input')
+  const inputs = isFile(source) ? await readInputs(source, terminal) : await sessionsOf(source, values)
+  const views = inputs.map((input): SessionView => {
+    const fields = decodeInput(input, source)
+    return { input, fields, showsSecrets: values.secrets === true, nowMs: Date.now() }
+  })
+  terminal.stdout.write(values.json === true ? views.map(jsonOf).join('') : textOf(views))
+  return views.some((view) => isExpired(view)) ? ExitCode.PROBLEM : ExitCode.OK
 }
 
-function readView(bytes: Uint8Array, file: string, showsSecrets: boolean): SessionView {
+function jsonOf(view: SessionView): string {
+  return jsonLine(sessionJson(view))
+}
+
+function textOf(views: readonly SessionView[]): string {
+  if (views.length === 1) return views.map(sessionText).join('')
+  return views.map((view, index) => `${index + 1} of ${views.length}:\n${sessionText(view)}`).join('\n')
+}
+
+/** What cannot be the name of a host, or is there, is a file. */
+function isFile(source: string): boolean {
+  if (source === '-' || source === '' || existsSync(source)) return true
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(source)) return false
+  return /[/\\]|\.(pem|der|crt|key|txt|bin|sess|session|json|b64|hex)$/i.test(source)
+}
+
+async function readInputs(source: string, terminal: Terminal): Promise<SessionInput[]> {
+  const bytes = source === '-' ? await readAll(terminal.stdin) : readBounded(source, MAX_INPUT_BYTES)
   try {
-    const input = readSessionInput(bytes)
-    return { input, fields: decodeSslSession(input.der), showsSecrets, nowMs: Date.now() }
+    return readSessionInputs(bytes)
   } catch (error) {
-    if (!(error instanceof SessionDerError)) throw error
-    throw new UsageError(`${file === '-' ? 'standard input' : `'${file}'`} is no session: ${error.message}`)
+    throw noSession(error, source)
   }
 }
 
-async function readInputFile(file: string): Promise<Uint8Array> {
+function decodeInput({ der }: SessionInput, source: string): SessionView['fields'] {
   try {
-    return await readFile(file)
+    return decodeSslSession(der)
   } catch (error) {
-    throw new UsageError(`cannot read '${file}' (${codeOf(error)})`)
+    throw noSession(error, source)
   }
+}
+
+function noSession(error: unknown, source: string): unknown {
+  if (!(error instanceof SessionDerError)) return error
+  const name = source === '-' ? 'standard input' : `'${source}'`
+  // Where a whole input is the wrong thing, no place in it is.
+  return new UsageError(`${name} is no session: ${error.message.replace(' (at offset 0)', '')}`)
 }
 
 async function readAll(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let length = 0
-  for await (const chunk of stream) {
-    chunks.push(chunk)
-    length += chunk.length
-    if (length > MAX_INPUT_BYTES) throw new UsageError('standard input is too long for a session')
+  try {
+    for await (const chunk of stream) {
+      chunks.push(chunk)
+      length += chunk.length
+      if (length > MAX_INPUT_BYTES) throw new UsageError('standard input is too long for a session')
+    }
+  } catch (error) {
+    if (error instanceof UsageError) throw error
+    throw new UsageError(`cannot read standard input (${codeOf(error)})`)
   }
   return Buffer.concat(chunks)
+}
+
+const METHODS_OF_PROTOCOLS = { any: 'any', '1.2': 'tls12-ticket', '1.3': 'tls13' } as const
+
+async function sessionsOf(source: string, values: InspectValues): Promise<SessionInput[]> {
+  const { protocol = 'any' } = values
+  if (protocol !== 'any' && protocol !== '1.2' && protocol !== '1.3')
+    throw new UsageError(`--protocol must be 1.2 or 1.3, got '${protocol}'`)
+  const target = parseTarget(source, defaultPort(values))
+  const servername =
+    values.servername === undefined
+      ? defaultServername(target)
+      : serverName(values.servername, '--servername')
+  const settings = clientSettings(values)
+  const method = METHODS_OF_PROTOCOLS[protocol]
+  const endpoints = await resolveSource(source, target, settings.timeoutMs)
+  let last = target.host
+  try {
+    const { result } = await firstThatConnects(endpoints, (endpoint) => {
+      last = labelOf(endpoint)
+      return shakeHands({ endpoint, method, servername }, settings)
+    })
+    if (result.sessions.length > 0) return result.sessions.map((der) => ({ der, form: 'DER' }))
+  } catch (error) {
+    if (!(error instanceof HandshakeError)) throw error
+    throw refusal(error, last, servername)
+  }
+  throw new UnreachableError(`${last} gives no session; sslctx doctor says more`, {
+    exitCode: ExitCode.PROBLEM,
+  })
+}
+
+/** A word without a port is as likely the name of a file that is not there. */
+async function resolveSource(source: string, target: Target, timeoutMs: number): Promise<Endpoint[]> {
+  try {
+    return await resolveTarget(target, timeoutMs)
+  } catch (error) {
+    if (!(error instanceof UnreachableError) || /[:.]/.test(source)) throw error
+    throw new UsageError(`there is no file '${source}', and no host of that name`)
+  }
 }

@@ -1,4 +1,5 @@
-import { type Handshake, HandshakeError } from './probe.ts'
+import { HandshakeError } from './failure.ts'
+import type { Handshake } from './probe.ts'
 
 /** One second of a phase, counted from its beginning; the last one may be shorter. */
 export interface Second {
@@ -35,6 +36,8 @@ export interface LoadPlan {
   /** Connections at the same time. */
   readonly connections: number
   readonly durationMs: number
+  /** The phase ends earlier when there were so many; each leaves a port in TIME_WAIT. */
+  readonly maxHandshakes?: number
   readonly offersSessions: boolean
 }
 
@@ -54,7 +57,7 @@ export interface LoadPorts {
 export async function generateLoad(plan: LoadPlan, ports: LoadPorts): Promise<LoadReport> {
   const sessions = await Promise.all(
     Array.from({ length: plan.connections }, async () =>
-      plan.offersSessions ? (await ports.shakeHands(undefined)).sessions.at(-1) : undefined,
+      plan.offersSessions ? firstSession(ports) : undefined,
     ),
   )
   const tally = new LoadTally(ports.nowMs())
@@ -63,14 +66,24 @@ export async function generateLoad(plan: LoadPlan, ports: LoadPorts): Promise<Lo
   return tally.report(ports.nowMs(), ports.cpuMicros() - cpuMicros)
 }
 
+/** A lane whose first handshake fails begins without a session, and takes the next one that it is given. */
+async function firstSession(ports: LoadPorts): Promise<Uint8Array | undefined> {
+  try {
+    return (await ports.shakeHands(undefined)).sessions.at(-1)
+  } catch (error) {
+    if (error instanceof HandshakeError) return undefined
+    throw error
+  }
+}
+
 async function runLane(
   first: Uint8Array | undefined,
-  { durationMs, offersSessions }: LoadPlan,
+  { durationMs, offersSessions, maxHandshakes = Number.POSITIVE_INFINITY }: LoadPlan,
   ports: LoadPorts,
   tally: LoadTally,
 ): Promise<void> {
   let session = first
-  while (ports.nowMs() < tally.startedMs + durationMs) {
+  while (ports.nowMs() < tally.startedMs + durationMs && tally.begin(maxHandshakes)) {
     try {
       const handshake = await ports.shakeHands(session)
       tally.add(handshake, ports.nowMs())
@@ -91,11 +104,19 @@ const FAILURE_PAUSE_MS = 20
 export class LoadTally {
   readonly startedMs: number
   readonly #latencies: number[] = []
+  #begun = 0
   readonly #seconds: { full: number; resumed: number; failed: number }[] = []
   readonly #errors: Map<string, number> = new Map()
 
   constructor(startedMs: number) {
     this.startedMs = startedMs
+  }
+
+  /** @returns whether there may be one more */
+  begin(max: number): boolean {
+    if (this.#begun >= max) return false
+    this.#begun++
+    return true
   }
 
   get handshakes(): number {

@@ -1,7 +1,10 @@
-import { constants } from 'node:crypto'
-import { once } from 'node:events'
 import tls from 'node:tls'
+import { alertOf } from './alerts.ts'
+import { type Connection, handshakeError, openConnection, timeoutError } from './connection.ts'
+import { HandshakeError } from './failure.ts'
+import { type ContextKind, secureContextOf } from './secure-contexts.ts'
 import { unwrapClientSession } from './session-input.ts'
+import type { StartTls } from './starttls.ts'
 
 /** The three ways in which a client may resume. */
 export type Method = 'tls12-id' | 'tls12-ticket' | 'tls13'
@@ -19,7 +22,7 @@ export function labelOf({ address, port }: Endpoint): string {
 
 /** How a client connects, whatever it offers. */
 export interface ClientSettings {
-  /** Milliseconds for one handshake. */
+  /** Milliseconds for one handshake, from the connection on. */
   readonly timeoutMs: number
   /** PEM; the authorities that Node knows by default. Verification is reported and never ends a probe. */
   readonly ca?: string
@@ -28,15 +31,25 @@ export interface ClientSettings {
   readonly alpn: readonly string[]
   /** Sends a HEAD request: some servers send the tickets of TLS 1.3 with their first answer only. */
   readonly isHttp: boolean
+  /** What Node refuses by default is looked at too: TLS 1.0 and 1.1, weak ciphers and keys. */
+  readonly isInsecure?: boolean
+  /** What is spoken before TLS. */
+  readonly startTls?: StartTls | undefined
 }
 
 /** What one handshake is for. */
 export interface HandshakeWish {
   readonly endpoint: Endpoint
-  readonly method: Method
+  readonly method: ContextKind
   readonly servername: string | undefined
   /** DER. */
   readonly session?: Uint8Array | undefined
+  /** Less than the settings have, near the end of a run. */
+  readonly timeoutMs?: number
+  /** As `isInsecure` of the settings, for this handshake. */
+  readonly isInsecure?: boolean
+  /** For measuring: nobody watches the bytes, and a failure is known by its code alone. */
+  readonly isBare?: boolean
 }
 
 export interface PeerCertificate {
@@ -54,105 +67,109 @@ export interface Handshake {
   readonly latencyMs: number
   /** DER, the newest last. Secret. */
   readonly sessions: readonly Uint8Array[]
+  /** `TLSv1.3`, and the name that OpenSSL gives to the cipher suite. */
+  readonly protocol?: string
+  readonly cipher?: string
   /** Of a full handshake. */
   readonly certificate?: PeerCertificate
   /** Why the certificate of a full handshake does not verify; undefined when it does. */
   readonly verifyError?: string
 }
 
-/** A handshake that failed; `code` is `ECONNREFUSED`, `ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION`, `ERR_TIMEOUT` and the like. */
-export class HandshakeError extends Error {
-  readonly code: string
-
-  constructor(code: string, message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.code = code
-  }
-}
-
 /** The tickets of TLS 1.3 come after the handshake, in no message that could be waited for. */
 const TICKETS_MS = 1000
 /** For the server's end, so that it has done with this connection before the next one begins. */
 const CLOSING_MS = 250
+/** For the first byte of an answer to HEAD. */
+const ANSWER_MS = 3000
+/** A server may send tickets without end; the newest are what a client would offer. */
+const MAX_SESSIONS = 16
 
 /**
  * One connection from its beginning to its end. It ends with close_notify: a server of libssl that gets none deletes the session.
+ * Whatever the server does, it is over `TICKETS_MS + CLOSING_MS` after the handshake, and with HTTP `ANSWER_MS` later.
  *
  * @throws {@link HandshakeError} also for an alert after the handshake, which is how TLS 1.3 refuses a client certificate
  */
 export async function shakeHands(wish: HandshakeWish, settings: ClientSettings): Promise<Handshake> {
   const startedMs = performance.now()
-  const socket = tls.connect(connectionOptions(wish, settings))
+  const timeoutMs = wish.timeoutMs ?? settings.timeoutMs
+  const name = wish.servername ?? wish.endpoint.address
+  const connection = await openConnection(
+    wish.endpoint,
+    { startTls: settings.startTls, name },
+    { timeoutMs, isBare: wish.isBare === true },
+  )
+  const socket = tls.connect(connectionOptions(wish, settings, connection))
   const sessions: Uint8Array[] = []
-  socket.on('session', (session: Buffer) => void sessions.push(unwrapClientSession(session).der))
+  socket.on('session', (session: Buffer) => {
+    sessions.push(unwrapClientSession(session).der)
+    if (sessions.length > MAX_SESSIONS) sessions.shift()
+  })
   let lastError: unknown
   socket.on('error', (error) => {
-    lastError = error
+    lastError ??= error
   })
-  await handshakeOf(socket, settings.timeoutMs)
+  await handshakeOf(socket, connection, timeoutMs - (performance.now() - startedMs))
   const latencyMs = performance.now() - startedMs
-  const facts = socket.isSessionReused() ? { resumed: true } : { resumed: false, ...identityOf(socket) }
-  const isWaitingForTickets = wish.method === 'tls13' && !facts.resumed
+  const facts = factsOf(socket)
   if (settings.isHttp) await askForHead(socket, wish)
+  const hasTicketsToCome = facts.protocol === 'TLSv1.3' && !facts.resumed
+  // An end that comes before the server has read it makes its kernel throw away the alert that it may be sending.
+  if (hasTicketsToCome && wish.isBare !== true) await firstSession(socket, sessions)
   socket.end()
-  await untilClosed(socket, isWaitingForTickets && sessions.length === 0 ? TICKETS_MS : CLOSING_MS)
-  if (isAlert(lastError)) throw toHandshakeError(lastError)
+  await untilClosed(socket, connection, hasTicketsToCome && sessions.length === 0 && wish.isBare === true)
+  if (isAlert(lastError)) throw afterHandshake(lastError, connection)
   return { ...facts, latencyMs, sessions }
 }
 
-function connectionOptions(wish: HandshakeWish, settings: ClientSettings): tls.ConnectionOptions {
+function connectionOptions(
+  wish: HandshakeWish,
+  settings: ClientSettings,
+  { stream }: Connection,
+): tls.ConnectionOptions {
   const { endpoint, method, servername, session } = wish
+  const isInsecure = wish.isInsecure ?? settings.isInsecure ?? false
   const alpn = settings.isHttp && settings.alpn.length === 0 ? ['http/1.1'] : settings.alpn
   return {
+    socket: stream,
+    // What the certificate is compared with when no name is asked for.
     host: endpoint.address,
-    port: endpoint.port,
-    secureContext: secureContextOf(method, settings),
+    secureContext: secureContextOf(method, settings, isInsecure),
     // With verification, newer lines of Node pass over a session of another name, and say nothing.
     rejectUnauthorized: false,
+    ...(isInsecure && { minDHSize: 1 }),
     ...(servername !== undefined && { servername }),
     ...(session && { session: Buffer.from(session) }),
     ...(alpn.length > 0 && { ALPNProtocols: [...alpn] }),
   }
 }
 
-const secureContexts = new WeakMap<ClientSettings, Map<Method, tls.SecureContext>>()
-
-/** One for all connections: making one takes as long as a handshake. */
-function secureContextOf(method: Method, settings: ClientSettings): tls.SecureContext {
-  const byMethod = secureContexts.get(settings) ?? new Map<Method, tls.SecureContext>()
-  secureContexts.set(settings, byMethod)
-  const context = byMethod.get(method) ?? makeSecureContext(method, settings)
-  byMethod.set(method, context)
-  return context
-}
-
-/** Session ids alone are what a client has that knows no tickets, SSL_CTX_set_options(3). */
-function makeSecureContext(method: Method, { ca, cert, key }: ClientSettings): tls.SecureContext {
-  const version = method === 'tls13' ? 'TLSv1.3' : 'TLSv1.2'
-  return tls.createSecureContext({
-    minVersion: version,
-    maxVersion: version,
-    // Also what nobody should use any more can be looked at.
-    ciphers: `${tls.DEFAULT_CIPHERS}:@SECLEVEL=0`,
-    ...(method === 'tls12-id' && { secureOptions: constants.SSL_OP_NO_TICKET }),
-    ...(ca !== undefined && { ca }),
-    ...(cert !== undefined && { cert }),
-    ...(key !== undefined && { key }),
-  })
-}
-
-async function handshakeOf(socket: tls.TLSSocket, timeoutMs: number): Promise<void> {
-  const timer = setTimeout(
-    () => socket.destroy(new HandshakeError('ERR_TIMEOUT', `no handshake within ${timeoutMs} ms`)),
-    timeoutMs,
-  )
+async function handshakeOf(socket: tls.TLSSocket, connection: Connection, timeoutMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
   try {
-    await once(socket, 'secureConnect')
+    await new Promise<void>((resolve, reject) => {
+      timer = setTimeout(() => reject(timeoutError(timeoutMs)), Math.max(timeoutMs, 0))
+      socket.once('secureConnect', resolve)
+      socket.once('error', reject)
+      socket.once('close', () => reject(Object.assign(new Error('closed'), { code: 'ECONNRESET' })))
+    })
   } catch (error) {
-    throw toHandshakeError(error)
+    socket.destroy()
+    connection.destroy()
+    throw handshakeError(error, connection.wire)
   } finally {
     clearTimeout(timer)
   }
+}
+
+type Facts = Omit<Handshake, 'latencyMs' | 'sessions'>
+
+function factsOf(socket: tls.TLSSocket): Facts {
+  const negotiated = { protocol: socket.getProtocol() ?? '', cipher: socket.getCipher().name }
+  return socket.isSessionReused()
+    ? { resumed: true, ...negotiated }
+    : { resumed: false, ...negotiated, ...identityOf(socket) }
 }
 
 function identityOf(socket: tls.TLSSocket): Pick<Handshake, 'certificate' | 'verifyError'> {
@@ -184,10 +201,10 @@ export function oneLine(distinguishedName: string | undefined): string {
 
 /** Until the first byte of the answer. */
 async function askForHead(socket: tls.TLSSocket, { endpoint, servername }: HandshakeWish): Promise<void> {
-  const host = servername ?? endpoint.address
+  const host = servername ?? (endpoint.address.includes(':') ? `[${endpoint.address}]` : endpoint.address)
   socket.write(`HEAD / HTTP/1.1\r\nHost: ${host}\r\nUser-Agent: sslctx\r\nConnection: close\r\n\r\n`)
   await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, TICKETS_MS)
+    const timer = setTimeout(resolve, ANSWER_MS)
     const answered = (): void => {
       clearTimeout(timer)
       resolve()
@@ -197,29 +214,56 @@ async function askForHead(socket: tls.TLSSocket, { endpoint, servername }: Hands
   })
 }
 
-/** Gives up after `patienceMs`, or soon after a session has come. */
-async function untilClosed(socket: tls.TLSSocket, patienceMs: number): Promise<void> {
-  let timer = setTimeout(() => socket.destroy(), patienceMs)
-  socket.on('session', () => {
-    clearTimeout(timer)
-    timer = setTimeout(() => socket.destroy(), CLOSING_MS)
+/** Or an alert, or the end. */
+async function firstSession(socket: tls.TLSSocket, sessions: readonly Uint8Array[]): Promise<void> {
+  if (sessions.length > 0 || socket.closed) return
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, TICKETS_MS)
+    const over = (): void => {
+      clearTimeout(timer)
+      resolve()
+    }
+    socket.once('session', over).once('error', over).once('close', over).once('end', over)
+    socket.resume()
   })
+}
+
+/** Gives up soon after a session has come, and after so long if none does; more of them buy no more time. */
+async function untilClosed(
+  socket: tls.TLSSocket,
+  connection: Connection,
+  isWaitingForTickets: boolean,
+): Promise<void> {
+  const giveUp = (): void => {
+    socket.destroy()
+    connection.destroy()
+  }
+  let timer = setTimeout(giveUp, isWaitingForTickets ? TICKETS_MS : CLOSING_MS)
+  if (isWaitingForTickets)
+    socket.once('session', () => {
+      clearTimeout(timer)
+      timer = setTimeout(giveUp, CLOSING_MS)
+    })
   socket.resume()
   await new Promise<void>((resolve) => {
     if (socket.closed) resolve()
     else socket.once('close', () => resolve())
   })
   clearTimeout(timer)
-}
-
-function toHandshakeError(error: unknown): HandshakeError {
-  if (error instanceof HandshakeError) return error
-  const message = error instanceof Error ? error.message : String(error)
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'ERR_UNKNOWN'
-  return new HandshakeError(code, message, { cause: error })
+  giveUp()
 }
 
 /** What else may come after a handshake, such as ECONNRESET, is a server that does not wait for our end. */
 function isAlert(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_SSL_')
+  return error instanceof Error && 'code' in error && alertOf(String(error.code), error.message) !== undefined
+}
+
+function afterHandshake(error: unknown, { wire }: Connection): HandshakeError {
+  const { code, message, failure } = handshakeError(error, wire)
+  // A client without a certificate has finished by then, RFC 8446 §4.4.2.4; some servers say just that it failed.
+  const wantsCertificate = failure.wantsCertificate ?? failure.alert === 'handshake_failure'
+  return new HandshakeError(code, message, {
+    cause: error,
+    failure: { ...failure, isAfterHandshake: true, ...(wantsCertificate && { wantsCertificate }) },
+  })
 }

@@ -82,7 +82,7 @@ export function sessionText(view: SessionView): string {
 
 /** The same for machines; byte strings as hexadecimal digits, times in seconds. */
 export function sessionJson(view: SessionView): Record<string, unknown> {
-  const { fields, input, showsSecrets, nowMs } = view
+  const { fields, input, showsSecrets } = view
   const { masterKey, ticket, ticketAppData, peerCertificate, peerRawPublicKey, ...rest } = fields
   const hidden = (bytes: Uint8Array | undefined): unknown =>
     bytes && (showsSecrets ? toHex(bytes) : { bytes: bytes.length })
@@ -101,7 +101,7 @@ export function sessionJson(view: SessionView): Record<string, unknown> {
     peerCertificateSubject: peerCertificate && subjectOf(peerCertificate),
     peerRawPublicKey: peerRawPublicKey && toHex(peerRawPublicKey),
     expiresAtSec: fields.timeSec + fields.timeoutSec,
-    isExpired: isExpired(fields, nowMs),
+    isExpired: isExpired(view),
   }
 }
 
@@ -163,7 +163,7 @@ function isDate(seconds: number): boolean {
   return seconds <= 8_640_000_000_000
 }
 
-function isExpired({ timeSec, timeoutSec }: SslSessionFields, nowMs: number): boolean {
+export function isExpired({ fields: { timeSec, timeoutSec }, nowMs }: SessionView): boolean {
   return timeSec !== 0 && nowMs > (timeSec + timeoutSec) * 1000
 }
 

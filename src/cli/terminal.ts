@@ -1,6 +1,8 @@
 /** A stream that may be a terminal, such as `process.stdout`. */
 export interface OutputStream {
   readonly isTTY?: boolean
+  /** Characters in a line of the terminal. */
+  readonly columns?: number
   write(text: string): unknown
 }
 
@@ -10,6 +12,8 @@ export interface Terminal {
   readonly stdout: OutputStream
   readonly stderr: OutputStream
   readonly env: Readonly<Record<string, string | undefined>>
+  /** From this call on, an interrupt (SIGINT, SIGTERM) and a closed pipe abort the signal and end nothing. */
+  interruption?(): AbortSignal
 }
 
 export type Colour = 'red' | 'yellow' | 'green' | 'bold' | 'dim'
@@ -37,11 +41,21 @@ export interface Progress {
   end(): void
 }
 
-/** One line on stderr that is written over; nothing at all where stderr is no terminal. */
-export function progressLine({ stderr, env }: Terminal): Progress {
+/**
+ * One line on stderr that is written over; nothing at all where stderr is no terminal.
+ *
+ * @param pauseMs - between two lines that are shown; those that come in between are not
+ */
+export function progressLine({ stderr, env }: Terminal, pauseMs = 0): Progress {
   if (stderr.isTTY !== true || env['TERM'] === 'dumb') return { show: () => undefined, end: () => undefined }
+  let drawnMs = Number.NEGATIVE_INFINITY
   return {
-    show: (line) => void stderr.write(`\r\u001b[K${line}`),
+    show: (line) => {
+      if (performance.now() - drawnMs < pauseMs) return
+      drawnMs = performance.now()
+      // A line that is broken by the terminal could not be taken away again.
+      stderr.write(`\r\u001b[K${printable(line).slice(0, widthOf(stderr) - 1)}`)
+    },
     end: () => void stderr.write('\r\u001b[K'),
   }
 }
@@ -58,13 +72,20 @@ export function table(rows: readonly (readonly string[])[], indent = '  '): stri
 }
 
 const WIDTH = 100
+const MIN_WIDTH = 40
+
+/** How many characters a line may have: 100 where nobody says, and never less than 40. */
+export function widthOf({ isTTY, columns }: OutputStream): number {
+  if (isTTY !== true || columns === undefined || columns === 0) return WIDTH
+  return Math.max(MIN_WIDTH, Math.min(columns, WIDTH + 20))
+}
 
 /** Broken into lines at spaces, each with the indent; words are never broken. */
-export function wrap(text: string, indent: string): string {
+export function wrap(text: string, indent: string, width: number = WIDTH): string {
   const lines: string[] = []
   let line = ''
   for (const word of text.split(' ')) {
-    if (line !== '' && indent.length + line.length + 1 + word.length > WIDTH) {
+    if (line !== '' && indent.length + line.length + 1 + word.length > width) {
       lines.push(line)
       line = word
     } else line = line === '' ? word : `${line} ${word}`
@@ -72,9 +93,23 @@ export function wrap(text: string, indent: string): string {
   return [...lines, line].map((one) => `${indent}${one}\n`).join('')
 }
 
-/** What a server, a certificate or a file said, fit for a terminal: without control characters. */
+/** Controls (C0, C1), what is not seen or turns the direction of writing, line and paragraph separators, halves of surrogates. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
+
+/** What a server, a certificate or a file said, fit for a terminal. */
 export function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, '?')
+  return text.replace(UNPRINTABLE, '?')
+}
+
+/** One line, fit for a terminal too: what JSON.stringify leaves as it is, C1 and bidirectional marks, is escaped. */
+export function jsonLine(value: unknown): string {
+  const escaped = JSON.stringify(value).replace(UNPRINTABLE, (character) =>
+    Array.from({ length: character.length }, (_, index) => {
+      const unit = character.charCodeAt(index)
+      return `\\u${unit.toString(16).padStart(4, '0')}`
+    }).join(''),
+  )
+  return `${escaped}\n`
 }
 
 const UNITS: readonly (readonly [number, string])[] = [

@@ -8,17 +8,27 @@ export const ExitCode: {
   readonly PROBLEM: 1
   /** The arguments, or what is in a file that they name, cannot be used. */
   readonly USAGE: 2
-  /** No TLS server answered. */
+  /** No TLS server answered: silence, refusal, another protocol. */
   readonly UNREACHABLE: 3
-} = { OK: 0, PROBLEM: 1, USAGE: 2, UNREACHABLE: 3 }
+  /** The command itself failed: a fault of its own, or its output cannot be written. */
+  readonly FAULT: 4
+} = { OK: 0, PROBLEM: 1, USAGE: 2, UNREACHABLE: 3, FAULT: 4 }
 
 export const DAY_SEC: number = 86_400
 
 /** The user asked for something that cannot be done; the message says what to write instead. */
 export class UsageError extends Error {}
 
-/** No TLS server answered. */
-export class UnreachableError extends Error {}
+/** There is no handshake to go on with. */
+export class UnreachableError extends Error {
+  /** A server of TLS that refuses is a problem; nobody at all is something else. */
+  readonly exitCode: number
+
+  constructor(message: string, options: ErrorOptions & { readonly exitCode?: number } = {}) {
+    super(message, options)
+    this.exitCode = options.exitCode ?? ExitCode.UNREACHABLE
+  }
+}
 
 /** For a message: what Node calls the error. */
 export function codeOf(error: unknown): string {

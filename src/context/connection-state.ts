@@ -1,8 +1,9 @@
 import type { Awaitable } from '../session/awaitable.ts'
 import type { GenerateSessionId, NotResumableCallback, SessionConnection } from '../session/contracts.ts'
+import type { RefusalReason } from '../session/reasons.ts'
 import { Alert, type AlertLevel, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { SslSession } from '../session/ssl-session.ts'
-import type { Refusal, RefusalReason } from '../session/verdict.ts'
+import type { Refusal } from '../session/verdict.ts'
 import type { ContextState } from './context-state.ts'
 
 /** `failed` is libssl's error state: no handshake goes on from there, and the bad-session rule does not apply. */
@@ -17,6 +18,8 @@ export class ConnectionState {
   readonly context: ContextState
   /** The current ctx, which a servername callback may switch. */
   currentContext: ContextState
+  /** The one that counts the first handshake which is under way. */
+  countedContext: ContextState
 
   sessionIdContext: Uint8Array
   verifyMode: number
@@ -66,6 +69,7 @@ export class ConnectionState {
     this.handle = handle
     this.context = context
     this.currentContext = context
+    this.countedContext = context
     this.sessionIdContext = context.sessionIdContext
     this.verifyMode = context.verifyMode
     this.options = context.options
@@ -110,6 +114,18 @@ export class ConnectionState {
     if (this.sentShutdown && description !== Alert.CLOSE_NOTIFY) return false
     if (level === 'fatal') this.deleteSession()
     return true
+  }
+
+  /**
+   * R7, `final_server_name`: a first handshake is counted by the context that the connection has before its servername callback
+   * is called, and not again after a HelloRetryRequest. What that callback switches to is not counted, since 3.2.
+   */
+  countInCurrentContext(): void {
+    const { countedContext, currentContext } = this
+    if (!this.isFirstHandshake || this.isHelloRetry || countedContext === currentContext) return
+    countedContext.counters.accept--
+    currentContext.counters.accept++
+    this.countedContext = currentContext
   }
 
   deleteSession(): void {

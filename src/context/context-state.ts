@@ -62,9 +62,12 @@ export class ContextState {
   }
   readonly listeners: Set<SslContextListener> = new Set()
 
-  constructor(ports: SslContextPorts) {
+  constructor(
+    ports: SslContextPorts,
+    cache: InternalCache = new InternalCache(ports.randomBytes(HASH_KEY_LENGTH)),
+  ) {
     this.ports = ports
-    this.cache = new InternalCache(ports.randomBytes(HASH_KEY_LENGTH))
+    this.cache = cache
   }
 
   hasMode(bits: number): boolean {

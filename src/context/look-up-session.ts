@@ -1,9 +1,10 @@
 import { UnopenableSessionError } from '../errors.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { copyBytes, equalBytes } from '../session/bytes.ts'
+import type { SessionSource } from '../session/reasons.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { SslSession, sessionInternals } from '../session/ssl-session.ts'
-import type { ResumptionVerdict, SessionSource } from '../session/verdict.ts'
+import type { ResumptionVerdict } from '../session/verdict.ts'
 import type { ConnectionState } from './connection-state.ts'
 
 /** A session to be judged, or why there is none: a verdict on which nobody has acted yet. */

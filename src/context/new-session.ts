@@ -1,5 +1,5 @@
+import type { RefusalReason } from '../session/reasons.ts'
 import { SslSession, sessionInternals } from '../session/ssl-session.ts'
-import type { RefusalReason } from '../session/verdict.ts'
 import type { ConnectionState } from './connection-state.ts'
 import { DEFAULT_TIMEOUT_SEC } from './context-state.ts'
 import { type GeneratedSessionId, generateSessionId } from './session-id.ts'

@@ -8,15 +8,10 @@ import {
 } from '../session/judge-session.ts'
 import type { Examination, PskIdentity, ResumptionOffer, TicketOffer } from '../session/offer.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
+import type { RefusalReason, SessionSource } from '../session/reasons.ts'
 import { Alert, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
-import type {
-  Refusal,
-  RefusalReason,
-  Resumption,
-  ResumptionVerdict,
-  SessionSource,
-} from '../session/verdict.ts'
+import type { Refusal, Resumption, ResumptionVerdict } from '../session/verdict.ts'
 import type { ConnectionState } from './connection-state.ts'
 import { type Candidate, found, lookUpSession } from './look-up-session.ts'
 import { startServerSession } from './new-session.ts'
@@ -42,6 +37,7 @@ export function resumeSession(state: ConnectionState, offer: ResumptionOffer): A
     // RFC 7627 §5.4: a renegotiation may not drop it.
     if (state.phase !== 'failed' && hadExtendedMasterSecret && !state.extendedMasterSecret)
       return state.fail('extended-master-secret-dropped', Alert.HANDSHAKE_FAILURE)
+    if (state.phase !== 'failed') state.countInCurrentContext()
     return verdict
   })
 }
@@ -149,7 +145,7 @@ function checkSuite(
   return compressionId === 0 ? undefined : state.fail('compression', Alert.HANDSHAKE_FAILURE)
 }
 
-/** Up to TLS 1.2, R3.3 step 1: the ticket first; a ticket that is no good keeps the session id from being tried. */
+/** Up to TLS 1.2, R3.3: the ticket first; a ticket that is no good keeps the session id from being tried. */
 function findByTicketOrId(state: ConnectionState, offer: ResumptionOffer): Awaitable<Candidate> {
   const ticket = state.hasOption(SslOption.NO_TICKET) ? undefined : offer.ticket
   state.ticketExpected = isTicketWanted(ticket)

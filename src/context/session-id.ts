@@ -1,5 +1,5 @@
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
-import type { RefusalReason } from '../session/verdict.ts'
+import type { RefusalReason } from '../session/reasons.ts'
 import type { ConnectionState } from './connection-state.ts'
 
 /** R8.5: MAX_SESS_ID_ATTEMPTS. */

@@ -193,6 +193,7 @@ export class SslConnection implements SessionConnection {
   accept(renegotiation: Renegotiation = 'full'): void {
     this.#begin(true, renegotiation)
     const { context, currentContext, isFirstHandshake } = this.#state
+    this.#state.countedContext = context
     if (isFirstHandshake) context.counters.accept++
     else currentContext.counters.acceptRenegotiate++
   }
@@ -501,11 +502,6 @@ export class SslConnection implements SessionConnection {
     // R9.2: a value set by hand is kept, even if it happens to be empty.
     if (equalBytes(state.sessionIdContext, previous.sessionIdContext))
       state.sessionIdContext = context.sessionIdContext
-    // R7: a first handshake under way is counted where it will end.
-    if (state.phase === 'handshake' && state.isFirstHandshake && state.isServer && !state.isHelloRetry) {
-      previous.counters.accept--
-      context.counters.accept++
-    }
     state.currentContext = context
   }
 

@@ -1,7 +1,7 @@
 import { ArgumentError } from '../errors.ts'
 import {
   A_FUNCTION,
-  ANYTHING,
+  CHECKED_LATER,
   checkBits,
   checkBytes,
   checkCallback,
@@ -74,20 +74,20 @@ const NO_OPTIONS: SslConnectionOptions = {}
 
 /** The setters check the values; the ports of `SslContext` are among its options. */
 const CONTEXT_RULES: Readonly<Record<keyof SslContextOptions | keyof SslContextPorts, OptionRule>> = {
-  sessionCacheMode: ANYTHING,
-  sessionCacheSize: ANYTHING,
-  sessionTimeout: ANYTHING,
-  sessionIdContext: ANYTHING,
-  verifyMode: ANYTHING,
-  options: ANYTHING,
-  numTickets: ANYTHING,
-  maxEarlyData: ANYTHING,
-  clearingStep: ANYTHING,
-  generateSessionId: ANYTHING,
-  newSessionCallback: ANYTHING,
-  getSessionCallback: ANYTHING,
-  removeSessionCallback: ANYTHING,
-  notResumableCallback: ANYTHING,
+  sessionCacheMode: CHECKED_LATER,
+  sessionCacheSize: CHECKED_LATER,
+  sessionTimeout: CHECKED_LATER,
+  sessionIdContext: CHECKED_LATER,
+  verifyMode: CHECKED_LATER,
+  options: CHECKED_LATER,
+  numTickets: CHECKED_LATER,
+  maxEarlyData: CHECKED_LATER,
+  clearingStep: CHECKED_LATER,
+  generateSessionId: CHECKED_LATER,
+  newSessionCallback: CHECKED_LATER,
+  getSessionCallback: CHECKED_LATER,
+  removeSessionCallback: CHECKED_LATER,
+  notResumableCallback: CHECKED_LATER,
   now: A_FUNCTION,
   randomBytes: A_FUNCTION,
   sha256: A_FUNCTION,
@@ -103,9 +103,14 @@ const CONTEXT_RULES: Readonly<Record<keyof SslContextOptions | keyof SslContextP
 export class SslContextModel {
   readonly #state: ContextState
 
-  constructor(ports: SslContextPorts, options: SslContextOptions = {}) {
+  /** @param state - of the proof, which has contexts of other releases */
+  constructor(
+    ports: SslContextPorts,
+    options: SslContextOptions = {},
+    state: ContextState = new ContextState(ports),
+  ) {
     checkOptions('SslContext', options, CONTEXT_RULES)
-    this.#state = new ContextState(ports)
+    this.#state = state
     this.#configure(options)
     this.setGenerateSessionId(options.generateSessionId)
     this.setNewSessionCallback(options.newSessionCallback)
@@ -130,12 +135,14 @@ export class SslContextModel {
    * `SSL_CTX_set_session_cache_mode(3)`. Replaces the whole mode; unknown bits are kept and mean nothing (R1.3). Takes
    * effect on connections that exist already (R1.4).
    *
-   * @param mode - taken modulo 2^32
+   * @param mode - bits of {@link SessionCacheMode}: an integer, taken modulo 2^32
    * @returns the previous mode
+   * @throws `SessionRangeError` for what is no such integer
    */
   setSessionCacheMode(mode: number): number {
+    checkInteger('session cache mode', mode, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER)
     const previous = this.#state.mode
-    this.#state.mode = checkBits('session cache mode', mode)
+    this.#state.mode = mode >>> 0
     return previous
   }
 
@@ -301,7 +308,7 @@ export class SslContextModel {
    *   an object that is cached already, and for a session with an empty id (D2)
    */
   addSession(session: SslSession): boolean {
-    checkMethods('the session of addSession', 'an SslSession', session, ['toDer'])
+    checkMethods('the session of addSession', session, ['toDer'], 'an SslSession')
     return this.#state.add(session)
   }
 
@@ -312,7 +319,7 @@ export class SslContextModel {
    * @returns whether something was stored; false, and nothing else, for a session with an empty id
    */
   removeSession(session: SslSession): boolean {
-    checkMethods('the session of removeSession', 'an SslSession', session, ['toDer'])
+    checkMethods('the session of removeSession', session, ['toDer'], 'an SslSession')
     return this.#state.remove(session, 'delete')
   }
 

@@ -1,6 +1,13 @@
 import { SslContextModel } from '../context/ssl-context.ts'
 import { ArgumentError, type SetupProblem } from '../errors.ts'
-import { A_BOOLEAN, A_FUNCTION, anInteger, checkOptions, kindOf, type OptionRule } from '../session/arguments.ts'
+import {
+  A_BOOLEAN,
+  A_FUNCTION,
+  anInteger,
+  checkOptions,
+  kindOf,
+  type OptionRule,
+} from '../session/arguments.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import type { AttachServerOptions } from './server-attachment.ts'
 

@@ -3,11 +3,11 @@ import type tls from 'node:tls'
 import { LRUCache } from 'lru-cache'
 import type { SslContextModel } from '../context/ssl-context.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
-import { AttachmentLedger, type AttachmentStats } from './attachment-ledger.ts'
+import type { NotKeptReason } from '../session/reasons.ts'
 import { checkAttachOptions, checkCloseOptions, checkContext } from './attach-options.ts'
+import { AttachmentLedger, type AttachmentStats } from './attachment-ledger.ts'
 import { Connection, type ConnectionListener, type ConnectionOutcome } from './connection.ts'
 import type { Edge } from './edge.ts'
-import type { NotKeptReason } from './handshake-reason.ts'
 import {
   currentTlsHandle,
   endedTlsSocket,
@@ -199,7 +199,15 @@ class Attachment implements ServerAttachment, ConnectionListener {
     const { observer } = this.context
     const isHeard = observer?.isListening('handshake') === true
     if (onHandshake === undefined && !isHeard) return
-    const handshake: ServerHandshake = { outcome, reason, protocol, socket, serverName, readAheadMs, lookupMs }
+    const handshake: ServerHandshake = {
+      outcome,
+      reason,
+      protocol,
+      socket,
+      serverName,
+      readAheadMs,
+      lookupMs,
+    }
     try {
       if (isHeard) observer?.hearHandshake?.(handshake)
       onHandshake?.(handshake)
@@ -227,7 +235,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
     }
     if (connection?.kept === undefined || this.#options.waitForStore !== true) done()
     // One answer releases all tickets of a handshake, so it waits for those that are made in the same turn as well.
-    else setImmediate(() => Promise.resolve(connection.kept).then(done))
+    else setImmediate(() => void Promise.resolve(connection.kept).then(done))
   }
 
   #onSecureConnection(socket: tls.TLSSocket): void {

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import { type HandshakeCounts, HandshakeTally, type Outcome } from '../session/handshakes.ts'
-import type { HandshakeReason, NotKeptReason } from './handshake-reason.ts'
+import type { HandshakeReason, NotKeptReason } from '../session/reasons.ts'
 
 /** How often each thing has happened since the server was attached. */
 export interface AttachmentStats extends HandshakeCounts {
@@ -58,7 +58,11 @@ export class AttachmentLedger {
   /** @returns false, and nothing is counted, when the handshake has its outcome already, or is forgotten */
   end(
     handshake: object,
-    { outcome, reason, protocol }: { outcome: Outcome; reason: HandshakeReason; protocol: string | undefined },
+    {
+      outcome,
+      reason,
+      protocol,
+    }: { outcome: Outcome; reason: HandshakeReason; protocol: string | undefined },
   ): boolean {
     this.#silent.delete(handshake)
     if (!this.#pending.delete(handshake)) return false

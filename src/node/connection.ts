@@ -7,10 +7,10 @@ import { isPromiseLike } from '../session/awaitable.ts'
 import type { Outcome } from '../session/handshakes.ts'
 import { cipherSuiteHash } from '../session/judge-session.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
+import type { EdgeReason, HandshakeReason, NotKeptReason } from '../session/reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { byteKey } from '../store/byte-key.ts'
 import type { Edge } from './edge.ts'
-import type { EdgeReason, HandshakeReason, NotKeptReason } from './handshake-reason.ts'
 import { endSec, type HandshakeFacts, readSession, SessionKeeper } from './keep-session.ts'
 import { confirmed, type Decision, full, isLookupOff, lookUp } from './look-up.ts'
 import {
@@ -169,12 +169,17 @@ export class Connection implements HelloListener {
     const phase = this.#phase
     if (phase.name !== 'reading' && phase.name !== 'looking-up') return
     const { ahead } = phase
-    if (result.state === 'ended') return this.#onEnd(ahead)
-    if (phase.name === 'looking-up' || ahead === undefined) return
+    if (result.state === 'ended') this.#onEnd(ahead)
+    else if (phase.name === 'reading' && ahead !== undefined) this.#onRead(result, ahead)
+  }
+
+  #onRead(result: Exclude<ReadAheadResult, { readonly state: 'ended' }>, ahead: ReadAhead): void {
     this.#helloMs = performance.now()
     const hello = result.state === 'complete' ? readHello(result.message) : undefined
-    if (hello === undefined || result.state !== 'complete')
-      return this.#handOver(full(UNREAD_REASONS[result.state]), ahead)
+    if (hello === undefined || result.state !== 'complete') {
+      this.#handOver(full(UNREAD_REASONS[result.state]), ahead)
+      return
+    }
     this.#hello = hello
     this.#serverName = hello.serverName
     this.#isOneRecord = result.isOneRecord
@@ -246,7 +251,8 @@ export class Connection implements HelloListener {
     this.#phase = { name: 'handed-over', handle, der }
     if (server.requestCert === true) {
       beforeVerification(handle, (isVerified) => {
-        if (!handle.isSessionReused()) this.#chainEndSec ??= isVerified ? chainEndSec(handle) : Number.POSITIVE_INFINITY
+        if (!handle.isSessionReused())
+          this.#chainEndSec ??= isVerified ? chainEndSec(handle) : Number.POSITIVE_INFINITY
       })
       if (this.#hello === undefined && enabled)
         watchServerName(handle, (serverName) => {
@@ -284,7 +290,8 @@ export class Connection implements HelloListener {
   #factsOf(handle: TlsHandle): HandshakeFacts {
     // In TLS 1.2 a session comes before Node looks at the chain, and says itself whether that was verified.
     const facts = (): number => {
-      this.#chainEndSec ??= this.#edge.server.requestCert === true ? chainEndSec(handle) : Number.POSITIVE_INFINITY
+      this.#chainEndSec ??=
+        this.#edge.server.requestCert === true ? chainEndSec(handle) : Number.POSITIVE_INFINITY
       return this.#chainEndSec
     }
     return {
@@ -364,7 +371,9 @@ export class Connection implements HelloListener {
     if (made?.protocolVersion !== TLS1_3_VERSION) return 'node-disagreed'
     if (cipherSuiteHash(made.cipherSuite) !== cipherSuiteHash(decision.found.session.cipherSuite))
       return 'cipher-hash-mismatch'
-    return this.#hello?.keyShareGroups.includes(made.kexGroup) === false ? 'hello-retry-request' : 'node-disagreed'
+    return this.#hello?.keyShareGroups.includes(made.kexGroup) === false
+      ? 'hello-retry-request'
+      : 'node-disagreed'
   }
 
   /** Only a client certificate makes it so; a TLS 1.3 session gets its id with the ticket. */
@@ -380,7 +389,7 @@ export class Connection implements HelloListener {
       this.#decision = full('not-offered')
     }
     if (this.#kept === undefined) clear()
-    else this.#kept.then(clear)
+    else void this.#kept.then(clear)
   }
 
   // Over: the client has gone.

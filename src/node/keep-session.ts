@@ -2,10 +2,10 @@ import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslConnection } from '../context/ssl-connection.ts'
 import { nodeCrypto } from '../crypto.ts'
 import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
+import type { NotKeptReason } from '../session/reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { SslSession } from '../session/ssl-session.ts'
 import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown } from './edge.ts'
-import type { NotKeptReason } from './handshake-reason.ts'
 import { bindingOf, contextOf } from './look-up.ts'
 import { supportsPsk } from './resumption-offer.ts'
 import { sessionTimeoutSec, usesTickets } from './server-setup.ts'
@@ -82,24 +82,20 @@ export class SessionKeeper {
     )
   }
 
-  #askPolicy(session: SslSession, { serverName, hello }: HandshakeFacts): Awaitable<string | undefined | false> {
+  #askPolicy(
+    session: SslSession,
+    { serverName, hello }: HandshakeFacts,
+  ): Awaitable<string | undefined | false> {
     const answer = askPolicy(this.#edge, this.#inArrivalContext, serverName, session, hello)
     return falseWhenLate(answer, this.#edge.lookupTimeoutMs)
   }
 
-  #objection(
-    session: SslSession,
-    { hello, profile, isRejected }: HandshakeFacts,
-  ): NotKeptReason | undefined {
+  #objection(session: SslSession, { hello, profile, isRejected }: HandshakeFacts): NotKeptReason | undefined {
     const edge = this.#edge
     if (!edge.enabled) return 'disabled'
     if (isRejected) return 'server-name-changed'
-    if (session.protocolVersion === TLS1_3_VERSION) {
-      // Only a hello that was read proves for which name the session was made: a second hello may name another.
-      if (hello === undefined) return 'unread-hello'
-      if (!supportsPsk(hello)) return 'psk-modes-unsupported'
-      if (usesTickets(edge.server)) return 'stateless-ticket'
-    }
+    const unusable = session.protocolVersion === TLS1_3_VERSION ? whyUnusable(edge, hello) : undefined
+    if (unusable !== undefined) return unusable
     if (profile === undefined || isPolicyUnknown(edge, profile)) return 'policy-unknown'
     const objection = objectionToSession(session, edge, profile)
     return objection ?? (this.#isDeclined(hello) ? 'declined' : undefined)
@@ -169,6 +165,14 @@ export class SessionKeeper {
     }
     return 'renegotiation'
   }
+}
+
+/** Why nobody could ever resume a session of TLS 1.3. */
+function whyUnusable({ server }: Edge, hello: ClientHello | undefined): NotKeptReason | undefined {
+  // Only a hello that was read proves for which name the session was made: a second hello may name another.
+  if (hello === undefined) return 'unread-hello'
+  if (!supportsPsk(hello)) return 'psk-modes-unsupported'
+  return usesTickets(server) ? 'stateless-ticket' : undefined
 }
 
 /** Nobody vouches for a chain that did not verify, so that only its first certificate is looked at. */

@@ -4,16 +4,16 @@ import { type Awaitable, andThen } from '../session/awaitable.ts'
 import { equalBytes } from '../session/bytes.ts'
 import { isExpired } from '../session/judge-session.ts'
 import type { Examination } from '../session/offer.ts'
+import type { HandshakeReason, RefusalReason, SessionSource } from '../session/reasons.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { SslSession } from '../session/ssl-session.ts'
-import type { RefusalReason, ResumptionVerdict, SessionSource } from '../session/verdict.ts'
+import type { ResumptionVerdict } from '../session/verdict.ts'
 import { byteKey } from '../store/byte-key.ts'
 import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown } from './edge.ts'
-import type { HandshakeReason } from './handshake-reason.ts'
 import { negotiatedVersion, resumptionOffer } from './resumption-offer.ts'
-import { serverVersions } from './server-versions.ts'
 import { sessionTimeoutSec, usesTickets } from './server-setup.ts'
+import { serverVersions } from './server-versions.ts'
 import {
   type Binding,
   bindingContext,
@@ -80,7 +80,11 @@ export function lookUp(
   const examine = (session: SslSession): Awaitable<Examination> => {
     const origin = readOrigin(session)
     const bindTo = (ownPolicy: string | undefined): Found => {
-      found = { session, origin, binding: bindingOf(edge, serverName, edge.profiles.of(serverName), ownPolicy) }
+      found = {
+        session,
+        origin,
+        binding: bindingOf(edge, serverName, edge.profiles.of(serverName), ownPolicy),
+      }
       return found
     }
     bindTo(undefined)
@@ -92,7 +96,7 @@ export function lookUp(
       if (answer === false) return decline('policy-refused')
       const bound = bindTo(answer)
       const expected = contextOf(edge, bound.binding)
-      // R3.3 step 4 is the isolation of names and trust profiles; the model says so.
+      // R3.3, the session id context is the isolation of names and trust profiles; the model says so.
       const later = equalBytes(session.sessionIdContext, expected) ? objectionToBound(edge, bound) : undefined
       return later === undefined ? accept(expected) : decline(later)
     })
@@ -181,23 +185,22 @@ function refined(
   reason: RefusalReason,
   found: Found | undefined,
 ): HandshakeReason {
-  switch (reason) {
-    case 'session-id-context-mismatch':
-      return found !== undefined && edge.bindSessions ? mismatchReason(found.origin, found.binding) : reason
-    case 'expired':
-      return found === undefined ? reason : whyExpired(edge, found)
-    case 'not-found':
-      return whyNotFound(edge, hello, version)
-    case 'declined':
-      // The edge declines with a reason; without one, something has thrown.
-      return 'callback-failed'
-    case 'abandoned':
-      return 'client-left'
-    case 'ticket-undecryptable':
-      return 'stateless-ticket'
-    default:
-      return reason
-  }
+  if (reason === 'session-id-context-mismatch' && found !== undefined && edge.bindSessions)
+    return mismatchReason(found.origin, found.binding)
+  if (reason === 'expired' && found !== undefined) return whyExpired(edge, found)
+  if (reason === 'not-found') return whyNotFound(edge, hello, version)
+  return isRenamed(reason) ? EDGE_NAMES[reason] : reason
+}
+
+const EDGE_NAMES = {
+  // The edge declines with a reason; without one, something has thrown.
+  declined: 'callback-failed',
+  abandoned: 'client-left',
+  'ticket-undecryptable': 'stateless-ticket',
+} as const
+
+function isRenamed(reason: RefusalReason): reason is keyof typeof EDGE_NAMES {
+  return reason in EDGE_NAMES
 }
 
 /** What is kept expires with its authentication, so that the times alone do not tell which of them was too short. */

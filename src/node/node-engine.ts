@@ -50,7 +50,10 @@ export interface TlsHandle {
   oncertcb: NativeCallback
 }
 
-type NativeCallback = (this: TlsHandle, info: { readonly sessionId?: Buffer; readonly tlsTicket?: boolean }) => void
+type NativeCallback = (
+  this: TlsHandle,
+  info: { readonly sessionId?: Buffer; readonly tlsTicket?: boolean },
+) => void
 
 const HANDLE_METHODS = [
   'loadSession',
@@ -231,7 +234,11 @@ export function certificateOf(credentials: tls.SecureContext | undefined): Buffe
  */
 export function endedTlsSocket(server: TlsServer): tls.TLSSocket {
   const { TLSSocket } = nodeTls()
-  const socket = new TLSSocket(new PassThrough(), { isServer: true, server, secureContext: server._sharedCreds })
+  const socket = new TLSSocket(new PassThrough(), {
+    isServer: true,
+    server,
+    secureContext: server._sharedCreds,
+  })
   socket.on('error', () => undefined)
   socket.destroy()
   return socket

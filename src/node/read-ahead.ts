@@ -117,7 +117,8 @@ export class ReadAhead {
   /** A stream without a handle waits to be asked after each chunk; it is told that the last one was taken. */
   #askForMore(): void {
     if ('_handle' in this.#socket && this.#socket._handle) return
-    if (!this.#socket.destroyed && !this.#socket.readableEnded) Reflect.apply(this.#push, this.#socket, [NO_BYTES])
+    if (!this.#socket.destroyed && !this.#socket.readableEnded)
+      Reflect.apply(this.#push, this.#socket, [NO_BYTES])
   }
 
   readonly #end = (): void => {
@@ -151,7 +152,9 @@ export class ReadAhead {
     const [first = NO_BYTES] = this.#chunks
     // Each chunk has a byte at least.
     const header =
-      first.length >= RECORD_HEADER_LENGTH ? first : Buffer.concat(this.#chunks.slice(0, RECORD_HEADER_LENGTH))
+      first.length >= RECORD_HEADER_LENGTH
+        ? first
+        : Buffer.concat(this.#chunks.slice(0, RECORD_HEADER_LENGTH))
     return header.readUInt16BE(3) >= messageLength
   }
 }

@@ -3,10 +3,10 @@ import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslContextModel } from '../context/ssl-context.ts'
 import type { SetupProblem } from '../errors.ts'
 import type { HandshakeMessage } from '../session/handshakes.ts'
+import type { HandshakeReason } from '../session/reasons.ts'
 import type { Revocations } from '../store/revocations.ts'
 import type { AttachmentStats } from './attachment-ledger.ts'
 import type { SessionPolicy } from './edge.ts'
-import type { HandshakeReason } from './handshake-reason.ts'
 
 /** What became of one handshake. Node's own outcome, where it differs from the model's. */
 export interface ServerHandshake extends HandshakeMessage {

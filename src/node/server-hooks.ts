@@ -34,7 +34,8 @@ export class ServerHooks {
   /** @throws {@link ServerSetupError} when there is an attachment already, or nothing to attach to */
   constructor(server: TlsServer) {
     this.#server = server
-    if (!(server instanceof nodeTls().Server)) throw new ServerSetupError('not-a-tls-server', NOT_A_TLS_SERVER)
+    if (!(server instanceof nodeTls().Server))
+      throw new ServerSetupError('not-a-tls-server', NOT_A_TLS_SERVER)
     if (ATTACHED in server)
       throw new ServerSetupError(
         'already-attached',

@@ -36,10 +36,7 @@ export function serverOptions(
   checkContext('serverOptions', context)
   checkOptions('serverOptions', options, { secureOptions: anInteger(0, 0xffff_ffff) })
   // Node compares it with what it gets back, and that is rewritten; it only has to be there, and the same everywhere.
-  const digest = nodeCrypto()
-    .createHash('sha256')
-    .update('sslctx')
-    .update(context.getSessionIdContext())
+  const digest = nodeCrypto().createHash('sha256').update('sslctx').update(context.getSessionIdContext())
   return {
     sessionIdContext: digest.digest('hex').slice(0, 32),
     sessionTimeout: Math.min(sessionTimeoutSec(context), MAX_NODE_TIMEOUT_SEC),
@@ -77,11 +74,7 @@ export function checkSetup(server: TlsServer, context: SslContextModel, required
   if (server.listenerCount('resumeSession') > 0) refuse('resume-session-listener', RESUME_LISTENER_MESSAGE)
   const unsupported = unsupportedSetting(server, context)
   if (unsupported !== undefined) refuse('unsupported-setting', unsupported)
-  if (
-    !required.isBinding &&
-    server.requestCert === true &&
-    context.getSessionIdContext().length === 0
-  )
+  if (!required.isBinding && server.requestCert === true && context.getSessionIdContext().length === 0)
     refuse(
       'unsupported-setting',
       'client certificates, bindSessions: false and no sessionIdContext: libssl would keep no session, and end handshakes ' +

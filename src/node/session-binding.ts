@@ -18,7 +18,7 @@ export interface Binding {
 
 /**
  * The session id context of a bound session: [4] of its DER. That it must equal the connection's is libssl's own rule
- * (R3.3 step 4), and thereby the isolation of names and trust profiles.
+ * (R3.3, the session id context), and thereby the isolation of names and trust profiles.
  *
  * @returns 32 bytes, not to be changed
  */
@@ -75,7 +75,6 @@ function hashTrust({ profile, ownPolicy }: Binding): Uint8Array {
   return new Uint8Array(hash.digest().subarray(0, TAG_LENGTH))
 }
 
-
 /** What is carried from the first full handshake through every resumption, in [18] of the DER. */
 export interface SessionOrigin {
   /** When the full handshake was, seconds since the epoch. */
@@ -126,5 +125,7 @@ export function mismatchReason(
   binding: Binding,
 ): 'trust-changed' | 'session-id-context-mismatch' {
   const tag = (origin as StampedOrigin | undefined)?.trustTag
-  return tag !== undefined && equalBytes(tag, hashesOf(binding).tag) ? 'session-id-context-mismatch' : 'trust-changed'
+  return tag !== undefined && equalBytes(tag, hashesOf(binding).tag)
+    ? 'session-id-context-mismatch'
+    : 'trust-changed'
 }

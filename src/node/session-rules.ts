@@ -1,6 +1,6 @@
+import type { EdgeReason, NotKeptReason } from '../session/reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { SslSession } from '../session/ssl-session.ts'
-import type { EdgeReason, NotKeptReason } from './handshake-reason.ts'
 import { reportsAuthorizationTruly } from './node-engine.ts'
 import type { SessionOrigin } from './session-binding.ts'
 import type { TrustProfile } from './trust-profile.ts'

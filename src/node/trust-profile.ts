@@ -39,7 +39,9 @@ export interface TrustSnapshot {
 type Part = 'server' | 'identity' | { readonly notInDigest: string }
 
 const IS_COMPARED: Part = { notInDigest: 'compared as it is, beside the digest' }
-const MAKES_A_NAME: Part = { notInDigest: 'the names in the certificate are; a renewed certificate keeps its sessions' }
+const MAKES_A_NAME: Part = {
+  notInDigest: 'the names in the certificate are; a renewed certificate keeps its sessions',
+}
 const ONLY_A_KEY: Part = { notInDigest: 'proves who the server is, and decides nothing about the client' }
 const FULL_HANDSHAKE: Part = { notInDigest: 'shapes a full handshake; what it led to is in the session' }
 const FOR_TIME: Part = { notInDigest: 'how long or how fast, not whom' }
@@ -130,7 +132,11 @@ export class TrustProfiles {
   /** After `setSecureContext`, which leaves alone what `addContext` has set. */
   renew(): void {
     this.#common = commonDigest(this.#server)
-    this.#default = identityDigest(this.#server as Identity, this.#server._sharedCreds, isVerifying(this.#server))
+    this.#default = identityDigest(
+      this.#server as Identity,
+      this.#server._sharedCreds,
+      isVerifying(this.#server),
+    )
     this.#hasSniCallback = hasSniCallback(this.#server)
     this.#forget()
   }
@@ -178,7 +184,8 @@ export class TrustProfiles {
     const version = this.#version
     const anonymous = this.of(undefined)
     return {
-      of: (serverName) => (version === this.#version && this.#isCurrent(anonymous) ? this.of(serverName) : undefined),
+      of: (serverName) =>
+        version === this.#version && this.#isCurrent(anonymous) ? this.of(serverName) : undefined,
     }
   }
 
@@ -267,7 +274,9 @@ function defaultAuthorities(): readonly string[] {
   if (getCACertificates !== undefined) return ['default', rootsDigest(getCACertificates('default'))]
   // Node 20 does not tell: its bundled roots, what is added to them, and the flags that take others in their place.
   const { NODE_EXTRA_CA_CERTS, NODE_OPTIONS = '', SSL_CERT_DIR = '', SSL_CERT_FILE = '' } = process.env
-  const flags = [...process.execArgv, ...NODE_OPTIONS.split(/\s+/)].filter((flag) => /^--use-.*-ca$/.test(flag))
+  const flags = [...process.execArgv, ...NODE_OPTIONS.split(/\s+/)].filter((flag) =>
+    /^--use-.*-ca$/.test(flag),
+  )
   return [
     'default',
     rootsDigest(rootCertificates),
@@ -276,15 +285,15 @@ function defaultAuthorities(): readonly string[] {
   ]
 }
 
-/** Node gives out the same array until its contents change, and hashing hundreds of certificates takes a millisecond. */
-const rootsDigests = new WeakMap<readonly string[], string>()
+/** Hashing hundreds of certificates takes a millisecond, and they are the same for context after context. */
+let latestRoots: { readonly roots: readonly string[]; readonly digest: string } | undefined
 
 function rootsDigest(roots: readonly string[]): string {
-  const known = rootsDigests.get(roots)
-  if (known !== undefined) return known
-  const digest = setDigest(roots)
-  rootsDigests.set(roots, digest)
-  return digest
+  const isSame =
+    latestRoots?.roots.length === roots.length &&
+    latestRoots.roots.every((root, index) => root === roots[index])
+  if (latestRoots === undefined || !isSame) latestRoots = { roots: [...roots], digest: setDigest(roots) }
+  return latestRoots.digest
 }
 
 /** What cannot be read is told by its name: Node has ignored it as well. */

@@ -1,99 +1,19 @@
-/** Why a handshake resumed: where the session came from. */
-const RESUMED_REASONS: Readonly<Record<string, string>> = {
-  internal: 'Resumed: the session was in the internal cache.',
-  external: 'Resumed: the get callback found the session, in the external cache.',
-  ticket: 'Resumed with a stateless ticket of Node, past the cache: tickets are tolerated.',
-  'external-psk': 'A key of pskCallback, not a session.',
+import { HANDSHAKE_REASONS, NOT_KEPT_REASONS, type ReasonRow } from '../session/reasons.ts'
+
+const ROWS: Readonly<Record<string, ReasonRow>> = HANDSHAKE_REASONS
+
+/** The tables are in Markdown; the page shows plain text. */
+function plain(markdown: string): string {
+  return markdown.replace(/\[([^\]]*)\]\([^)]*\)/g, '$1').replace(/[`*]/g, '')
 }
 
-/** Why a handshake was full: that is what keeps clients from resuming. */
-const REFUSAL_REASONS: Readonly<Record<string, string>> = {
-  'not-found':
-    'Neither cache knows the session: it left, or was made by a process that does not share its cache. (Without TLS 1.3 on the server, new clients that know it count here too: they send an id.)',
-  'mode-without-server': 'The cache mode lacks SERVER: nothing is ever stored.',
-  expired: 'The time of the session is over.',
-  'authentication-too-old':
-    'The first full handshake is too long ago (maxAuthenticationAgeSec), or the certificate of the client has expired.',
-  'server-name-mismatch': 'The session was made for another server name.',
-  'trust-changed':
-    'The session was made under another policy of the server: authorities, ciphers, versions, certificate names.',
-  'session-id-context-mismatch': 'The session was made in another session id context.',
-  'policy-refused': 'Your policy said no, or failed.',
-  'policy-unknown': 'SNICallback decides who verifies the client, and no policy says what it decides.',
-  'authorization-not-preserved':
-    'This version of Node would call the client authorized though it showed no certificate.',
-  unauthorized: 'The certificate of the client had not verified, and now it must.',
-  'no-extended-master-secret': 'A session of TLS 1.2 without extended master secret, which is not kept.',
-  'already-used': 'singleUse: this process has resumed the session before.',
-  replayed: 'Anti-replay: a ticket that may be used once was used before, or made elsewhere.',
-  'stateless-ticket': 'The client holds a ticket from before, or of other servers.',
-  'ticket-undecryptable': 'A ticket of another key, or no session id of this cache.',
-  'version-mismatch': 'The session belongs to another version of TLS.',
-  'cipher-hash-mismatch': 'TLS 1.3: the chosen cipher suite has another hash than that of the session.',
-  'extended-master-secret-added': 'The session lacks the extended master secret that the client now offers.',
-  'psk-modes-unsupported': 'TLS 1.3: the client knows no key exchange for sessions that this server does.',
-  renegotiation: 'Renegotiations do not resume here.',
-  revoked: 'The session was revoked.',
-  'revocation-unknown': 'The marks of what is revoked are too old to tell: the store was not reached.',
-  'lookup-timeout': 'The external cache or your policy was slower than lookupTimeoutMs.',
-  'callback-failed': 'The external cache failed: the get callback threw or rejected.',
-  'wrong-session': 'The external cache gave another session than it was asked for.',
-  'not-resumable': 'The external cache gave a session that is marked not resumable.',
-  'unknown-format': 'A session of another version of this library, or one that was not made by it.',
-  unopenable:
-    'What the external cache holds was altered, moved, sealed with an unknown key, or is no session.',
-  'no-session-id': 'A ClientHello without session id: this version of Node could not be given the session.',
-  'fragmented-hello':
-    'A ClientHello in several records: this version of Node could not be given the session.',
-  'hello-retry-request':
-    'The client was asked for another key share: this version of Node could not be given the session.',
-  'no-lookup': 'Nothing is looked up: the mode has NO_INTERNAL_LOOKUP, and there is no get callback.',
-  disabled: 'attachment.enabled is false.',
-  'node-disagreed': 'Node decided otherwise than the cache.',
-  declined: 'The owner of the connection declined what was found.',
-  abandoned: 'The connection ended while the get callback was awaited.',
-}
-
-/** Nothing to resume, or mostly no handshake at all. */
-const OTHER_REASONS: Readonly<Record<string, string>> = {
-  'not-offered': 'The client offered nothing: it is new, or keeps no sessions.',
-  'stalled-hello': 'The ClientHello did not come within readAheadMs.',
-  'oversized-hello': 'The ClientHello is larger than 128 KiB.',
-  'unreadable-hello': 'The ClientHello cannot be read.',
-  'not-tls': 'The client spoke no TLS.',
-  'unreadable-stream': 'Somebody else reads the socket, or decodes what it reads.',
-  'client-left': 'The client was gone before its ClientHello was answered.',
-  'server-name-changed': 'After a HelloRetryRequest the client named another server.',
-  'handshake-failed': 'The handshake failed; tlsClientError has the cause.',
-  'session-id-context-uninitialized': 'Failed: the server verifies clients and has no session id context.',
-  'extended-master-secret-dropped':
-    'Failed: the client no longer offers the extended master secret of its session.',
-  'cipher-not-offered': 'Failed: the client no longer offers the cipher suite of its session.',
-  compression: 'Failed: the session uses compression.',
-  'empty-psk-identity': 'Failed: an empty PSK identity.',
-  'binder-mismatch': 'Failed: the client does not have the key of the session that it offers.',
-  'session-id-callback-failed': 'Failed: generateSessionId gave no id.',
-  'session-id-bad-length': 'Failed: generateSessionId gave an id of a wrong length.',
-  'session-id-conflict': 'Failed: generateSessionId gave an id that is in use.',
-}
-
-/** Why a session that was made is not kept, where that is not in the tables above. */
-const NOT_KEPT_REASONS: Readonly<Record<string, string>> = {
-  renegotiation: 'It was made in a renegotiation.',
-  'stateless-ticket': 'Tickets are on: it is in the ticket.',
-  'psk-modes-unsupported': 'TLS 1.3: the client could never use it.',
-  declined: 'shouldStore said no, or failed.',
-  'too-large': 'It is larger than the 10 KiB that Node shows, mostly for a large client certificate.',
-  unreadable: 'It is not the DER of a session.',
-  'unread-hello': 'Its ClientHello could not be read.',
-  'store-failed':
-    'The external cache did not keep the session: it failed, is full or read-only, or is not asked.',
-  'store-timeout': 'The external cache has not said in time that it keeps the session.',
+function words(rows: Readonly<Record<string, { readonly means: string }>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(rows).map(([name, { means }]) => [name, plain(means)]))
 }
 
 /** Whether it is a reason of a full handshake whose client had something to resume. */
 export function isRefusal(reason: string): boolean {
-  return Object.hasOwn(REFUSAL_REASONS, reason)
+  return Object.hasOwn(ROWS, reason) && ROWS[reason]?.isRefusal === true
 }
 
 export const STATUS_STYLE: string = `
@@ -149,9 +69,9 @@ code { font-size: .92em; overflow-wrap: anywhere; }
 
 export const STATUS_SCRIPT: string = `
 'use strict'
-const WORDS = ${JSON.stringify({ ...OTHER_REASONS, ...RESUMED_REASONS, ...REFUSAL_REASONS })}
-const NOT_KEPT = ${JSON.stringify(NOT_KEPT_REASONS)}
-const RESUMED = ${JSON.stringify(Object.keys(RESUMED_REASONS))}
+const WORDS = ${JSON.stringify(words(HANDSHAKE_REASONS))}
+const NOT_KEPT = ${JSON.stringify(words(NOT_KEPT_REASONS))}
+const RESUMED = ${JSON.stringify(Object.keys(ROWS).filter((name) => ROWS[name]?.kind === 'resumed'))}
 const PERIOD_MS = 2000
 const HEIGHT = 130
 const LEFT = 34

@@ -62,22 +62,21 @@ function areSimilar(one: string, other: string): boolean {
   return short.length > 3 && long.startsWith(short)
 }
 
-/** What is checked where it is used. */
-export const ANYTHING: OptionRule = { kind: 'anything', isGood: () => true }
+/** Checked by whoever is handed it. */
+export const CHECKED_LATER: OptionRule = { kind: '', isGood: () => true }
+export const A_STRING: OptionRule = { kind: 'a string', isGood: (value) => typeof value === 'string' }
 
-/**
- * An object with methods: a store, a client. Others than those of this library have their own.
- *
- * @param what - the argument and its function: "the store of guarded"
- * @param kind - as the message says it: "a SessionStore"
- * @throws {@link ArgumentError} with the name of the first method that is missing
- */
-export function checkMethods(what: string, kind: string, value: unknown, methods: readonly string[]): void {
-  if ((typeof value !== 'object' && typeof value !== 'function') || value === null)
-    throw new ArgumentError(`${what} must be ${kind}, got ${kindOf(value)}`)
-  const missing = methods.find((name) => typeof (value as Record<string, unknown>)[name] !== 'function')
-  if (missing !== undefined)
-    throw new ArgumentError(`${what} must be ${kind}: what it got has no method ${missing}`)
+/** @throws {@link ArgumentError} unless the value has all these methods: `what must be <kind>, got …` */
+export function checkMethods(what: string, value: unknown, methods: readonly string[], kind: string): void {
+  const missing = methods.filter((name) => !hasMethod(value, name))
+  if (missing.length === 0) return
+  const lacks = typeof value === 'object' && value !== null ? ` without ${missing.join(', ')}` : ''
+  throw new ArgumentError(`${what} must be ${kind}, got ${kindOf(value)}${lacks}`)
+}
+
+export function hasMethod(value: unknown, name: string): boolean {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false
+  return typeof Reflect.get(value, name) === 'function'
 }
 
 /**

@@ -14,7 +14,7 @@ export interface ResumptionRequirements {
 }
 
 /**
- * May the candidate be resumed? `ssl_get_prev_session` of libssl, steps 3 to 7 of R3.3, in that order: each refusal has
+ * May the candidate be resumed? `ssl_get_prev_session` of libssl, the checks of R3.3, in its order: each refusal has
  * other consequences for counters, caches and the peer.
  *
  * @returns undefined when nothing speaks against it
@@ -43,7 +43,7 @@ export function judgeSession(
     : { reason: 'extended-master-secret-added' }
 }
 
-/** R3.3 step 6: strictly after the expiry; a session whose age equals its timeout is valid. */
+/** R3.3, the timeout: strictly after the expiry; a session whose age equals its timeout is valid. */
 export function isExpired(session: SslSession, nowMs: number): boolean {
   return nowMs > session.expiresAtMs
 }

@@ -46,7 +46,7 @@ export interface ResumptionOffer {
   readonly examine?: (session: SslSession) => Awaitable<Examination>
 }
 
-/** Declined, or the session id context that R3.3 step 4 is to hold the session against. */
+/** Declined, or the session id context that R3.3, the session id context is to hold the session against. */
 export type Examination =
   | { readonly isDeclined: true }
   | { readonly isDeclined: false; readonly sessionIdContext: Uint8Array }

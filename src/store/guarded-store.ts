@@ -1,11 +1,17 @@
-import { A_FUNCTION, ANYTHING, checkOptions, type OptionRule } from '../session/arguments.ts'
+import {
+  A_FUNCTION,
+  A_STRING,
+  CHECKED_LATER,
+  checkMethods,
+  checkOptions,
+  type OptionRule,
+} from '../session/arguments.ts'
 import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
 import { copyBytes } from '../session/bytes.ts'
 import { checkInteger } from '../session/ranges.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
 import { byteKey } from './byte-key.ts'
 import type { BreakerState } from './circuit-breaker.ts'
-import { checkStore } from './store-arguments.ts'
 import {
   type CallCounts,
   type CallKind,
@@ -66,17 +72,17 @@ export interface GuardedStore extends SessionStore {
 }
 
 const MAX_INT32 = 2 ** 31 - 1
-
-const GUARD_RULES: Readonly<Record<keyof GuardOptions, OptionRule>> = {
-  name: { kind: 'a string', isGood: (value) => typeof value === 'string' },
-  deadlineMs: ANYTHING,
-  breaker: { kind: 'an object', isGood: (value) => typeof value === 'object' && value !== null },
-  maxConcurrentWrites: ANYTHING,
-  maxQueuedSessions: ANYTHING,
+const STORE_METHODS = ['get', 'set', 'take', 'delete', 'getMarks', 'addMarks', 'close']
+const RULES: Readonly<Record<keyof GuardOptions, OptionRule>> = {
+  name: A_STRING,
+  deadlineMs: CHECKED_LATER,
+  breaker: CHECKED_LATER,
+  maxConcurrentWrites: CHECKED_LATER,
+  maxQueuedSessions: CHECKED_LATER,
   now: A_FUNCTION,
   onEvent: A_FUNCTION,
 }
-const BREAKER_RULES = { failures: ANYTHING, retryAfterMs: ANYTHING }
+const BREAKER_RULES = { failures: CHECKED_LATER, retryAfterMs: CHECKED_LATER }
 
 /**
  * A store that is never in the way: one that is slow, dead or full costs misses and events, and neither time nor memory without
@@ -94,12 +100,9 @@ const BREAKER_RULES = { failures: ANYTHING, retryAfterMs: ANYTHING }
  * - A store that does not answer 10,000 calls is not asked until it has answered some.
  *
  * @param store - belongs to the guard, which closes it
- * @throws {@link ArgumentError} for what is no store, or an option that there is not; {@link SessionRangeError} for one out of its range
+ * @throws {@link SessionRangeError} for an option out of its range; {@link ArgumentError} for what is no store, and an unknown option
  */
 export function guarded(store: SessionStore, options: GuardOptions = {}): GuardedStore {
-  checkStore('guarded', store)
-  checkOptions('guarded', options, GUARD_RULES)
-  if (options.breaker !== undefined) checkOptions('breaker', options.breaker, BREAKER_RULES)
   return new Guard(store, options)
 }
 
@@ -122,6 +125,9 @@ class Guard implements GuardedStore {
   #closed: Promise<void> | undefined
 
   constructor(store: SessionStore, options: GuardOptions) {
+    checkMethods('the store of guarded', store, STORE_METHODS, 'a SessionStore')
+    checkOptions('guarded', options, RULES)
+    if (options.breaker !== undefined) checkOptions('the breaker of guarded', options.breaker, BREAKER_RULES)
     const { breaker = {}, now = () => performance.now(), onEvent } = options
     this.#store = store
     this.#now = now

@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { nodeCrypto } from '../crypto.ts'
 import { ArgumentError, WeakKeyError } from '../errors.ts'
-import { ANYTHING, checkOptions, kindOf } from '../session/arguments.ts'
+import { CHECKED_LATER, checkOptions, kindOf } from '../session/arguments.ts'
 import { equalBytes } from '../session/bytes.ts'
 import { checkInteger, ONE_WEEK_SEC } from '../session/ranges.ts'
 import { byteKey } from './byte-key.ts'
@@ -58,7 +58,7 @@ export class KeyRing {
    * @throws {@link WeakKeyError} for one that is too short, or follows a pattern
    */
   constructor(secrets: readonly Uint8Array[], options: KeyRingOptions = {}) {
-    checkOptions('KeyRing', options, { periodMs: ANYTHING, openMs: ANYTHING })
+    checkOptions('KeyRing', options, { periodMs: CHECKED_LATER, openMs: CHECKED_LATER })
     const { periodMs = 24 * HOUR_MS, openMs = ONE_WEEK_SEC * 1000 } = options
     this.#periodMs = checkInteger('periodMs', periodMs, Number.MAX_SAFE_INTEGER, HOUR_MS)
     this.#openMs = checkInteger('openMs', openMs, Number.MAX_SAFE_INTEGER, 1000)
@@ -165,7 +165,7 @@ interface Secret {
 function readSecrets(secrets: readonly Uint8Array[]): readonly Secret[] {
   if (!Array.isArray(secrets))
     throw new ArgumentError(
-      `the secrets of a KeyRing must be an array of Uint8Array, such as [Buffer.from(text, 'hex')], got ${kindOf(secrets)}`,
+      `the secrets of a KeyRing must be an array of Uint8Arrays, got ${kindOf(secrets)}`,
     )
   if (secrets.length === 0) throw new WeakKeyError('a key ring needs a secret')
   return secrets.map((bytes, index) => {

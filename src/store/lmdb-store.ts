@@ -67,7 +67,7 @@ export interface LmdbStoreOptions {
  * @throws `SessionStoreError` when the databases cannot be opened, or its place cannot be written to; likewise whatever is called later
  */
 export function lmdbStore(root: LmdbEnvironment, options: LmdbStoreOptions = {}): SessionStore {
-  checkMethods('the environment of lmdbStore', "what lmdb's open() returns", root, ['openDB'])
+  checkMethods('the environment of lmdbStore', root, ['openDB'], "what lmdb's open() returns")
   checkOptions('lmdbStore', options, { maxBytes: anInteger(1, Number.MAX_SAFE_INTEGER), now: A_FUNCTION })
   return new LmdbStore(root, options)
 }

@@ -1,5 +1,5 @@
 import { ArgumentError } from '../errors.ts'
-import { ANYTHING, checkMethods, checkOptions } from '../session/arguments.ts'
+import { checkMethods, hasMethod } from '../session/arguments.ts'
 
 /** One command, its name in lower case. */
 export interface RedisCommand {
@@ -55,7 +55,7 @@ export interface NodeRedisCluster {
   ): Promise<unknown>
 }
 
-/** Of node-redis (`redis`) 5 and later: what `createSentinel` returns. */
+/** Of node-redis (`redis`) 5 and later: a sentinel. */
 export interface NodeRedisSentinel {
   sendCommand(isReadonly: boolean, args: (string | Buffer)[], options: NodeRedisReplies): Promise<unknown>
 }
@@ -77,9 +77,6 @@ export interface NodeRedisReplies {
 /**
  * A `Redis` or `Cluster` of ioredis.
  *
- * Give a `Redis` `reconnectOnError: (error) => error.message.startsWith('READONLY')`: after a failover that has left its connection
- * open it would talk to a replica for ever.
- *
  * Give a `Redis` `maxRetriesPerRequest: 0` and `enableOfflineQueue: false`, a `Cluster` `retryDelayOnFailover: 0`: otherwise a SET
  * whose answer was lost is sent again, and may bring back a session that was taken in between; and commands for a dead server pile
  * up. (`autoResendUnfulfilledCommands: false` is no way out: such a command then never settles.)
@@ -88,19 +85,15 @@ export interface NodeRedisReplies {
  */
 export function fromIoredis(
   client: IoredisClient,
-  options: { readonly subscriber?: IoredisSubscriber } = {},
+  { subscriber }: { readonly subscriber?: IoredisSubscriber } = {},
 ): RedisConnection {
-  return ioredisLike('fromIoredis', client, options)
-}
-
-function ioredisLike(
-  caller: string,
-  client: IoredisClient,
-  options: { readonly subscriber?: IoredisSubscriber },
-): RedisConnection {
-  checkMethods(`the client of ${caller}`, 'a Redis or a Cluster', client, ['callBuffer'])
-  checkSubscriber(caller, options)
-  const { subscriber } = options
+  checkMethods(
+    'the client of fromIoredis',
+    client,
+    ['callBuffer'],
+    'a Redis or Cluster of ioredis 5 or later, or of iovalkey',
+  )
+  checkSubscriber('fromIoredis', subscriber, ['subscribe', 'unsubscribe', 'on', 'off'])
   return {
     send: ({ name, args }) => client.callBuffer(name, args),
     ...(subscriber && { subscribe: (channel, onMessage) => listen(subscriber, channel, onMessage) }),
@@ -112,7 +105,7 @@ export function fromIovalkey(
   client: IoredisClient,
   options: { readonly subscriber?: IoredisSubscriber } = {},
 ): RedisConnection {
-  return ioredisLike('fromIovalkey', client, options)
+  return fromIoredis(client, options)
 }
 
 /**
@@ -124,57 +117,11 @@ export function fromNodeRedis(
   client: NodeRedisClient,
   options: { readonly subscriber?: NodeRedisSubscriber } = {},
 ): RedisConnection {
-  checkNodeRedis('fromNodeRedis', 'a client of createClient', client, options)
-  if (isSentinel(client)) throw wrongShim('fromNodeRedis', 'a sentinel', 'fromNodeRedisSentinel')
-  if (isCluster(client)) throw wrongShim('fromNodeRedis', 'a cluster', 'fromNodeRedisCluster')
+  checkNodeRedis('fromNodeRedis', client, options.subscriber)
   return {
     send: ({ name, args }) => client.sendCommand([name, ...args], BYTES),
     ...nodeRedisPush(options.subscriber),
   }
-}
-
-/**
- * What `createSentinel` of node-redis returns: it finds the master, also after a failover. Each command goes to the master.
- *
- * @param options - `subscriber`: for push, the sentinel itself, which subscribes on a connection of its own
- */
-export function fromNodeRedisSentinel(
-  sentinel: NodeRedisSentinel,
-  options: { readonly subscriber?: NodeRedisSubscriber } = {},
-): RedisConnection {
-  checkNodeRedis('fromNodeRedisSentinel', 'what createSentinel returns', sentinel, options)
-  if (!isSentinel(sentinel)) throw wrongShim('fromNodeRedisSentinel', 'no sentinel', 'fromNodeRedis')
-  return {
-    send: ({ name, args }) => sentinel.sendCommand(false, [name, ...args], BYTES),
-    ...nodeRedisPush(options.subscriber),
-  }
-}
-
-function wrongShim(caller: string, what: string, right: string): ArgumentError {
-  return new ArgumentError(`${caller} got ${what}: use ${right}`)
-}
-
-/** By what only such a client has. */
-function isSentinel(client: object): boolean {
-  return 'getSentinelNode' in client || 'getMasterNode' in client
-}
-
-function isCluster(client: object): boolean {
-  return 'masters' in client && 'getSlotRandomNode' in client
-}
-
-function checkNodeRedis(caller: string, kind: string, client: unknown, options: unknown): void {
-  checkMethods(`the client of ${caller}`, kind, client, ['sendCommand'])
-  if (typeof (client as { callBuffer?: unknown }).callBuffer === 'function')
-    throw wrongShim(caller, 'a client of ioredis or iovalkey', 'fromIoredis or fromIovalkey')
-  checkSubscriber(caller, options)
-}
-
-function checkSubscriber(caller: string, options: unknown): void {
-  checkOptions(caller, options, { subscriber: ANYTHING })
-  const { subscriber } = options as { readonly subscriber?: unknown }
-  if (subscriber === undefined) return
-  checkMethods(`the subscriber of ${caller}`, 'a client', subscriber, ['subscribe', 'unsubscribe'])
 }
 
 /**
@@ -186,12 +133,51 @@ export function fromNodeRedisCluster(
   cluster: NodeRedisCluster,
   options: { readonly subscriber?: NodeRedisSubscriber } = {},
 ): RedisConnection {
-  checkNodeRedis('fromNodeRedisCluster', 'what createCluster returns', cluster, options)
-  if (!isCluster(cluster)) throw wrongShim('fromNodeRedisCluster', 'no cluster', 'fromNodeRedis')
+  checkNodeRedis('fromNodeRedisCluster', cluster, options.subscriber)
   return {
     send: ({ name, key, args }) => cluster.sendCommand(key, false, [name, ...args], BYTES),
     ...nodeRedisPush(options.subscriber),
   }
+}
+
+/**
+ * What `createSentinel` of node-redis returns; for its clients see {@link fromNodeRedis}. Commands go to the master of the moment.
+ *
+ * @param options - `subscriber`: for push, the sentinel itself, which subscribes on a connection of its own
+ */
+export function fromNodeRedisSentinel(
+  sentinel: NodeRedisSentinel,
+  options: { readonly subscriber?: NodeRedisSubscriber } = {},
+): RedisConnection {
+  checkNodeRedis('fromNodeRedisSentinel', sentinel, options.subscriber)
+  return {
+    send: ({ name, args }) => sentinel.sendCommand(false, [name, ...args], BYTES),
+    ...nodeRedisPush(options.subscriber),
+  }
+}
+
+/** By how many arguments `sendCommand` of node-redis takes: those of its three kinds of clients mean different things. */
+const NODE_REDIS_KINDS = {
+  fromNodeRedis: { parameters: 2, kind: 'what createClient of redis 5 or later returns' },
+  fromNodeRedisSentinel: { parameters: 3, kind: 'what createSentinel of redis 5 or later returns' },
+  fromNodeRedisCluster: { parameters: 4, kind: 'what createCluster of redis 5 or later returns' },
+} as const
+
+function checkNodeRedis(caller: keyof typeof NODE_REDIS_KINDS, client: unknown, subscriber: unknown): void {
+  const { kind } = NODE_REDIS_KINDS[caller]
+  checkMethods(`the client of ${caller}`, client, ['sendCommand'], kind)
+  if (hasMethod(client, 'callBuffer'))
+    throw new ArgumentError(`${caller} takes ${kind}, this client goes to fromIoredis or fromIovalkey`)
+  const { length } = (client as NodeRedisClient).sendCommand
+  const [other] = Object.entries(NODE_REDIS_KINDS).find(([, { parameters }]) => parameters === length) ?? []
+  if (other !== undefined && other !== caller)
+    throw new ArgumentError(`${caller} takes ${kind}, this client goes to ${other}`)
+  checkSubscriber(caller, subscriber, ['subscribe', 'unsubscribe'])
+}
+
+function checkSubscriber(caller: string, subscriber: unknown, methods: readonly string[]): void {
+  if (subscriber !== undefined)
+    checkMethods(`the subscriber of ${caller}`, subscriber, methods, 'a client of the same library')
 }
 
 /** RESP's type byte `$`, bulk string: RESP_TYPES.BLOB_STRING of node-redis. */

@@ -1,5 +1,5 @@
 import { SessionStoreError } from '../errors.ts'
-import { checkMethods, checkOptions } from '../session/arguments.ts'
+import { A_STRING, checkMethods, checkOptions } from '../session/arguments.ts'
 import { copyBytes } from '../session/bytes.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
 import type { RedisCommand, RedisConnection } from './redis-clients.ts'
@@ -42,22 +42,17 @@ export interface RedisStoreOptions {
  * Sessions expire by the server's clock, counted from their arrival; marks are pruned by the clock of whoever adds one. The marks
  * never expire as a whole, so that the `volatile-` policies of a full server spare them.
  *
- * A server that is full, read-only or forbids it refuses writes by `isRefusal`, and goes on answering `get`.
- *
- * @param connection - of `fromIoredis`, `fromIovalkey`, `fromNodeRedis`, `fromNodeRedisCluster` or `fromNodeRedisSentinel`, or your
- *   own; the client is yours to close, after the store
- * @throws `ArgumentError` for what is none of these
+ * @param connection - of `fromIoredis`, `fromIovalkey`, `fromNodeRedis`, `fromNodeRedisSentinel` or `fromNodeRedisCluster`, or your own; the client is
+ *   yours to close, after the store
  */
 export function redisStore(connection: RedisConnection, options: RedisStoreOptions = {}): SessionStore {
   checkMethods(
     'the connection of redisStore',
-    'what fromIoredis, fromIovalkey, fromNodeRedis, fromNodeRedisCluster or fromNodeRedisSentinel returns',
     connection,
     ['send'],
+    'what fromIoredis, fromIovalkey, fromNodeRedis, fromNodeRedisSentinel or fromNodeRedisCluster returns',
   )
-  checkOptions('redisStore', options, {
-    prefix: { kind: 'a string', isGood: (value) => typeof value === 'string' },
-  })
+  checkOptions('redisStore', options, { prefix: A_STRING })
   const { prefix = 'sslctx:' } = options
   return { ...sessionsIn(connection, `${prefix}s:`), ...marksIn(connection, `${prefix}marks`) }
 }

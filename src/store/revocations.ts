@@ -1,6 +1,6 @@
 import { nodeCrypto } from '../crypto.ts'
 import { ArgumentError, SessionRangeError, SessionStoreError } from '../errors.ts'
-import { A_FUNCTION, ANYTHING, checkBytes, checkOptions, kindOf } from '../session/arguments.ts'
+import { A_FUNCTION, CHECKED_LATER, checkBytes, checkOptions, kindOf } from '../session/arguments.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { checkInteger } from '../session/ranges.ts'
 import type { SessionStore } from '../session/session-store.ts'
@@ -116,7 +116,7 @@ export class Revocations {
   constructor(store: SessionStore, keyRing: KeyRing, options: RevocationsOptions = {}) {
     checkStore('Revocations', store)
     checkKeyRing('Revocations', keyRing)
-    checkOptions('Revocations', options, { maxStaleMs: ANYTHING, now: A_FUNCTION, onError: A_FUNCTION })
+    checkOptions('Revocations', options, { maxStaleMs: CHECKED_LATER, now: A_FUNCTION, onError: A_FUNCTION })
     const { maxStaleMs = 10_000, now = Date.now, onError = () => undefined } = options
     this.#store = store
     this.#keyRing = keyRing
@@ -207,7 +207,7 @@ export class Revocations {
   }
 
   async #revoke(kind: Kind, subject: Uint8Array, options: RevokeOptions = {}): Promise<void> {
-    checkOptions('revoke', options, { madeBeforeMs: ANYTHING })
+    checkOptions('revoke', options, { madeBeforeMs: CHECKED_LATER })
     const { madeBeforeMs = this.#now() } = options
     checkInteger('madeBeforeMs', madeBeforeMs, this.#now())
     const content: MarkContent = { kind, subject, madeBeforeMs }

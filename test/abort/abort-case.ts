@@ -1,7 +1,7 @@
 import type { Certificate } from '../certificate.ts'
 
 export const SERVER_KINDS = ['tls', 'https', 'http2'] as const
-export const STORE_KINDS = ['internal', 'asynchronous', 'strict'] as const
+export const STORE_KINDS = ['internal', 'asynchronous', 'waiting'] as const
 
 export type ServerKind = (typeof SERVER_KINDS)[number]
 /** Where sessions are looked up and kept: inside, by a promise, or by one for which Node waits before it goes on. */

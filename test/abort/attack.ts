@@ -9,9 +9,9 @@ import { hello12, hello13 } from '../codec/offering-hello.ts'
 import { type AttackPlan, isHelloMoment, type Moment } from './attack-plan.ts'
 
 /** After which a client leaves whose moment does not come: where nothing is looked up, or the handshake is over. */
-const PATIENCE_MS = 200
+const PATIENCE_MS = 400
 /** After which a silent client gives up; the server's patience is shorter, where it has any. */
-const SILENCE_MS = 800
+const SILENCE_MS = 1_000
 
 export interface AttackTarget {
   readonly port: number

@@ -29,7 +29,7 @@ export async function runCase(
     })
     let errors = ''
     child.stderr?.on('data', (chunk: Buffer) => {
-      errors = `${errors}${chunk.toString()}`.slice(-2_000)
+      errors = `${errors}${chunk.toString()}`.slice(-1_000)
     })
     let report: AbortReport | undefined
     child.once('message', (message) => {

@@ -34,10 +34,10 @@ const LANES = 64
 /** As many attacks come between two good clients. */
 const GOOD_EVERY = 50
 /** Shorter than any client's. */
-const PATIENCE = { handshakeTimeout: 400, readAheadMs: 100, lookupTimeoutMs: 100 }
+const PATIENCE = { handshakeTimeout: 500, readAheadMs: 250, lookupTimeoutMs: 250 }
 const QUIET_DEADLINE_MS = 20_000
 /** A connection goes on when its session is stored. */
-const STRICT = { waitForStore: true } as const
+const WAITING = { waitForStore: true } as const
 const CIPHERS = 'TLS_AES_128_GCM_SHA256:ECDHE-RSA-AES128-GCM-SHA256'
 
 const uncaught: string[] = []
@@ -102,13 +102,13 @@ class Siege {
     return { ...this.#newServer({ maxVersion: 'TLSv1.2' }), refused: `TLS 1.3: ${refused}` }
   }
 
-  /** Where a strict store would lose data, a stock server that waits as long loses it. */
+  /** Where waiting for a store would lose data, a stock server that waits as long loses it. */
   #refusal(): string | undefined {
-    if (this.#start.store !== 'strict') return undefined
+    if (this.#start.store !== 'waiting') return undefined
     const context = new SslContext({ sessionIdContext: 'abort' })
     const server = tls.createServer({ ...this.#start.certificate, ...serverOptions(context) })
     try {
-      attachServer(server, context, STRICT)[Symbol.dispose]()
+      attachServer(server, context, WAITING)[Symbol.dispose]()
       return undefined
     } catch (error) {
       return (error as Error).message
@@ -140,9 +140,9 @@ class Siege {
     const attachment = attachServer(server, context, {
       readAheadMs,
       lookupTimeoutMs,
-      ...(store === 'strict' && STRICT),
+      ...(store === 'waiting' && WAITING),
     })
-    if (store !== 'strict') server.on('newSession', (_id, _der, done) => done())
+    if (store !== 'waiting') server.on('newSession', (_id, _der, done) => done())
     return { server, attachment }
   }
 
@@ -300,6 +300,14 @@ function identity(random: Random): Uint8Array {
 v8.setFlagsFromString('--expose-gc')
 const collectGarbage = vm.runInNewContext('gc') as () => void
 
+async function besiege(start: StartAbort): Promise<void> {
+  const report = await new Siege(start).run()
+  process.send?.(report, () => process.exit())
+}
+
 process.once('message', (start: StartAbort) => {
-  void new Siege(start).run().then((report) => process.send?.(report, () => process.exit()))
+  besiege(start).catch((error: Error) => {
+    console.error(error)
+    process.exit(1)
+  })
 })

@@ -68,8 +68,8 @@ export class Sessions {
       done()
     })
     server.on('resumeSession', (id, done) => {
-      if (store === 'internal') done(null, null)
-      else void this.#lookUp(id).then(() => done(null, null))
+      if (store === 'internal') done(null, this.#kept.get(keyOf(id)) ?? null)
+      else void this.#lookUp(id).then((der) => done(null, der ?? null))
     })
   }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { benchText, type PhaseReport } from '../../src/cli/bench-report.ts'
+import { HandshakeError } from '../../src/cli/failure.ts'
 import { generateLoad, LoadTally, percentiles } from '../../src/cli/load.ts'
-import { HandshakeError } from '../../src/cli/probe.ts'
 import { NAME, reasons, start, startStock, TLS12, TLS13 } from '../node/harness.ts'
 import { run } from './run-command.ts'
 import { freePort } from './servers.ts'
@@ -55,6 +56,55 @@ describe('sslctx bench', () => {
     expect(stdout).toContain('resumed, second by second: 0 %')
   })
 
+  test('compares with a second server, in columns and in a sentence', async () => {
+    const [{ port }, { port: other }] = [
+      await start(TLS13),
+      await startStock({ server: { secureOptions: 0 } }),
+    ]
+    const args = ['bench', `127.0.0.1:${port}`, '--vs', `127.0.0.1:${other}`, ...SHORT]
+    const { exitCode, stdout } = await run(args)
+    expect(exitCode).toBe(0)
+    expect(stdout).toMatch(
+      new RegExp(`full handshakes: 127\\.0\\.0\\.1:${port} makes \\d+\\.\\d\\d times as many as`),
+    )
+    const json = JSON.parse((await run([...args, '--json'])).stdout)
+    expect([json.endpoint, json.vs.endpoint]).toEqual([`127.0.0.1:${port}`, `127.0.0.1:${other}`])
+    expect([json.resumed.resumptionRate, json.vs.resumed.resumptionRate]).toEqual([1, 1])
+  })
+
+  test('makes no more handshakes than it may', async () => {
+    const { port } = await start(TLS13)
+    const { stdout } = await run([
+      'bench',
+      `127.0.0.1:${port}`,
+      '--handshakes',
+      '7',
+      '--json',
+      ...SHORT,
+      '--duration',
+      '30',
+    ])
+    const { full, resumed } = JSON.parse(stdout)
+    expect([full.handshakes, resumed.handshakes]).toEqual([7, 7])
+  })
+
+  test('draws its progress ten times a second at most', async () => {
+    const { port } = await start(TLS13)
+    const { stderr } = await run(['bench', `127.0.0.1:${port}`, ...SHORT, '--duration', '1'], {
+      isTerminal: true,
+    })
+    const draws = stderr.split('\r').length
+    // Two phases, the end of each, and the first of each.
+    expect(draws).toBeLessThan(2 * 10 + 6)
+    expect(draws).toBeGreaterThan(6)
+  })
+
+  test('ends with 1 and the reason when a TLS server refuses', async () => {
+    const { port } = await startStock({ server: { secureOptions: 0, maxVersion: 'TLSv1.2' } })
+    const { exitCode, stderr } = await run(['bench', `127.0.0.1:${port}`, ...SHORT])
+    expect([exitCode, stderr]).toEqual([1, expect.stringContaining('protocol_version')])
+  })
+
   test('ends with 3 when nobody answers', async () => {
     const { exitCode, stderr } = await run(['bench', `127.0.0.1:${await freePort()}`, ...SHORT])
     expect([exitCode, stderr]).toEqual([3, expect.stringContaining('ECONNREFUSED')])
@@ -103,6 +153,19 @@ describe('the load', () => {
       },
     )
     expect([report.handshakes, report.failed]).toEqual([3, 1])
+  })
+})
+
+describe('the report for people', () => {
+  const phase = { ...new LoadTally(0).report(1000, 0), clientLoop: 0.5 }
+  const plan = { protocol: '1.3', connections: 1 }
+  const textOf = (full: PhaseReport): string =>
+    benchText([{ endpoint: 'a:1', servername: undefined, full }], plan, (text) => text)
+
+  test('says when the client was the limit, by its processor or by its thread', () => {
+    expect(textOf(phase)).not.toContain('This client was the limit')
+    expect(textOf({ ...phase, clientCpu: 0.95 })).toContain('This client was the limit')
+    expect(textOf({ ...phase, clientLoop: 0.95 })).toContain('This client was the limit')
   })
 })
 

@@ -37,7 +37,8 @@ describe('sslctx', () => {
     [[], /^sslctx: TLS session resumption/],
     [['dcotor'], "there is no command 'dcotor'"],
     [['doctor'], 'doctor needs a HOST'],
-    [['doctor', 'https://shop.example/'], 'is not HOST[:PORT]'],
+    [['doctor', 'http://shop.example/'], "'http://' does not begin with TLS"],
+    [['doctor', 'https:///'], "'https://' is not HOST[:PORT]"],
     [['doctor', 'x:1', '--attempts', '0'], '--attempts must be a whole number from 1 to 1000'],
     [['doctor', 'x:1', '--attempts', '1.5'], '--attempts must be a whole number'],
     [['doctor', 'x:1', '--wait', 'soon'], '--wait must be a number'],
@@ -93,7 +94,7 @@ test.each([
   expect(parseTarget(text)).toEqual({ host, port })
 })
 
-test.each(['', ':443', 'a:0', 'a:65536', 'a:b', 'a b', 'https://a', 'a/b', '[a', '::1]:1'])(
+test.each(['', ':443', 'a:0', 'a:65536', 'a:b', 'a b', 'https://', 'https://a:b', 'a/b', '[a', '::1]:1'])(
   '%j is no target',
   (text) => {
     expect(() => parseTarget(text)).toThrow(/is not HOST\[:PORT\]/)

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { diagnose, judgeRates } from '../../src/cli/diagnosis.ts'
 import { type ExaminationPlan, examine } from '../../src/cli/examination.ts'
+import { HandshakeError } from '../../src/cli/failure.ts'
 import type { Rate } from '../../src/cli/findings.ts'
-import { type Endpoint, type Handshake, HandshakeError, type HandshakeWish } from '../../src/cli/probe.ts'
+import { merged } from '../../src/cli/merged-findings.ts'
+import type { Endpoint, Handshake, HandshakeWish } from '../../src/cli/probe.ts'
 import { sessionDer } from './run-command.ts'
 
 /** A server of whatever kind, as far as its clients can see. */
@@ -24,6 +26,7 @@ interface Behaviour {
   readonly breaksWith?: string
   /** Whose sessions it takes besides its own. */
   readonly trusts?: readonly number[]
+  readonly onConnection?: (count: number) => void
 }
 
 const settings = { timeoutMs: 1000, alpn: [], isHttp: false }
@@ -43,8 +46,10 @@ class Simulation {
   async shakeHands({ endpoint, method, servername, session }: HandshakeWish): Promise<Handshake> {
     const behaviour = this.#behaviours.get(endpoint.port)
     if (behaviour === undefined) throw new HandshakeError('ECONNREFUSED', 'nobody is there')
-    if (method !== 'tls13') throw new HandshakeError('ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION', 'TLS 1.3 only')
+    if (method !== 'tls13' && method !== 'any')
+      throw new HandshakeError('ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION', 'TLS 1.3 only')
     const { workers = 1, joinsAfter = 0 } = behaviour
+    behaviour.onConnection?.(this.#connections)
     const worker = this.#connections++ % (this.#connections > joinsAfter ? workers : 1)
     const known = session && this.#find(endpoint, worker, behaviour, session, servername)
     if (known && behaviour.breaksWith !== undefined) throw new HandshakeError(behaviour.breaksWith, 'alert')
@@ -113,22 +118,23 @@ class Simulation {
 }
 
 interface Wishes extends Partial<ExaminationPlan> {
+  readonly hasTime?: () => boolean
   readonly onSleep?: (simulation: Simulation) => void
 }
 
 /** The findings of TLS 1.3, `problem not-shared`. */
 async function findings(
   behaviours: Readonly<Record<number, Behaviour>>,
-  { onSleep, ...plan }: Wishes = {},
+  plan: Wishes = {},
 ): Promise<string[]> {
-  return (await diagnosisOf(behaviours, { ...(onSleep && { onSleep }), ...plan }))
+  return (await diagnosisOf(behaviours, plan))
     .filter(({ id }) => id !== 'version-refused')
     .map(({ severity, id }) => `${severity} ${id}`)
 }
 
 async function diagnosisOf(
   behaviours: Readonly<Record<number, Behaviour>>,
-  { onSleep, ...plan }: Wishes = {},
+  { onSleep, hasTime = () => true, ...plan }: Wishes = {},
 ): Promise<ReturnType<typeof diagnose>> {
   const simulation = new Simulation(behaviours)
   let draw = 0
@@ -151,6 +157,7 @@ async function diagnosisOf(
       // Of low discrepancy, and always the same.
       random: () => (draw = (draw + 0.618034) % 1),
       onStep: () => undefined,
+      hasTime,
     },
   )
   return diagnose(examination)
@@ -269,6 +276,51 @@ describe('several endpoints', () => {
   test('one of which does not answer are examined without it', async () => {
     const endpoints = [1, 9].map((port) => ({ address: '192.0.2.1', port }))
     expect(await findings({ 1: {} }, { endpoints })).toEqual(['warning endpoint-unreachable', 'ok resumes'])
+  })
+})
+
+describe('an examination ends', () => {
+  test('when its time is over, and tells what it has seen', async () => {
+    let left = 12
+    const all = await findings({ 1: {} }, { hasTime: () => left-- > 0 })
+    expect(all).toEqual(['warning cut-short', 'ok resumes'])
+  })
+
+  test('soon, where a server keeps it waiting as soon as a session is offered', async () => {
+    const connections: number[] = []
+    const onConnection = (count: number): void => void connections.push(count)
+    const [finding] = await diagnosisOf({ 1: { breaksWith: 'ERR_TIMEOUT', onConnection } }, { attempts: 100 })
+    expect([finding?.id, finding?.reasons[0]]).toEqual([
+      'offer-breaks-handshake',
+      expect.stringContaining('never ends'),
+    ])
+    expect(connections.length).toBeLessThan(10)
+  })
+})
+
+describe('for people, findings of several addresses', () => {
+  const endpoints = [1, 2, 3].map((port) => ({ address: '192.0.2.1', port }))
+  const labels = endpoints.map(({ port }) => `192.0.2.1:${port}`)
+
+  test('that are the same are said once', async () => {
+    const all = await diagnosisOf({ 1: { cacheSize: 0 }, 2: { cacheSize: 0 }, 3: {} }, { endpoints })
+    const never = merged(all, labels).filter(({ id }) => id === 'never-resumes')
+    expect(never.map(({ what }) => what)).toEqual([
+      expect.stringContaining('never resumes at 192.0.2.1:1 and 192.0.2.1:2: 0 of 15'),
+    ])
+  })
+
+  test('that name two addresses are said once, with all pairs', async () => {
+    const all = await diagnosisOf({ 1: {}, 2: {}, 3: {} }, { endpoints })
+    const [first, ...others] = merged(all, labels)
+    expect(others.map(({ id }) => id)).toEqual(['version-refused', 'resumes'])
+    expect(first?.what).toContain('made at 192.0.2.1:1 resume at 192.0.2.1:2 0 of 5 times. Likewise ')
+    expect(first?.what).toContain('192.0.2.1:3 > 192.0.2.1:2.')
+  })
+
+  test('that differ are kept apart', async () => {
+    const all = await diagnosisOf({ 1: { cacheSize: 0 }, 2: { workers: 2 }, 3: {} }, { endpoints })
+    expect(merged(all, labels).filter(({ severity }) => severity === 'problem').length).toBeGreaterThan(1)
   })
 })
 

@@ -133,8 +133,9 @@ describe('sslctx doctor', () => {
   })
 
   test('offers sessions once more after --wait, and says when it was longer than their lifetime', async () => {
-    const { port } = await start({ context: { sessionTimeout: 1 } })
-    const report = await probe(port, '--attempts', '2', '--wait', '2.1')
+    // Creation times are whole seconds: with less than three, a session may be too old before the wait.
+    const { port } = await start({ context: { sessionTimeout: 3 } })
+    const report = await probe(port, '--attempts', '2', '--wait', '4.1')
     const outcomes = report.trials.filter(({ kind }) => kind === 'after-wait').map(({ outcome }) => outcome)
     expect(outcomes).toEqual(['full', 'full', 'full', 'full'])
     expect(findingsOf(report)).toContain('note lifetime-over tls13')

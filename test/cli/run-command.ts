@@ -1,5 +1,5 @@
 import { runCommand } from '../../src/cli/command.ts'
-import type { Examination, Trial } from '../../src/cli/examination.ts'
+import type { Examination, Trial } from '../../src/cli/examination-facts.ts'
 import type { Finding } from '../../src/cli/findings.ts'
 import { METHODS, type Method } from '../../src/cli/probe.ts'
 import { encodeSslSession, type SslSessionFields } from '../../src/codec/ssl-session-der.ts'
@@ -13,19 +13,20 @@ export interface Run {
 
 interface Place {
   readonly isTerminal?: boolean
+  readonly columns?: number
   readonly env?: Readonly<Record<string, string>>
   readonly stdin?: AsyncIterable<Uint8Array>
 }
 
 /** The command in this process, as if at a terminal or not. */
 export async function run(args: readonly string[], place: Place = {}): Promise<Run> {
-  const { isTerminal = false, env = {}, stdin = noInput() } = place
+  const { isTerminal = false, columns, env = {}, stdin = noInput() } = place
   let stdout = ''
   let stderr = ''
   const exitCode = await runCommand(args, {
     stdin,
-    stdout: { isTTY: isTerminal, write: (text) => (stdout += text) },
-    stderr: { isTTY: isTerminal, write: (text) => (stderr += text) },
+    stdout: { isTTY: isTerminal, ...(columns && { columns }), write: (text) => (stdout += text) },
+    stderr: { isTTY: isTerminal, ...(columns && { columns }), write: (text) => (stderr += text) },
     env,
   })
   return { exitCode, stdout, stderr }

@@ -1,17 +1,15 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import net, { type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { afterAll } from 'vitest'
 import type { Method } from '../../src/cli/probe.ts'
 import { afterTest, certificate } from '../node/harness.ts'
+import { freePort, startDaemon } from './daemon.ts'
+import { compileGoServer } from './go-server.ts'
 
-const START_DEADLINE_MS = 20_000
-const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
+export { freePort }
 
 /** A folder with `key.pem`, `cert.pem` and `both.pem`, removed after the test. */
 export function folderWithCertificate(): string {
@@ -23,45 +21,10 @@ export function folderWithCertificate(): string {
   return folder
 }
 
-/** Nobody listens there, a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 /** Runs until the test is over, and listens already. */
 async function daemon(command: string, args: readonly string[], port: number): Promise<void> {
-  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], cwd: REPOSITORY })
-  let complaint = ''
-  child.stderr.on('data', (chunk: Buffer) => {
-    complaint += chunk.toString()
-  })
+  const child = await startDaemon(command, args, port)
   afterTest(() => child.kill())
-  const deadline = Date.now() + START_DEADLINE_MS
-  while (!(await isListening(port))) {
-    if (hasEnded(child) || Date.now() > deadline) throw new Error(`${command} did not start: ${complaint}`)
-    await pause(20)
-  }
-}
-
-function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
-  return exitCode !== null || signalCode !== null
-}
-
-async function isListening(port: number): Promise<boolean> {
-  const socket = net.connect({ host: '127.0.0.1', port })
-  try {
-    await once(socket, 'connect')
-    return true
-  } catch {
-    return false
-  } finally {
-    socket.destroy()
-  }
 }
 
 /** @param options - of `openssl s_server` */
@@ -97,7 +60,11 @@ export async function startNginx(directives: string): Promise<number> {
 }
 
 /** @param settings - what each `bind` is given, such as `no-tls-tickets` @param globals - lines of `global` */
-export async function startHaproxy(settings: string, globals = ''): Promise<number> {
+export async function startHaproxy(
+  settings: string,
+  globals = '',
+  certificates = `crt ${folderWithCertificate()}/both.pem`,
+): Promise<number> {
   const folder = folderWithCertificate()
   const port = await freePort()
   writeFileSync(
@@ -111,39 +78,13 @@ defaults
   timeout server 10s
   timeout connect 10s
 frontend tls
-  bind 127.0.0.1:${port} ssl crt ${folder}/both.pem ${settings}
+  bind 127.0.0.1:${port} ssl ${certificates} ${settings}
   http-request return status 200 content-type text/plain string hello
 `,
   )
   await daemon('haproxy', ['-db', '-q', '-f', join(folder, 'haproxy.cfg')], port)
   return port
 }
-
-const GO_SERVER = `package main
-
-import (
-	"crypto/tls"
-	"io"
-	"log"
-	"net"
-	"net/http"
-	"os"
-)
-
-func main() {
-	pair, err := tls.LoadX509KeyPair(os.Args[2], os.Args[3])
-	if err != nil {
-		log.Fatal(err)
-	}
-	config := &tls.Config{Certificates: []tls.Certificate{pair}, SessionTicketsDisabled: os.Args[4] == "off"}
-	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Args[1])
-	if err != nil {
-		log.Fatal(err)
-	}
-	hello := func(response http.ResponseWriter, _ *http.Request) { io.WriteString(response, "hello") }
-	log.Fatal(http.Serve(tls.NewListener(listener, config), http.HandlerFunc(hello)))
-}
-`
 
 let goProgram: string | undefined
 let goFolder: string | undefined
@@ -153,26 +94,23 @@ afterAll(() => {
 })
 
 /** Compiled once, removed when the tests of the file are over. */
-function compileGoServer(): string {
+function compileOnce(): string {
   if (goProgram !== undefined) return goProgram
-  const folder = mkdtempSync(join(tmpdir(), 'sslctx-cli-'))
-  goFolder = folder
-  writeFileSync(join(folder, 'server.go'), GO_SERVER)
-  goProgram = join(folder, 'server')
-  execFileSync('go', ['build', '-o', goProgram, join(folder, 'server.go')], {
-    env: { ...process.env, GOFLAGS: '-mod=mod', GO111MODULE: 'off' },
-    stdio: 'pipe',
-  })
+  goFolder = mkdtempSync(join(tmpdir(), 'sslctx-cli-'))
+  goProgram = compileGoServer(goFolder)
   return goProgram
 }
 
-export async function startGo(tickets: 'on' | 'off'): Promise<number> {
-  const program = compileGoServer()
+export async function startGo(
+  tickets: 'on' | 'off',
+  refuses: 'nobody' | 'require-certificate' | 'trust-nobody' | 'old' | 'fail' = 'nobody',
+): Promise<number> {
+  const program = compileOnce()
   const folder = folderWithCertificate()
   const port = await freePort()
   await daemon(
     program,
-    [String(port), join(folder, 'key.pem').replace('key', 'cert'), join(folder, 'key.pem'), tickets],
+    [String(port), join(folder, 'key.pem').replace('key', 'cert'), join(folder, 'key.pem'), tickets, refuses],
     port,
   )
   return port
@@ -259,6 +197,25 @@ export async function offerByHand(port: number, method: Method, offers = 2): Pro
   }
 }
 
+/** What `openssl s_client` says of a handshake, errors and all. */
+export async function handshakeByHand(port: number, ...options: readonly string[]): Promise<string> {
+  const child = spawn(
+    'openssl',
+    ['s_client', '-connect', `127.0.0.1:${port}`, '-servername', 'server.example', ...options],
+    { stdio: ['pipe', 'pipe', 'pipe'] },
+  )
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString()
+    })
+  child.stdin.on('error', () => undefined)
+  // Not the end of input, at which it would leave before an alert can come.
+  child.stdin.write('GET / HTTP/1.1\r\nHost: server.example\r\nConnection: close\r\n\r\n')
+  await once(child, 'close')
+  return output
+}
+
 function isSession(file: string): boolean {
   try {
     return readFileSync(file, 'utf8').includes('BEGIN SSL SESSION')
@@ -292,4 +249,12 @@ async function sClient(port: number, options: readonly string[]): Promise<string
   child.stdin.write('GET / HTTP/1.1\r\nHost: server.example\r\nConnection: close\r\n\r\n')
   await once(child, 'close')
   return output
+}
+
+/** @param program - of `rude-server.c`, compiled @param mode - its last argument */
+export async function startRude(program: string, mode: string): Promise<number> {
+  const folder = folderWithCertificate()
+  const port = await freePort()
+  await daemon(program, [String(port), join(folder, 'cert.pem'), join(folder, 'key.pem'), mode], port)
+  return port
 }

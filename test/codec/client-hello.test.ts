@@ -263,12 +263,12 @@ describe('extensions', () => {
 })
 
 describe('server_name (RFC 6066 §3)', () => {
-  test.each([1, 255])('may have %i bytes', (length) => {
+  test.each([0, 1, 255])('may have %i bytes', (length) => {
     const name = 'a'.repeat(length)
     expect(decodeExtensions(serverName(name)).serverName).toBe(name)
   })
 
-  test.each([0, 256])('must not have %i bytes', (length) => {
+  test.each([256])('must not have %i bytes', (length) => {
     expect(refusedAt(clientHello({ extensions: [serverName('a'.repeat(length))] }))).toBe(FIRST_EXTENSION + 7)
   })
 
@@ -284,11 +284,16 @@ describe('server_name (RFC 6066 §3)', () => {
     ['a NUL at the end', 'shop.example\0', 12],
     ['a NUL within', 'shop.example\0.evil.example', 12],
     ['a NUL alone', '\0', 0],
-    ['a byte that is not ASCII', 'caf\xe9.example', 3],
-    ['the lowest of those', '\x80', 0],
   ])('must not have %s', (_, name, at) => {
     expect(refusedAt(clientHello({ extensions: [serverName(name)] }))).toBe(FIRST_EXTENSION + 9 + at)
   })
+
+  test.each(['caf\xe9.example', '\x80', '\xc3\xa9.example'])(
+    'has bytes that are not ASCII one by one: %j',
+    (name) => {
+      expect(decodeExtensions(serverName(name)).serverName).toBe(name)
+    },
+  )
 
   test('must be one', () => {
     expect(isRefused({ extensions: [serverName()] })).toBe(true)

@@ -1,8 +1,8 @@
-import { SessionRangeError } from '../../src/errors.ts'
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { HASH_KEY_LENGTH, InternalCache } from '../../src/context/internal-cache.ts'
+import { SessionRangeError } from '../../src/errors.ts'
 import { SslSession, sessionInternals } from '../../src/session/ssl-session.ts'
 import { anyFields, encode, MINIMAL } from '../codec/session-fields.ts'
 import { idOf, makeSession, offer12, START_SEC, serve, testContext } from './fixtures.ts'
@@ -192,6 +192,16 @@ describe('clearing in steps', () => {
     })
     expect(sizes).toEqual([8, 6, 4, 4, 5])
     expect(made.removed.map(([, reason]) => reason)).toEqual(Array.from({ length: 10 }, () => 'flush'))
+  })
+
+  test('goes on in steps at the 256th connection, where libssl clears all (R2.6)', () => {
+    const made = testContext({ clearingStep: 3 })
+    for (let count = 0; count < 255; count++) serve(made, offer12())
+    for (let id = 0; id < 10; id++) made.context.addSession(makeSession(id))
+    const before = made.context.stats.number
+    made.clock.nowMs += 100_000 * 1000
+    serve(made, offer12())
+    expect(made.context.stats).toMatchObject({ acceptGood: 256, number: before + 1 - 3 })
   })
 
   test('is off at 0, and an integer', () => {

@@ -1,5 +1,5 @@
-import { SessionRangeError } from '../../src/errors.ts'
 import { describe, expect, test } from 'vitest'
+import { SessionRangeError } from '../../src/errors.ts'
 import { SessionCacheMode } from '../../src/session/session-cache-mode.ts'
 import type { SslSession } from '../../src/session/ssl-session.ts'
 import { makeSession, START_SEC, type TestContext, testContext } from './fixtures.ts'

@@ -29,7 +29,7 @@ function accepted(test: ReturnType<typeof testContext>): SslConnection {
 }
 
 describe('a TLS 1.2 server without tickets', () => {
-  test('stores a full handshake and resumes it by its id (H1)', () => {
+  test('stores a full handshake and resumes it by its id', () => {
     const test = testContext(STATEFUL)
     const first = serve(test, offer12())
     const second = serve(test, offer12(first.session?.sessionId))
@@ -51,7 +51,7 @@ describe('a TLS 1.2 server without tickets', () => {
     expect(test.context.stats.misses).toBe(1)
   })
 
-  test('removes an expired session, counts a timeout, and goes on (H3)', () => {
+  test('removes an expired session, counts a timeout, and goes on', () => {
     const test = testContext(STATEFUL)
     const session = makeSession(1)
     test.context.addSession(session)
@@ -61,7 +61,7 @@ describe('a TLS 1.2 server without tickets', () => {
     expect(test.context.stats).toMatchObject({ timeouts: 1, hits: 0, misses: 0, number: 0 })
   })
 
-  test('leaves a session of another context where it is (H5)', () => {
+  test('leaves a session of another context where it is', () => {
     const test = testContext({ ...STATEFUL, sessionIdContext: 'b' })
     test.context.addSession(makeSession(1, { sessionIdContext: Uint8Array.of(0x61) }))
     expect(decide(accepted(test), offer12(idOf(1)))).toEqual({
@@ -652,7 +652,7 @@ describe('hasMatchingSessionId (R8.8)', () => {
 })
 
 describe('a TLS 1.3 server with stateful tickets', () => {
-  test('resumes the same ticket any number of times, and stores one more session each time (H11, R10.8)', () => {
+  test('resumes the same ticket any number of times, and stores one more session each time (R10.8)', () => {
     const test = testContext(STATEFUL)
     const ticket = serve(test, offer13()).session?.sessionId ?? idOf(0)
     const numbers = [1, 2, 3].map(() => {
@@ -662,7 +662,7 @@ describe('a TLS 1.3 server with stateful tickets', () => {
     expect(numbers).toEqual([3, 4, 5])
   })
 
-  test('asks the external cache for a ticket of 32 bytes (H14)', () => {
+  test('asks the external cache for a ticket of 32 bytes', () => {
     const test = testContext({
       ...STATEFUL,
       sessionCacheMode: SERVER | NO_INTERNAL_STORE,
@@ -843,10 +843,20 @@ describe('anti-replay (R10.8, R10.9)', () => {
     test.context.addSession(makeTls13Session(1))
     expect(decide(accepted(test), offer13(idOf(1)))).toMatchObject({ earlyDataAllowed: true })
   })
+
+  test('is refused after a HelloRetryRequest, RFC 9846 §4.3.10 (RFC 8446 §4.2.10)', () => {
+    const test = testContext({ ...options, options: SslOption.NO_TICKET | SslOption.NO_ANTI_REPLAY })
+    test.context.addSession(makeTls13Session(1))
+    const connection = accepted(test)
+    expect(decide(connection, offer13(idOf(1)))).toMatchObject({ earlyDataAllowed: true })
+    connection.serverHello()
+    connection.helloRetryRequest()
+    expect(decide(connection, offer13(idOf(1)))).toMatchObject({ resume: true, earlyDataAllowed: false })
+  })
 })
 
 describe('tickets of TLS 1.3', () => {
-  test('stateless, leave the internal cache empty, but are reported each (H9, R10.6)', () => {
+  test('stateless, leave the internal cache empty, but are reported each (R10.6)', () => {
     const test = testContext()
     test.context.setRemoveSessionCallback()
     serve(test, offer13())

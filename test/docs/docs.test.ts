@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { HANDSHAKE_REASONS, NOT_KEPT_REASONS, type ReasonRow } from '../../src/session/reasons.ts'
 import { makeCertificate } from '../certificate.ts'
 import { doctor, findingsOf } from '../cli/run-command.ts'
 import { startHaproxy, startNginx } from '../cli/servers.ts'
@@ -125,14 +126,20 @@ describe('docs/reasons.md', () => {
   const { text } = readPage('docs/reasons.md')
   const entries = sectionsOf(text, 3)
 
-  test('has an entry for each reason of a handshake and of the model, and no other', () => {
-    const known = [
-      ...unionIn('session/verdict.ts', 'SessionSource'),
-      ...unionIn('session/verdict.ts', 'RefusalReason'),
-      ...unionIn('node/handshake-reason.ts', 'EdgeReason'),
-    ]
-    expect([...entries.keys()].sort()).toEqual(known.sort())
+  const joined = (text: string): string => text.replace(/\s+/g, ' ').trim()
+
+  test('has an entry for each reason of the table, in its order, and no other', () => {
+    expect([...entries.keys()]).toEqual(Object.keys(HANDSHAKE_REASONS))
   })
+
+  test.each<[string, ReasonRow]>(Object.entries(HANDSHAKE_REASONS))(
+    'says of %s what the table says',
+    (name, { means, todo }) => {
+      const entry = joined(entries.get(name) ?? '')
+      expect(entry.startsWith(means)).toBe(true)
+      expect(entry.endsWith(`Do: ${todo}`)).toBe(true)
+    },
+  )
 
   test('says of each what to do', () => {
     expect([...entries].filter(([, entry]) => !/(^|\s)Do:\s./m.test(entry)).map(([name]) => name)).toEqual([])
@@ -148,8 +155,11 @@ describe('docs/reasons.md', () => {
 
   test('has a line for each reason not to keep a session, and no other', () => {
     const table = sectionsOf(text, 2).get('Sessions that are not kept') ?? ''
-    const rows = [...table.matchAll(/^\| `([a-z-]+)` \| .+ \| .+ \|$/gm)].map(([, name]) => name)
-    expect(rows.sort()).toEqual([...unionIn('node/handshake-reason.ts', 'NotKeptReason')].sort())
+    const rows = [...table.matchAll(/^\| `([a-z-]+)` \| (.+) \| (.+) \|$/gm)].map(([, name, means, todo]) => [
+      name,
+      { means, todo },
+    ])
+    expect(Object.fromEntries(rows)).toEqual(NOT_KEPT_REASONS)
   })
 })
 

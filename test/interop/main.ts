@@ -4,12 +4,15 @@ import { join } from 'node:path'
 import { type Certificates, makeCertificates } from './certificates.ts'
 import { clientOpeners } from './clients/all.ts'
 import type { Client, Target, Workspace } from './clients/client.ts'
+import { type DoctorRow, doctorRows } from './doctor-rows.ts'
+import { doctorTable } from './doctor-table.ts'
 import { type PairResult, runPair } from './pair.ts'
-import { closingLine, resultsFile, resultTables } from './report.ts'
+import { closingLine, doctorLine, resultsFile, resultTables } from './report.ts'
 import { Servers } from './servers.ts'
 import { type KeyKind, quickSetups, serverKey, setups, versions } from './setups.ts'
 
-// Every client that is installed resumes with every kind of server; with --quick, with one kind.
+// Every client that is installed resumes with every kind of server; with --quick, with one kind. Of every server that is
+// installed, sslctx doctor says what openssl s_client shows; with --quick, of some.
 
 const isQuick = process.argv.includes('--quick')
 const chosenSetups = isQuick ? quickSetups : setups
@@ -80,6 +83,7 @@ const clients = await openClients(
   missing,
 )
 const results: PairResult[] = []
+let doctored: DoctorRow[] = []
 try {
   await servers.start({
     servers: versions.flatMap((version) => chosenSetups.map((setup) => ({ version, setup }))),
@@ -97,14 +101,23 @@ try {
       }
     }
   }
+  doctored = await doctorRows(folder, isQuick)
 } finally {
   await cleanUp()
 }
 
-const report = { results, clients, missing }
-console.log(`\n${resultTables(report)}\n`)
+const report = { results, clients, missing, doctored }
+console.log(`\n${resultTables(report)}\n\n${doctorTable(doctored)}\n`)
 if (!isQuick) writeFileSync(new URL('./RESULTS.md', import.meta.url), resultsFile(report))
 for (const [client, reason] of missing) console.log(`missing: ${client}: ${reason}`)
+for (const { name, missing: reason } of doctored) if (reason) console.log(`missing: ${name}: ${reason}`)
 console.log(closingLine(results))
-const isComplete = missing.size === 0 || process.env['SSLCTX_REQUIRE_PEERS'] !== '1'
-if (results.some(({ verdict }) => verdict.state === 'unexplained') || !isComplete) process.exitCode = 1
+console.log(doctorLine(doctored))
+const isComplete =
+  (missing.size === 0 &&
+    doctored.every(({ missing: reason, isQuick: isWanted }) => !isWanted || reason === undefined)) ||
+  process.env['SSLCTX_REQUIRE_PEERS'] !== '1'
+const isWrong =
+  results.some(({ verdict }) => verdict.state === 'unexplained') ||
+  doctored.some(({ problems }) => problems.length > 0)
+if (isWrong || !isComplete) process.exitCode = 1

@@ -1,4 +1,6 @@
 import type { Client } from './clients/client.ts'
+import type { DoctorRow } from './doctor-rows.ts'
+import { doctorTable } from './doctor-table.ts'
 import type { PairResult } from './pair.ts'
 import { CHANCES } from './pair.ts'
 import { layouts, type Setup, setups, type Version, versions } from './setups.ts'
@@ -9,6 +11,7 @@ export interface Report {
   readonly clients: ReadonlyMap<string, Pick<Client, 'version' | 'manner'>>
   /** Reasons, by client. */
   readonly missing: ReadonlyMap<string, string>
+  readonly doctored: readonly DoctorRow[]
 }
 
 const layoutTitles = {
@@ -20,7 +23,7 @@ const columnTitle = ({ keyKind, clientCertificate }: Setup): string =>
   `${keyKind === 'ecdsa' ? 'ECDSA P-256' : 'RSA-2048'}${clientCertificate ? ', client certificate' : ''}`
 
 /** The tables and what there is to say of them, in Markdown. */
-export function resultTables({ results }: Report): string {
+export function resultTables({ results }: Pick<Report, 'results'>): string {
   const reasons = [...new Set(results.flatMap(({ verdict }) => reasonsOf(verdict)))]
   const tables = layouts
     .filter((layout) => results.some(({ setup }) => setup.layout === layout))
@@ -97,7 +100,20 @@ ${resultTables(report)}
 ## The clients
 
 ${[...clients, ...missing].join('\n')}
+
+## What the doctor says of servers of others
+
+Each server is asked by \`sslctx doctor\`, and by hand: \`openssl s_client\` with \`-sess_out\`, then with \`-sess_in\`. The columns say what
+clients meet that know session ids only, tickets, and TLS 1.3: *not* is a session that does not resume, *-* nothing to offer.
+
+${doctorTable(report.doctored)}
 `
+}
+
+export function doctorLine(rows: readonly DoctorRow[]): string {
+  const present = rows.filter(({ missing }) => missing === undefined)
+  const agreeing = present.filter(({ problems }) => problems.length === 0)
+  return `doctor: ${agreeing.length} of ${present.length} servers as openssl s_client shows them, ${rows.length - present.length} missing`
 }
 
 export function closingLine(results: readonly PairResult[]): string {

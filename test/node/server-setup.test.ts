@@ -127,13 +127,16 @@ describe('attachServer refuses, and says what to change', () => {
     ['BoringSSL, by its feature', { features: { openssl_is_boringssl: true } }],
     ['BoringSSL, by the version of OpenSSL that it gives', { versions: { openssl: '0.0.0' } }],
     ['no OpenSSL', { versions: { openssl: undefined } }],
-  ])('a runtime that is %s', (_, { versions, features }: Partial<NonNullable<Parameters<typeof requireNode>[0]>>) => {
-    const runtime = {
-      versions: { ...process.versions, ...versions },
-      features: { ...(process.features as object), ...features },
-    }
-    expect(() => requireNode(runtime)).toThrow(UnsupportedRuntimeError)
-  })
+  ])(
+    'a runtime that is %s',
+    (_, { versions, features }: Partial<NonNullable<Parameters<typeof requireNode>[0]>>) => {
+      const runtime = {
+        versions: { ...process.versions, ...versions },
+        features: { ...(process.features as object), ...features },
+      }
+      expect(() => requireNode(runtime)).toThrow(UnsupportedRuntimeError)
+    },
+  )
 
   test.each(['3.0.19', '3.5.8+quic', '4.0.3', '1.1.1w+quic'])('but not Node with OpenSSL %s', (openssl) => {
     expect(() => requireNode({ versions: { ...process.versions, openssl }, features: {} })).not.toThrow()

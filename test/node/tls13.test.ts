@@ -18,7 +18,7 @@ function external(store: CallbackStore): SslContextOptions {
 }
 
 describe('a TLS 1.3 server', () => {
-  test('resumes a client by its stateful ticket, and counts as libssl would (H11)', async () => {
+  test('resumes a client by its stateful ticket, and counts as libssl would', async () => {
     const harness = await start(TLS13)
     const first = await connect(harness)
     const second = await connect(harness, first.session)

@@ -691,7 +691,7 @@ describe.each(VERSIONS)('%s: user code runs in the asynchronous context of its c
 })
 
 test.each(['a promise', 'a thenable'] as const)(
-  "waitForStore: true leaves secureConnection in the context of its connection, when the store answers with %s",
+  'waitForStore: true leaves secureConnection in the context of its connection, when the store answers with %s',
   async (kind) => {
     const currentId = new AsyncLocalStorage<string>()
     const written = currentId.run('store', () => new Promise((resolve) => setImmediate(resolve)))

@@ -2,7 +2,7 @@ import type tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import { MemoryStore, storeCallbacks } from '../../src/index.ts'
 import { makeCertificate } from '../certificate.ts'
-import { certificate, connect, NAME, reasons, start, versions } from './harness.ts'
+import { certificate, connect, type Harness, NAME, reasons, start, versions } from './harness.ts'
 
 const authority = await makeCertificate('authority', { isAuthority: true })
 const client = { ...(await makeCertificate('client', { ca: authority })), rejectUnauthorized: false }
@@ -19,7 +19,6 @@ const DECIDING: readonly (readonly [string, Options])[] = [
   ['rejectUnauthorized', { rejectUnauthorized: true }],
   ['ca, none', { ca: [] }],
   ['ca, one more', { ca: [authority.cert, certificate.cert] }],
-  ['allowPartialTrustChain', { allowPartialTrustChain: true }],
   ['sigalgs', { sigalgs: 'rsa_pss_rsae_sha256:rsa_pkcs1_sha256' }],
   ['ciphers', { ciphers: 'ECDHE-RSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384' }],
   ['the security level in ciphers', { ciphers: 'DEFAULT@SECLEVEL=1' }],
@@ -40,11 +39,6 @@ const INDIFFERENT: readonly (readonly [string, Options])[] = [
   ['highWaterMark, allowHalfOpen', { highWaterMark: 20_000, allowHalfOpen: false }],
 ]
 
-/** Where this line of Node has no such option, it changes nothing. */
-const IS_IGNORED: Readonly<Record<string, boolean>> = {
-  allowPartialTrustChain: Number(process.versions.node.split('.')[0]) < 22,
-}
-
 describe.each(versions)('%s: of two servers with one store', (version) => {
   const range = { minVersion: version, maxVersion: version }
 
@@ -57,7 +51,7 @@ describe.each(versions)('%s: of two servers with one store', (version) => {
     return { resumed, reason: reasons(second)[0] }
   }
 
-  test.each(DECIDING.filter(([name]) => IS_IGNORED[name] !== true))(
+  test.each(DECIDING)(
     'a session of the one is not good on the other, when they differ in %s',
     async (_name, changed) => {
       expect(await crosses(changed)).toEqual({ resumed: false, reason: 'trust-changed' })
@@ -70,4 +64,20 @@ describe.each(versions)('%s: of two servers with one store', (version) => {
       expect(await crosses(changed)).toMatchObject({ resumed: true })
     },
   )
+
+  // createServer ignores the option on all lines; the contexts of addContext have it.
+  test('a session of a name is not good on the other, when its contexts differ in allowPartialTrustChain', async () => {
+    const context = { sessionIdContext: 'shop', ...storeCallbacks(new MemoryStore()) }
+    const startNamed = async (allowPartialTrustChain: boolean): Promise<Harness> => {
+      const harness = await start({ context, server: { ...verifying, ...range } })
+      const named: Options = { ...renewed, ca: authority.cert, allowPartialTrustChain }
+      harness.server.addContext('other.example', named)
+      return harness
+    }
+    const named = { ...client, servername: 'other.example' }
+    const [first, same, second] = [await startNamed(false), await startNamed(false), await startNamed(true)]
+    const { session } = await connect(first, undefined, named)
+    expect((await connect(same, session, named)).resumed).toBe(true)
+    expect((await connect(second, session, named)).resumed).toBe(false)
+  })
 })

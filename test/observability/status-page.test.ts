@@ -12,6 +12,7 @@ import {
   storeCallbacks,
 } from '../../src/index.ts'
 import { type StatusHandler, statusHandler } from '../../src/observability/status-handler.ts'
+import { HANDSHAKE_REASONS } from '../../src/session/reasons.ts'
 import { afterTest, type Harness, NAME, start } from '../node/harness.ts'
 import { peerTest } from '../peers.ts'
 import { launchChromium, missingChromium, openPage, type WatchedPage } from './browser.ts'
@@ -93,7 +94,7 @@ async function waitForRow(page: Page, reason: string, meaning: string, count: nu
 }
 
 const INTERNAL = 'Resumed: the session was in the internal cache.'
-const MISMATCH = 'The session was made for another server name.'
+const MISMATCH = HANDSHAKE_REASONS['server-name-mismatch'].means
 
 describe('the status page', () => {
   peerTest(

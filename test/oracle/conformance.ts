@@ -1,7 +1,8 @@
 import { generateTrace } from './generator.ts'
 import type { Runner } from './libssl.ts'
-import { type Observation, splitObservations } from './observations.ts'
-import { switchesOf, TraceModel } from './trace-model.ts'
+import { type Observation, sortRemovals, splitObservations } from './observations.ts'
+import { switchesOf } from './switches.ts'
+import { TraceModel } from './trace-model.ts'
 
 /** The first operation of a trace after which the model and libssl do not say the same. */
 export interface Divergence {
@@ -20,9 +21,10 @@ export function compare(
   observed: readonly Observation[],
 ): Divergence | undefined {
   const model = new TraceModel(version)
+  const inOrder = switchesOf(version).SORT ? (lines: Observation) => lines : sortRemovals
   for (const [at, operation] of trace.entries()) {
-    const libssl = observed[at] ?? ['(nothing)']
-    const lines = execute(model, operation, libssl)
+    const libssl = inOrder(observed[at] ?? ['(nothing)'])
+    const lines = inOrder(execute(model, operation, libssl))
     if (lines.length !== libssl.length || lines.some((line, index) => line !== libssl[index]))
       return { trace, at, libssl, model: lines }
   }

@@ -1,6 +1,7 @@
 import { encode } from '../codec/session-fields.ts'
+import { withoutKexGroup } from './historic-der.ts'
 import { Random } from './random.ts'
-import type { Switches } from './trace-model.ts'
+import type { Switches } from './switches.ts'
 
 /**
  * Random traces over the whole of PROTOCOL.md. Each trace has a character of its own (versions, modes, which callbacks),
@@ -9,7 +10,7 @@ import type { Switches } from './trace-model.ts'
  * The rules that it is there to exercise: R1.3 to R1.7, R2.1 to R2.11, R3.1 to R3.3, R4.1 to R4.9, R5.1 to R5.3, R6.1 to
  * R6.10, R7, R8.1 to R8.9, R9.1 to R9.5, R10.1 to R10.16, R11.1 to R11.8, R12.1 to R12.9.
  */
-export function generateTrace(seed: number, switches: Pick<Switches, 'OSSLTIME'>): string[] {
+export function generateTrace(seed: number, switches: Pick<Switches, 'OSSLTIME' | 'KEXGROUP'>): string[] {
   return new Generator(new Random(seed), switches).generate()
 }
 
@@ -18,6 +19,9 @@ const CONTEXTS = ['a6ca', '-', '00', '63747832']
 /** One for TLS 1.2, whose key exchange would fail with two; in TLS 1.3 the binder tells them apart. */
 const KEYS = ['5a'.repeat(48), 'a5'.repeat(48)]
 const IDS = ['11'.repeat(32), '22'.repeat(32), '33'.repeat(8), '44']
+
+/** C strings: R12.5. */
+const STRINGS = ['6578616d706c652e6f7267', '68', '006964', '696400', '6900640069']
 
 type Weighted = readonly (readonly [
   weight: number,
@@ -32,11 +36,14 @@ class Generator {
   nowMs = START_SEC * 1000
   connections = 3
 
+  /** Without KEXGROUP a session that has one is no session. */
+  readonly hasKexGroup: boolean
   /** Without OSSLTIME a sum of time and timeout beyond 2^64 ns is not the same as never. */
   readonly longTimeouts: readonly number[]
 
-  constructor(random: Random, { OSSLTIME }: Pick<Switches, 'OSSLTIME'>) {
+  constructor(random: Random, { OSSLTIME, KEXGROUP }: Pick<Switches, 'OSSLTIME' | 'KEXGROUP'>) {
     this.random = random
+    this.hasKexGroup = KEXGROUP
     this.longTimeouts = OSSLTIME ? [18_446_744_072, 18_446_744_073] : [7200, 1_000_000_000]
     this.maxVersion = random.pick([771, 772])
     this.shared = random.chance(15)
@@ -148,6 +155,133 @@ class Generator {
     ]
   }
 
+  /** The server is given another context, and perhaps its own again: R2.8, R7, R9.2. */
+  switched(): string[] {
+    const { random } = this
+    const k = this.k()
+    const context = (): string => `sidctx ${random.pick(['S', 'T', 'T'])} ${random.pick(CONTEXTS)}`
+    const change = (): string[] =>
+      random.pick([
+        [`switch ${k} T`],
+        [`switch ${k} T`, `switch ${k} S`],
+        [`switch ${k} T`, context(), `switch ${k} S`],
+        [`conn ${k} s sidctx ${random.pick(CONTEXTS)}`, `switch ${k} T`],
+      ])
+    const lines = [
+      `mode T ${random.pick([0, 1, 2, 3])}`,
+      context(),
+      context(),
+      `switching ${random.pick(['never', 'hello', 'name'])}`,
+      `free ${k}`,
+      `open ${k}`,
+      ...(random.chance(60) ? change() : []),
+      ...(random.chance(60) ? [`set ${k} #-1`] : []),
+      `handshake ${k}`,
+      `read ${k} c`,
+      ...(random.chance(30) ? change() : []),
+      ...(random.chance(30) ? this.renegotiation(k) : []),
+      `shutdown ${k} c`,
+      `shutdown ${k} s`,
+      ...(random.chance(40) ? [`clear ${k}`, ...(random.chance(40) ? change() : []), `handshake ${k}`] : []),
+    ]
+    return random.chance(70) ? [...lines, 'switching never'] : lines
+  }
+
+  /** A connection is used again, with other settings than before. */
+  again(): string[] {
+    const { random } = this
+    const k = this.k()
+    const setting = (): string => {
+      const side = this.side()
+      return random.pick([
+        `conn ${k} ${side} options ${random.pick([0x1, 0x1, 0x80, 0x4000, 0x1000000])}`,
+        `conn ${k} ${side} without ${random.pick([0x1, 0x80, 0x4000, 0x1000000])}`,
+        `conn ${k} ${side} sidctx ${random.pick(CONTEXTS)}`,
+        `conn ${k} s tickets ${random.below(4)}`,
+        `conn ${k} s early ${random.pick([0, 100])}`,
+        `conn ${k} s verify ${random.below(2)}`,
+        `conn ${k} ${side} quiet ${random.below(2)}`,
+      ])
+    }
+    const handshake = [`handshake ${k}`, `read ${k} c`, `shutdown ${k} s`, `shutdown ${k} c`]
+    return [
+      `free ${k}`,
+      `open ${k}`,
+      ...(random.chance(50) ? [`set ${k} #-1`] : []),
+      ...(random.chance(50) ? [setting()] : []),
+      ...handshake,
+      `clear ${k}`,
+      setting(),
+      ...(random.chance(50) ? [setting()] : []),
+      ...handshake,
+      ...(random.chance(50) ? [`clear ${k}`, setting(), ...handshake] : []),
+    ]
+  }
+
+  /** An end of file that is ignored makes the connection forget that it has sent close_notify: R11.7. */
+  ignoredEnd(): string[] {
+    const { random } = this
+    const k = this.k()
+    const side = this.side()
+    return [
+      `free ${k}`,
+      `open ${k}`,
+      `conn ${k} ${side} options ${0x80}`,
+      `handshake ${k}`,
+      `read ${k} c`,
+      ...(random.chance(70) ? [`shutdown ${k} ${side}`] : []),
+      `eof ${k} ${side}`,
+      random.pick([`free ${k}`, `clear ${k}`]),
+    ]
+  }
+
+  /** A cache that has been out of order, and is emptied, is in order again: LISTFIX, R4.3. */
+  emptied(): string[] {
+    const { random } = this
+    const x = this.context()
+    const side = x.toLowerCase()
+    const add = (): string[] => [
+      this.import(side),
+      `settimeout ${side} #-1 ${1 + random.below(30)}`,
+      `add ${x} #-1`,
+    ]
+    const several = (count: number): string[] => Array.from({ length: count }, add).flat()
+    return [
+      `size ${x} 0`,
+      `mode ${x} ${0x402}`,
+      ...several(4),
+      this.clock(random.pick([1000, 2000, 3000])),
+      ...(random.chance(80) ? [`add ${x} #-1`, `add ${x} #-2`] : []),
+      random.pick([`flush ${x} 0`, `flush ${x} ${Math.floor(this.nowMs / 1000) + 100}`]),
+      `mode ${x} 2`,
+      ...several(5 + random.below(5)),
+      `remcb ${x} 1`,
+      ...(random.chance(50) ? [`size ${x} 3`, ...add()] : []),
+      `flush ${x} ${Math.floor(this.nowMs / 1000) + random.below(30)}`,
+    ]
+  }
+
+  /** A copy is nobody's but its holder's. */
+  copies(): string[] {
+    const { random } = this
+    const side = this.side()
+    const changes = [
+      `setctx ${side} #-1 ${random.pick(CONTEXTS)}`,
+      `settime ${side} #-1 ${this.seconds()}`,
+      `settimeout ${side} #-1 ${random.pick([1, 10, 100])}`,
+      `add ${side.toUpperCase()} #-1`,
+    ]
+    return [
+      ...(random.chance(60) ? [this.import(side)] : []),
+      `dup ${side} #-1`,
+      ...(random.chance(30) ? [`dup ${side} #-1`] : []),
+      random.pick(changes),
+      random.pick(changes),
+      `show ${side} #-1`,
+      `show ${side} #-2`,
+    ]
+  }
+
   /** A generator that comes after its connection: R8.4. */
   lateGenerator(): string[] {
     const { random } = this
@@ -204,6 +338,8 @@ class Generator {
           () => [`settimeout ${side} ${one()} ${timeout}`],
           () => [`flush ${x} ${this.seconds() + random.pick([0, 1, 5, 10, 11, 20])}`],
           () => [`remove ${x} ${one()}`],
+          () => [`flush ${x} ${random.pick([0, 0, this.seconds()])}`],
+          () => [`dup ${side} ${one()}`, `add ${x} #-1`],
         ])(),
       )
     }
@@ -223,6 +359,10 @@ class Generator {
       `tickets S ${random.pick([1, 1, 2])}`,
       'timeout S 5',
       'timeout C 5',
+      ...(random.chance(40)
+        ? [`switching ${random.pick(['hello', 'name'])}`, `mode T ${random.pick([2, 0x82, 0])}`]
+        : []),
+      ...(random.chance(30) ? [`repeat 7 ${1 + random.below(5)}`, 'switching never'] : []),
       `repeat 7 ${(this.shared && random.chance(50) ? 124 : 248) + random.below(3)}`,
       ...singles(),
       `repeat 7 ${244 + random.below(3)}`,
@@ -249,8 +389,10 @@ class Generator {
       timeoutSec: random.pick([0, 1, 10, 100, 7200]),
       sessionIdContext: bytes(random.pick(CONTEXTS)),
       verifyResult: random.pick([0, 1, 18, -1]),
-      ...(random.chance(20) ? { hostname: bytes('6578616d706c652e6f7267') } : {}),
-      ...(random.chance(10) ? { pskIdentityHint: bytes('68'), pskIdentity: bytes('6964') } : {}),
+      ...(random.chance(30) ? { hostname: bytes(random.pick(STRINGS)) } : {}),
+      ...(random.chance(10)
+        ? { pskIdentityHint: bytes(random.pick(STRINGS)), pskIdentity: bytes(random.pick(STRINGS)) }
+        : {}),
       ticketLifetimeHintSec: random.pick([0n, 300n, 604800n, 2n ** 64n - 1n]),
       ...(ticket === undefined ? {} : { ticket: bytes(ticket) }),
       compressionId: 0,
@@ -262,7 +404,8 @@ class Generator {
       ...(random.chance(10) ? { ticketAppData: bytes('617070') } : {}),
       kexGroup: random.pick([0, 29, 23]),
     })
-    const text = Buffer.from(der).toString('hex')
+    const encoded = Buffer.from(der).toString('hex')
+    const text = this.hasKexGroup || random.chance(3) ? encoded : withoutKexGroup(encoded)
     return `import ${side} ${random.chance(3) ? text.slice(0, -2) : text}`
   }
 }
@@ -306,9 +449,20 @@ const actions: Weighted = [
   [4, (g) => g.boundary()],
   [3, (g) => g.cacheOnly()],
   [2, (g) => g.lateGenerator()],
+  [4, (g) => g.switched()],
+  [4, (g) => g.again()],
+  [2, (g) => g.ignoredEnd()],
+  [2, (g) => g.copies()],
+  [2, (g) => g.emptied()],
   [3, (g) => g.foreignVersion()],
   [8, (g) => g.clock(g.random.pick([1, 400, 999, 1000, 1001, 2000, 9000, 61_000]))],
-  [5, (g) => g.import()],
+  [
+    5,
+    (g) => {
+      const side = g.side()
+      return [g.import(side), `show ${side} #-1`]
+    },
+  ],
   [4, (g) => `add ${g.context()} ${g.session()}`],
   [3, (g) => `remove ${g.context()} ${g.session()}`],
   [

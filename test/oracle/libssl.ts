@@ -4,14 +4,12 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { type DebianSuite, unpackSuite } from './debian-packages.ts'
+import type { KnownLibssl } from './libssl-names.ts'
 
 const exec = promisify(execFile)
 const here = dirname(fileURLToPath(import.meta.url))
 const cache = join(here, '../../node_modules/.cache/sslctx-oracle')
-
-/** `system` is the libssl that cc links; the others are those inside of Node binaries. */
-export const libsslNames = ['system', 'node20', 'node22', 'node24', 'node26'] as const
-export type LibsslName = (typeof libsslNames)[number]
 
 /** A libssl that executes traces: PROTOCOL.md. */
 export interface Runner {
@@ -27,21 +25,48 @@ interface Command {
   readonly environment: NodeJS.ProcessEnv
 }
 
-/** @throws Error when there is no compiler, no headers of OpenSSL, or no such Node to be had */
-export async function buildRunner(name: LibsslName): Promise<Runner> {
+/** @throws Error when there is no compiler, no headers of OpenSSL, or no such libssl to be had */
+export async function buildRunner({ name, source: from }: KnownLibssl): Promise<Runner> {
   mkdirSync(cache, { recursive: true })
-  const command = name === 'system' ? await buildProgram() : await buildAddon(name.slice('node'.length))
+  const command =
+    from.kind === 'system'
+      ? await buildProgram(join(cache, `runner-${sourceHash()}`), [])
+      : from.kind === 'debian'
+        ? await buildForSuite(from.suite)
+        : await buildAddon(from.nodeVersion)
   const run = (traces: string): Promise<string> => execute(command, traces)
   const version = /^libssl (\S+)/.exec(await run('reset 0\n'))?.[1]
   if (version === undefined) throw new Error(`the trace runner for ${name} says nothing`)
   return { version, run }
 }
 
-async function buildProgram(): Promise<Command> {
-  const file = join(cache, `runner-${sourceHash()}`)
+async function buildProgram(file: string, options: readonly string[]): Promise<Command> {
   if (!existsSync(file))
-    await compile('-O2', source('runner.c'), source('clock.c'), '-o', file, '-lssl', '-lcrypto')
+    await compile('-O2', ...options, source('runner.c'), source('clock.c'), '-o', file, '-lssl', '-lcrypto')
   return { file, arguments: [], environment: {} }
+}
+
+/** Compiled with the headers of the suite, and run with its libraries. */
+async function buildForSuite(suite: DebianSuite): Promise<Command> {
+  const folder = join(cache, `debian-${suite.suites.join('-')}`)
+  const architecture = (await exec('cc', ['-print-multiarch'])).stdout.trim() || 'x86_64-linux-gnu'
+  const { includes, libraries, alone, linker } = await unpackSuite(suite, folder, architecture)
+  const { file } = await buildProgram(join(folder, `runner-${sourceHash()}`), [
+    ...includes.map((include) => `-I${include}`),
+    ...libraries.map((library) => `-L${library}`),
+    // They need a C library that the compiler does not know.
+    '-Wl,--allow-shlib-undefined',
+  ])
+  const native: Command = { file, arguments: [], environment: { LD_LIBRARY_PATH: alone } }
+  const foreign: Command = {
+    file: linker,
+    arguments: ['--library-path', libraries.join(':'), file],
+    environment: {},
+  }
+  return execute(native, '').then(
+    () => native,
+    () => foreign,
+  )
 }
 
 async function buildAddon(line: string): Promise<Command> {
@@ -69,12 +94,20 @@ async function buildAddon(line: string): Promise<Command> {
       '-fPIC',
       '-DRUNNER_ADDON',
       `-I${binary}/include/node`,
+      ...headerOptions(line),
       source('runner.c'),
       '-o',
       addon,
     )
   const load = `process.dlopen({ exports: {} }, ${JSON.stringify(addon)})`
   return { file: join(binary, 'bin/node'), arguments: ['-e', load], environment: { LD_PRELOAD: clock } }
+}
+
+/** The headers that come with Node 18 have lost this, which is said in a file that another one hides. */
+function headerOptions(nodeVersion: string): readonly string[] {
+  return Number.parseInt(nodeVersion, 10) < 20
+    ? ['-DOPENSSL_CONFIGURED_API=30000', '-DOPENSSL_API_COMPAT=30000']
+    : []
 }
 
 function source(name: string): string {

@@ -1,9 +1,10 @@
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { describeDivergence, runRandomTraces } from './conformance.ts'
-import { buildRunner, type LibsslName, libsslNames } from './libssl.ts'
+import { buildRunner } from './libssl.ts'
+import { everyLibssl, findLibssl, type KnownLibssl } from './libssl-names.ts'
 
-// npm run conformance -- --steps N --seed S --libssl system|node20|node22|node24|node26
+// npm run conformance -- --steps N --seed S --libssl NAME|all
 const { values } = parseArgs({
   options: {
     steps: { type: 'string', default: '20000' },
@@ -14,21 +15,42 @@ const { values } = parseArgs({
 
 const steps = Number(values.steps)
 const seed = Number(values.seed)
-const name = libsslNames.find((known) => known === values.libssl)
-if (!Number.isSafeInteger(steps) || steps < 1 || !Number.isSafeInteger(seed) || name === undefined) {
-  console.error(`usage: conformance [--steps N] [--seed S] [--libssl ${libsslNames.join('|')}]`)
+const found =
+  values.libssl === 'all' ? everyLibssl : [findLibssl(values.libssl)].filter((known) => known !== undefined)
+if (!Number.isSafeInteger(steps) || steps < 1 || !Number.isSafeInteger(seed) || found.length === 0) {
+  console.error(`usage: conformance [--steps N] [--seed S] [--libssl all|system|NAME]
+NAME is one of ${everyLibssl.map(({ name }) => name).join(' ')}, or node and a version`)
   process.exit(2)
 }
-await check(name)
+const rows: string[][] = []
+for (const libssl of found) rows.push(await check(libssl))
+if (rows.length > 1) printTable([['libssl', 'OpenSSL', 'steps', 'divergences'], ...rows])
 
-async function check(libssl: LibsslName): Promise<void> {
-  const runner = await buildRunner(libssl)
-  console.log(`conformance: libssl ${libssl} (OpenSSL ${runner.version}), seed ${seed}`)
+/** @returns its row of the table */
+async function check({ name, version, source }: KnownLibssl): Promise<string[]> {
+  const runner = await buildRunner({ name, version, source })
+  const moved = version === undefined || version === runner.version ? '' : ` (${version} is gone from there)`
+  console.log(`conformance: libssl ${name} (OpenSSL ${runner.version}), seed ${seed}`)
   const result = await runRandomTraces(runner, steps, seed, (done) => {
     if (process.stdout.isTTY) process.stdout.write(`\r${done} steps`)
   })
   if (result.divergence !== undefined) console.log(describeDivergence(result.divergence))
+  const divergences = result.divergence === undefined ? '0' : '1'
   const count = result.divergence === undefined ? '0 divergences' : '1 DIVERGENCE'
   console.log(`conformance: ${result.steps} steps, ${count}, OpenSSL ${runner.version}`)
-  process.exitCode = result.divergence === undefined ? 0 : 1
+  if (result.divergence !== undefined) process.exitCode = 1
+  return [name, `${runner.version}${moved}`, String(result.steps), divergences]
+}
+
+function printTable(lines: readonly (readonly string[])[]): void {
+  const widths = (lines[0] ?? []).map((_, column) =>
+    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
+  )
+  for (const line of lines)
+    console.log(
+      line
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
 }

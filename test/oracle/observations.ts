@@ -14,6 +14,20 @@ export function splitObservations(text: string): Observation[] {
   return observations
 }
 
+/** Before SORT, a flush visits the hash table, whose order nobody promises: what goes at once is told in order of name. */
+export function sortRemovals(lines: Observation): Observation {
+  const sorted: string[] = []
+  let removals: string[] = []
+  for (const line of [...lines, '']) {
+    if (line.startsWith('rem ')) removals.push(line)
+    else {
+      sorted.push(...removals.sort(), line)
+      removals = []
+    }
+  }
+  return sorted.slice(0, -1)
+}
+
 /**
  * What the model cannot know, read from an operation's observation in the order in which it happened: ids of the custom
  * generator, tickets, alerts that arrived.

@@ -5,6 +5,7 @@
  * Where the model departs from libssl on purpose, the departure is made here, marked D1, D2, D6 and D8.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/lhash.h>
@@ -16,9 +17,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What 1.1.1 has under another name, or not at all. */
+#if OPENSSL_VERSION_NUMBER < 0x30000000L
+# define SSL_OP_ALLOW_CLIENT_RENEGOTIATION 0x100
+static int SSL_new_session_ticket(SSL *ssl)
+{
+    (void)ssl;
+    return 0;
+}
+#endif
+
 extern int64_t sslctx_clock_ms;
 
-enum { SERVER, CLIENT };
+enum { SERVER, CLIENT, SWITCHED };
 
 #define CONNECTIONS 8
 #define CLOCK_START 1700000000000
@@ -32,6 +43,8 @@ typedef struct {
     SSL_SESSION *session;
     int resumable;
     long time, timeout;
+    unsigned char id[32];
+    unsigned int id_len;
 } Named;
 
 typedef struct {
@@ -83,8 +96,11 @@ static NameList names[2];
 static Slot slots[POINTER_SLOTS];
 static SSL_SESSION **kept;
 static int kept_count;
-static Context contexts[2];
+/* SWITCHED is what SSL_set_SSL_CTX gives a server in place of the context that it was made from. */
+static Context contexts[3];
 static int shared;
+/* Which callback of a ClientHello switches. */
+static enum { SWITCH_NEVER, SWITCH_ON_HELLO, SWITCH_ON_NAME } switching;
 static Connection connections[CONNECTIONS];
 static Connection *current_server;
 static SSL_SESSION *get_answer;
@@ -164,12 +180,13 @@ static void print_name(const Slot *slot)
 
 static const char *ctx_letter(const SSL_CTX *ctx)
 {
-    return ctx == contexts[SERVER].ctx ? "S" : "C";
+    return ctx == contexts[SERVER].ctx ? "S" : ctx == contexts[CLIENT].ctx ? "C" : "T";
 }
 
-static Context *context_of(const SSL_CTX *ctx)
+/* The context that it was made from, whose callbacks these are: SSL_get_SSL_CTX tells the one that it has now. */
+static Context *context_of(const SSL *ssl)
 {
-    return ctx == contexts[SERVER].ctx ? &contexts[SERVER] : &contexts[CLIENT];
+    return SSL_is_server(ssl) || shared ? &contexts[SERVER] : &contexts[CLIENT];
 }
 
 static Connection *connection_of(const SSL *ssl)
@@ -326,7 +343,7 @@ static void store(Context *context, SSL_SESSION *session)
 
 static int on_new(SSL *ssl, SSL_SESSION *session)
 {
-    Context *context = context_of(SSL_get_SSL_CTX(ssl));
+    Context *context = context_of(ssl);
 
     printf("new %s ", ctx_letter(context->ctx));
     print_name(name(SSL_is_server(ssl) ? SERVER : CLIENT, session));
@@ -345,8 +362,8 @@ static int on_new(SSL *ssl, SSL_SESSION *session)
 static void on_remove(SSL_CTX *ctx, SSL_SESSION *session)
 {
     printf("rem %s ", ctx_letter(ctx));
-    print_name(name(ctx == contexts[SERVER].ctx ? SERVER : CLIENT, session));
-    putchar('\n');
+    print_name(name(ctx == contexts[CLIENT].ctx && !shared ? CLIENT : SERVER, session));
+    puts(SSL_SESSION_is_resumable(session) ? " R" : " N");
 }
 
 static SSL_SESSION *answer_get(Context *context, const unsigned char *id, int len, int *copy)
@@ -375,7 +392,7 @@ static SSL_SESSION *answer_get(Context *context, const unsigned char *id, int le
 
 static SSL_SESSION *on_get(SSL *ssl, const unsigned char *id, int len, int *copy)
 {
-    Context *context = context_of(SSL_get_SSL_CTX(ssl));
+    Context *context = context_of(ssl);
     SSL_SESSION *session = answer_get(context, id, len, copy);
 
     printf("get %s ", ctx_letter(context->ctx));
@@ -439,6 +456,22 @@ static int not_resumable_1(SSL *ssl, int forward_secure)
 {
     (void)ssl, (void)forward_secure;
     return 1;
+}
+
+static int on_hello(SSL *ssl, int *alert, void *arg)
+{
+    (void)alert, (void)arg;
+    if (switching == SWITCH_ON_HELLO)
+        SSL_set_SSL_CTX(ssl, contexts[SWITCHED].ctx);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+static int on_servername(SSL *ssl, int *alert, void *arg)
+{
+    (void)alert, (void)arg;
+    if (SSL_is_server(ssl) && switching == SWITCH_ON_NAME)
+        SSL_set_SSL_CTX(ssl, contexts[SWITCHED].ctx);
+    return SSL_TLSEXT_ERR_NOACK;
 }
 
 static int on_ticket(SSL *ssl, void *arg)
@@ -513,12 +546,40 @@ static void on_message(int written, int version, int type, const void *message, 
 
 /* ---- contexts ---- */
 
+/* Whether the libssl that runs is of a branch at or after this release of it, or of a later branch. */
+static int is_since(int major, int minor, int patch)
+{
+    unsigned long version = OpenSSL_version_num();
+
+    return (version >> 28) > (unsigned long)major
+           || ((version >> 28) == (unsigned long)major
+               && ((version >> 20 & 0xff) > (unsigned long)minor
+                   || ((version >> 20 & 0xff) == (unsigned long)minor && (version >> 4 & 0xff) >= (unsigned long)patch)));
+}
+
+/* D1: since EVICT-FIRST, libssl keeps one session less than it was told. */
+static long libssl_size(long size)
+{
+    return size >= 1 && is_since(3, 0, 6) ? size + 1 : size;
+}
+
+static long own_size(long size)
+{
+    return size >= 1 && is_since(3, 0, 6) ? size - 1 : size;
+}
+
 static void make_certificate(void)
 {
-    key = EVP_EC_gen("P-256");
-    cert = X509_new();
-    if (key == NULL || cert == NULL)
+    EVP_PKEY_CTX *making = EVP_PKEY_CTX_new_id(EVP_PKEY_EC, NULL);
+
+    if (making == NULL || EVP_PKEY_keygen_init(making) <= 0
+        || EVP_PKEY_CTX_set_ec_paramgen_curve_nid(making, NID_X9_62_prime256v1) <= 0
+        || EVP_PKEY_keygen(making, &key) <= 0)
         die("no key");
+    EVP_PKEY_CTX_free(making);
+    cert = X509_new();
+    if (cert == NULL)
+        die("no certificate");
     ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
     ASN1_TIME_set_string(X509_getm_notBefore(cert), "20000101000000Z");
     ASN1_TIME_set_string(X509_getm_notAfter(cert), "20491231235959Z");
@@ -562,9 +623,10 @@ static void make_context(Context *context)
         die("no context");
     SSL_CTX_set_min_proto_version(context->ctx, TLS1_2_VERSION);
     SSL_CTX_set_options(context->ctx, SSL_OP_ALLOW_CLIENT_RENEGOTIATION);
-    /* D1: the model keeps as many sessions as it was told. */
-    SSL_CTX_sess_set_cache_size(context->ctx, SSL_SESSION_CACHE_MAX_SIZE_DEFAULT + 1);
+    SSL_CTX_sess_set_cache_size(context->ctx, libssl_size(SSL_SESSION_CACHE_MAX_SIZE_DEFAULT));
     SSL_CTX_set_session_ticket_cb(context->ctx, on_ticket, NULL, NULL);
+    SSL_CTX_set_client_hello_cb(context->ctx, on_hello, NULL);
+    SSL_CTX_set_tlsext_servername_callback(context->ctx, on_servername);
     set_suites(context->ctx, 0);
     set_groups(context->ctx, 0);
 }
@@ -584,8 +646,9 @@ static void free_all(void)
     for (i = 0; i < CONNECTIONS; i++)
         if (connections[i].ssl[SERVER] != NULL)
             free_connection(&connections[i]);
-    for (i = 0; i < (shared ? 1 : 2); i++) {
-        SSL_CTX_free(contexts[i].ctx);
+    for (i = SERVER; i <= SWITCHED; i++) {
+        if (i != CLIENT || !shared)
+            SSL_CTX_free(contexts[i].ctx);
         contexts[i].ctx = NULL;
     }
 }
@@ -597,6 +660,7 @@ static void forget_trace(void)
     if (contexts[SERVER].ctx != NULL) {
         SSL_CTX_sess_set_remove_cb(contexts[SERVER].ctx, NULL);
         SSL_CTX_sess_set_remove_cb(contexts[CLIENT].ctx, NULL);
+        SSL_CTX_sess_set_remove_cb(contexts[SWITCHED].ctx, NULL);
         free_all();
     }
     for (side = SERVER; side <= CLIENT; side++) {
@@ -604,7 +668,7 @@ static void forget_trace(void)
             SSL_SESSION_free(names[side].item[i].session);
         names[side].count = 0;
     }
-    for (side = SERVER; side <= (shared ? SERVER : CLIENT); side++) {
+    for (side = SERVER; side <= SWITCHED; side++) {
         for (i = 0; i < contexts[side].stored_count; i++)
             OPENSSL_free(contexts[side].stored[i].der);
         free(contexts[side].stored);
@@ -617,6 +681,14 @@ static void forget_trace(void)
     memset(slots, 0, sizeof(slots));
 }
 
+/* "OpenSSL 3.5.8 25 Aug 2026": the second word, without what a distribution appends. */
+static void print_version(void)
+{
+    const char *version = strchr(OpenSSL_version(OPENSSL_VERSION), ' ') + 1;
+
+    printf("libssl %.*s\n", (int)strcspn(version, " +-"), version);
+}
+
 static void reset(int is_shared)
 {
     forget_trace();
@@ -624,12 +696,14 @@ static void reset(int is_shared)
     prng = 1;
     collide_left = 0;
     shared = is_shared;
+    switching = SWITCH_NEVER;
     make_context(&contexts[SERVER]);
+    make_context(&contexts[SWITCHED]);
     if (shared)
         contexts[CLIENT].ctx = contexts[SERVER].ctx;
     else
         make_context(&contexts[CLIENT]);
-    printf("libssl %s\n", OpenSSL_version(OPENSSL_VERSION_STRING));
+    print_version();
 }
 
 /* ---- connections ---- */
@@ -958,6 +1032,20 @@ static void print_cache(Context *context, const char *letter, int side)
     context->last_cache = text;
 }
 
+/* D2, for libssl before NORES: the id of a session that it has blanked, perhaps in the cache, is put back. */
+static void put_id_back(Named *named)
+{
+    unsigned int len;
+    const unsigned char *id = SSL_SESSION_get_id(named->session, &len);
+
+    if (len == 0 && named->id_len > 0) {
+        SSL_SESSION_set1_id(named->session, named->id, named->id_len);
+        return;
+    }
+    memcpy(named->id, id, len);
+    named->id_len = len;
+}
+
 static void print_sessions(void)
 {
     int side, i;
@@ -979,6 +1067,11 @@ static void print_sessions(void)
 
 static void print_changes(void)
 {
+    int side, i;
+
+    for (side = SERVER; side <= CLIENT; side++)
+        for (i = 0; i < names[side].count; i++)
+            put_id_back(&names[side].item[i]);
     if (contexts[SERVER].ctx != NULL) {
         print_stats(&contexts[SERVER], "S");
         print_cache(&contexts[SERVER], "S", SERVER);
@@ -986,6 +1079,10 @@ static void print_changes(void)
     if (contexts[CLIENT].ctx != NULL && !shared) {
         print_stats(&contexts[CLIENT], "C");
         print_cache(&contexts[CLIENT], "C", CLIENT);
+    }
+    if (contexts[SWITCHED].ctx != NULL) {
+        print_stats(&contexts[SWITCHED], "T");
+        print_cache(&contexts[SWITCHED], "T", SERVER);
     }
     print_sessions();
 }
@@ -1007,6 +1104,14 @@ static long number(void)
 static int side_of(const char *text)
 {
     return text != NULL && text[0] == 'c' ? CLIENT : SERVER;
+}
+
+/* 1.1.1 keeps these bits, which mean nothing to it. */
+static uint64_t options_word(void)
+{
+    uint64_t bits = (uint64_t)number();
+
+    return OpenSSL_version_num() < 0x30000000UL ? bits & ~(uint64_t)0x81 : bits;
 }
 
 static SSL_SESSION *session_word(int side)
@@ -1043,11 +1148,8 @@ static void on_context(const char *what, Context *context, int side)
         long previous = SSL_CTX_set_session_cache_mode(ctx, number());
         printf("= %ld %ld\n", previous, SSL_CTX_get_session_cache_mode(ctx));
     } else if (strcmp(what, "size") == 0) {
-        long size = number(), previous;
-        /* D1. */
-        previous = SSL_CTX_sess_set_cache_size(ctx, size >= 1 ? size + 1 : size);
-        size = SSL_CTX_sess_get_cache_size(ctx);
-        printf("= %ld %ld\n", previous > 0 ? previous - 1 : previous, size > 0 ? size - 1 : size);
+        long previous = SSL_CTX_sess_set_cache_size(ctx, libssl_size(number()));
+        printf("= %ld %ld\n", own_size(previous), own_size(SSL_CTX_sess_get_cache_size(ctx)));
     } else if (strcmp(what, "timeout") == 0)
         printf("= %ld\n", SSL_CTX_set_timeout(ctx, number()));
     else if (strcmp(what, "sidctx") == 0) {
@@ -1057,7 +1159,7 @@ static void on_context(const char *what, Context *context, int side)
         SSL_CTX_set_verify(ctx, (int)number(), NULL);
     else if (strcmp(what, "options") == 0) {
         int set = strcmp(word(), "set") == 0;
-        uint64_t bits = (uint64_t)number();
+        uint64_t bits = options_word();
         bits = set ? SSL_CTX_set_options(ctx, bits) : SSL_CTX_clear_options(ctx, bits);
         printf("= %lu\n", (unsigned long)(bits & VISIBLE_OPTIONS));
     } else if (strcmp(what, "tickets") == 0)
@@ -1171,7 +1273,11 @@ static void configure(Connection *connection)
     } else if (strcmp(what, "verify") == 0)
         SSL_set_verify(ssl, (int)number(), NULL);
     else if (strcmp(what, "options") == 0)
-        SSL_set_options(ssl, (uint64_t)number());
+        SSL_set_options(ssl, options_word());
+    else if (strcmp(what, "without") == 0)
+        SSL_clear_options(ssl, options_word());
+    else if (strcmp(what, "quiet") == 0)
+        SSL_set_quiet_shutdown(ssl, (int)number());
     else if (strcmp(what, "tickets") == 0)
         SSL_set_num_tickets(ssl, (size_t)number());
     else if (strcmp(what, "early") == 0)
@@ -1251,6 +1357,8 @@ static void on_connection(const char *what)
         free_connection(connection);
     else if (strcmp(what, "conn") == 0)
         configure(connection);
+    else if (strcmp(what, "switch") == 0)
+        SSL_set_SSL_CTX(connection->ssl[SERVER], contexts[word()[0] == 'T' ? SWITCHED : SERVER].ctx);
     else if (strcmp(what, "has") == 0) {
         SSL_SESSION *session = session_word(SERVER);
         unsigned int len = 0;
@@ -1289,14 +1397,18 @@ static void run(char *line)
         sslctx_clock_ms += number();
     else if (strcmp(what, "collide") == 0)
         collide_left = (int)number();
+    else if (strcmp(what, "switching") == 0) {
+        const char *when = word();
+        switching = strcmp(when, "hello") == 0 ? SWITCH_ON_HELLO : strcmp(when, "name") == 0 ? SWITCH_ON_NAME : SWITCH_NEVER;
+    }
     else if (is_one_of(what, "import dup settime settimeout setctx show"))
         on_session(what);
-    else if (is_one_of(what, "open set handshake read ticket reneg shutdown sent eof garbage clear free has conn repeat"))
+    else if (is_one_of(what, "open set handshake read ticket reneg shutdown sent eof garbage clear free has conn repeat switch"))
         on_connection(what);
     else {
         const char *letter = word();
         int side = letter != NULL && letter[0] == 'C' ? CLIENT : SERVER;
-        on_context(what, &contexts[shared ? SERVER : side], side);
+        on_context(what, &contexts[letter != NULL && letter[0] == 'T' ? SWITCHED : shared ? SERVER : side], side);
     }
     if (is_one_of(what, "handshake ticket reneg repeat"))
         collide_left = 0;

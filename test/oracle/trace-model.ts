@@ -1,35 +1,23 @@
 import { createHash } from 'node:crypto'
 import { decodeSslSession, type SslSessionFields } from '../../src/codec/ssl-session-der.ts'
-import type { ClientOffer } from '../../src/context/client-handshake.ts'
-import type { SslConnection } from '../../src/context/ssl-connection.ts'
+import type { ClientOffer, ServerHello, ServerHelloVerdict } from '../../src/context/client-handshake.ts'
+import type { ServerHelloParameters, SslConnection } from '../../src/context/ssl-connection.ts'
 import { SslContextModel } from '../../src/context/ssl-context.ts'
 import type { HandshakeOutcome, TicketMaterial } from '../../src/context/tickets.ts'
 import { equalBytes } from '../../src/session/bytes.ts'
 import type { SessionConnection, SslContextPorts } from '../../src/session/contracts.ts'
-import { cipherSuiteHash } from '../../src/session/judge-session.ts'
-import type { ResumptionOffer, TicketOffer } from '../../src/session/offer.ts'
+import { cipherSuiteHash, judgeSession } from '../../src/session/judge-session.ts'
+import type { Examination, ResumptionOffer, TicketOffer } from '../../src/session/offer.ts'
 import { MAX_ID_LENGTH } from '../../src/session/ranges.ts'
-import { SessionCacheMode } from '../../src/session/session-cache-mode.ts'
 import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION } from '../../src/session/ssl-constants.ts'
 import { SslSession, sessionInternals } from '../../src/session/ssl-session.ts'
+import { HistoricContext } from './historic-context.ts'
+import { hasKexGroup, withoutKexGroup } from './historic-der.ts'
+import { HistoricFlags } from './historic-flags.ts'
 import { Material, type Observation } from './observations.ts'
+import { type Switches, switchesOf } from './switches.ts'
 
 export type SideName = 's' | 'c'
-
-/** Where libssl 3.0 differs from 3.5; each is a switch of the specification. */
-export interface Switches {
-  /** 3.0: adding an object again moves it in front of its peers. */
-  readonly LISTFIX: boolean
-  /** 3.0: whole seconds. */
-  readonly OSSLTIME: boolean
-  /** 3.0: a wrong binder is an illegal_parameter. */
-  readonly BINDERALERT: boolean
-}
-
-export function switchesOf(version: string): Switches {
-  const isOld = version.startsWith('3.0.')
-  return { LISTFIX: !isOld, OSSLTIME: !isOld, BINDERALERT: !isOld }
-}
 
 const CLOCK_START_MS = 1_700_000_000_000
 const VISIBLE_OPTIONS = 0x0111_4181
@@ -48,6 +36,8 @@ interface StoredSession {
 class TraceContext {
   readonly letter: string
   readonly model: SslContextModel
+  /** Of the model. */
+  readonly state: HistoricContext
   readonly stored: Map<string, StoredSession> = new Map()
   newMode = 0
   getMode = 0
@@ -57,9 +47,10 @@ class TraceContext {
   lastStats = ''
   lastCache = ''
 
-  constructor(letter: string, model: SslContextModel) {
+  constructor(letter: string, model: SslContextModel, state: HistoricContext) {
     this.letter = letter
     this.model = model
+    this.state = state
   }
 }
 
@@ -69,12 +60,28 @@ interface TraceConnection {
   readonly c: SslConnection
   readonly maxVersion: Record<SideName, number>
   readonly groups: Record<SideName, number>
+  /** Settings of the server that the model does not tell. */
+  numTickets: number
+  verifyMode: number
+  current: TraceContext
+  isFirst: boolean
+  /** The client has sent a legacy session id in TLS 1.3. */
+  hasLegacyId: boolean
+  /** A HelloRetryRequest has been sent in this handshake. */
+  isRetried: boolean
+  /** SRVCLEAR: the server has resumed what it had from before. */
+  hasResumedItsOwn: boolean
+  /** The client goes on with the session that it had before its first ClientHello. */
+  hasOffered: boolean
   state: 'fresh' | 'established' | 'failed' | 'replaced' | 'stuck'
   readonly done: Record<SideName, boolean>
   readonly failed: Record<SideName, boolean>
   /** SSL_get_shutdown. */
   readonly sent: Record<SideName, boolean>
   readonly received: Record<SideName, boolean>
+  readonly quiet: Record<SideName, boolean>
+  /** By a fatal alert of its peer. */
+  readonly ended: Record<SideName, boolean>
   /** What the server put into tickets that the client has not read yet. */
   readonly tickets: { readonly der: string; readonly lifetimeHintSec: number }[]
 }
@@ -83,10 +90,14 @@ interface TraceConnection {
 export class TraceModel {
   readonly #switches: Switches
   readonly #version: string
+  readonly #flags: HistoricFlags
   #nowMs = CLOCK_START_MS
   #shared = false
   #isEnded = false
   #contexts!: Record<SideName, TraceContext>
+  /** What a server is switched to. */
+  #other!: TraceContext
+  #switching = 'never'
   readonly #names: Map<SslSession, string> = new Map()
   readonly #sessions: Record<SideName, SslSession[]> = { s: [], c: [] }
   readonly #shown: Map<SslSession, string> = new Map()
@@ -101,10 +112,13 @@ export class TraceModel {
   #serverK = 0
   #unseenIds = 0
   #isBinderMalformed = false
+  /** Sessions that had a name when the operation began. */
+  #known: ReadonlySet<SslSession> = new Set()
 
   constructor(version: string) {
     this.#version = version
     this.#switches = switchesOf(version)
+    this.#flags = new HistoricFlags(!this.#switches.NORES)
   }
 
   /** @param observed - what libssl printed for the same operation: the source of material, and of nothing else */
@@ -112,8 +126,10 @@ export class TraceModel {
     this.#lines = []
     this.#material = new Material(observed)
     const [what = '', ...words] = operation.split(' ')
+    this.#known = new Set(this.#names.keys())
     this.#dispatch(what, words)
     if (['handshake', 'ticket', 'reneg', 'repeat'].includes(what)) this.#collisions = 0
+    this.#flags.unblank((session) => this.#known.has(session))
     this.#printChanges()
     return this.#lines
   }
@@ -127,6 +143,7 @@ export class TraceModel {
     else if (what === 'end') this.#end()
     else if (what === 'clock') this.#nowMs += Number(words[0])
     else if (what === 'collide') this.#collisions = Number(words[0])
+    else if (what === 'switching') this.#switching = words[0] ?? 'never'
     else if (['import', 'dup', 'settime', 'settimeout', 'setctx', 'show'].includes(what))
       this.#onSession(what, words)
     else if (connectionOperations.has(what)) this.#onConnection(what, words)
@@ -148,6 +165,8 @@ export class TraceModel {
     this.#collisions = 0
     const s = this.#newContext('S')
     this.#contexts = { s, c: shared ? s : this.#newContext('C') }
+    this.#other = this.#newContext('T')
+    this.#switching = 'never'
     this.#print(`libssl ${this.#version}`)
   }
 
@@ -158,20 +177,26 @@ export class TraceModel {
       randomBytes: (length) => (length === MAX_ID_LENGTH ? this.#randomBytes() : new Uint8Array(length)),
       sha256: (bytes) => new Uint8Array(createHash('sha256').update(bytes).digest()),
     }
-    return new TraceContext(letter, new SslContextModel(ports, { options: ALLOW_CLIENT_RENEGOTIATION }))
+    const state = new HistoricContext(ports, this.#switches)
+    return new TraceContext(
+      letter,
+      new SslContextModel(ports, { options: ALLOW_CLIENT_RENEGOTIATION }, state),
+      state,
+    )
   }
 
   #end(): void {
     for (const [k, connection] of this.#connections.entries()) if (connection !== undefined) this.#free(k)
     this.#contexts.s.model.free()
     if (!this.#shared) this.#contexts.c.model.free()
+    this.#other.model.free()
     this.#isEnded = true
   }
 
   #onContext(what: string, words: readonly string[]): void {
     const [letter = 'S', first = '', second = ''] = words
     const side: SideName = letter === 'C' ? 'c' : 's'
-    const context = this.#contexts[side]
+    const context = letter === 'T' ? this.#other : this.#contexts[side]
     const { model } = context
     const value = Number(first)
     const settings: Record<string, () => void> = {
@@ -181,7 +206,7 @@ export class TraceModel {
       sidctx: () => this.#print(`= ${attempt(() => model.setSessionIdContext(fromHex(first)))}`),
       verify: () => model.setVerifyMode(value),
       options: () => {
-        const bits = Number(second)
+        const bits = this.#knownOptions(Number(second))
         const all = first === 'set' ? model.setOptions(bits) : model.clearOptions(bits)
         this.#print(`= ${(all & VISIBLE_OPTIONS) >>> 0}`)
       },
@@ -208,29 +233,29 @@ export class TraceModel {
     else this.#withSession(side, first, (session) => this.#onCache(what, context, session))
   }
 
-  #onCache(what: string, context: TraceContext, session: SslSession): void {
-    const id = toHex(session.sessionId)
-    if (what === 'add') {
-      this.#relinkIfOld(context, session)
-      this.#print(`= ${Number(context.model.addSession(session))}`)
-    } else if (what === 'remove') this.#print(`= ${Number(context.model.removeSession(session))}`)
-    else if (what === 'extdel') context.stored.delete(id)
-    else if (id !== '') context.stored.set(id, { session, der: derOf(session) })
+  /** EMSOPTION, and EOFFATAL: there was nothing to be ignored. */
+  #knownOptions(bits: number): number {
+    const unknown =
+      (this.#switches.EMSOPTION ? 0 : SslOption.NO_EXTENDED_MASTER_SECRET) |
+      (this.#switches.EOFFATAL ? 0 : SslOption.IGNORE_UNEXPECTED_EOF)
+    return bits & ~unknown
   }
 
-  /** LISTFIX: before it, an object that is added again goes in front of its peers. */
-  #relinkIfOld(context: TraceContext, session: SslSession): void {
-    if (this.#switches.LISTFIX || ![...context.model.sessions()].includes(session)) return
-    const updates = (context.model.getSessionCacheMode() & SessionCacheMode.UPDATE_TIME) !== 0
-    session.setTime(updates ? Math.floor(this.#nowMs / 1000) : session.timeSec)
+  #onCache(what: string, context: TraceContext, session: SslSession): void {
+    const id = toHex(session.sessionId)
+    if (what === 'add') this.#print(`= ${Number(context.model.addSession(session))}`)
+    else if (what === 'remove') this.#print(`= ${Number(context.model.removeSession(session))}`)
+    else if (what === 'extdel') context.stored.delete(id)
+    else if (id !== '') context.stored.set(id, { session, der: fromHex(this.#der(session)) })
   }
 
   #setNewCallback(context: TraceContext, mode: number): void {
     context.newMode = mode
     const callback = (connection: { isServer: boolean }, session: SslSession): number => {
       const name = this.#name(connection.isServer ? 's' : 'c', session)
-      this.#print(`new ${context.letter} ${name} ${toHex(derOf(session))}`)
-      if ((mode & 4) !== 0) context.stored.set(toHex(session.sessionId), { session, der: derOf(session) })
+      this.#print(`new ${context.letter} ${name} ${this.#der(session)}`)
+      if ((mode & 4) !== 0)
+        context.stored.set(toHex(session.sessionId), { session, der: fromHex(this.#der(session)) })
       return mode & 3
     }
     context.model.setNewSessionCallback((mode & 3) === 0 ? undefined : callback)
@@ -238,15 +263,11 @@ export class TraceModel {
 
   #setGetCallback(context: TraceContext, mode: number): void {
     context.getMode = mode
-    const callback = (connection: SessionConnection, id: Uint8Array): SslSession | undefined => {
+    const callback = (_: SessionConnection, id: Uint8Array): SslSession | undefined => {
       const session = this.#answerGet(context, toHex(id))
       const name = session === undefined ? 'none' : this.#name('s', session)
       this.#print(`get ${context.letter} ${toHex(id)} -> ${name}`)
-      const isStoredAgain = (context.model.getSessionCacheMode() & SessionCacheMode.NO_INTERNAL_STORE) === 0
-      const isForeign =
-        connection.protocolVersion === TLS1_3_VERSION && session?.protocolVersion !== TLS1_3_VERSION
-      if (session?.isResumable === true && isStoredAgain && !isForeign && equalBytes(session.sessionId, id))
-        this.#relinkIfOld(context, session)
+      this.#flags.hide(session)
       return session
     }
     context.model.setGetSessionCallback(mode === 0 ? undefined : callback)
@@ -261,7 +282,8 @@ export class TraceModel {
 
   #setRemoveCallback(context: TraceContext, value: number): void {
     const callback = (session: SslSession): void => {
-      this.#print(`rem ${context.letter} ${this.#name(context.letter === 'S' ? 's' : 'c', session)}`)
+      const name = this.#name(context.letter === 'C' ? 'c' : 's', session)
+      this.#print(`rem ${context.letter} ${name} ${session.isResumable ? 'R' : 'N'}`)
     }
     context.model.setRemoveSessionCallback(value === 0 ? undefined : callback)
   }
@@ -322,7 +344,11 @@ export class TraceModel {
     const side: SideName = words[0] === 'c' ? 'c' : 's'
     const argument = words[2] ?? ''
     if (what === 'import') {
-      const session = attemptValue(() => SslSession.fromDer(fromHex(words[1] ?? ''), this.#wholeNow()))
+      const der = words[1] ?? ''
+      const session =
+        !this.#switches.KEXGROUP && hasKexGroup(der)
+          ? undefined
+          : attemptValue(() => SslSession.fromDer(fromHex(der), this.#wholeNow()))
       this.#print(session === undefined ? '= error' : `= ${this.#name(side, session)}`)
       return
     }
@@ -332,8 +358,14 @@ export class TraceModel {
       else if (what === 'settimeout') session.setTimeout(Number(argument))
       else if (what === 'setctx')
         this.#print(`= ${attempt(() => session.setSessionIdContext(fromHex(argument)))}`)
-      else this.#print(`= ${this.#names.get(session)} ${toHex(derOf(session)) || '-'}`)
+      else this.#print(`= ${this.#names.get(session)} ${this.#der(session) || '-'}`)
     })
+  }
+
+  /** Empty for a session that cannot be encoded yet. */
+  #der(session: SslSession): string {
+    const der = toHex(derOf(session))
+    return this.#switches.KEXGROUP || der === '' ? der : withoutKexGroup(der)
   }
 
   #wholeNow(): number {
@@ -383,6 +415,7 @@ export class TraceModel {
         this.#withSession('s', words[0] ?? '', (session) =>
           this.#print(`= ${Number(connection.s.hasMatchingSessionId(session.sessionId))}`),
         ),
+      switch: () => this.#switch(connection, words[0] === 'T' ? this.#other : this.#contexts.s),
       sent: () => {
         connection[side].setShutdown(true, false)
         connection.sent[side] = true
@@ -409,11 +442,21 @@ export class TraceModel {
       c: c.model.newConnection(),
       maxVersion: { s: s.maxVersion, c: c.maxVersion },
       groups: { s: s.groups, c: c.groups },
+      numTickets: s.model.getNumTickets(),
+      verifyMode: s.model.getVerifyMode(),
+      current: s,
+      isFirst: true,
+      hasLegacyId: false,
+      isRetried: false,
+      hasResumedItsOwn: false,
+      hasOffered: false,
       state: 'fresh',
       done: { s: false, c: false },
       failed: { s: false, c: false },
       sent: { s: false, c: false },
       received: { s: false, c: false },
+      quiet: { s: false, c: false },
+      ended: { s: false, c: false },
       tickets: [],
     }
     return connection
@@ -431,10 +474,18 @@ export class TraceModel {
     const ssl = connection[side]
     const value = Number(argument)
     if (what === 'sidctx') this.#print(`= ${attempt(() => ssl.setSessionIdContext(fromHex(argument)))}`)
-    else if (what === 'verify') ssl.setVerifyMode(value)
-    else if (what === 'options') ssl.setOptions(value)
-    else if (what === 'tickets') ssl.setNumTickets(value)
-    else if (what === 'early') ssl.setMaxEarlyData(value)
+    else if (what === 'verify') {
+      ssl.setVerifyMode(value)
+      if (side === 's') connection.verifyMode = value
+    } else if (what === 'options') ssl.setOptions(this.#knownOptions(value))
+    else if (what === 'without') ssl.clearOptions(this.#knownOptions(value))
+    else if (what === 'quiet') {
+      ssl.setQuietShutdown(value === 1)
+      connection.quiet[side] = value === 1
+    } else if (what === 'tickets') {
+      ssl.setNumTickets(value)
+      if (side === 's') connection.numTickets = value
+    } else if (what === 'early') ssl.setMaxEarlyData(value)
     else ssl.setGenerateSessionId(this.#generator(value))
   }
 
@@ -451,8 +502,10 @@ export class TraceModel {
     const has = `${Number(connection.c.session !== undefined)}${Number(connection.s.session !== undefined)}`
     this.#print(`= ${Number(client)} ${Number(server)} ${has}`)
     for (const side of ['s', 'c'] as const)
-      for (const flag of ['done', 'failed', 'sent', 'received'] as const) connection[flag][side] = false
+      for (const flag of ['done', 'failed', 'sent', 'received', 'ended'] as const)
+        connection[flag][side] = false
     connection.state = client && server ? 'fresh' : 'stuck'
+    connection.hasResumedItsOwn = false
     connection.tickets.length = 0
   }
 
@@ -483,6 +536,9 @@ export class TraceModel {
       this.#print('= done')
       return
     }
+    connection.hasResumedItsOwn = false
+    connection.isRetried = false
+    connection.isFirst = true
     connection.c.connect()
     this.#negotiate(k, connection, () => connection.s.accept())
   }
@@ -502,6 +558,7 @@ export class TraceModel {
     if (result === 0) return
     connection.done.s = false
     connection.done.c = false
+    connection.isFirst = false
     connection.c.connect(full ? 'full' : 'abbreviated')
     this.#negotiate(k, connection, () => connection.s.accept())
   }
@@ -512,8 +569,11 @@ export class TraceModel {
     const version = isRenegotiation
       ? connection.s.protocolVersion
       : Math.min(connection.maxVersion.s, connection.maxVersion.c)
+    const before = connection.c.session
     const offer = this.#clientHello(k, connection, isRenegotiation ? version : connection.maxVersion.c)
+    connection.hasOffered = before !== undefined && before === connection.c.session
     accept()
+    if (this.#switching === 'hello') this.#switch(connection, this.#other)
     if (version === TLS1_3_VERSION) this.#negotiateTls13(k, connection, offer)
     else this.#negotiateTls12(k, connection, offer)
     connection.state = connection.done.s && connection.done.c ? 'established' : 'failed'
@@ -541,28 +601,122 @@ export class TraceModel {
     return offer
   }
 
-  #suites(side: SideName, version: number): readonly number[] {
-    const { suite } = this.#contexts[side]
-    return (version === TLS1_3_VERSION ? SUITES_13 : SUITES_12)[suite] ?? []
+  #suites(context: TraceContext, version: number): readonly number[] {
+    return (version === TLS1_3_VERSION ? SUITES_13 : SUITES_12)[context.suite] ?? []
   }
 
-  #chooseSuite(version: number): number | undefined {
-    const known = this.#suites('s', version)
-    return this.#suites('c', version).find((suite) => known.includes(suite))
+  /** Those of the context that the server has been switched to. */
+  #chooseSuite(connection: TraceConnection, version: number): number | undefined {
+    const known = this.#suites(connection.current, version)
+    return this.#suites(this.#contexts.c, version).find((suite) => known.includes(suite))
   }
 
-  #group(connection: TraceConnection): number {
+  #kexGroup(connection: TraceConnection): number {
+    if (!this.#switches.KEXGROUP) return 0
     return connection.groups.s === 0 && connection.groups.c === 0 ? X25519 : P256
   }
 
   /** @returns undefined when the server has failed */
   #resume(k: number, connection: TraceConnection, offer: ResumptionOffer): boolean | undefined {
-    const verdict = connection.s.resumeSession(offer)
+    const resumed = this.#decide(k, connection, offer)
+    if (resumed === undefined) return undefined
+    if (this.#switching !== 'name') return resumed
+    const before = connection.current
+    this.#switch(connection, this.#other)
+    // SNICOUNT: before it, the context was looked at after the callback.
+    if (!connection.isRetried && !this.#switches.SNICOUNT) this.#count(before, connection.current, connection)
+    return resumed
+  }
+
+  /** R7: the first handshake of a connection. */
+  #count(from: TraceContext, to: TraceContext, { isFirst }: TraceConnection): void {
+    if (from === to || !isFirst) return
+    from.state.counters.accept--
+    to.state.counters.accept++
+  }
+
+  #switch(connection: TraceConnection, context: TraceContext): void {
+    connection.current = context
+    context.model.adoptConnection(connection.s)
+  }
+
+  /** @returns undefined when the server has failed */
+  #decide(k: number, connection: TraceConnection, offer: ResumptionOffer): boolean | undefined {
+    const before = connection.s.session
+    let isFound = false
+    const examine = (): Examination => {
+      isFound = true
+      return { isDeclined: false, sessionIdContext: connection.s.sessionIdContext }
+    }
+    const verdict = connection.s.resumeSession({ ...offer, examine })
+    this.#flags.unhide()
     if (!('resume' in verdict)) throw new Error('a synchronous callback made a promise')
-    const alert = verdict.resume ? undefined : verdict.alert
-    if (alert === undefined) return verdict.resume
-    this.#fail(k, connection, 's', alert)
-    return undefined
+    if (verdict.resume) return true
+    const isReissued = this.#switches.REISSUE || verdict.reason !== 'cipher-hash-mismatch'
+    connection.s.setNumTickets(isReissued ? connection.numTickets : 0)
+    if (verdict.alert !== undefined) {
+      const isJudged = connection.s.session === before
+      this.#fail(
+        k,
+        connection,
+        's',
+        this.#switches.EMSALERT || !isJudged || verdict.reason !== 'extended-master-secret-dropped'
+          ? verdict.alert
+          : 47,
+      )
+      return undefined
+    }
+    if (
+      offer.protocolVersion !== TLS1_3_VERSION ||
+      before === undefined ||
+      isFound ||
+      this.#switches.SRVCLEAR
+    )
+      return false
+    return this.#resumeItsOwn(k, connection, before)
+  }
+
+  /** SRVCLEAR: a session that the server had before is as good as one that a PSK stands for. */
+  #resumeItsOwn(k: number, connection: TraceConnection, session: SslSession): boolean | undefined {
+    const { counters } = this.#contexts.s.state
+    const objection = judgeSession(session, this.#wholeNow(), {
+      protocolVersion: TLS1_3_VERSION,
+      sessionIdContext: connection.s.sessionIdContext,
+      verifyMode: connection.verifyMode,
+      extendedMasterSecret: false,
+    })
+    if (objection?.reason === 'expired') counters.timeouts++
+    if (objection !== undefined && objection.alert === undefined) return false
+    connection.s.setSession(session)
+    if (objection?.alert !== undefined) {
+      this.#sendAlert(k, connection, 's', objection.alert)
+      connection.s.setSession(undefined)
+      // It has not come to where the model has counted it.
+      if (!connection.isRetried) this.#count(connection.current, this.#contexts.s, connection)
+      return undefined
+    }
+    counters.hits++
+    connection.hasResumedItsOwn = true
+    return true
+  }
+
+  #serverHello({ s, hasResumedItsOwn }: TraceConnection, resumed: boolean): ServerHelloParameters {
+    if (hasResumedItsOwn) return { sessionId: new Uint8Array(0), ticketExpected: false }
+    return this.#keepingFragmentLength(s, resumed, () => s.serverHello())
+  }
+
+  #processServerHello({ c, hasOffered }: TraceConnection, hello: ServerHello): ServerHelloVerdict {
+    return this.#keepingFragmentLength(c, hasOffered, () => c.processServerHello(hello))
+  }
+
+  /** MFLUNSET: before it, 255 was a number like any other, which came with DER alone. */
+  #keepingFragmentLength<T>(connection: SslConnection, isKept: boolean, call: () => T): T {
+    const { session } = connection
+    const isUnset = session !== undefined && contentOf(session).maxFragmentLengthMode === 255
+    const result = call()
+    if (isKept && isUnset && !this.#switches.MFLUNSET && connection.session === session)
+      sessionInternals.update(session, { maxFragmentLengthMode: 255 })
+    return result
   }
 
   #sendAlert(k: number, connection: TraceConnection, side: SideName, description: number): void {
@@ -571,24 +725,45 @@ export class TraceModel {
   }
 
   #negotiateTls13(k: number, connection: TraceConnection, first: ClientOffer): void {
-    const suite = this.#chooseSuite(TLS1_3_VERSION)
+    const suite = this.#chooseSuite(connection, TLS1_3_VERSION)
     if (suite === undefined) {
       this.#sendAlert(k, connection, 's', 40)
       return
     }
     let resumed = this.#resume(k, connection, this.#tls13Offer(connection, first, suite))
     if (resumed === undefined) return
-    connection.s.serverHello()
+    this.#serverHello(connection, resumed)
+    this.#flags.blank(connection.s.session)
     let offer = first
+    if (first.sessionId.length > 0) connection.hasLegacyId = true
+    else if (connection.hasLegacyId) {
+      // SSL_clear keeps the legacy id of the ClientHello before, which the client then misses in the ServerHello.
+      if (connection.groups.s === 1 && connection.groups.c === 0) connection.s.helloRetryRequest()
+      this.#sendAlert(k, connection, 'c', 47)
+      return
+    }
     if (connection.groups.s === 1 && connection.groups.c === 0) {
       connection.s.helloRetryRequest()
+      connection.isRetried = true
+      connection.hasResumedItsOwn = false
       connection.c.receiveHelloRetryRequest()
       offer = this.#clientHello(k, connection, TLS1_3_VERSION, suite)
+      if (this.#chooseSuite(connection, TLS1_3_VERSION) !== suite) {
+        // The servername callback has switched to a context with other cipher suites.
+        this.#sendAlert(k, connection, 's', 47)
+        return
+      }
       resumed = this.#resume(k, connection, this.#tls13Offer(connection, offer, suite))
       if (resumed === undefined) return
-      connection.s.serverHello()
+      this.#serverHello(connection, resumed)
+      this.#flags.blank(connection.s.session)
     }
-    const verdict = connection.c.processServerHello({
+    if (connection.hasResumedItsOwn && offer.psk === undefined) {
+      // An extension that it has not asked for.
+      this.#sendAlert(k, connection, 'c', 110)
+      return
+    }
+    const verdict = this.#processServerHello(connection, {
       protocolVersion: TLS1_3_VERSION,
       sessionId: offer.sessionId,
       cipherSuite: suite,
@@ -596,6 +771,11 @@ export class TraceModel {
     })
     if (verdict.alert !== undefined) {
       this.#fail(k, connection, 'c', verdict.alert)
+      return
+    }
+    if (connection.hasResumedItsOwn) {
+      // They have different secrets.
+      this.#sendAlert(k, connection, 'c', 20)
       return
     }
     this.#finish(k, connection, 'c', suite)
@@ -647,19 +827,20 @@ export class TraceModel {
       protocolVersion: TLS1_2_VERSION,
       sessionId: offer.sessionId,
       extendedMasterSecret,
-      cipherSuites: this.#suites('c', TLS1_2_VERSION),
+      cipherSuites: this.#suites(this.#contexts.c, TLS1_2_VERSION),
       ...(offer.ticket === undefined ? {} : { ticket: this.#tls12Ticket(offer.ticket) }),
     })
     if (resumed === undefined) return
-    const suite = resumed ? s.session?.cipherSuite : this.#chooseSuite(TLS1_2_VERSION)
+    const suite = resumed ? s.session?.cipherSuite : this.#chooseSuite(connection, TLS1_2_VERSION)
     if (suite === undefined) {
       this.#sendAlert(k, connection, 's', 40)
       return
     }
-    const { sessionId, ticketExpected } = s.serverHello()
+    const { ticketExpected, ...hello } = this.#serverHello(connection, resumed)
+    const sessionId = this.#flags.blank(s.session) ? new Uint8Array(0) : hello.sessionId
     const serverHasEms = (s.setOptions(0) & SslOption.NO_EXTENDED_MASTER_SECRET) === 0
     if (resumed && ticketExpected) this.#issueTls12Ticket(k, connection)
-    const verdict = c.processServerHello({
+    const verdict = this.#processServerHello(connection, {
       protocolVersion: TLS1_2_VERSION,
       sessionId,
       cipherSuite: suite,
@@ -669,8 +850,9 @@ export class TraceModel {
       this.#fail(k, connection, 'c', verdict.alert)
       return
     }
-    if (verdict.resume && !resumed) {
+    if (verdict.resume !== resumed) {
       // An id callback has made the id again that the client has offered: where it awaits Finished, it gets a Certificate.
+      // Or, before NORES, it has not got the id.
       this.#sendAlert(k, connection, 'c', 10)
       return
     }
@@ -713,10 +895,11 @@ export class TraceModel {
   #finish(k: number, connection: TraceConnection, side: SideName, suite: number): void {
     const outcome = connection[side].sessionReused
       ? connection[side].protocolVersion === TLS1_3_VERSION
-        ? { kexGroup: this.#group(connection) }
+        ? { kexGroup: this.#kexGroup(connection) }
         : {}
       : this.#outcome(k, connection, side, suite)
-    connection[side].finishHandshake(outcome)
+    this.#flags.copying(connection[side], () => connection[side].finishHandshake(outcome))
+    if (side === 's') connection.s.setNumTickets(connection.numTickets)
     connection.done[side] = true
   }
 
@@ -727,7 +910,7 @@ export class TraceModel {
       cipherSuite: suite,
       masterKey: observed?.masterKey ?? new Uint8Array(0),
       verifyResult: observed?.verifyResult ?? 0,
-      kexGroup: this.#group(connection),
+      kexGroup: this.#kexGroup(connection),
       ...(observed?.peerCertificate === undefined ? {} : { peerCertificate: observed.peerCertificate }),
     }
   }
@@ -738,7 +921,7 @@ export class TraceModel {
     this.#material.take(`tick ${k}`)
     const issued = connection.s.issueTicket(material)
     if ('alert' in issued) throw new Error('a TLS 1.2 ticket needs no id')
-    const der = toHex(derOf(issued.session))
+    const der = this.#der(issued.session)
     this.#print(`tick ${k} ${der}`)
     connection.tickets.push({ der, lifetimeHintSec: issued.lifetimeHintSec })
   }
@@ -752,18 +935,19 @@ export class TraceModel {
         verifyResult: 0,
       }
       const at = this.#lines.length
-      const issued = connection.s.issueTicket(material)
+      const issued = this.#flags.copying(connection.s, () => connection.s.issueTicket(material))
       if ('alert' in issued) {
         this.#fail(k, connection, 's', connection.sent.s ? undefined : issued.alert)
         connection.done.s = false
         return
       }
       this.#material.take(`tick ${k}`)
-      const der = toHex(derOf(issued.session))
+      const der = this.#der(issued.session)
       // The ticket is observed as it is built: after its id was drawn, before the cache hears of it.
       const drawn = this.#lines.slice(at).filter((line) => line.startsWith('id ')).length
       this.#lines.splice(at + drawn, 0, `tick ${k} ${der}`)
-      connection.tickets.push({ der, lifetimeHintSec: issued.lifetimeHintSec })
+      const lifetimeHintSec = this.#switches.LIFECAP ? issued.lifetimeHintSec : issued.session.timeoutSec
+      connection.tickets.push({ der, lifetimeHintSec })
     }
   }
 
@@ -773,13 +957,13 @@ export class TraceModel {
       return
     }
     this.#serverK = k
-    const result = connection.s.newSessionTicket()
+    const result = this.#switches.EXTRATICKET && connection.s.newSessionTicket()
     this.#print(`= ${Number(result)}`)
     if (result) this.#issueTickets(k, connection)
     if (connection.failed.s) connection.state = 'stuck'
   }
 
-  /** RFC 8446 §4.6.1, RFC 5077 §3.3. */
+  /** RFC 9846 §4.7.1 (RFC 8446 §4.6.1), RFC 5077 §3.3. */
   #receiveTicket(connection: TraceConnection, words: readonly string[]): void {
     const issued = connection.tickets.shift()
     const sealed = issued?.der
@@ -836,12 +1020,16 @@ export class TraceModel {
     const level = words[3] === '2' ? 'fatal' : 'warning'
     connection[side].receiveAlert(level, Number(words[4]))
     connection.received[side] = true
-    if (words[4] !== '0') connection.failed[side] = true
+    if (words[4] === '0') return
+    connection.failed[side] = true
+    connection.ended[side] = true
   }
 
   /** What has been closed once stays so: SSL_ERROR_ZERO_RETURN, even after a fatal alert. */
   #read(k: number, connection: TraceConnection, side: SideName): string {
-    if (connection.received[side]) return 'zero'
+    // FATALREAD: it is an error once more.
+    if (connection.received[side])
+      return this.#switches.FATALREAD && connection.ended[side] ? 'error' : 'zero'
     this.#readMessages(k, connection, side)
     if (connection.failed[side]) {
       connection.state = 'failed'
@@ -853,6 +1041,12 @@ export class TraceModel {
   /** `SSL_shutdown`: the first call sends, the second reads. */
   #shutdown(k: number, connection: TraceConnection, side: SideName): number {
     if (!connection.done[side] || connection.failed[side]) return -1
+    if (connection.quiet[side]) {
+      connection[side].shutdown()
+      connection.sent[side] = true
+      connection.received[side] = true
+      return 1
+    }
     if (connection.sent[side]) {
       if (!connection.received[side]) this.#readMessages(k, connection, side)
       return connection.received[side] ? 1 : -1
@@ -885,6 +1079,11 @@ export class TraceModel {
   }
 
   #endOfFile(k: number, connection: TraceConnection, side: SideName): string {
+    if (!this.#switches.EOFFATAL) {
+      connection.failed[side] = true
+      connection.state = 'failed'
+      return 'error'
+    }
     const isIgnored = (connection[side].setOptions(0) & SslOption.IGNORE_UNEXPECTED_EOF) !== 0
     const isSent = connection[side].unexpectedEof()
     if (isIgnored) {
@@ -903,12 +1102,12 @@ export class TraceModel {
     const { s, c } = connection
     const outcome = (side: SideName): string =>
       connection.failed[side] ? 'fail' : connection.done[side] ? 'ok' : 'wait'
-    const reused = `${Number(s.sessionReused)}${Number(c.sessionReused)}`
+    const reused = `${Number(s.sessionReused || connection.hasResumedItsOwn)}${Number(c.sessionReused)}`
     this.#print(`hs ${k} S=${outcome('s')} C=${outcome('c')} reused=${reused} version=${s.protocolVersion}`)
     for (const side of ['s', 'c'] as const) {
       const { session } = connection[side]
       if (session === undefined) continue
-      const der = connection.done[side] ? toHex(derOf(session)) : '-'
+      const der = connection.done[side] ? this.#der(session) : '-'
       const id = toHex(session.sessionId) || '-'
       this.#print(
         `sess ${k} ${side} ${this.#name(side, session)} ${session.isResumable ? 'R' : 'N'} ${id} ${der}`,
@@ -921,6 +1120,7 @@ export class TraceModel {
     if (!this.#isEnded) {
       this.#printContext(this.#contexts.s)
       if (!this.#shared) this.#printContext(this.#contexts.c)
+      this.#printContext(this.#other)
     }
     for (const side of ['s', 'c'] as const) {
       for (const session of this.#sessions[side]) {
@@ -939,7 +1139,7 @@ export class TraceModel {
     const cached = [...context.model.sessions()]
     if (cached.some((session) => !this.#names.has(session)))
       cached.sort((a, b) => Buffer.compare(a.sessionId, b.sessionId))
-    const side: SideName = context.letter === 'S' ? 's' : 'c'
+    const side: SideName = context.letter === 'C' ? 'c' : 's'
     const names = cached.map((session) => this.#name(side, session)).sort(byName)
     const cache = ['cache', context.letter, ...names].join(' ')
     if (cache !== context.lastCache && (context.lastCache !== '' || names.length > 0)) this.#print(cache)
@@ -963,6 +1163,7 @@ const connectionOperations = new Set([
   'has',
   'conn',
   'repeat',
+  'switch',
 ])
 
 function byName(left: string, right: string): number {

@@ -384,11 +384,7 @@ class ServerSide {
   #ancestor(nowSec: number): SslSession {
     if (this.#template.timeSec === nowSec) return this.#template
     this.#template.setTime(nowSec)
-    stamp(
-      this.#template,
-      { authenticatedAtSec: nowSec, chainEndSec: Number.POSITIVE_INFINITY },
-      BINDING,
-    )
+    stamp(this.#template, { authenticatedAtSec: nowSec, chainEndSec: Number.POSITIVE_INFINITY }, BINDING)
     return this.#template
   }
 }
@@ -417,11 +413,7 @@ function makeTemplate({ protocol, timeoutSec }: Fleet): SslSession {
 /** The bytes of the DER that goes into the store. */
 export function storedDerBytes(fleet: Fleet): number {
   const session = makeTemplate(fleet)
-  stamp(
-    session,
-    { authenticatedAtSec: session.timeSec, chainEndSec: Number.POSITIVE_INFINITY },
-    BINDING,
-  )
+  stamp(session, { authenticatedAtSec: session.timeSec, chainEndSec: Number.POSITIVE_INFINITY }, BINDING)
   return session.toDer().length
 }
 

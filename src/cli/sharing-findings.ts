@@ -1,0 +1,137 @@
+import type { TokenFacts } from './examination-facts.ts'
+import { type Finding, methodName, type Rate, type Subject, shown } from './findings.ts'
+import type { Method } from './probe.ts'
+
+/** From one endpoint to another. */
+export interface Passage {
+  readonly method: Method
+  readonly protocol?: string | undefined
+  readonly from: string
+  readonly to: string
+}
+
+export function oneWay({ method, from, to, protocol }: Passage, rate: Rate, back: Rate): Finding {
+  return {
+    id: 'one-way-between-endpoints',
+    severity: 'problem',
+    method,
+    endpoint: to,
+    what: `${methodName(method, protocol)}: sessions made at ${from} resume at ${to} ${shown(rate)} times, the other way ${shown(back)}.`,
+    reasons: [
+      'The clocks differ: what one server makes looks expired, or not yet made, to the other.',
+      'One has the keys of the other as its old ones, and not the reverse: a renewal of keys is under way.',
+    ],
+    remedies: [
+      'Compare the clocks (NTP), then the keys. Under sslctx, the reason "expired" of a session that is new points to the clock.',
+    ],
+  }
+}
+
+export function notSharedBetween(
+  { method, from, to, protocol }: Passage,
+  rate: Rate,
+  token: TokenFacts | undefined,
+): Finding {
+  return {
+    id: 'not-shared-between-endpoints',
+    severity: 'problem',
+    method,
+    endpoint: to,
+    what: `${methodName(method, protocol)}: sessions made at ${from} resume at ${to} ${shown(rate)} times.`,
+    reasons: elsewhereReasons(token),
+    remedies: elsewhereRemedies(token),
+  }
+}
+
+function isStateful(token: TokenFacts | undefined): boolean {
+  return token?.kind === 'id' || token?.kind === 'stateful-ticket'
+}
+
+function elsewhereReasons(token: TokenFacts | undefined): string[] {
+  return [
+    isStateful(token)
+      ? 'Each has a session cache of its own.'
+      : 'Their ticket keys differ: each made its own random ones, or one was restarted or renewed.',
+    'The session id contexts differ; Node makes its own from process.argv, sslctx takes sessionIdContext.',
+    'Certificates, authorities or versions differ, to which sessions are bound (trust-changed, in sslctx), or the clocks do.',
+  ]
+}
+
+function elsewhereRemedies(token: TokenFacts | undefined): string[] {
+  return [
+    isStateful(token)
+      ? 'Let both use one store, such as Redis with sslctx, and the same sessionIdContext.'
+      : 'Give both the same ticket keys and the same sessionIdContext; or use session ids and one store.',
+  ]
+}
+
+export function boundToName(own: string, name: string): Finding {
+  return {
+    id: 'bound-to-name',
+    severity: 'note',
+    what: `Sessions of ${own} do not resume under ${name}, as it should be.`,
+    reasons: [
+      'The server binds sessions to their name, RFC 6066 §3. A client that offers one under a stale name does a full handshake.',
+    ],
+    remedies: [],
+  }
+}
+
+export function nameNotChecked(what: string): Finding {
+  return {
+    id: 'name-not-checked',
+    severity: 'note',
+    what: `${what}, which has the same certificate.`,
+    reasons: ['The server does not compare names when it resumes (RFC 6066 §3 wants it to).'],
+    remedies: [
+      'Nothing, as long as all names are served alike; with client certificates for some names only, see resumes-across-names.',
+    ],
+  }
+}
+
+export function acrossNames(what: string, certificate: 'other' | 'refused'): Finding {
+  const otherwise =
+    certificate === 'other' ? 'which has another certificate' : 'which full handshakes are refused'
+  return {
+    id: 'resumes-across-names',
+    severity: 'warning',
+    what: `${what}, ${otherwise}.`,
+    reasons: [
+      'The virtual hosts share a session cache or ticket keys, and the name is not compared: who was let in at one is in at the other, with the client certificate of the first (CVE-2025-23419).',
+    ],
+    remedies: [
+      'Give each host its own session cache, ticket keys or session id context; sslctx binds sessions to name and policy.',
+    ],
+  }
+}
+
+export function lifetimeOver(subject: Subject, { lifetimeSec }: TokenFacts, waitSec: number): Finding {
+  return {
+    ...subject,
+    id: 'lifetime-over',
+    severity: 'note',
+    what: `${methodName(subject.method, subject.protocol)}: sessions of ${subject.endpoint} are over after ${waitSec} seconds; ${lifetimeSec} were announced.`,
+    reasons: [
+      'The lifetime is as set: sessionTimeout in Node and sslctx, ssl_session_timeout in nginx, tune.ssl.lifetime in HAProxy.',
+    ],
+    remedies: ['Lengthen it if clients come back later than that.'],
+  }
+}
+
+export function lost(subject: Subject, { lifetimeSec }: TokenFacts, waitSec: number, rate: Rate): Finding {
+  const announced = lifetimeSec > 0 ? `; ${lifetimeSec} were announced` : ''
+  return {
+    ...subject,
+    id: 'lost-while-waiting',
+    severity: lifetimeSec > 0 ? 'problem' : 'warning',
+    what: `${methodName(subject.method, subject.protocol)}: after ${waitSec} seconds, sessions of ${subject.endpoint} resume ${shown(rate)} times${announced}.`,
+    reasons: [
+      'The lifetime is short: sessionTimeout in Node and sslctx, ssl_session_timeout in nginx, tune.ssl.lifetime in HAProxy.',
+      'The cache is too small for the sessions that are made meanwhile, or a store drops entries early.',
+      'Ticket keys were changed, or the server was restarted.',
+    ],
+    remedies: [
+      'Compare lifetime and cache size with the rate of full handshakes: entries = handshakes a second x lifetime.',
+    ],
+  }
+}
