@@ -106,16 +106,21 @@ export class SessionStoreError extends SessionCacheError {
     | 'ERR_SESSION_STORE_TIMEOUT'
     /** Not asked, since it has failed, or since it would be too much. */
     | 'ERR_SESSION_STORE_UNAVAILABLE'
-    /** The engine works, and does not want to write: it is full, read-only, or forbids it. */
-    | 'ERR_SESSION_STORE_REFUSED'
     /** A deletion that waited for the store has been given up: what was to be deleted may still be there. */
     | 'ERR_SESSION_STORE_DELETION_DROPPED'
     /** Single revocation marks are missing, or have been swapped: nothing of before resumes. */
     | 'ERR_SESSION_STORE_MARKS_MISSING'
 
-  constructor(message: string, options: ErrorOptions & { readonly code?: SessionStoreError['code'] } = {}) {
+  /** The engine works, and does not want to write: it is full, read-only, or forbids it. It goes on answering `get`. */
+  readonly isRefusal: boolean
+
+  constructor(
+    message: string,
+    options: ErrorOptions & { readonly code?: SessionStoreError['code']; readonly isRefusal?: boolean } = {},
+  ) {
     super(message, options)
     this.code = options.code ?? 'ERR_SESSION_STORE'
+    this.isRefusal = options.isRefusal ?? false
   }
 }
 

@@ -1,3 +1,15 @@
+import { ArgumentError } from '../errors.ts'
+import {
+  A_FUNCTION,
+  CHECKED_LATER,
+  checkBits,
+  checkBytes,
+  checkCallback,
+  checkMethods,
+  checkOptions,
+  kindOf,
+  type OptionRule,
+} from '../session/arguments.ts'
 import { copyBytes, utf8 } from '../session/bytes.ts'
 import type {
   GenerateSessionId,
@@ -60,6 +72,28 @@ export interface SessionCacheStats {
 const MAX_UINT32 = 0xffff_ffff
 const NO_OPTIONS: SslConnectionOptions = {}
 
+/** The setters check the values; the ports of `SslContext` are among its options. */
+const CONTEXT_RULES: Readonly<Record<keyof SslContextOptions | keyof SslContextPorts, OptionRule>> = {
+  sessionCacheMode: CHECKED_LATER,
+  sessionCacheSize: CHECKED_LATER,
+  sessionTimeout: CHECKED_LATER,
+  sessionIdContext: CHECKED_LATER,
+  verifyMode: CHECKED_LATER,
+  options: CHECKED_LATER,
+  numTickets: CHECKED_LATER,
+  maxEarlyData: CHECKED_LATER,
+  clearingStep: CHECKED_LATER,
+  generateSessionId: CHECKED_LATER,
+  newSessionCallback: CHECKED_LATER,
+  getSessionCallback: CHECKED_LATER,
+  removeSessionCallback: CHECKED_LATER,
+  notResumableCallback: CHECKED_LATER,
+  now: A_FUNCTION,
+  randomBytes: A_FUNCTION,
+  sha256: A_FUNCTION,
+  observer: { kind: 'an object', isGood: (value) => typeof value === 'object' && value !== null },
+}
+
 /**
  * `SSL_CTX` as far as the session cache goes: mode, internal cache, external cache through three callbacks, statistics.
  * No I/O and no timers: clock, random bytes and SHA-256 come in as ports.
@@ -75,6 +109,7 @@ export class SslContextModel {
     options: SslContextOptions = {},
     state: ContextState = new ContextState(ports),
   ) {
+    checkOptions('SslContext', options, CONTEXT_RULES)
     this.#state = state
     this.#configure(options)
     this.setGenerateSessionId(options.generateSessionId)
@@ -170,6 +205,7 @@ export class SslContextModel {
    * @throws {@link SessionRangeError} when longer, and nothing has changed (R9.1)
    */
   setSessionIdContext(context: Uint8Array | string): void {
+    if (typeof context !== 'string') checkBytes('session id context, if it is no string,', context)
     const bytes = typeof context === 'string' ? utf8(context) : copyBytes(context)
     this.#state.sessionIdContext = checkIdLength('session id context', bytes)
   }
@@ -181,6 +217,7 @@ export class SslContextModel {
 
   /** R8.4. Without an argument: 32 random bytes. */
   setGenerateSessionId(callback?: GenerateSessionId): void {
+    checkCallback('generateSessionId', callback)
     this.#state.generateSessionId = callback
   }
 
@@ -189,10 +226,12 @@ export class SslContextModel {
   }
 
   setNewSessionCallback(callback?: NewSessionCallback): void {
+    checkCallback('newSessionCallback', callback)
     this.#state.newSessionCallback = callback
   }
 
   setGetSessionCallback(callback?: GetSessionCallback): void {
+    checkCallback('getSessionCallback', callback)
     this.#state.getSessionCallback = callback
   }
 
@@ -203,16 +242,18 @@ export class SslContextModel {
 
   /** Its presence alone makes TLS 1.3 servers keep stateless sessions internally (R10.6). */
   setRemoveSessionCallback(callback?: RemoveSessionCallback): void {
+    checkCallback('removeSessionCallback', callback)
     this.#state.removeSessionCallback = callback
   }
 
   setNotResumableCallback(callback?: NotResumableCallback): void {
+    checkCallback('notResumableCallback', callback)
     this.#state.notResumableCallback = callback
   }
 
   /** For connections made from now on. */
   setVerifyMode(mode: number): void {
-    this.#state.verifyMode = mode >>> 0
+    this.#state.verifyMode = checkBits('verify mode', mode)
   }
 
   /** `SSL_CTX_get_verify_mode(3)`. */
@@ -222,13 +263,13 @@ export class SslContextModel {
 
   /** `SSL_CTX_set_options(3)`: adds bits, for connections made from now on; returns all that are set. */
   setOptions(options: number): number {
-    this.#state.options = (this.#state.options | options) >>> 0
+    this.#state.options = (this.#state.options | checkBits('options', options)) >>> 0
     return this.#state.options
   }
 
   /** `SSL_CTX_clear_options(3)`. */
   clearOptions(options: number): number {
-    this.#state.options = (this.#state.options & ~options) >>> 0
+    this.#state.options = (this.#state.options & ~checkBits('options', options)) >>> 0
     return this.#state.options
   }
 
@@ -267,6 +308,7 @@ export class SslContextModel {
    *   an object that is cached already, and for a session with an empty id (D2)
    */
   addSession(session: SslSession): boolean {
+    checkMethods('the session of addSession', session, ['toDer'], 'an SslSession')
     return this.#state.add(session)
   }
 
@@ -277,6 +319,7 @@ export class SslContextModel {
    * @returns whether something was stored; false, and nothing else, for a session with an empty id
    */
   removeSession(session: SslSession): boolean {
+    checkMethods('the session of removeSession', session, ['toDer'], 'an SslSession')
     return this.#state.remove(session, 'delete')
   }
 
@@ -335,6 +378,8 @@ export class SslContextModel {
    * @returns a function that unsubscribes
    */
   subscribe(listener: SslContextListener): () => void {
+    if (typeof listener !== 'function')
+      throw new ArgumentError(`the listener of subscribe must be a function, got ${kindOf(listener)}`)
     this.#state.listeners.add(listener)
     return () => this.#state.listeners.delete(listener)
   }

@@ -78,3 +78,29 @@ export function hasMethod(value: unknown, name: string): boolean {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false
   return typeof Reflect.get(value, name) === 'function'
 }
+
+/**
+ * Bits, as in libssl: unknown ones are allowed.
+ *
+ * @returns them modulo 2^32
+ * @throws {@link ArgumentError} for what is no integer
+ */
+export function checkBits(name: string, value: unknown): number {
+  if (!Number.isSafeInteger(value))
+    throw new ArgumentError(
+      `the ${name} must be bits, an integer such as SERVER | NO_INTERNAL, got ${kindOf(value)}`,
+    )
+  return Number(value) >>> 0
+}
+
+/** @throws {@link ArgumentError} */
+export function checkBytes(name: string, value: unknown): void {
+  if (!(value instanceof Uint8Array))
+    throw new ArgumentError(`the ${name} must be a Uint8Array, got ${kindOf(value)}`)
+}
+
+/** @throws {@link ArgumentError} for what is neither a function nor undefined */
+export function checkCallback(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'function')
+    throw new ArgumentError(`the ${name} must be a function, got ${kindOf(value)}`)
+}

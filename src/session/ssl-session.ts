@@ -5,7 +5,8 @@ import {
   locateSessionId,
   type SslSessionFields,
 } from '../codec/ssl-session-der.ts'
-import { SessionDerError } from '../errors.ts'
+import { ArgumentError, SessionDerError } from '../errors.ts'
+import { checkBytes, kindOf } from './arguments.ts'
 import { copyBytes, equalBytes, redactId, toHex } from './bytes.ts'
 import { checkIdLength, checkSeconds } from './ranges.ts'
 
@@ -132,6 +133,7 @@ export class SslSession {
    * @throws {@link SessionDerError} for anything else
    */
   static fromDer(der: Uint8Array, nowMs: number = Date.now()): SslSession {
+    checkBytes('DER of a session', der)
     const content = decodeSslSession(der)
     const { timeSec, timeoutSec } = content
     const session = new SslSession(nowMs)
@@ -146,6 +148,8 @@ export class SslSession {
 
   /** Reads the PEM block `SSL SESSION PARAMETERS`; otherwise as {@link fromDer}. */
   static fromPem(pem: string, nowMs: number = Date.now()): SslSession {
+    if (typeof pem !== 'string')
+      throw new ArgumentError(`the PEM of a session must be a string, got ${kindOf(pem)}`)
     return SslSession.fromDer(decodePem(pem), nowMs)
   }
 

@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { nodeCrypto } from '../crypto.ts'
 import { ArgumentError, WeakKeyError } from '../errors.ts'
-import { kindOf } from '../session/arguments.ts'
+import { CHECKED_LATER, checkOptions, kindOf } from '../session/arguments.ts'
 import { equalBytes } from '../session/bytes.ts'
 import { checkInteger, ONE_WEEK_SEC } from '../session/ranges.ts'
 import { byteKey } from './byte-key.ts'
@@ -57,10 +57,9 @@ export class KeyRing {
    * @param secrets - each at least 32 random bytes, copied: from a secret manager, never a password
    * @throws {@link WeakKeyError} for one that is too short, or follows a pattern
    */
-  constructor(
-    secrets: readonly Uint8Array[],
-    { periodMs = 24 * HOUR_MS, openMs = ONE_WEEK_SEC * 1000 }: KeyRingOptions = {},
-  ) {
+  constructor(secrets: readonly Uint8Array[], options: KeyRingOptions = {}) {
+    checkOptions('KeyRing', options, { periodMs: CHECKED_LATER, openMs: CHECKED_LATER })
+    const { periodMs = 24 * HOUR_MS, openMs = ONE_WEEK_SEC * 1000 } = options
     this.#periodMs = checkInteger('periodMs', periodMs, Number.MAX_SAFE_INTEGER, HOUR_MS)
     this.#openMs = checkInteger('openMs', openMs, Number.MAX_SAFE_INTEGER, 1000)
     this.#secrets = readSecrets(secrets)

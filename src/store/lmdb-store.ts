@@ -1,51 +1,39 @@
-import { randomInt } from 'node:crypto'
-import { SessionStoreError } from '../errors.ts'
+import { A_FUNCTION, anInteger, checkMethods, checkOptions } from '../session/arguments.ts'
+import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
-import { byteKey } from './byte-key.ts'
+import { LmdbDisk } from './lmdb-disk.ts'
+import {
+  causeOf,
+  checked,
+  failed,
+  type LmdbDatabase,
+  type LmdbEnvironment,
+  openDatabase,
+  prepare,
+} from './lmdb-environment.ts'
+import {
+  bytesOf,
+  encodeSession,
+  indexKey,
+  newVersion,
+  type SessionWrite,
+  type StoredSession,
+  sessionWriteOf,
+  uint48At,
+  valueIn,
+  wholeMs,
+  writeOf,
+} from './lmdb-format.ts'
+import { LmdbMarks } from './lmdb-marks.ts'
 
-/** What is used of lmdb-js: what its `open()` returns. */
-export interface LmdbEnvironment {
-  readonly status?: string
-  openDB(options: LmdbDatabaseOptions): LmdbDatabase | undefined
-}
-
-/** How the three databases are opened: bytes as they are, the index with versions. */
-export interface LmdbDatabaseOptions {
-  readonly name: string
-  readonly encoding: 'binary'
-  readonly keyEncoding: 'binary'
-  readonly compression: false
-  readonly useVersions: boolean
-}
-
-/** What is used of a database of lmdb-js. */
-export interface LmdbDatabase {
-  getBinary(key: Uint8Array): Uint8Array | undefined
-  getRange(options: { readonly limit?: number; readonly versions: true }): Iterable<LmdbIndexEntry>
-  put(key: Uint8Array, value: Uint8Array, version?: number): unknown
-  remove(key: Uint8Array): unknown
-  ifNoExists(key: Uint8Array, action: () => void): Promise<boolean>
-  ifVersion(key: Uint8Array, version: number, action: () => void): Promise<boolean>
-  transaction<T>(action: () => T): Promise<T>
-  readonly committed?: PromiseLike<unknown>
-  getStats(): LmdbStats
-  resetReadTxn(): void
-}
-
-/** An entry that `getRange` comes to. */
-export interface LmdbIndexEntry {
-  readonly key: Uint8Array
-  readonly version?: number
-}
-
-/** Pages that a database fills, by which its size is bounded. */
-export interface LmdbStats {
-  readonly pageSize?: number
-  readonly treeBranchPageCount?: number
-  readonly treeLeafPageCount?: number
-  readonly overflowPages?: number
-  readonly entryCount?: number
-}
+export type {
+  LmdbDatabase,
+  LmdbDatabaseOptions,
+  LmdbEnvironment,
+  LmdbIndexEntry,
+  LmdbRange,
+  LmdbStats,
+} from './lmdb-environment.ts'
 
 /** What {@link lmdbStore} may be told. */
 export interface LmdbStoreOptions {
@@ -68,23 +56,31 @@ export interface LmdbStoreOptions {
  * machine: by lmdb's default (`overlappingSync`) a commit reaches the disk shortly after, and a power loss takes what had not, whole
  * commits from the end, so that a session that was taken may be back. With `noSync` it may leave the whole environment unusable.
  *
- * `get` and `getMarks` answer synchronously, from memory that all processes share; gets of one microtask from one snapshot.
+ * `get` answers synchronously, from memory that all processes share; gets of one microtask from one snapshot. So does `getMarks`, while
+ * there are no more than 1000.
+ *
+ * On a disk with less than 256 KiB left, and for a second after a write that found no room, nothing is written: each call rejects with
+ * `isRefusal`, and `get` goes on. An environment in which there is nothing yet is made private: its files get the mode
+ * 0600, and their folder 0700.
  *
  * @param root - what lmdb's `open()` returned
- * @throws `SessionStoreError` when the databases cannot be opened; likewise whatever is called later
+ * @throws `SessionStoreError` when the databases cannot be opened, or its place cannot be written to; likewise whatever is called later
  */
 export function lmdbStore(root: LmdbEnvironment, options: LmdbStoreOptions = {}): SessionStore {
+  checkMethods('the environment of lmdbStore', root, ['openDB'], "what lmdb's open() returns")
+  checkOptions('lmdbStore', options, { maxBytes: anInteger(1, Number.MAX_SAFE_INTEGER), now: A_FUNCTION })
   return new LmdbStore(root, options)
 }
 
 const DEFAULT_MAX_BYTES = 256 * 1024 * 1024
-const MAX_KEY_LENGTH = 64
 /** How many entries of the index may be looked at for each one that is written: whatever is behind catches up. */
 const LOOKED_AT_PER_WRITE = 4
 /** Looking costs as much as a write, so it is done for so many of them at once. */
 const WRITES_PER_LOOK = 8
 /** An event turn does no more than this for a bound that has been lowered, or whose pages empty slowly. */
 const MAX_EVICTED_AT_ONCE = 1000
+/** What a write takes besides its value. */
+const WRITE_BYTES = 1024
 const EMPTY = new Uint8Array(0)
 
 /**
@@ -97,9 +93,10 @@ class LmdbStore implements SessionStore {
   readonly #root: LmdbEnvironment
   readonly #sessions: LmdbDatabase
   readonly #index: LmdbDatabase
-  readonly #marks: LmdbDatabase
+  readonly #marks: LmdbMarks
   readonly #maxBytes: number
   readonly #now: () => number
+  readonly #disk: LmdbDisk
   #debt = 0
   #isTidying = false
   #isWatchingCommit = false
@@ -109,9 +106,15 @@ class LmdbStore implements SessionStore {
     this.#root = root
     this.#maxBytes = maxBytes
     this.#now = now
+    this.#disk = new LmdbDisk(root.path)
+    prepare(root)
     this.#sessions = openDatabase(root, 'sslctx-sessions', false)
     this.#index = openDatabase(root, 'sslctx-expiry', true)
-    this.#marks = openDatabase(root, 'sslctx-marks', true)
+    this.#marks = new LmdbMarks(openDatabase(root, 'sslctx-marks', true), {
+      now,
+      check: () => this.#checkOpen(),
+      hold: (answer) => this.#hold(answer),
+    })
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
@@ -124,37 +127,37 @@ class LmdbStore implements SessionStore {
   }
 
   set(entries: readonly StoreEntry[]): Promise<void> {
-    return this.#attempt('set', () => this.#write(entries))
+    const bytes = entries.reduce((sum, { value }) => sum + WRITE_BYTES + value.length, 0)
+    return this.#attempt('set', bytes, () => this.#write(entries))
   }
 
   take(key: Uint8Array): Promise<Uint8Array | undefined> {
-    return this.#attempt('take', async () => {
+    return this.#attempt('take', 0, async () => {
       const stored = this.#read(key)
-      const isOurs = stored !== undefined && (await this.#removeIf(writeOf(key, stored)))
-      return isOurs ? valueIn(stored) : undefined
+      if (stored === undefined) return undefined
+      this.#disk.reserve(WRITE_BYTES)
+      return (await this.#removeIf(writeOf(key, stored))) ? valueIn(stored) : undefined
     })
   }
 
   delete(key: Uint8Array): Promise<void> {
-    return this.#attempt('delete', () => this.#replace(checked(key)))
+    return this.#attempt('delete', WRITE_BYTES, () => this.#replace(checked(key)))
   }
 
-  getMarks(): readonly Uint8Array[] | undefined {
+  getMarks(): Awaitable<readonly Uint8Array[] | undefined> {
     try {
-      this.#checkOpen()
-      this.#marks.resetReadTxn()
-      const marks = [...this.#marks.getRange({ versions: true })]
-      const current = marks.filter(({ version = 0 }) => version >= this.#now())
-      return current.length === 0 ? undefined : current.map(({ key }) => key)
+      const marks = this.#marks.read()
+      if (!isPromiseLike(marks)) return marks
+      return marks.then(undefined, (error: unknown) => Promise.reject(failed('getMarks', error)))
     } catch (error) {
       throw failed('getMarks', error)
     }
   }
 
   addMarks(marks: readonly StoredMark[]): Promise<void> {
-    return this.#attempt('addMarks', async () => {
+    return this.#attempt('addMarks', WRITE_BYTES * marks.length, async () => {
       for (const { mark } of marks) checked(mark)
-      await this.#marks.transaction(() => this.#mergeMarks(marks))
+      await this.#marks.add(marks)
     })
   }
 
@@ -168,16 +171,31 @@ class LmdbStore implements SessionStore {
   }
 
   /** Neither this nor what sets one session is an async function: each layer of those costs some percent of a write. */
-  #attempt<T>(operation: string, action: () => Promise<T>): Promise<T> {
-    const fail = (error: unknown): Promise<never> => Promise.reject(failed(operation, error))
+  #attempt<T>(operation: string, bytes: number, action: () => Promise<T>): Promise<T> {
+    const fail = (error: unknown): Promise<never> => this.#fail(operation, error)
     try {
       this.#checkOpen()
+      if (bytes > 0) this.#disk.reserve(bytes)
       const answer = action()
       this.#watchCommit()
       return answer.catch(fail)
     } catch (error) {
       return fail(error)
     }
+  }
+
+  /** Says what has failed the commit, if that is what failed. */
+  async #fail(operation: string, error: unknown): Promise<never> {
+    const cause = await causeOf(error)
+    this.#disk.hear(cause)
+    throw failed(operation, cause, this.#disk.isPaused)
+  }
+
+  /** Nobody else waits for that: it must not be an unhandled rejection when it fails. */
+  #hold(answer: unknown): void {
+    const then = (answer as { then?: unknown } | null | undefined)?.then
+    if (typeof then !== 'function') return
+    Promise.resolve(answer).catch((error: unknown) => causeOf(error).then((cause) => this.#disk.hear(cause)))
   }
 
   /**
@@ -189,7 +207,7 @@ class LmdbStore implements SessionStore {
     this.#isWatchingCommit = true
     setImmediate(() => {
       this.#isWatchingCommit = false
-      this.#sessions.committed?.then(ignore, ignore)
+      this.#hold(this.#sessions.committed)
     })
   }
 
@@ -220,7 +238,9 @@ class LmdbStore implements SessionStore {
     const tidied = this.#tidyWhenDue(entries.length)
     const [only] = entries
     if (tidied === undefined && only !== undefined && entries.length === 1) return this.#put(only)
-    return Promise.all([tidied, ...entries.map((entry) => this.#put(entry))]).then(ignore)
+    const writes = entries.map((entry) => this.#put(entry))
+    for (const write of [tidied, ...writes]) this.#hold(write)
+    return Promise.all([tidied, ...writes]).then(ignore)
   }
 
   #put({ key, value, expiresAtMs }: StoreEntry): Promise<void> {
@@ -232,8 +252,8 @@ class LmdbStore implements SessionStore {
   }
 
   #insert(session: StoredSession): void {
-    this.#sessions.put(session.key, encodeSession(session))
-    this.#index.put(indexKey(session), EMPTY, session.version)
+    this.#hold(this.#sessions.put(session.key, encodeSession(session)))
+    this.#hold(this.#index.put(indexKey(session), EMPTY, session.version))
   }
 
   /** In a transaction, since it must find what this process has not committed yet. */
@@ -251,15 +271,17 @@ class LmdbStore implements SessionStore {
   }
 
   #remove(session: SessionWrite): void {
-    this.#index.remove(indexKey(session))
-    this.#sessions.remove(session.key)
+    this.#hold(this.#index.remove(indexKey(session)))
+    this.#hold(this.#sessions.remove(session.key))
   }
 
   async #tidyOnce(): Promise<void> {
     // Until this is committed, the index would show the same entries again.
     this.#isTidying = true
     try {
-      await Promise.all(this.#tidy())
+      const removals = this.#tidy()
+      for (const removal of removals) this.#hold(removal)
+      await Promise.all(removals)
     } finally {
       this.#isTidying = false
     }
@@ -296,120 +318,8 @@ class LmdbStore implements SessionStore {
     const { entryCount = 0 } = sessions
     return Math.ceil((entryCount * (used - this.#maxBytes)) / used)
   }
-
-  #mergeMarks(marks: readonly StoredMark[]): void {
-    const kept = new Map<string, number>()
-    for (const { key, version = 0 } of this.#marks.getRange({ versions: true })) {
-      if (version < this.#now()) this.#marks.remove(key)
-      else kept.set(byteKey(key), version)
-    }
-    for (const { mark, expiresAtMs } of marks) {
-      const expiresAt = Math.max(wholeMs(expiresAtMs), kept.get(byteKey(mark)) ?? 0)
-      kept.set(byteKey(mark), expiresAt)
-      this.#marks.put(mark, EMPTY, expiresAt)
-    }
-  }
-}
-
-/** One write of one session: what its index entry says. */
-interface SessionWrite {
-  readonly key: Uint8Array
-  readonly expiresAtMs: number
-  readonly version: number
-}
-
-interface StoredSession extends SessionWrite {
-  readonly value: Uint8Array
-}
-
-const EXPIRY_LENGTH = 6
-const VERSION_LENGTH = 6
-const HEADER_LENGTH = EXPIRY_LENGTH + VERSION_LENGTH
-/** What six bytes can hold: the year 10889 as an expiry, and never. */
-const LARGEST = 2 ** 48 - 1
-
-function encodeSession({ expiresAtMs, version, value }: StoredSession): Uint8Array {
-  const bytes = Buffer.allocUnsafe(HEADER_LENGTH + value.length)
-  bytes.writeUIntBE(expiresAtMs, 0, EXPIRY_LENGTH)
-  bytes.writeUIntBE(version, EXPIRY_LENGTH, VERSION_LENGTH)
-  bytes.set(value, HEADER_LENGTH)
-  return bytes
-}
-
-function writeOf(key: Uint8Array, stored: Uint8Array): SessionWrite {
-  return { key, expiresAtMs: uint48At(stored, 0), version: uint48At(stored, EXPIRY_LENGTH) }
-}
-
-function valueIn(stored: Uint8Array): Uint8Array {
-  return stored.subarray(HEADER_LENGTH)
-}
-
-/** NaN where there are no six bytes, which is never: then it is nobody's session. */
-function uint48At(bytes: Uint8Array, start: number): number {
-  let value = 0
-  for (let index = start; index < start + 6; index++) value = value * 0x100 + (bytes[index] ?? Number.NaN)
-  return value
-}
-
-/** Big-endian, so that LMDB's order is that of expiry. */
-function indexKey({ key, expiresAtMs }: SessionWrite): Uint8Array {
-  const bytes = Buffer.allocUnsafe(EXPIRY_LENGTH + key.length)
-  bytes.writeUIntBE(expiresAtMs, 0, EXPIRY_LENGTH)
-  bytes.set(key, EXPIRY_LENGTH)
-  return bytes
-}
-
-function sessionWriteOf({ key, version = 0 }: LmdbIndexEntry): SessionWrite {
-  return { key: key.subarray(EXPIRY_LENGTH), expiresAtMs: uint48At(key, 0), version }
-}
-
-/** Never the same twice for one key and expiry, whichever process made it. */
-function newVersion(): number {
-  return randomInt(1, LARGEST)
-}
-
-/** Rounded down: a store may forget early, and must not late. */
-function wholeMs(expiresAtMs: number): number {
-  return Math.max(0, Math.min(Math.floor(expiresAtMs), LARGEST))
-}
-
-function bytesOf({
-  pageSize = 0,
-  treeBranchPageCount = 0,
-  treeLeafPageCount = 0,
-  overflowPages = 0,
-}: LmdbStats): number {
-  return pageSize * (treeBranchPageCount + treeLeafPageCount + overflowPages)
-}
-
-/** Before lmdb-js sees it: its own message would quote the key. */
-function checked(key: Uint8Array): Uint8Array {
-  if (key.length < 1 || key.length > MAX_KEY_LENGTH) throw new Error(`a key of ${key.length} bytes`)
-  return key
-}
-
-function openDatabase(root: LmdbEnvironment, name: string, useVersions: boolean): LmdbDatabase {
-  try {
-    const database = root.openDB({
-      name,
-      encoding: 'binary',
-      keyEncoding: 'binary',
-      compression: false,
-      useVersions,
-    })
-    if (database === undefined) throw new Error('it is not there, and the environment is read-only')
-    return database
-  } catch (error) {
-    throw new SessionStoreError(`lmdb cannot open ${name}`, { cause: error })
-  }
 }
 
 function ignore(): void {
   // What failed is told by the calls that failed, and of what was done nothing needs to be told.
-}
-
-function failed(operation: string, cause: unknown): SessionStoreError {
-  // A promise of the engine's own error, which nobody need wait for.
-  if (cause instanceof Error && 'commitError' in cause) Promise.resolve(cause.commitError).catch(ignore)
-  return new SessionStoreError(`lmdb ${operation} failed`, { cause })
 }

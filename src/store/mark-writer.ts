@@ -6,7 +6,7 @@ import { type Mark, type MarkContent, makeMark, storedMark } from './revocation-
 /** Marks of one call, and made in one turn of the event loop. */
 const MARKS_AT_ONCE = 100
 /** Those that are there already cost less. */
-const KNOWN_AT_ONCE = 1000
+const KNOWN_AT_ONCE = 200
 
 export interface MarkWriterOptions {
   readonly keyRing: KeyRing

@@ -125,9 +125,8 @@ function survivable({ code, text }: MetaFailure): Error {
 
 function failed(command: MetaCommand, cause: Error): SessionStoreError {
   const isFull = cause.message.startsWith('SERVER_ERROR out of memory')
-  const ownCode = isFull ? 'ERR_SESSION_STORE_REFUSED' : 'ERR_SESSION_STORE'
-  const code = cause instanceof SessionStoreError ? cause.code : ownCode
-  return new SessionStoreError(`memcached ${command.verb} failed`, { cause, code })
+  const code = cause instanceof SessionStoreError ? cause.code : 'ERR_SESSION_STORE'
+  return new SessionStoreError(`memcached ${command.verb} failed`, { cause, code, isRefusal: isFull })
 }
 
 function lost(options: ErrorOptions = {}): SessionStoreError {

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
-import { SessionRangeError, SessionStoreError } from '../errors.ts'
+import { ArgumentError, SessionRangeError, SessionStoreError } from '../errors.ts'
+import { anInteger, checkOptions, type OptionRule } from '../session/arguments.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
 import { byteKey } from './byte-key.ts'
 import { type MemcachedConnection, MemcachedServer } from './memcached-connection.ts'
@@ -19,7 +20,7 @@ export interface MemcachedStoreOptions {
   readonly prefix?: string
   /**
    * What memcached's `-I` says, 1 MiB by default. What is larger is refused here: memcached itself would drop the old item for
-   * it, and the marks are one item. Its 1 MiB holds 19,700 marks of 44 bytes.
+   * it, and the marks are one item. Its 1 MiB holds 14,300 marks of 64 bytes.
    */
   readonly maxItemBytes?: number
   /** Milliseconds after which a server that owes an answer is given up with all it owes; 5000 by default. */
@@ -36,12 +37,14 @@ export interface MemcachedStoreOptions {
  *
  * memcached may evict anything. All marks are one item without expiry, which every `getMarks` makes recent again.
  *
- * @throws `SessionRangeError` for a prefix that is too long, or no server
+ * @throws `SessionRangeError` for a prefix that is too long, or no server; `ArgumentError` for other wrong options
  *
  * @example
  * memcachedStore({ connect: () => net.connect({ port: 11211, host: 'cache.internal', noDelay: true }) })
  */
 export function memcachedStore(options: MemcachedStoreOptions): SessionStore {
+  checkOptions('memcachedStore', options, MEMCACHED_RULES)
+  if (options.connect === undefined) throw new ArgumentError('memcachedStore needs the option connect')
   const { maxItemBytes = DEFAULT_ITEM_BYTES, answerTimeoutMs = DEFAULT_ANSWER_TIMEOUT_MS } = options
   const connects = typeof options.connect === 'function' ? [options.connect] : options.connect
   const servers = connects.map(
@@ -85,6 +88,15 @@ export function memcachedStore(options: MemcachedStoreOptions): SessionStore {
   }
 }
 
+const MEMCACHED_RULES: Readonly<Record<keyof MemcachedStoreOptions, OptionRule>> = {
+  connect: {
+    kind: 'a function that makes a connection, or an array of those',
+    isGood: (value) => [value].flat().every((one) => typeof one === 'function'),
+  },
+  prefix: { kind: 'a string', isGood: (value) => typeof value === 'string' },
+  maxItemBytes: anInteger(1024, 2 ** 31 - 1),
+  answerTimeoutMs: anInteger(1, 2 ** 31 - 1),
+}
 const DEFAULT_ITEM_BYTES = 1024 * 1024
 const DEFAULT_ANSWER_TIMEOUT_MS = 5000
 /** Header, CAS value, flags, and a key of 250 bytes. */

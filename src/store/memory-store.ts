@@ -1,4 +1,6 @@
 import { LRUCache } from 'lru-cache'
+import { SessionStoreError } from '../errors.ts'
+import { A_FUNCTION, anInteger, checkOptions } from '../session/arguments.ts'
 import { copyBytes } from '../session/bytes.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
 import { byteKey } from './byte-key.ts'
@@ -12,6 +14,9 @@ export interface MemoryStoreOptions {
 }
 
 const DEFAULT_MAX_SESSIONS = 20_480
+/** Beyond it, more are refused: a store may not forget a single one. */
+const MAX_MARKS = 100_000
+const MAX_SESSIONS = 2 ** 32 - 1
 
 interface Kept {
   readonly value: Uint8Array
@@ -26,7 +31,9 @@ export class MemoryStore implements SessionStore {
   readonly #watchers: Set<(mark: Uint8Array) => void> = new Set()
   readonly #now: () => number
 
-  constructor({ maxSessions = DEFAULT_MAX_SESSIONS, now = Date.now }: MemoryStoreOptions = {}) {
+  constructor(options: MemoryStoreOptions = {}) {
+    checkOptions('MemoryStore', options, { maxSessions: anInteger(1, MAX_SESSIONS), now: A_FUNCTION })
+    const { maxSessions = DEFAULT_MAX_SESSIONS, now = Date.now } = options
     this.#sessions = new LRUCache({ max: maxSessions })
     this.#now = now
   }
@@ -63,6 +70,8 @@ export class MemoryStore implements SessionStore {
 
   addMarks(marks: readonly StoredMark[]): void {
     for (const { mark, expiresAtMs } of marks) {
+      if (this.#marks.size >= MAX_MARKS)
+        throw new SessionStoreError(`the store has ${MAX_MARKS} marks already`)
       this.#marks.set(byteKey(mark), { mark: copyBytes(mark), expiresAtMs })
       for (const onMark of this.#watchers) onMark(copyBytes(mark))
     }

@@ -200,7 +200,7 @@ function failed(name: string, error: unknown): SessionStoreError {
   const isRefused = REFUSALS.test(cause.message)
   return new SessionStoreError(`redis ${name.toUpperCase()} failed`, {
     cause,
-    ...(isRefused && { code: 'ERR_SESSION_STORE_REFUSED' }),
+    isRefusal: isRefused,
   })
 }
 

@@ -1,5 +1,6 @@
 import { nodeCrypto } from '../crypto.ts'
-import { SessionRangeError, SessionStoreError } from '../errors.ts'
+import { ArgumentError, SessionRangeError, SessionStoreError } from '../errors.ts'
+import { A_FUNCTION, CHECKED_LATER, checkBytes, checkOptions, kindOf } from '../session/arguments.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { checkInteger } from '../session/ranges.ts'
 import type { SessionStore } from '../session/session-store.ts'
@@ -20,6 +21,7 @@ import {
   namesOf,
   readMark,
 } from './revocation-mark.ts'
+import { checkKeyRing, checkStore } from './store-arguments.ts'
 import { inTime } from './store-calls.ts'
 
 /** How current the marks of {@link Revocations} must be. */
@@ -111,11 +113,11 @@ export class Revocations {
   /** The first refresh, good or bad: wait for it before listening, so that the first clients resume. */
   readonly ready: Promise<void>
 
-  constructor(
-    store: SessionStore,
-    keyRing: KeyRing,
-    { maxStaleMs = 10_000, now = Date.now, onError = () => undefined }: RevocationsOptions = {},
-  ) {
+  constructor(store: SessionStore, keyRing: KeyRing, options: RevocationsOptions = {}) {
+    checkStore('Revocations', store)
+    checkKeyRing('Revocations', keyRing)
+    checkOptions('Revocations', options, { maxStaleMs: CHECKED_LATER, now: A_FUNCTION, onError: A_FUNCTION })
+    const { maxStaleMs = 10_000, now = Date.now, onError = () => undefined } = options
     this.#store = store
     this.#keyRing = keyRing
     this.#maxStaleMs = checkInteger('maxStaleMs', maxStaleMs, MARK_LIFE_MS, 100)
@@ -145,7 +147,9 @@ export class Revocations {
   }
 
   /** All sessions that were made for a server name; `undefined` for those without SNI. */
-  revokeServerName(servername: string | undefined, options?: RevokeOptions): Promise<void> {
+  async revokeServerName(servername: string | undefined, options?: RevokeOptions): Promise<void> {
+    if (servername !== undefined && typeof servername !== 'string')
+      throw new ArgumentError(`the server name must be a string or undefined, got ${kindOf(servername)}`)
     return this.#revoke('server-name', nameSubject(servername), options)
   }
 
@@ -202,11 +206,9 @@ export class Revocations {
     await this.#endWatching?.()
   }
 
-  async #revoke(
-    kind: Kind,
-    subject: Uint8Array,
-    { madeBeforeMs = this.#now() }: RevokeOptions = {},
-  ): Promise<void> {
+  async #revoke(kind: Kind, subject: Uint8Array, options: RevokeOptions = {}): Promise<void> {
+    checkOptions('revoke', options, { madeBeforeMs: CHECKED_LATER })
+    const { madeBeforeMs = this.#now() } = options
     checkInteger('madeBeforeMs', madeBeforeMs, this.#now())
     const content: MarkContent = { kind, subject, madeBeforeMs }
     const [name = ''] = namesOf(this.#keyRing, kind, subject)
@@ -382,6 +384,7 @@ function subjectsOf({ peerCertificate, hostname }: RevocableSession): (readonly 
 }
 
 function readFingerprint(fingerprint: Uint8Array | string): Uint8Array {
+  if (typeof fingerprint !== 'string') checkBytes('fingerprint, if it is no string,', fingerprint)
   const bytes =
     typeof fingerprint === 'string' ? Buffer.from(fingerprint.replaceAll(':', ''), 'hex') : fingerprint
   if (bytes.length !== 32)

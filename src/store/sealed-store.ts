@@ -1,9 +1,11 @@
 import type { KeyObject } from 'node:crypto'
 import { nodeCrypto } from '../crypto.ts'
 import { SessionStoreError, UnopenableSessionError } from '../errors.ts'
+import { A_FUNCTION, checkOptions } from '../session/arguments.ts'
 import { type Awaitable, andThen } from '../session/awaitable.ts'
 import type { SessionStore, StoreEntry } from '../session/session-store.ts'
 import { KEY_ID_LENGTH, type KeyRing } from './key-ring.ts'
+import { checkKeyRing, checkStore } from './store-arguments.ts'
 
 /** What {@link sealed} may be told. */
 export interface SealedOptions {
@@ -22,11 +24,11 @@ export interface SealedOptions {
  *
  * @param store - gets 32-byte keys, and values that are 51 bytes longer
  */
-export function sealed(
-  store: SessionStore,
-  keyRing: KeyRing,
-  { now = Date.now }: SealedOptions = {},
-): SessionStore {
+export function sealed(store: SessionStore, keyRing: KeyRing, options: SealedOptions = {}): SessionStore {
+  checkStore('sealed', store)
+  checkKeyRing('sealed', keyRing)
+  checkOptions('sealed', options, { now: A_FUNCTION })
+  const { now = Date.now } = options
   const open = (key: Uint8Array, call: (name: Uint8Array) => Awaitable<Uint8Array | undefined>) =>
     firstFound(keyRing.sessionNames(key), (name) =>
       andThen(call(name), (value) => value && unseal(keyRing, name, value, now())),

@@ -1,4 +1,5 @@
 import { SessionDerError, UnopenableSessionError, UnsealedStoreError } from '../errors.ts'
+import { A_BOOLEAN, checkOptions } from '../session/arguments.ts'
 import { type Awaitable, andThen } from '../session/awaitable.ts'
 import type {
   GetSessionCallback,
@@ -8,6 +9,7 @@ import type {
 } from '../session/contracts.ts'
 import type { SessionStore, StoreEntry } from '../session/session-store.ts'
 import { SslSession } from '../session/ssl-session.ts'
+import { checkCallbackStore } from './store-arguments.ts'
 
 /** A store as OpenSSL's three callbacks, under the names of the options of a context. */
 export interface StoreCallbacks {
@@ -38,10 +40,10 @@ export interface StoreCallbacksOptions {
  * @param store - gets the DER of sessions, master secrets included, under their ids
  * @throws {@link UnsealedStoreError} for a store outside this process that is not sealed
  */
-export function storeCallbacks(
-  store: CallbackStore,
-  { plaintext = false }: StoreCallbacksOptions = {},
-): StoreCallbacks {
+export function storeCallbacks(store: CallbackStore, options: StoreCallbacksOptions = {}): StoreCallbacks {
+  checkCallbackStore('storeCallbacks', store)
+  checkOptions('storeCallbacks', options, { plaintext: A_BOOLEAN })
+  const { plaintext = false } = options
   if (!plaintext && store.confidentiality === undefined)
     throw new UnsealedStoreError(
       'sessions would leave this process in plaintext: wrap the store in sealed(), or set plaintext: true',

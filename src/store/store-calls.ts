@@ -270,9 +270,7 @@ export function timedOut(what: string, deadlineMs: number): SessionStoreError {
  */
 function isAnswer(operation: StoreOperation, error: Error): boolean {
   if (error instanceof UnopenableSessionError) return true
-  return (
-    operation === 'take' && error instanceof SessionStoreError && error.code === 'ERR_SESSION_STORE_REFUSED'
-  )
+  return operation === 'take' && error instanceof SessionStoreError && error.isRefusal
 }
 
 export function deletionDropped(why: string): SessionStoreError {

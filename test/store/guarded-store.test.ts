@@ -887,7 +887,7 @@ describe('what waits to be written', () => {
 describe('reads, writes and removals', () => {
   test('are judged apart: a store that is full goes on answering and deleting, and what it does not keep is told', async () => {
     const { inner, store, events } = bench()
-    const full = new SessionStoreError('OOM', { code: 'ERR_SESSION_STORE_REFUSED' })
+    const full = new SessionStoreError('OOM', { isRefusal: true })
     const told: { readonly state: unknown }[] = []
     for (let number = 0; number < 30; number++) {
       const called = inner.calls.length
@@ -918,9 +918,9 @@ describe('reads, writes and removals', () => {
   test('a take that the engine refuses as a write says nothing against gets', async () => {
     const { inner, store } = bench({ breaker: { failures: 1 } })
     const took = watch(store.take(keyOf(1)))
-    inner.call(0).fail(new SessionStoreError('READONLY', { code: 'ERR_SESSION_STORE_REFUSED' }))
+    inner.call(0).fail(new SessionStoreError('READONLY', { isRefusal: true }))
     await soon()
-    expect(took.state).toMatchObject({ code: 'ERR_SESSION_STORE_REFUSED' })
+    expect(took.state).toMatchObject({ isRefusal: true })
     expect(store.stats).toMatchObject({ breaker: 'closed', failures: { take: 1 } })
   })
 

@@ -9,10 +9,17 @@ const repository = new URL('../..', import.meta.url).pathname
 /** The scripts, and what they import. */
 const sources = [
   'src/errors.ts',
-  'src/store/byte-key.ts',
+  'src/session/arguments.ts',
+  'src/session/awaitable.ts',
+  'src/session/bytes.ts',
+  'src/store/lmdb-disk.ts',
+  'src/store/lmdb-environment.ts',
+  'src/store/lmdb-format.ts',
+  'src/store/lmdb-marks.ts',
   'src/store/lmdb-store.ts',
   'test/store/lmdb-inspection.ts',
   'test/store/lmdb-set-one.ts',
+  'test/store/lmdb-trouble.ts',
   'test/store/lmdb-worker.ts',
   'test/store/lmdb-writer.ts',
 ]
@@ -20,7 +27,7 @@ const sources = [
 let compiled: string | undefined
 
 /** The path of a script of this folder as JavaScript, which starts in a third of the time: the tests start dozens of them. */
-export function lmdbScript(name: 'lmdb-set-one' | 'lmdb-worker' | 'lmdb-writer'): string {
+export function lmdbScript(name: 'lmdb-set-one' | 'lmdb-trouble' | 'lmdb-worker' | 'lmdb-writer'): string {
   compiled ??= compile()
   return join(compiled, 'test/store', `${name}.js`)
 }

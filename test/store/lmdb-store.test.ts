@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { chmod, mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { open, type RootDatabase, type RootDatabaseOptions } from 'lmdb'
@@ -380,4 +380,74 @@ describe('two processes with one LMDB environment', () => {
     expect(found).toEqual({ kills: 20, lost: 0, returned: 0, problems: [] })
     expect(acknowledged).toBeGreaterThan(20)
   }, 120_000)
+})
+
+describe('an environment in trouble', () => {
+  /** In a process of its own, whose files may not grow beyond some KiB. */
+  function suffer(trouble: string, limitKib?: number): Record<string, number> {
+    const command = `${limitKib === undefined ? '' : `ulimit -f ${limitKib}; `}exec "$0" "$@"`
+    const script = [process.execPath, lmdbScript('lmdb-trouble'), newPath(), trouble]
+    // bash counts in KiB; others may count in blocks of half that.
+    const answer = execFileSync('bash', ['-c', command, ...script], { stdio: ['ignore', 'pipe', 'ignore'] })
+    return JSON.parse(answer.toString().slice(answer.lastIndexOf('{'))) as Record<string, number>
+  }
+
+  test('whose pages are zeroes fails its writes, and rejects nothing that nobody holds', () => {
+    const { unhandled, set, ...counts } = suffer('zeroed')
+    expect(unhandled).toBeUndefined()
+    expect(set).toBe(2)
+    expect(counts['ERR_SESSION_STORE']).toBeGreaterThan(100)
+  })
+
+  test('that may not grow is not written to any more, says so, and goes on answering', () => {
+    const { unhandled, set, get, take, ...counts } = suffer('full', 1000)
+    expect(unhandled).toBeUndefined()
+    expect(set).toBeGreaterThan(1)
+    expect([get, take]).toEqual([60, 60])
+    expect(counts['refused']).toBeGreaterThan(100)
+    // Those that were on their way when the first had failed.
+    expect(counts['ERR_SESSION_STORE'] ?? 0).toBeLessThan(10)
+  })
+
+  test('that is new is its user’s alone, and one that has been there stays as it is', async () => {
+    const path = newPath()
+    lmdbStore(openRoot(path))
+    const modes = async (): Promise<number[]> =>
+      Promise.all(
+        [path, join(path, 'data.mdb'), join(path, 'lock.mdb')].map(
+          async (one) => (await stat(one)).mode & 0o777,
+        ),
+      )
+    expect(await modes()).toEqual([0o700, 0o600, 0o600])
+    await chmod(path, 0o750)
+    await chmod(join(path, 'data.mdb'), 0o640)
+    await Promise.all([...opened].map((root) => root.close()))
+    lmdbStore(openRoot(path))
+    expect((await modes()).slice(0, 2)).toEqual([0o750, 0o640])
+  })
+
+  test('that is in a place which cannot be written to is refused at once', async () => {
+    const root = openRoot()
+    const elsewhere = Object.assign(Object.create(root) as RootDatabase, { path: newPath() })
+    expect(() => lmdbStore(elsewhere)).toThrow(
+      expect.objectContaining({
+        isRefusal: true,
+        message: expect.stringContaining('cannot be written to'),
+      }),
+    )
+    expect(() => lmdbStore(openRoot(newPath(), { maxDbs: 1 }))).toThrow(SessionStoreError)
+  })
+})
+
+test('marks by the thousands are read in parts, all of them and each once', async () => {
+  const store = lmdbStore(openRoot())
+  const marks = Array.from({ length: 3500 }, () => new Uint8Array(randomBytes(64)))
+  for (let at = 0; at < marks.length; at += 500)
+    await store.addMarks(
+      marks.slice(at, at + 500).map((mark) => ({ mark, expiresAtMs: Number.POSITIVE_INFINITY })),
+    )
+  const reading = store.getMarks()
+  expect(reading).toBeInstanceOf(Promise)
+  const read = (await reading) ?? []
+  expect(read.map(hex).sort()).toEqual(marks.map(hex).sort())
 })
