@@ -84,6 +84,11 @@ export class ServerSetupError extends SessionCacheError {
   }
 }
 
+/** A client cannot be made on this Node, or as the process is set up; the message says what to do instead. */
+export class ClientSetupError extends SessionCacheError {
+  readonly code = 'ERR_CLIENT_SETUP'
+}
+
 /** This runtime has no session events, or sessions of another kind. */
 export class UnsupportedRuntimeError extends SessionCacheError {
   readonly code = 'ERR_RUNTIME_UNSUPPORTED'
@@ -129,7 +134,7 @@ export class WeakKeyError extends SessionCacheError {
   readonly code = 'ERR_KEY_WEAK'
 }
 
-/** `storeCallbacks` got a store in which master secrets could be read by others. */
+/** `storeCallbacks` or `ClientSessions` got a store in which master secrets could be read or written by others. */
 export class UnsealedStoreError extends SessionCacheError {
   readonly code = 'ERR_STORE_UNSEALED'
 }

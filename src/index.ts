@@ -39,6 +39,15 @@ export class SslContext extends SslContextModel {
   }
 }
 
+export type { ConnectOptions } from './client/bound-options.ts'
+export type { ClientHandshake, ClientReason } from './client/client-reason.ts'
+export {
+  ClientSessions,
+  type ClientSessionsOptions,
+  type ClientSessionsStats,
+} from './client/client-sessions.ts'
+export type { Dispatcher, DispatcherOptions } from './client/fetch-dispatcher.ts'
+export type { UndiciConnector, UndiciOptions, UndiciTarget } from './client/undici-connector.ts'
 export type { ClientHello, ClientHelloPskIdentity } from './codec/client-hello.ts'
 export type {
   ClientCapabilities,
@@ -59,6 +68,7 @@ export type { SessionCacheStats, SslContextModel } from './context/ssl-context.t
 export type { HandshakeOutcome, IssuedTicket, ReceivedTicket, TicketMaterial } from './context/tickets.ts'
 export {
   ArgumentError,
+  ClientSetupError,
   ServerSetupError,
   SessionCacheError,
   SessionDerError,

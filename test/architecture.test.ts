@@ -19,11 +19,33 @@ const mayImport: Record<string, readonly string[]> = {
   observability: ['session', 'errors.ts', 'debug', 'node:*'],
   node: ['context', 'store', 'session', 'codec', 'errors.ts', 'crypto.ts', 'lru-cache', 'node:*'],
   cli: ['session', 'codec', 'errors.ts', 'node:*'],
+  client: [
+    'node',
+    'context',
+    'store',
+    'observability',
+    'session',
+    'codec',
+    'errors.ts',
+    'crypto.ts',
+    'lru-cache',
+    'node:*',
+  ],
   testing: ['session', 'errors.ts'],
-  'index.ts': ['node', 'context', 'store', 'observability', 'session', 'codec', 'errors.ts', 'crypto.ts'],
+  'index.ts': [
+    'client',
+    'node',
+    'context',
+    'store',
+    'observability',
+    'session',
+    'codec',
+    'errors.ts',
+    'crypto.ts',
+  ],
 }
 const tlsModules = ['node:tls', 'node:net', 'node:https', 'node:http2']
-const mayUseTls = ['node', 'cli']
+const mayUseTls = ['node', 'client', 'cli']
 
 interface Import {
   readonly file: string
@@ -82,6 +104,8 @@ describe('the import table', () => {
     ['crypto.ts', 'node:crypto', true],
     ['store', 'node:tls', false],
     ['node', 'node:tls', true],
+    ['client', 'node:tls', true],
+    ['node', 'client', false],
     ['codec', 'codec', true],
   ])('lets %s import %s: %s', (from, target, allowed) => {
     expect(isAllowed({ file: '', from, target })).toBe(allowed)

@@ -267,7 +267,7 @@ function identityDigest(
 }
 
 /** @returns what Node trusts where no `ca` says whom, at this moment: contexts made now have it */
-function defaultAuthorities(): readonly string[] {
+export function defaultAuthorities(): readonly string[] {
   const { getCACertificates, rootCertificates } = nodeTls() as typeof tls & {
     getCACertificates?(type: 'default'): readonly string[]
   }

@@ -9,12 +9,14 @@ import { isLogged, logEvent, logHandshake } from './debug-log.ts'
  * | channel | message |
  * |---|---|
  * | `sslctx:handshake` | `ServerHandshake`: the outcome of a server's handshake |
+ * | `sslctx:client` | `ClientHandshake`: the outcome of a handshake of `ClientSessions` |
  * | `sslctx:resumption`, `sslctx:new-session`, `sslctx:session-removed`, `sslctx:callback-error` | the `SslContextEvent` of that type |
  * | `sslctx:store-call` | `StoreCall`: a call of a guarded store has its result |
  * | `sslctx:store-event` | `NamedStoreEvent`: what else is to be said of one |
  */
 const channels = {
   handshake: channel('sslctx:handshake'),
+  client: channel('sslctx:client'),
   resumption: channel('sslctx:resumption'),
   'new-session': channel('sslctx:new-session'),
   'session-removed': channel('sslctx:session-removed'),
@@ -33,4 +35,9 @@ export const observer: SslContextObserver = {
     if (channels.handshake.hasSubscribers) channels.handshake.publish(handshake)
     logHandshake(handshake)
   },
+}
+
+/** What a client's handshake came to. */
+export function publishClientHandshake(handshake: object): void {
+  if (channels.client.hasSubscribers) channels.client.publish(handshake)
 }

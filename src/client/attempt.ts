@@ -1,0 +1,201 @@
+import type tls from 'node:tls'
+import type { SslContextModel } from '../context/ssl-context.ts'
+import { type Awaitable, andThen } from '../session/awaitable.ts'
+import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import type { ConnectOptions } from './bound-options.ts'
+import type { ClientHandshake, ClientReason } from './client-reason.ts'
+import { givenSession, sessionForNode } from './session-format.ts'
+import type { SharedTickets } from './shared-tickets.ts'
+import type { Emptiness, Ticket, TicketCache } from './ticket-cache.ts'
+import { TrackedConnection } from './tracked-connection.ts'
+
+/** What all connections of one `ClientSessions` have in common. */
+export interface AttemptContext {
+  readonly context: SslContextModel
+  readonly cache: TicketCache
+  readonly shared: SharedTickets | undefined
+  readonly hear: (handshake: ClientHandshake) => void
+  readonly bind: (options: ConnectOptions) => string | undefined
+  /** The binding that last kept a session, by host and port: of the latest {@link MAX_ENDPOINTS}. */
+  readonly endpoints: Map<string, string>
+  readonly isReused: boolean
+}
+
+const MAX_ENDPOINTS = 10_000
+
+/** One connection: what it offers, and what becomes of it. */
+export class Attempt {
+  readonly #options: ConnectOptions
+  readonly #common: AttemptContext
+  readonly #name: string | undefined
+  #ticket: Ticket | undefined
+  #source: ClientHandshake['source']
+  #reason: ClientReason
+
+  /** @param options - copied: what is verified is what is given now */
+  constructor(options: ConnectOptions, common: AttemptContext) {
+    this.#options = { ...options }
+    this.#common = common
+    this.#name = common.bind(this.#options)
+    this.#reason = this.#takeFromMemory()
+  }
+
+  #takeFromMemory(): ClientReason {
+    if (this.#options.session !== undefined) return 'own-session'
+    if (this.#name === undefined) return 'not-bindable'
+    const taken = this.#common.cache.take(this.#name)
+    if (typeof taken === 'string') return this.#whyNothing(this.#name, taken)
+    this.#ticket = taken
+    this.#source = 'memory'
+    return 'resumed'
+  }
+
+  #whyNothing(name: string, emptiness: Emptiness): ClientReason {
+    if (emptiness !== 'unknown') return emptiness
+    const other = this.#common.endpoints.get(this.#endpoint)
+    return other !== undefined && other !== name && this.#common.cache.has(other)
+      ? 'trust-differs'
+      : 'nothing-to-offer'
+  }
+
+  get #endpoint(): string {
+    const { host = 'localhost', port } = this.#options
+    return `${host}:${port}`
+  }
+
+  /** Asks the store, if there is one and memory has nothing. Never rejects. */
+  lookUp(): Awaitable<void> {
+    const { shared, context } = this.#common
+    const name = this.#name
+    if (this.#ticket !== undefined || this.#options.session !== undefined) return
+    if (shared === undefined || name === undefined) return
+    return andThen(shared.take(name, context.now()), (ticket) => this.#takeFromStore(name, ticket))
+  }
+
+  #takeFromStore(name: string, ticket: Ticket | undefined): void {
+    // Something that it is bound to may have changed while the store was asked, such as Node's own authorities.
+    if (ticket === undefined || this.#common.bind(this.#options) !== name) return
+    this.#ticket = ticket
+    this.#source = 'store'
+    this.#reason = 'resumed'
+    if (ticket.session.protocolVersion !== TLS1_3_VERSION || this.#common.isReused)
+      this.#common.cache.put(name, ticket)
+  }
+
+  get options(): ConnectOptions {
+    return this.#options
+  }
+
+  /** In the form of this Node; undefined when nothing is to be offered. */
+  get session(): Buffer | undefined {
+    const { session: given } = this.#options
+    if (given !== undefined) return givenSession(given, this.#options)
+    return this.#ticket && sessionForNode(this.#ticket.session.toDer(), this.#options)
+  }
+
+  /** For `tls.connect`. */
+  connectOptions(): ConnectOptions {
+    const { session } = this
+    return session === undefined ? this.#options : { ...this.#options, session }
+  }
+
+  /** @param socket - whose handshake has not begun */
+  follow(socket: tls.TLSSocket): tls.TLSSocket {
+    this.#track(socket).begin(this.#ticket)
+    return socket
+  }
+
+  /**
+   * While the store is asked.
+   *
+   * @param offer - sets the session; false when that comes too late
+   */
+  followLate(
+    socket: tls.TLSSocket,
+    looked: PromiseLike<void>,
+    offer: (session: Buffer) => boolean,
+  ): tls.TLSSocket {
+    const tracked = this.#track(socket)
+    void looked.then(() => {
+      const { session } = this
+      if (session !== undefined && !offer(session)) this.#missed()
+      tracked.begin(this.#ticket)
+    })
+    return socket
+  }
+
+  /** The store has answered after the handshake began. */
+  #missed(): void {
+    this.abandon(true)
+    this.#ticket = undefined
+    this.#source = undefined
+    this.#reason = 'nothing-to-offer'
+  }
+
+  #track(socket: tls.TLSSocket): TrackedConnection {
+    const { context } = this.#common
+    const { sessionIdContext } = this.#options
+    const idContext = sessionIdContext === undefined ? undefined : Buffer.from(String(sessionIdContext))
+    const connection = context.newConnection(
+      idContext === undefined || idContext.length > 32 ? {} : { sessionIdContext: new Uint8Array(idContext) },
+    )
+    return new TrackedConnection(socket, {
+      connection,
+      keeps: this.#name !== undefined,
+      isOwnSession: this.#options.session !== undefined,
+      listener: {
+        onConnected: (isResumed, protocol) => this.#onConnected(isResumed, protocol),
+        onTicket: (ticket) => this.#keep(ticket),
+        onFailed: (isUnused) => this.#onFailed(isUnused),
+      },
+    })
+  }
+
+  #onConnected(isResumed: boolean, protocol: string): void {
+    if (this.#ticket !== undefined && !isResumed) this.#reason = 'refused'
+    if (this.#common.isReused && this.#name !== undefined) this.#common.cache.restore(this.#name)
+    this.#report(isResumed ? 'resumed' : 'full', protocol)
+    if (this.#ticket !== undefined && !isResumed) this.#common.cache.drop(this.#ticket)
+  }
+
+  #onFailed(isUnused: boolean): void {
+    this.#report('failed', undefined)
+    if (this.#ticket !== undefined) this.abandon(isUnused)
+  }
+
+  /** The ticket is not used, or cannot be used again. */
+  abandon(isUnused: boolean): void {
+    const ticket = this.#ticket
+    if (ticket === undefined || this.#name === undefined) return
+    if (isUnused && ticket.session.isResumable) this.#common.cache.put(this.#name, ticket)
+    else if (!this.#common.isReused) this.#common.cache.drop(ticket)
+  }
+
+  #keep(ticket: Ticket): void {
+    const { cache, shared, endpoints } = this.#common
+    const name = this.#name
+    if (name === undefined) return
+    endpoints.delete(this.#endpoint)
+    endpoints.set(this.#endpoint, name)
+    const [oldest] = endpoints.size > MAX_ENDPOINTS ? endpoints.keys() : []
+    if (oldest !== undefined) endpoints.delete(oldest)
+    const isTls13 = ticket.session.protocolVersion === TLS1_3_VERSION
+    const isShared = shared !== undefined && ticket.authorized
+    if (isShared) shared.put(name, ticket)
+    // In one place only: a ticket that others may take is not in memory, unless it is used more than once.
+    if (isShared && isTls13 && !this.#common.isReused) cache.drop(ticket)
+    else cache.put(name, ticket)
+  }
+
+  #report(outcome: ClientHandshake['outcome'], protocol: string | undefined): void {
+    const { host = 'localhost', port } = this.#options
+    this.#common.hear({
+      outcome,
+      reason: this.#reason,
+      protocol,
+      host,
+      port: port === undefined ? undefined : Number(port),
+      source: this.#source,
+    })
+  }
+}

@@ -1,0 +1,177 @@
+import type { Hmac } from 'node:crypto'
+import type tls from 'node:tls'
+import { nodeCrypto } from '../crypto.ts'
+import { nodeTls } from '../node/node-engine.ts'
+import { defaultAuthorities } from '../node/trust-profile.ts'
+
+/** What a client connects with: the options of `tls.connect`, those of later lines of Node included. */
+export interface ConnectOptions extends tls.ConnectionOptions {
+  readonly localAddress?: string | undefined
+  readonly allowPartialTrustChain?: boolean | undefined
+  readonly requestOCSP?: boolean | undefined
+}
+
+/** Bound: a session is offered under an equal value only. Opaque: with it nothing is kept. Or why it plays no part. */
+type Part = 'bound' | 'opaque' | { readonly notBound: string }
+
+const ADDRESS: Part = { notBound: 'how the server is reached; who it is, its certificate says' }
+const OF_SERVERS: Part = { notBound: 'an option of servers, which changes nothing for a client' }
+const FOR_TIME: Part = { notBound: 'how long or how fast, not whom' }
+const OF_STREAM: Part = { notBound: 'how the caller reads and writes' }
+const FULL_HANDSHAKE: Part = { notBound: 'shapes the messages of a full handshake, not what is verified' }
+
+/**
+ * Every option of `tls.connect` and `tls.createSecureContext` on Node 20 to 26, and whether a session is bound to it. A test
+ * holds the table against what the lines of Node read.
+ */
+export const CLIENT_OPTIONS: Readonly<Record<string, Part>> = {
+  host: 'bound',
+  port: 'bound',
+  path: 'bound',
+  servername: 'bound',
+  // Two addresses of one machine may be two customers of the server.
+  localAddress: 'bound',
+  ALPNProtocols: 'bound',
+  minVersion: 'bound',
+  maxVersion: 'bound',
+  secureProtocol: 'bound',
+  secureOptions: 'bound',
+  ciphers: 'bound',
+  ecdhCurve: 'bound',
+  sigalgs: 'bound',
+  minDHSize: 'bound',
+  ca: 'bound',
+  crl: 'bound',
+  allowPartialTrustChain: 'bound',
+  cert: 'bound',
+  key: 'bound',
+  passphrase: 'bound',
+  pfx: 'bound',
+  rejectUnauthorized: 'bound',
+  sessionIdContext: 'bound',
+  // Nobody outside can say what these verify, or who the client is with them.
+  checkServerIdentity: 'opaque',
+  secureContext: 'opaque',
+  pskCallback: 'opaque',
+  privateKeyEngine: 'opaque',
+  privateKeyIdentifier: 'opaque',
+  clientCertEngine: 'opaque',
+  // A resumed handshake has no stapled response, for which such a caller waits.
+  requestOCSP: 'opaque',
+  session: { notBound: 'a session of the caller: it is offered as it is' },
+  socket: { notBound: 'the way to the server; without host or servername nothing is kept' },
+  lookup: ADDRESS,
+  family: ADDRESS,
+  hints: ADDRESS,
+  localPort: ADDRESS,
+  autoSelectFamily: ADDRESS,
+  autoSelectFamilyAttemptTimeout: ADDRESS,
+  blockList: ADDRESS,
+  timeout: FOR_TIME,
+  signal: FOR_TIME,
+  keepAlive: FOR_TIME,
+  keepAliveInitialDelay: FOR_TIME,
+  noDelay: FOR_TIME,
+  sessionTimeout: { notBound: 'the lifetime that libssl writes into the session' },
+  allowHalfOpen: OF_STREAM,
+  highWaterMark: OF_STREAM,
+  onread: OF_STREAM,
+  enableTrace: OF_STREAM,
+  singleUse: OF_STREAM,
+  pipe: OF_STREAM,
+  certificateCompression: FULL_HANDSHAKE,
+  honorCipherOrder: OF_SERVERS,
+  dhparam: OF_SERVERS,
+  ticketKeys: OF_SERVERS,
+  handshakeTimeout: OF_SERVERS,
+  requestCert: OF_SERVERS,
+  pskIdentityHint: OF_SERVERS,
+  isServer: OF_SERVERS,
+  server: OF_SERVERS,
+  SNICallback: OF_SERVERS,
+  ALPNCallback: OF_SERVERS,
+  credentials: { notBound: 'the name of secureContext inside of Node' },
+}
+
+const BOUND = Object.keys(CLIENT_OPTIONS).filter((name) => CLIENT_OPTIONS[name] === 'bound')
+const OPAQUE = Object.keys(CLIENT_OPTIONS).filter((name) => CLIENT_OPTIONS[name] === 'opaque')
+
+type Given = Readonly<Record<string, unknown>>
+
+/**
+ * The name of everything that a connection with these options verifies and is. A keyed hash, since private keys and their
+ * passphrases are in it.
+ *
+ * @param options - as `tls.connect` takes them, without prototype
+ * @param key - of the HMAC, 32 bytes
+ * @returns undefined where nobody can say what is verified
+ */
+export function bindingOf(options: ConnectOptions, key: Uint8Array): string | undefined {
+  const given = options as Given
+  if (OPAQUE.some((name) => isOpaque(name, given[name]))) return undefined
+  if (given['socket'] && !given['servername'] && !given['host']) return undefined
+  const hash = nodeCrypto().createHmac('sha256', key)
+  for (const name of BOUND) {
+    hash.update(`${name}=`)
+    if (!feed(hash, effective(name, given))) return undefined
+  }
+  return hash.digest('base64url')
+}
+
+function isOpaque(name: string, value: unknown): boolean {
+  if (name === 'checkServerIdentity') return value !== undefined && value !== nodeTls().checkServerIdentity
+  return Boolean(value)
+}
+
+/** What Node takes where an option is not given, at this moment. */
+const DEFAULTS: Readonly<Record<string, () => unknown>> = {
+  host: () => 'localhost',
+  ca: defaultAuthorities,
+  ciphers: () => nodeTls().DEFAULT_CIPHERS,
+  minVersion: () => nodeTls().DEFAULT_MIN_VERSION,
+  maxVersion: () => nodeTls().DEFAULT_MAX_VERSION,
+  ecdhCurve: () => nodeTls().DEFAULT_ECDH_CURVE,
+}
+
+function effective(name: string, given: Given): unknown {
+  const { [name]: value } = given
+  // Not given, and given as undefined, are two things to Node.
+  if (name === 'rejectUnauthorized')
+    return name in given ? value !== false : process.env['NODE_TLS_REJECT_UNAUTHORIZED'] !== '0'
+  if (name === 'port') return value === undefined ? value : Number(value)
+  const { [name]: orElse } = DEFAULTS
+  return orElse === undefined ? value : value || orElse()
+}
+
+/**
+ * Every value has one way to be written, and no two values the same.
+ *
+ * @returns false for what cannot be written: a function, an object of a class
+ */
+function feed(hash: Hmac, value: unknown): boolean {
+  if (typeof value === 'string') return feedBytes(hash, 's', Buffer.from(value))
+  if (value instanceof Uint8Array) return feedBytes(hash, 's', value)
+  if (ArrayBuffer.isView(value))
+    return feedBytes(hash, 's', new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
+  if (Array.isArray(value)) {
+    hash.update(`a${value.length}:`)
+    return value.every((one) => feed(hash, one))
+  }
+  if (typeof value === 'object' && value !== null) return feedObject(hash, value)
+  if (typeof value === 'function' || typeof value === 'symbol') return false
+  hash.update(`${typeof value}:${value};`)
+  return true
+}
+
+function feedBytes(hash: Hmac, tag: string, bytes: Uint8Array): boolean {
+  hash.update(`${tag}${bytes.length}:`).update(bytes)
+  return true
+}
+
+function feedObject(hash: Hmac, value: object): boolean {
+  const { getPrototypeOf, prototype } = Object
+  if (getPrototypeOf(value) !== prototype && getPrototypeOf(value) !== null) return false
+  const entries = Object.entries(value).sort(([left], [right]) => (left < right ? -1 : 1))
+  hash.update(`o${entries.length}:`)
+  return entries.every(([name, member]) => feed(hash, name) && feed(hash, member))
+}

@@ -1,0 +1,239 @@
+import type { AgentOptions, Agent as HttpsAgent } from 'node:https'
+import type tls from 'node:tls'
+import { SslContextModel } from '../context/ssl-context.ts'
+import { nodeCrypto } from '../crypto.ts'
+import { UnsealedStoreError } from '../errors.ts'
+import { nodeTls } from '../node/node-engine.ts'
+import { observer, publishClientHandshake } from '../observability/channels.ts'
+import { A_BOOLEAN, A_FUNCTION, anInteger, checkOptions, type OptionRule } from '../session/arguments.ts'
+import { isPromiseLike } from '../session/awaitable.ts'
+import type { SessionStats } from '../session/contracts.ts'
+import { SessionCacheMode } from '../session/session-cache-mode.ts'
+import type { SessionStore } from '../session/session-store.ts'
+import { guarded } from '../store/guarded-store.ts'
+import { KeyRing } from '../store/key-ring.ts'
+import { sealed } from '../store/sealed-store.ts'
+import { agentOf } from './agent.ts'
+import { Attempt, type AttemptContext } from './attempt.ts'
+import { bindingOf, type ConnectOptions } from './bound-options.ts'
+import type { ClientHandshake, ClientReason } from './client-reason.ts'
+import { connectLate } from './connect-late.ts'
+import { type Dispatcher, type DispatcherOptions, fetchDispatcher } from './fetch-dispatcher.ts'
+import { SharedTickets } from './shared-tickets.ts'
+import { TicketCache } from './ticket-cache.ts'
+import { type UndiciConnector, type UndiciOptions, undiciConnector } from './undici-connector.ts'
+
+/** The settings of {@link ClientSessions}. */
+export interface ClientSessionsOptions {
+  /** Servers, each with its options, of which sessions are kept: 1 to 1000000, 1000 by default. The least recently used goes first. */
+  readonly maxOrigins?: number
+  /** TLS 1.3 tickets of one of them: 1 to 1000, 12 by default. The oldest goes first. */
+  readonly ticketsPerOrigin?: number
+  /** Bytes of all sessions, about: 1024 to 2^40, 32 MiB by default. */
+  readonly maxBytes?: number
+  /**
+   * TLS 1.3 tickets are used more than once; false by default. For servers that give no new ticket on a resumed connection.
+   * Whoever watches the network can then tell that two connections are of one client (RFC 8446 appendix C.4).
+   */
+  readonly reuse?: boolean
+  /** Sessions for other processes, and for the next one. Who can write to it could vouch for a server: it needs `secrets`. */
+  readonly store?: SessionStore
+  /** Of all processes that share the store, as those of a `KeyRing`: at least 32 random bytes each. What is stored is sealed with them. */
+  readonly secrets?: readonly Uint8Array[]
+  /** Milliseconds for which a connection waits for the store: 1 to 2147483647, 100 by default. */
+  readonly deadlineMs?: number
+  /** Hears of every handshake. What it throws is ignored. */
+  readonly onHandshake?: (handshake: ClientHandshake) => void
+}
+
+/** A moment's view. */
+export interface ClientSessionsStats {
+  /** Of the model, `SSL_CTX_sess_connect(3)` and its family. */
+  readonly sessions: SessionStats
+  readonly reasons: Readonly<Partial<Record<ClientReason, number>>>
+  readonly origins: number
+  readonly tickets: number
+  /** About. */
+  readonly bytes: number
+}
+
+const RULES: Readonly<Record<keyof ClientSessionsOptions, OptionRule>> = {
+  maxOrigins: anInteger(1, 1_000_000),
+  ticketsPerOrigin: anInteger(1, 1000),
+  maxBytes: anInteger(1024, 2 ** 40),
+  reuse: A_BOOLEAN,
+  store: { kind: 'a SessionStore', isGood: isStore },
+  secrets: { kind: 'an array of Uint8Arrays', isGood: isArrayOfBytes },
+  deadlineMs: anInteger(1, 2 ** 31 - 1),
+  onHandshake: A_FUNCTION,
+}
+
+/**
+ * One cache of sessions for all TLS clients of a process, or of several. Each server has a few tickets, each used once in TLS 1.3.
+ * A session is offered only where everything that was verified for it is asked for again, and only to the end of the server's chain.
+ *
+ * @example
+ * ```ts
+ * const sessions = new ClientSessions()
+ * https.get('https://service.example/', { agent: sessions.agent({ keepAlive: true }) })
+ * ```
+ */
+export class ClientSessions {
+  readonly #context: SslContextModel
+  readonly #cache: TicketCache
+  readonly #shared: SharedTickets | undefined
+  readonly #bindingKey: Uint8Array
+  readonly #attempts: AttemptContext
+
+  /**
+   * @throws {@link ArgumentError} for an option that is unknown or of another kind
+   * @throws {@link UnsealedStoreError} for a store without secrets
+   * @throws {@link WeakKeyError} for a secret that is too short, or follows a pattern
+   */
+  constructor(options: ClientSessionsOptions = {}) {
+    checkOptions('ClientSessions', options, RULES)
+    const { maxOrigins = 1000, ticketsPerOrigin = 12, maxBytes = 32 * 2 ** 20, reuse = false } = options
+    this.#context = newContext()
+    this.#cache = new TicketCache(this.#context, { maxOrigins, ticketsPerOrigin, maxBytes, reuse })
+    this.#bindingKey = bindingKey(options)
+    this.#shared = sharedTickets(options)
+    this.#attempts = {
+      context: this.#context,
+      cache: this.#cache,
+      shared: this.#shared,
+      hear: (handshake) => this.#hear(handshake, options.onHandshake),
+      bind: (given) => bindingOf(given, this.#bindingKey),
+      endpoints: new Map(),
+      isReused: reuse,
+    }
+  }
+
+  /**
+   * As `tls.connect`.
+   *
+   * @param options - of `tls.connect`; a `session` among them is offered as it is
+   * @returns the socket; while a store is asked, it does not begin to connect
+   */
+  connect(options: ConnectOptions, onSecureConnect?: () => void): tls.TLSSocket {
+    const attempt = new Attempt(options, this.#attempts)
+    const looked = attempt.lookUp()
+    const socket = isPromiseLike(looked)
+      ? connectLate(attempt, looked)
+      : attempt.follow(nodeTls().connect(attempt.connectOptions()))
+    if (onSecureConnect !== undefined) socket.once('secureConnect', onSecureConnect)
+    return socket
+  }
+
+  /**
+   * A `https.Agent`, with all that it can do: for `https`, axios, got, node-fetch and whatever else takes one.
+   *
+   * @param options - of `https.Agent`; its own session cache is off
+   */
+  agent(options: AgentOptions = {}): HttpsAgent {
+    return agentOf(options, (given) => new Attempt(given, this.#attempts))
+  }
+
+  /**
+   * For `createConnection` of `http2.connect`.
+   *
+   * @param options - of `tls.connect`, laid over those that `http2.connect` was given
+   */
+  http2(options: ConnectOptions = {}): (authority: URL, given?: object) => tls.TLSSocket {
+    return (authority, given) => {
+      const host = authority.hostname.replace(/^\[(.*)\]$/, '$1')
+      const isAddress = process.getBuiltinModule('node:net').isIP(host) !== 0
+      return this.connect({
+        ALPNProtocols: ['h2'],
+        host,
+        port: Number(authority.port || 443),
+        ...(!isAddress && { servername: host }),
+        ...given,
+        ...options,
+      })
+    }
+  }
+
+  /**
+   * For `connect` of undici's Agent, Pool and Client.
+   *
+   * @param options - of `tls.connect`; `timeout` is that of the connection in milliseconds, 10000 by default
+   */
+  undici(options: UndiciOptions = {}): UndiciConnector {
+    return undiciConnector(options, (given) => new Attempt(given, this.#attempts))
+  }
+
+  /**
+   * For `dispatcher` of the `fetch` that is built in: an Agent of this Node's own undici.
+   *
+   * @param options - of that Agent; `connect` is as in {@link undici}
+   * @throws {@link ClientSetupError} where this Node does not say which class that is
+   */
+  dispatcher(options: DispatcherOptions = {}): Dispatcher {
+    return fetchDispatcher(options, (connect) => this.undici(connect))
+  }
+
+  get stats(): ClientSessionsStats {
+    return { sessions: this.#context.stats, reasons: { ...this.#reasons }, ...this.#cache.size }
+  }
+
+  /** Forgets all sessions of this process; what is in the store stays. */
+  clear(): void {
+    this.#cache.clear()
+  }
+
+  readonly #reasons: Partial<Record<ClientReason, number>> = {}
+
+  #hear(handshake: ClientHandshake, onHandshake: ClientSessionsOptions['onHandshake']): void {
+    this.#reasons[handshake.reason] = (this.#reasons[handshake.reason] ?? 0) + 1
+    publishClientHandshake(handshake)
+    try {
+      onHandshake?.(handshake)
+    } catch {
+      // The connection is not the listener's to end.
+    }
+  }
+}
+
+function newContext(): SslContextModel {
+  const bytesOf = (length: number) => new Uint8Array(nodeCrypto().randomBytes(length))
+  const ports = {
+    now: () => Date.now(),
+    randomBytes: bytesOf,
+    sha256: (bytes: Uint8Array) => new Uint8Array(nodeCrypto().createHash('sha256').update(bytes).digest()),
+    observer,
+  }
+  // The cache has bounds of its own, and one that knows what was used last.
+  return new SslContextModel(ports, { sessionCacheMode: SessionCacheMode.CLIENT, sessionCacheSize: 0 })
+}
+
+function sharedTickets({
+  store,
+  secrets,
+  deadlineMs = 100,
+  reuse = false,
+}: ClientSessionsOptions): SharedTickets | undefined {
+  if (store === undefined) return undefined
+  if (secrets === undefined)
+    throw new UnsealedStoreError(
+      'ClientSessions with a store needs secrets: who can write to the store could vouch for a server',
+    )
+  return new SharedTickets(
+    sealed(guarded(store, { name: 'client-sessions', deadlineMs }), new KeyRing(secrets)),
+    reuse,
+  )
+}
+
+/** The same in all processes of one store, and another one in each process without. */
+function bindingKey({ store, secrets }: ClientSessionsOptions): Uint8Array {
+  const [secret] = secrets ?? []
+  if (store === undefined || secret === undefined) return nodeCrypto().randomBytes(32)
+  return new Uint8Array(nodeCrypto().hkdfSync('sha256', secret, '', 'sslctx client binding', 32))
+}
+
+function isStore(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'take' in value && typeof value.take === 'function'
+}
+
+function isArrayOfBytes(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0 && value.every((one) => one instanceof Uint8Array)
+}

@@ -1,0 +1,168 @@
+import { LRUCache } from 'lru-cache'
+import type { SslContextModel } from '../context/ssl-context.ts'
+import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import type { SslSession } from '../session/ssl-session.ts'
+
+/** A session of a client, with what was verified when it came into being. */
+export interface Ticket {
+  /** Its expiry is the least of its lifetimes, the end of the server's chain included. */
+  readonly session: SslSession
+  /** What it takes, about. */
+  readonly bytes: number
+  /** Of the full handshake at its beginning, milliseconds since the epoch. */
+  readonly verifiedAtMs: number
+  /** When the first certificate of the server's chain ends, milliseconds since the epoch; Infinity for what was not verified. */
+  readonly chainEndMs: number
+  /** As the full handshake left them on the socket. */
+  readonly authorized: boolean
+  readonly authorizationError: unknown
+}
+
+/** Why there is no ticket for an origin. */
+export type Emptiness = 'unknown' | 'used-up' | 'expired'
+
+interface Origin {
+  tickets: Ticket[]
+  emptiness: Emptiness
+}
+
+export interface TicketLimits {
+  readonly maxOrigins: number
+  readonly ticketsPerOrigin: number
+  readonly maxBytes: number
+  readonly reuse: boolean
+}
+
+/** What an origin takes without its tickets: its name, its place. */
+const ORIGIN_BYTES = 400
+
+/**
+ * Several tickets an origin, the newest last. The sessions are those of the context, whose removals (flushed, deleted by an
+ * alert) are followed; what is forgotten here leaves the context as well. The origins are in the order of their use.
+ */
+export class TicketCache {
+  readonly #context: SslContextModel
+  readonly #limits: TicketLimits
+  readonly #origins: LRUCache<string, Origin>
+  readonly #originOf = new WeakMap<SslSession, string>()
+
+  constructor(context: SslContextModel, limits: TicketLimits) {
+    this.#context = context
+    this.#limits = limits
+    this.#origins = new LRUCache({
+      max: limits.maxOrigins,
+      maxSize: limits.maxBytes,
+      sizeCalculation: ({ tickets }) => tickets.reduce((sum, { bytes }) => sum + bytes, ORIGIN_BYTES),
+      noDisposeOnSet: true,
+      dispose: ({ tickets }) => this.#leave(tickets),
+    })
+    context.setRemoveSessionCallback((session) => this.#forget(session))
+  }
+
+  /**
+   * The newest one that is still good. In TLS 1.3 it is gone from here: RFC 8446 appendix C.4. Its session stays in the context
+   * until its connection has used it, or {@link drop}. Where tickets are reused, the connection gets a copy to use up.
+   */
+  take(name: string): Ticket | Emptiness {
+    const origin = this.#origins.get(name)
+    if (origin === undefined) return 'unknown'
+    const { fresh, old } = this.#sorted(origin.tickets)
+    if (old.length > 0) this.#leave(old)
+    const latest = fresh.at(-1)
+    if (latest === undefined) {
+      if (old.length > 0) origin.emptiness = 'expired'
+      this.#update(name, origin, [])
+      return origin.emptiness
+    }
+    if (this.#isUsedOnce(latest)) {
+      origin.emptiness = 'used-up'
+      this.#originOf.delete(latest.session)
+      this.#update(name, origin, fresh.slice(0, -1))
+      return latest
+    }
+    this.#update(name, origin, fresh)
+    return isTls13(latest) ? { ...latest, session: latest.session.dup() } : latest
+  }
+
+  /** A ticket that was taken will not be used any more. */
+  drop({ session }: Ticket): void {
+    if (isTls13({ session })) this.#context.removeSession(session)
+  }
+
+  /** After the model has removed one that is reused in spite of its rule R10.15. */
+  restore(name: string): void {
+    for (const { session } of this.#origins.peek(name)?.tickets ?? []) this.#context.addSession(session)
+  }
+
+  /** The session is in the context by now, or comes back to it. */
+  put(name: string, ticket: Ticket): void {
+    const origin = this.#origins.get(name) ?? { tickets: [], emptiness: 'unknown' as const }
+    // A session of TLS 1.2 is as good as any number of them.
+    const isAlone = !isTls13(ticket)
+    const kept = isAlone ? [] : origin.tickets.filter(isTls13)
+    const room = this.#limits.ticketsPerOrigin - 1
+    const staying = room === 0 ? [] : kept.slice(-room)
+    this.#leave(origin.tickets.filter((one) => !staying.includes(one) && one.session !== ticket.session))
+    this.#originOf.set(ticket.session, name)
+    this.#context.addSession(ticket.session)
+    this.#update(name, origin, [...staying, ticket])
+  }
+
+  has(name: string): boolean {
+    return (this.#origins.peek(name)?.tickets.length ?? 0) > 0
+  }
+
+  get size(): { readonly origins: number; readonly tickets: number; readonly bytes: number } {
+    let tickets = 0
+    for (const origin of this.#origins.values()) tickets += origin.tickets.length
+    return { origins: this.#origins.size, tickets, bytes: this.#origins.calculatedSize }
+  }
+
+  clear(): void {
+    this.#origins.clear()
+  }
+
+  #isUsedOnce(ticket: Ticket): boolean {
+    return isTls13(ticket) && !this.#limits.reuse
+  }
+
+  #sorted(tickets: readonly Ticket[]): { fresh: Ticket[]; old: Ticket[] } {
+    const nowMs = this.#context.now()
+    const fresh: Ticket[] = []
+    const old: Ticket[] = []
+    for (const ticket of tickets) {
+      const isFresh = ticket.session.expiresAtMs > nowMs && ticket.session.isResumable
+      ;(isFresh ? fresh : old).push(ticket)
+    }
+    return { fresh, old }
+  }
+
+  #update(name: string, origin: Origin, tickets: Ticket[]): void {
+    origin.tickets = tickets
+    this.#origins.set(name, origin)
+  }
+
+  #leave(tickets: readonly Ticket[]): void {
+    for (const { session } of tickets) {
+      this.#originOf.delete(session)
+      this.#context.removeSession(session)
+    }
+  }
+
+  /** The context has let go of it. */
+  #forget(session: SslSession): void {
+    const name = this.#originOf.get(session)
+    const origin = name === undefined ? undefined : this.#origins.peek(name)
+    if (name === undefined || origin === undefined) return
+    this.#originOf.delete(session)
+    this.#update(
+      name,
+      origin,
+      origin.tickets.filter((ticket) => ticket.session !== session),
+    )
+  }
+}
+
+function isTls13({ session }: Pick<Ticket, 'session'>): boolean {
+  return session.protocolVersion === TLS1_3_VERSION
+}

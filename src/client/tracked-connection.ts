@@ -1,0 +1,223 @@
+import { type EventEmitter, errorMonitor } from 'node:events'
+import type tls from 'node:tls'
+import type { SslConnection } from '../context/ssl-connection.ts'
+import { ONE_WEEK_SEC } from '../session/ranges.ts'
+import { Alert, TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import { SslSession, sessionInternals } from '../session/ssl-session.ts'
+import { derOf } from './session-format.ts'
+import type { Ticket } from './ticket-cache.ts'
+
+/** Who wants to know what becomes of a connection. */
+export interface ConnectionListener {
+  /** The handshake is complete. */
+  onConnected(isResumed: boolean, protocol: string): void
+  /** A session to be kept, which is in the context already. */
+  onTicket(ticket: Ticket): void
+  /** It will not be completed. @param isUnused - the server has seen nothing of what was offered */
+  onFailed(isUnused: boolean): void
+}
+
+export interface TrackedOptions {
+  /** A connection of the model, in which nothing has happened. */
+  readonly connection: SslConnection
+  /** Sessions may be kept. */
+  readonly keeps: boolean
+  /** The caller gave a session by hand, and only he knows what was verified for it. */
+  readonly isOwnSession: boolean
+  readonly listener: ConnectionListener
+}
+
+const EMPTY = new Uint8Array(0)
+const VERSIONS = { minVersion: 0x301, maxVersion: TLS1_3_VERSION } as const
+const VERSION_NUMBERS: Readonly<Record<string, number>> = {
+  TLSv1: 0x301,
+  'TLSv1.1': 0x302,
+  'TLSv1.2': 0x303,
+  'TLSv1.3': TLS1_3_VERSION,
+}
+/** What failed before a byte of TLS was sent. */
+const CONNECTING = ['connect', 'getaddrinfo', 'bind']
+
+interface Verified {
+  readonly verifiedAtMs: number
+  readonly chainEndMs: number
+  readonly authorized: boolean
+  readonly authorizationError: unknown
+}
+
+/**
+ * Follows one TLSSocket of a client: tells the model what happens, keeps what the server gives, and has `authorized` mean on a
+ * resumed connection what it meant on the full one.
+ */
+export class TrackedConnection {
+  readonly #socket: tls.TLSSocket
+  readonly #options: TrackedOptions
+  #phase: 'connecting' | 'connected' | 'over' = 'connecting'
+  #verified: Verified | undefined
+  #offered: Ticket | undefined
+  #hasBegun = false
+  /** In the model. */
+  #isFinished = false
+
+  /** @param socket - whose handshake has not begun */
+  constructor(socket: tls.TLSSocket, options: TrackedOptions) {
+    this.#socket = socket
+    this.#options = options
+    // First of all listeners, since they rely on `authorized`.
+    socket.prependOnceListener('secureConnect', () => this.#connected())
+    if (options.keeps) socket.on('session', (bytes: Buffer) => this.#receive(bytes))
+    const emitter: EventEmitter = socket
+    // A listener to 'error' itself would hide an error that nobody else handles.
+    emitter.once(errorMonitor, (error: unknown) => this.#failed(error))
+    socket.once('close', () => this.#failed(undefined))
+  }
+
+  /** What is offered is known, and is set on the socket. */
+  begin(offered: Ticket | undefined): void {
+    if (this.#hasBegun) return
+    this.#hasBegun = true
+    this.#offered = offered
+    const { connection } = this.#options
+    connection.setSession(offered?.session)
+    connection.connect()
+    connection.clientHello(VERSIONS)
+  }
+
+  #connected(): void {
+    if (this.#phase !== 'connecting') return
+    this.begin(undefined)
+    this.#phase = 'connected'
+    const isResumed = this.#socket.isSessionReused()
+    const protocol = this.#socket.getProtocol() ?? ''
+    const resumed = isResumed ? this.#offered : undefined
+    if (resumed !== undefined) this.#restoreAuthorization(resumed)
+    const made = protocol === 'TLSv1.3' ? undefined : this.#sessionOfSocket(isResumed)
+    this.#tellModel(VERSION_NUMBERS[protocol] ?? 0, resumed?.session, isResumed ? undefined : made?.session)
+    this.#options.listener.onConnected(isResumed, protocol)
+    if (made !== undefined && (!isResumed || isRenewed(made.session, resumed?.session)))
+      this.#keep(made.session, made.bytes)
+  }
+
+  /** @param made - TLS 1.2, full */
+  #tellModel(protocolVersion: number, resumed: SslSession | undefined, made: SslSession | undefined): void {
+    const { connection } = this.#options
+    const { alert } = connection.processServerHello({
+      protocolVersion,
+      sessionId: resumed === undefined ? EMPTY : sessionInternals.content(resumed).sessionId,
+      cipherSuite: resumed?.cipherSuite ?? 0,
+      pskSelected: resumed !== undefined,
+      extendedMasterSecret: resumed?.extendedMasterSecret === true,
+    })
+    if (alert !== undefined) return
+    if (made !== undefined) connection.adoptSession(made)
+    connection.finishHandshake()
+    this.#isFinished = true
+  }
+
+  /** Node verifies no name on a resumed connection, and would call authorized whom the full handshake did not. */
+  #restoreAuthorization({ authorized, authorizationError }: Ticket): void {
+    if (authorized) return
+    const socket = this.#socket as { authorized: boolean; authorizationError: unknown }
+    socket.authorized = false
+    socket.authorizationError = authorizationError
+  }
+
+  /** TLS 1.3: a NewSessionTicket. What TLS 1.2 gives is on the socket when the handshake is complete. */
+  #receive(bytes: Buffer): void {
+    const { connection, isOwnSession } = this.#options
+    if (this.#phase !== 'connected' || this.#socket.getProtocol() !== 'TLSv1.3') return
+    if (isOwnSession && this.#socket.isSessionReused()) return
+    const session = read(bytes)
+    if (session === undefined || !this.#isFinished) return
+    const { ticket, ...content } = sessionInternals.content(session)
+    const { ticketLifetimeHintSec: lifetimeHintSec, timeoutSec } = session
+    // RFC 8446 §4.6.1: a lifetime of zero means that it is to be discarded at once.
+    if (ticket === undefined || lifetimeHintSec === 0) return
+    this.#keep(connection.receiveTicket({ ...content, lifetimeHintSec, ticket }), bytes.length, timeoutSec)
+  }
+
+  #sessionOfSocket(isResumed: boolean): { readonly session: SslSession; readonly bytes: number } | undefined {
+    const { keeps, isOwnSession } = this.#options
+    if (!keeps || (isResumed && isOwnSession)) return undefined
+    const bytes = this.#socket.getSession() as Buffer | null | undefined
+    const session = bytes ? read(bytes) : undefined
+    return bytes && session?.isResumable === true ? { session, bytes: bytes.length } : undefined
+  }
+
+  #keep(session: SslSession, bytes: number, timeoutSec: number = session.timeoutSec): void {
+    this.#verified ??= this.#whatWasVerified()
+    const { verifiedAtMs, chainEndMs } = this.#verified
+    const endMs = Math.min(chainEndMs, verifiedAtMs + ONE_WEEK_SEC * 1000)
+    const hintSec = session.ticketLifetimeHintSec || Number.POSITIVE_INFINITY
+    const untilEndSec = Math.floor((endMs - session.timeSec * 1000) / 1000)
+    const lifeSec = Math.min(timeoutSec, hintSec, untilEndSec)
+    session.setTimeout(Math.max(0, lifeSec))
+    if (lifeSec <= 0) return
+    this.#options.listener.onTicket({ session, bytes, ...this.#verified })
+  }
+
+  #whatWasVerified(): Verified {
+    const offered = this.#offered
+    if (this.#socket.isSessionReused() && offered !== undefined) {
+      const { verifiedAtMs, chainEndMs, authorized, authorizationError } = offered
+      return { verifiedAtMs, chainEndMs, authorized, authorizationError }
+    }
+    const { authorized, authorizationError } = this.#socket
+    const chainEndMs = authorized ? chainEndOf(this.#socket) : Number.POSITIVE_INFINITY
+    return { verifiedAtMs: Date.now(), chainEndMs, authorized, authorizationError }
+  }
+
+  #failed(error: unknown): void {
+    if (this.#phase === 'over') return
+    const wasConnecting = this.#phase === 'connecting'
+    this.#phase = 'over'
+    this.begin(undefined)
+    // A fatal alert of either side: the session is not to be resumed, RFC 5246 §7.2.
+    if (isTlsError(error) && this.#options.connection.session !== undefined)
+      this.#options.connection.receiveAlert('fatal', Alert.HANDSHAKE_FAILURE)
+    if (wasConnecting) this.#options.listener.onFailed(isBeforeHello(error))
+  }
+}
+
+function read(bytes: Buffer): SslSession | undefined {
+  try {
+    return SslSession.fromDer(derOf(bytes))
+  } catch {
+    // A form of a later Node: not kept.
+    return undefined
+  }
+}
+
+/** TLS 1.2: the server has sent a new ticket with the resumption. */
+function isRenewed(made: SslSession, offered: SslSession | undefined): boolean {
+  if (offered === undefined) return false
+  const { ticket } = sessionInternals.content(made)
+  const { ticket: before } = sessionInternals.content(offered)
+  return ticket !== undefined && (before === undefined || Buffer.compare(ticket, before) !== 0)
+}
+
+/** When the first certificate of the chain ends. */
+function chainEndOf(socket: tls.TLSSocket): number {
+  let end = Number.POSITIVE_INFINITY
+  const seen = new Set<object>()
+  let certificate: tls.DetailedPeerCertificate | undefined = socket.getPeerCertificate(true)
+  while (certificate !== undefined && !seen.has(certificate)) {
+    seen.add(certificate)
+    const endMs = Date.parse(certificate.valid_to)
+    // One whose end cannot be read has ended.
+    end = Math.min(end, Number.isNaN(endMs) ? 0 : endMs)
+    certificate = certificate.issuerCertificate
+  }
+  return end
+}
+
+function isTlsError(error: unknown): boolean {
+  const { code } = (error ?? {}) as { readonly code?: unknown }
+  return typeof code === 'string' && (code.startsWith('ERR_SSL_') || code === 'EPROTO')
+}
+
+function isBeforeHello(error: unknown): boolean {
+  const { syscall, errors } = (error ?? {}) as { readonly syscall?: unknown; readonly errors?: unknown }
+  if (Array.isArray(errors)) return errors.length > 0 && errors.every(isBeforeHello)
+  return typeof syscall === 'string' && CONNECTING.includes(syscall)
+}

@@ -1,0 +1,126 @@
+import type net from 'node:net'
+import type tls from 'node:tls'
+import { nodeTls } from '../node/node-engine.ts'
+import { isPromiseLike } from '../session/awaitable.ts'
+import type { Attempt } from './attempt.ts'
+import type { ConnectOptions } from './bound-options.ts'
+
+/** Of {@link ClientSessions.undici}: options of `tls.connect`, and two of undici. */
+export interface UndiciOptions extends ConnectOptions {
+  /** HTTP/2 where the server has it; false by default. Give it to the Agent as well. */
+  readonly allowH2?: boolean
+  /** Of a UNIX socket. */
+  readonly socketPath?: string
+}
+
+/** What undici asks of its `connect`. */
+export interface UndiciTarget {
+  readonly hostname: string
+  readonly host?: string | undefined
+  readonly protocol?: string
+  readonly port: string | number
+  readonly servername?: string | undefined
+  readonly localAddress?: string | null | undefined
+  readonly httpSocket?: net.Socket | undefined
+}
+
+export type UndiciConnector = (
+  target: UndiciTarget,
+  callback: (
+    ...result: [error: Error, socket: null] | [error: null, socket: net.Socket | tls.TLSSocket]
+  ) => void,
+) => void
+
+type Callback = Parameters<UndiciConnector>[1]
+
+const TIMEOUT_MS = 10_000
+
+export function undiciConnector(
+  { allowH2 = false, socketPath, timeout = TIMEOUT_MS, ...options }: UndiciOptions,
+  start: (options: ConnectOptions) => Attempt,
+): UndiciConnector {
+  const given = { ...options, ...(socketPath !== undefined && { path: socketPath }) }
+  return (target, callback) => {
+    if (target.protocol === 'http:') {
+      settle(plainSocket(target, given), 'connect', timeout, callback)
+      return
+    }
+    const attempt = start({
+      ALPNProtocols: allowH2 ? ['http/1.1', 'h2'] : ['http/1.1'],
+      ...tlsOptions(target, given),
+    })
+    const looked = attempt.lookUp()
+    if (isPromiseLike(looked)) void looked.then(() => connect(attempt, timeout, callback))
+    else connect(attempt, timeout, callback)
+  }
+}
+
+function plainSocket(target: UndiciTarget, options: ConnectOptions): net.Socket {
+  const { connect } = process.getBuiltinModule('node:net')
+  return target.httpSocket ?? connect({ ...options, ...placeOf(target, 80) } as net.NetConnectOpts)
+}
+
+function placeOf(
+  { hostname, port, localAddress }: UndiciTarget,
+  defaultPort: number,
+): ConnectOptions & { host: string } {
+  return {
+    host: hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: Number(port || defaultPort),
+    ...(localAddress && { localAddress }),
+  }
+}
+
+function tlsOptions(target: UndiciTarget, options: ConnectOptions): ConnectOptions {
+  const place = placeOf(target, 443)
+  const isName = process.getBuiltinModule('node:net').isIP(place.host) === 0
+  const servername = options.servername || target.servername || (isName ? place.host : undefined)
+  const { httpSocket } = target
+  return {
+    ...options,
+    ...place,
+    ...(servername && { servername }),
+    ...(httpSocket && { socket: httpSocket }),
+  }
+}
+
+function connect(attempt: Attempt, timeoutMs: number, callback: Callback): void {
+  let socket: tls.TLSSocket
+  try {
+    socket = attempt.follow(nodeTls().connect(attempt.connectOptions()))
+  } catch (error) {
+    callback(error as Error, null)
+    return
+  }
+  settle(socket, 'secureConnect', timeoutMs, callback)
+}
+
+/** Answers once: when the socket is ready, has failed, or takes too long. */
+function settle(
+  socket: net.Socket,
+  event: 'connect' | 'secureConnect',
+  timeoutMs: number,
+  callback: Callback,
+): void {
+  const timer =
+    timeoutMs > 0 ? setTimeout(() => socket.destroy(new ConnectTimeout(timeoutMs)), timeoutMs) : undefined
+  const onError = (error: Error): void => end(() => callback(error, null))
+  const onClose = (): void => onError(new Error('the connection was closed before it was ready'))
+  const onReady = (): void => end(() => callback(null, socket))
+  const end = (answer: () => void): void => {
+    clearTimeout(timer)
+    socket.off('error', onError).off('close', onClose).off(event, onReady)
+    answer()
+  }
+  socket.setNoDelay(true)
+  socket.once('error', onError).once('close', onClose).once(event, onReady)
+}
+
+/** With the code that undici's own has, which its callers look at. */
+class ConnectTimeout extends Error {
+  readonly code = 'UND_ERR_CONNECT_TIMEOUT'
+
+  constructor(timeoutMs: number) {
+    super(`no connection within ${timeoutMs} ms`)
+  }
+}

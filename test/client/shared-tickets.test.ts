@@ -1,0 +1,207 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import net from 'node:net'
+import { describe, expect, test } from 'vitest'
+import { decodeClientHello } from '../../src/codec/client-hello.ts'
+import { ClientHelloCollector } from '../../src/codec/client-hello-records.ts'
+import { type ClientSessions, MemoryStore, type SessionStore } from '../../src/index.ts'
+import { delegate } from '../store/delegate.ts'
+import {
+  afterTest,
+  connect,
+  localLookup,
+  make,
+  startSingleUseTls,
+  startTls,
+  type TestServer,
+  versions,
+} from './harness.ts'
+
+const secrets = [randomBytes(32)]
+
+/** Answers after a while, as an engine over a network does. */
+function remote(store: SessionStore): SessionStore {
+  const later = () => new Promise<void>((resolve) => setImmediate(resolve))
+  return {
+    ...delegate(store),
+    get: (key) => later().then(() => store.get(key)),
+    take: (key) => later().then(() => store.take(key)),
+    set: (entries) => later().then(() => store.set(entries)),
+  }
+}
+
+const ENGINES: Readonly<Record<string, () => SessionStore>> = {
+  'that answers at once': () => delegate(new MemoryStore()),
+  'that answers later': () => remote(new MemoryStore()),
+}
+
+describe.each(Object.keys(ENGINES))('ClientSessions with a store %s', (name) => {
+  const engine = () => (ENGINES[name] ?? (() => new MemoryStore()))()
+
+  test.each(versions)('the next process resumes at once, %s', async (version) => {
+    const server = await startTls({ minVersion: version, maxVersion: version })
+    const store = engine()
+    await connect(make({ store, secrets }), server.options)
+    await turn()
+    const next = make({ store, secrets })
+    expect(await connect(next, server.options)).toMatchObject({ isResumed: true, authorized: true })
+    expect(next.stats.reasons).toEqual({ resumed: 1 })
+  })
+
+  test('a ticket is offered once by all of them', async () => {
+    const server = await startSingleUseTls()
+    const watch = await watched(server)
+    const store = engine()
+    const processes = Array.from({ length: 4 }, () => make({ store, secrets }))
+    for (let round = 0; round < 25; round++)
+      await Promise.all(processes.map((sessions) => connect(sessions, watch.options)))
+    expect(watch.tickets.length).toBeGreaterThan(50)
+    expect(new Set(watch.tickets).size).toBe(watch.tickets.length)
+    expect(server.seen).toEqual({ connections: 100, resumed: watch.tickets.length })
+  })
+
+  test('what was verified otherwise is not found', async () => {
+    const server = await startTls()
+    const store = engine()
+    await connect(make({ store, secrets }), server.options)
+    await turn()
+    const next = make({ store, secrets })
+    expect(await connect(next, { ...server.options, ALPNProtocols: ['h2'] })).toMatchObject({
+      isResumed: false,
+    })
+    expect(await connect(next, { ...server.options, rejectUnauthorized: false })).toMatchObject({
+      isResumed: false,
+    })
+  })
+
+  test('with other secrets nothing is found', async () => {
+    const server = await startTls()
+    const store = engine()
+    await connect(make({ store, secrets }), server.options)
+    await turn()
+    expect(await connect(make({ store, secrets: [randomBytes(32)] }), server.options)).toMatchObject({
+      isResumed: false,
+    })
+  })
+})
+
+/** What was written is there for others when the queue has been worked off. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(() => setImmediate(() => setImmediate(resolve))))
+}
+
+const FAILING: Readonly<Record<string, Partial<SessionStore>>> = {
+  'that throws': { take: fail, get: fail, set: fail },
+  'that rejects': { take: async () => fail(), get: async () => fail(), set: async () => fail() },
+  'that never answers': { take: () => new Promise(() => undefined), get: () => new Promise(() => undefined) },
+  'that gives something else': {
+    take: () => new Uint8Array(200).fill(1),
+    get: () => new Uint8Array(200).fill(1),
+  },
+}
+
+function fail(): never {
+  throw new Error('the engine is down')
+}
+
+describe.each(Object.entries(FAILING))('a store %s', (_name, failing) => {
+  test('costs full handshakes, and no connection', async () => {
+    const server = await startTls()
+    const sessions = make({ store: { ...delegate(new MemoryStore()), ...failing }, secrets, deadlineMs: 20 })
+    const results = await Promise.all([1, 2, 3].map(() => connect(sessions, server.options)))
+    expect(results).toMatchObject(Array(3).fill({ authorized: true }))
+    expect(server.seen.connections).toBe(3)
+  })
+})
+
+test('what the engine holds is sealed', async () => {
+  const server = await startTls()
+  const values: Buffer[] = []
+  const engine = new MemoryStore()
+  const store: SessionStore = {
+    ...delegate(engine),
+    set: (entries) => {
+      values.push(...entries.map(({ value }) => Buffer.from(value)))
+      return engine.set(entries)
+    },
+  }
+  await connect(make({ store, secrets }), server.options)
+  expect(values.length).toBeGreaterThan(0)
+  for (const value of values) expect(value.includes('localhost')).toBe(false)
+})
+
+test('a session that was never authorized stays in its process', async () => {
+  const server = await startTls()
+  let writes = 0
+  const engine = new MemoryStore()
+  const store = {
+    ...delegate(engine),
+    set: (entries: Parameters<SessionStore['set']>[0]) => {
+      writes++
+      return engine.set(entries)
+    },
+  }
+  const sessions = make({ store, secrets })
+  const wish = { ...server.options, servername: 'wrong.example', rejectUnauthorized: false }
+  await connect(sessions, wish)
+  expect(await connect(sessions, wish)).toMatchObject({ isResumed: true, authorized: false })
+  expect(writes).toBe(0)
+})
+
+test('a store without secrets is refused', () => {
+  expect(() => make({ store: new MemoryStore() })).toThrow(
+    expect.objectContaining({ code: 'ERR_STORE_UNSEALED' }),
+  )
+  expect(() => make({ store: new MemoryStore(), secrets: [new Uint8Array(8)] })).toThrow(
+    expect.objectContaining({ code: 'ERR_KEY_WEAK' }),
+  )
+})
+
+test('without a store no ticket is offered twice', async () => {
+  const server = await startSingleUseTls()
+  const watch = await watched(server)
+  const sessions: ClientSessions = make()
+  for (let round = 0; round < 20; round++)
+    await Promise.all(Array.from({ length: 10 }, () => connect(sessions, watch.options)))
+  expect(new Set(watch.tickets).size).toBe(watch.tickets.length)
+  expect(server.seen).toEqual({ connections: 200, resumed: 190 })
+})
+
+test('with reuse a ticket is offered more than once', async () => {
+  const server = await startTls()
+  const watch = await watched(server)
+  const sessions = make({ reuse: true })
+  for (let connection = 0; connection < 5; connection++) await connect(sessions, watch.options)
+  expect(watch.tickets.length).toBe(4)
+  expect(new Set(watch.tickets).size).toBe(1)
+})
+
+/** Between clients and a server: which tickets are in the ClientHellos. */
+async function watched({ port, options }: TestServer) {
+  const tickets: string[] = []
+  const proxy = net.createServer((client) => {
+    const collector = new ClientHelloCollector()
+    const server = net.connect(port, '127.0.0.1')
+    let isRead = false
+    client.on('data', (bytes) => {
+      const progress = collector.push(bytes as Buffer)
+      if (isRead || progress.state !== 'complete') return
+      isRead = true
+      for (const one of identitiesOf(progress.message)) tickets.push(one)
+    })
+    client.pipe(server).pipe(client)
+    client.on('error', () => server.destroy())
+    server.on('error', () => client.destroy())
+  })
+  proxy.listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  afterTest(() => proxy.close())
+  const { port: proxyPort } = proxy.address() as net.AddressInfo
+  return { tickets, options: { ...options, port: proxyPort, lookup: localLookup } }
+}
+
+function identitiesOf(message: Uint8Array): string[] {
+  return (decodeClientHello(message).pskIdentities ?? []).map(({ identity }) =>
+    Buffer.from(identity).toString('base64'),
+  )
+}
