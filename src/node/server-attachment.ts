@@ -7,6 +7,7 @@ import type { HandshakeReason } from '../session/reasons.ts'
 import type { Revocations } from '../store/revocations.ts'
 import type { AttachmentStats } from './attachment-ledger.ts'
 import type { SessionPolicy } from './edge.ts'
+import type { TicketOptions } from './judged-tickets.ts'
 
 /** What became of one handshake. Node's own outcome, where it differs from the model's. */
 export interface ServerHandshake extends HandshakeMessage {
@@ -43,6 +44,11 @@ export interface AttachServerOptions {
   /** Whether the sessions of a client are to be kept; undefined when its ClientHello was not read ahead. */
   readonly shouldStore?: ((hello: ClientHello | undefined) => boolean) | undefined
   readonly policy?: SessionPolicy | undefined
+  /**
+   * Stateless tickets in TLS 1.3: sessions are in what the client keeps, and no store is asked. TLS 1.2 goes on with session ids.
+   * Off by default.
+   */
+  readonly tickets?: TicketOptions | undefined
   /** What all processes have revoked; it is asked at each resumption. */
   readonly revocations?: Pick<Revocations, 'objectionTo'> | undefined
   /** Problems of the set-up that are known, and wanted. */
