@@ -186,8 +186,8 @@ export function ticketsFor(
   hello: ClientHello | undefined,
   profile: TrustProfile | undefined,
 ): JudgedTickets | undefined {
-  const { enabled, tickets, server } = edge
-  if (tickets === undefined || hello === undefined || profile === undefined || !enabled) return undefined
+  const { tickets, server } = edge
+  if (tickets === undefined || hello === undefined || profile === undefined) return undefined
   const isUsable = negotiatedVersion(hello, serverVersions(server)) === TLS1_3_VERSION && supportsPsk(hello)
   return isUsable && !isPolicyUnknown(edge, profile) ? tickets : undefined
 }

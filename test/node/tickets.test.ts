@@ -1,4 +1,4 @@
-import { randomBytes, X509Certificate } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHmac, randomBytes, X509Certificate } from 'node:crypto'
 import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import {
@@ -9,6 +9,9 @@ import {
   SslContext,
   serverOptions,
 } from '../../src/index.ts'
+import type { SessionOrigin } from '../../src/node/session-binding.ts'
+import { makeOriginBlock, openTicket } from '../../src/node/stateless-ticket.ts'
+import { TicketKeyRing } from '../../src/node/ticket-keys.ts'
 import { makeCertificate } from '../certificate.ts'
 import { afterTest, certificate, connect, greet, NAME, reasons, startStock, TLS12 } from './harness.ts'
 import { SECRET, startTicketed } from './tickets-harness.ts'
@@ -195,6 +198,25 @@ describe('a ticket is refused, which is a full handshake and no error,', () => {
     expect(reasons(harness).at(-1)).toBe('authentication-too-old')
   })
 
+  test('but the time of its full handshake goes with it into its renewal, whatever time Node gives that', async () => {
+    const AGE_SEC = 60
+    const keyRing = new TicketKeyRing(new KeyRing([SECRET]), new Uint8Array(0), () => ({
+      periodMs: HOUR_MS,
+      lifetimeMs: HOUR_MS,
+    }))
+    const harness = await startTicketed()
+    const { session } = await connect(harness)
+    const aged = withOrigin(session!, keyRing, (origin) => ({
+      authenticatedAtSec: origin.authenticatedAtSec - AGE_SEC,
+      chainEndSec: origin.authenticatedAtSec + 1000,
+    }))
+    const visit = await connect(harness, aged)
+    expect(visit.resumed).toBe(true)
+    const inherited = openTicket(ticketIn(visit.session!, keyRing), keyRing, Date.now())?.origin
+    expect(inherited).toEqual(openTicket(ticketIn(aged, keyRing), keyRing, Date.now())?.origin)
+    expect(Date.now() / 1000 - inherited!.authenticatedAtSec).toBeGreaterThanOrEqual(AGE_SEC)
+  })
+
   test('when it has expired', async () => {
     let nowMs = Date.now()
     const harness = await startTicketed({ context: { now: () => nowMs, sessionTimeout: 60 } })
@@ -216,6 +238,33 @@ describe('a ticket is refused, which is a full handshake and no error,', () => {
     expect(reasons(harness).at(-1)).toBe('ticket-unopenable')
   })
 })
+
+/** A part of what a client keeps, not a copy. */
+function ticketIn(session: Buffer, keyRing: TicketKeyRing): Buffer {
+  const start = session.indexOf(keyRing.current(Date.now()).name)
+  expect(start).toBeGreaterThan(0)
+  // An OCTET STRING of 128 to 255 bytes has its length in the byte before.
+  return session.subarray(start, start + session[start - 1]!)
+}
+
+/** The same client's session, with a ticket of another origin. */
+function withOrigin(
+  session: Buffer,
+  keyRing: TicketKeyRing,
+  change: (origin: SessionOrigin) => SessionOrigin,
+): Buffer {
+  const aged = Buffer.from(session)
+  const ticket = ticketIn(aged, keyRing)
+  const keys = keyRing.current(Date.now())
+  const opened = openTicket(ticket, keyRing, Date.now())!
+  const iv = makeOriginBlock(change(opened.origin), keys)
+  const decipher = createDecipheriv('aes-128-cbc', keys.cipher, ticket.subarray(16, 32))
+  const cipher = createCipheriv('aes-128-cbc', keys.cipher, iv)
+  const der = Buffer.concat([decipher.update(ticket.subarray(32, -32)), decipher.final()])
+  const sealed = Buffer.concat([keys.name, iv, cipher.update(der), cipher.final()])
+  ticket.set(Buffer.concat([sealed, createHmac('sha256', keys.mac).update(sealed).digest()]))
+  return aged
+}
 
 describe('with client certificates, a ticket', async () => {
   const authority = await makeCertificate('authority.example', { isAuthority: true })
