@@ -39,6 +39,7 @@ const RULES: Readonly<Record<keyof AttachServerOptions, OptionRule>> = {
   lookupTimeoutMs: anInteger(1, MAX_TIMER_MS),
   readAheadMs: anInteger(1, MAX_TIMER_MS),
   maxAuthenticationAgeSec: anInteger(1, ONE_WEEK_SEC),
+  authenticatedAfterMs: anInteger(0, Number.MAX_SAFE_INTEGER),
   singleUse: A_BOOLEAN,
   waitForStore: A_BOOLEAN,
   bindSessions: A_BOOLEAN,

@@ -100,6 +100,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
       lookupTimeoutMs: this.#options.lookupTimeoutMs ?? DEFAULT_LOOKUP_TIMEOUT_MS,
       readAheadMs: this.#options.readAheadMs ?? DEFAULT_READ_AHEAD_MS,
       singleUse: this.#options.singleUse === true,
+      authenticatedAfterMs: this.#options.authenticatedAfterMs ?? 0,
       bindSessions: this.#options.bindSessions !== false,
       requireExtendedMasterSecret: this.#options.requireExtendedMasterSecret !== false,
       isAnsweredByOthers: this.#options.tolerate?.includes('resume-session-listener') === true,

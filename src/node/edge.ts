@@ -39,6 +39,8 @@ export interface Edge extends SessionRules {
   /** Milliseconds. */
   readonly readAheadMs: number
   readonly bindSessions: boolean
+  /** Milliseconds since the epoch. */
+  readonly authenticatedAfterMs: number
   /** Stateless tickets take the place of sessions in TLS 1.3; undefined without them. */
   readonly tickets: JudgedTickets | undefined
   readonly singleUse: boolean

@@ -240,12 +240,13 @@ export function isLookupOff({ context, tickets }: Edge): boolean {
 
 /** What holds whatever the owner's policy says. */
 function objectionToFound(
-  { bindSessions, revocations, singleUse, usedIds }: Edge,
+  { authenticatedAfterMs, bindSessions, revocations, singleUse, usedIds }: Edge,
   session: SslSession,
   origin: SessionOrigin | undefined,
   serverName: string | undefined,
 ): HandshakeReason | undefined {
-  if ((bindSessions || revocations !== undefined) && origin === undefined) return 'unknown-format'
+  const needsOrigin = bindSessions || revocations !== undefined || authenticatedAfterMs > 0
+  if (needsOrigin && origin === undefined) return 'unknown-format'
   if (bindSessions && session.hostname !== serverName) return 'server-name-mismatch'
   // Who can write to the store can put back what was taken from it.
   return singleUse && usedIds.has(byteKey(session.sessionId)) ? 'already-used' : undefined
@@ -260,8 +261,13 @@ function objectionToBound(edge: Edge, found: Found): HandshakeReason | undefined
   return objectionToSession(session, edge, binding.profile)
 }
 
-function revocationOf({ revocations }: Edge, { session, origin }: Found): HandshakeReason | undefined {
-  return origin && revocations?.objectionTo(session, origin.authenticatedAtSec)
+function revocationOf(
+  { authenticatedAfterMs, revocations }: Edge,
+  { session, origin }: Found,
+): HandshakeReason | undefined {
+  if (origin === undefined) return undefined
+  if (origin.authenticatedAtSec * 1000 < authenticatedAfterMs) return 'revoked'
+  return revocations?.objectionTo(session, origin.authenticatedAtSec)
 }
 
 /** The model's refusal in the words of the edge, which knows more about it. */

@@ -30,6 +30,11 @@ export interface AttachServerOptions {
    * before RFC 8446 §4.6.1), by default the session timeout.
    */
   readonly maxAuthenticationAgeSec?: number | undefined
+  /**
+   * Milliseconds since the epoch: what goes back to a full handshake of before is not resumed, as if all had been revoked then.
+   * The same in all processes, it needs no store. 0 by default.
+   */
+  readonly authenticatedAfterMs?: number | undefined
   /** TLS 1.3 sessions are taken, not looked up: used once, by all processes. False by default, as in libssl. */
   readonly singleUse?: boolean | undefined
   /**

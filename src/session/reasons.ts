@@ -209,7 +209,7 @@ export const HANDSHAKE_REASONS = {
     by: 'edge',
     isRefusal: true,
     means:
-      'A mark of `revocations` ends it, or it was made before the store was found to have lost its marks.',
+      'A mark of `revocations` ends it, or `authenticatedAfterMs`, or it was made before the store was found to have lost its marks.',
     todo: 'nothing; when it is all sessions at once and nobody called `revokeAll`, find out who flushed the store.',
   },
   'revocation-unknown': {

@@ -8,12 +8,24 @@ import {
   Revocations,
   SslContext,
   serverOptions,
+  storeCallbacks,
 } from '../../src/index.ts'
 import type { SessionOrigin } from '../../src/node/session-binding.ts'
 import { makeOriginBlock, openTicket } from '../../src/node/stateless-ticket.ts'
 import { TicketKeyRing } from '../../src/node/ticket-keys.ts'
 import { makeCertificate } from '../certificate.ts'
-import { afterTest, certificate, connect, greet, NAME, reasons, startStock, TLS12 } from './harness.ts'
+import {
+  afterTest,
+  certificate,
+  connect,
+  greet,
+  type Harness,
+  NAME,
+  NO_INTERNAL,
+  reasons,
+  startStock,
+  TLS12,
+} from './harness.ts'
 import { SECRET, startTicketed } from './tickets-harness.ts'
 
 const OTHER_NAME = 'other.example'
@@ -216,6 +228,28 @@ describe('a ticket is refused, which is a full handshake and no error,', () => {
     expect(inherited).toEqual(openTicket(ticketIn(aged, keyRing), keyRing, Date.now())?.origin)
     expect(Date.now() / 1000 - inherited!.authenticatedAtSec).toBeGreaterThanOrEqual(AGE_SEC)
   })
+
+  test.each([
+    ['TLSv1.3', 'ticket'],
+    ['TLSv1.2', 'external'],
+  ] as const)(
+    'when its full handshake was before authenticatedAfterMs, as a session of the cache is (%s)',
+    async (maxVersion, resumed) => {
+      const cache = new MemoryStore()
+      const makeAt = (authenticatedAfterMs: number): Promise<Harness> =>
+        startTicketed({
+          context: { sessionCacheMode: NO_INTERNAL, ...storeCallbacks(cache) },
+          attach: { authenticatedAfterMs },
+        })
+      const lenient = await makeAt(Date.now() - 2000)
+      const { session } = await connect(lenient, undefined, { maxVersion })
+      await connect(lenient, session, { maxVersion })
+      expect(reasons(lenient).at(-1)).toBe(resumed)
+      const stern = await makeAt(Date.now() + 2000)
+      await connect(stern, session, { maxVersion })
+      expect(reasons(stern).at(-1)).toBe('revoked')
+    },
+  )
 
   test('when it has expired', async () => {
     let nowMs = Date.now()
