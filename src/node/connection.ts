@@ -9,6 +9,7 @@ import { cipherSuiteHash } from '../session/judge-session.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
 import type { EdgeReason, HandshakeReason, NotKeptReason } from '../session/reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import type { SslSession } from '../session/ssl-session.ts'
 import { byteKey } from '../store/byte-key.ts'
 import type { Edge } from './edge.ts'
 import type { TicketHandshake } from './judged-tickets.ts'
@@ -350,7 +351,8 @@ export class Connection implements HelloListener {
     const protocol = socket.getProtocol() ?? ''
     const version = versionNumber(protocol) ?? 0
     if (this.#hello === undefined) this.#serverName = serverNameOf(socket.servername)
-    const rejection = this.#rejection(socket, version, isReused)
+    const session = this.#tickets && readSession(socket.getSession())
+    const rejection = this.#rejection(socket, session, version)
     if (rejection !== undefined) {
       this.#reject(socket, rejection, protocol)
       return
@@ -359,7 +361,7 @@ export class Connection implements HelloListener {
     this.#recordOutcome(version, isReused, getDer)
     const reason = this.#reason(isReused, getDer)
     const isTooLarge = !isReused && this.#isTooLarge(socket)
-    this.#issueTickets(socket, isReused, isTooLarge)
+    this.#issueTickets(socket, session, isTooLarge)
     this.#phase = { name: 'established' }
     this.#report(isReused ? 'resumed' : 'full', reason, { protocol, socket })
     // By then the tickets of TLS 1.3 have come, if Node shows them.
@@ -371,10 +373,14 @@ export class Connection implements HelloListener {
   }
 
   /** Why the finished connection must not live. */
-  #rejection(socket: tls.TLSSocket, version: number, isReused: boolean): HandshakeReason | undefined {
+  #rejection(
+    socket: tls.TLSSocket,
+    session: SslSession | undefined,
+    version: number,
+  ): HandshakeReason | undefined {
     if (this.#hasChangedServerName(version, serverNameOf(socket.servername))) return 'server-name-changed'
-    if (!isReused || this.#tickets === undefined) return undefined
-    return this.#tickets.isJudged(readSession(socket.getSession())) ? undefined : 'ticket-unjudged'
+    if (this.#tickets === undefined || !socket.isSessionReused()) return undefined
+    return this.#tickets.isJudged(session) ? undefined : 'ticket-unjudged'
   }
 
   #reject(socket: tls.TLSSocket, reason: HandshakeReason, protocol: string): void {
@@ -387,11 +393,10 @@ export class Connection implements HelloListener {
   }
 
   /** Right after this, libssl makes the tickets. */
-  #issueTickets(socket: tls.TLSSocket, isReused: boolean, isTooLarge: boolean): void {
+  #issueTickets(socket: tls.TLSSocket, session: SslSession | undefined, isTooLarge: boolean): void {
     if (this.#tickets === undefined) return
-    const session = readSession(socket.getSession())
     const handle = tlsHandleOf(socket)
-    const inherited = isReused ? this.#decision.found?.origin : undefined
+    const inherited = socket.isSessionReused() ? this.#decision.found?.origin : undefined
     // Node would not show the session of a ticket that is too large, and nothing prove whose it is.
     const origin =
       session === undefined || handle === undefined || isTooLarge
