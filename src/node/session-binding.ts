@@ -26,7 +26,7 @@ export function bindingContext(binding: Binding): Uint8Array {
   return hashesOf(binding).context
 }
 
-/** Of the binding's hash; the rest of the 24 bytes, which 32 characters are in base64url, are of the trust alone. */
+/** Of the binding's hash; the rest of the 24 bytes, which 32 characters are in base64url, only tells why it differs. */
 const TICKET_BINDING_LENGTH = 20
 const TICKET_CONTEXT_LENGTH = 24
 
@@ -44,11 +44,11 @@ export function ticketMismatchReason(
   sessionIdContext: Uint8Array,
   binding: Binding,
 ): 'trust-changed' | 'server-name-mismatch' {
-  const trustOf = (text: Uint8Array): Buffer =>
+  const nameOf = (text: Uint8Array): Buffer =>
     Buffer.from(Buffer.from(text).toString('latin1'), 'base64url').subarray(TICKET_BINDING_LENGTH)
-  return equalBytes(trustOf(sessionIdContext), trustOf(Buffer.from(ticketContextOf(binding))))
-    ? 'server-name-mismatch'
-    : 'trust-changed'
+  return equalBytes(nameOf(sessionIdContext), nameOf(Buffer.from(ticketContextOf(binding))))
+    ? 'trust-changed'
+    : 'server-name-mismatch'
 }
 
 interface BindingHashes {
@@ -70,13 +70,16 @@ function hashesOf(binding: Binding): BindingHashes {
   if (latest !== undefined && isSameBinding(latest.binding, binding)) return latest
   const tag = hashTrust(binding)
   const context = hashBinding(binding, tag)
-  const hashes = { binding, context, tag, ticketContext: ticketText(context, tag) }
+  const hashes = { binding, context, tag, ticketContext: ticketText(context, binding) }
   if (key.length <= MAX_KNOWN_LENGTH) known.set(key, hashes)
   return hashes
 }
 
-function ticketText(context: Uint8Array, tag: Uint8Array): string {
-  const parts = [context.subarray(0, TICKET_BINDING_LENGTH), tag]
+function ticketText(context: Uint8Array, { serverName }: Binding): string {
+  const name = nodeCrypto()
+    .createHash('sha256')
+    .update(serverName === undefined ? '' : `=${serverName}`)
+  const parts = [context.subarray(0, TICKET_BINDING_LENGTH), name.digest()]
   return Buffer.concat(parts, TICKET_CONTEXT_LENGTH).toString('base64url')
 }
 
