@@ -9,7 +9,7 @@ import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import { missingCommand, peerTest } from '../peers.ts'
 import { afterTest, certificate, connect, type Harness, NAME, reasons, type StartOptions } from './harness.ts'
-import { startTicketed } from './tickets-harness.ts'
+import { offeredTo, startTicketed } from './tickets-harness.ts'
 
 const OTHER_NAME = 'other.example'
 /** Its clients are asked for another key share. */
@@ -88,7 +88,7 @@ describe('one ticket on two connections, of which one is refused it:', () => {
   test('the other is refused as well while both are open, and not when the refused one has left', async () => {
     const harness = await startTicketed()
     const { session } = await connect(harness)
-    const refused = await hold(harness, session, elsewhere)
+    const refused = await hold(harness, offeredTo(OTHER_NAME, session), elsewhere)
     const visit = await connect(harness, session)
     expect([visit.resumed, visit.received, reasons(harness).at(-1)]).toEqual([
       false,
@@ -103,7 +103,10 @@ describe('one ticket on two connections, of which one is refused it:', () => {
     const harness = await startTicketed()
     const { session } = await connect(harness)
     const good = await hold(harness, session)
-    const refused = await connect(harness, session, { ...elsewhere, checkServerIdentity: () => undefined })
+    const refused = await connect(harness, offeredTo(OTHER_NAME, session), {
+      ...elsewhere,
+      checkServerIdentity: () => undefined,
+    })
     expect([refused.resumed, refused.received]).toEqual([false, 'hello'])
     // libssl had its answer before.
     expect(await good.finish()).toBe(true)
@@ -114,7 +117,7 @@ describe('one ticket on two connections, of which one is refused it:', () => {
     const harness = await startTicketed(RETRYING)
     const { session } = await connect(harness, undefined, RETRIED)
     const good = await hold(harness, session, RETRIED)
-    const refused = await hold(harness, session, { ...RETRIED, ...elsewhere })
+    const refused = await hold(harness, offeredTo(OTHER_NAME, session), { ...RETRIED, ...elsewhere })
     expect(await good.finish()).toBe(false)
     expect(await refused.finish()).toBe(false)
     expect(reasons(harness)).toEqual(['not-offered', 'ticket-contested', 'server-name-mismatch'])
@@ -124,7 +127,7 @@ describe('one ticket on two connections, of which one is refused it:', () => {
     const harness = await startTicketed(RETRYING)
     const { session } = await connect(harness, undefined, RETRIED)
     const good = await hold(harness, session, RETRIED)
-    const refused = await hold(harness, session, { ...RETRIED, ...elsewhere })
+    const refused = await hold(harness, offeredTo(OTHER_NAME, session), { ...RETRIED, ...elsewhere })
     await refused.leave()
     expect(await good.finish()).toBe(true)
   })
@@ -133,7 +136,7 @@ describe('one ticket on two connections, of which one is refused it:', () => {
     const harness = await startTicketed(RETRYING)
     const { session } = await connect(harness, undefined, RETRIED)
     const good = await hold(harness, session, RETRIED)
-    const refused = await hold(harness, session, { ...RETRIED, ...elsewhere })
+    const refused = await hold(harness, offeredTo(OTHER_NAME, session), { ...RETRIED, ...elsewhere })
     await good.leave()
     expect(await refused.finish()).toBe(false)
   })

@@ -26,7 +26,7 @@ import {
   startStock,
   TLS12,
 } from './harness.ts'
-import { SECRET, startTicketed } from './tickets-harness.ts'
+import { offeredTo, SECRET, startTicketed } from './tickets-harness.ts'
 
 const OTHER_NAME = 'other.example'
 const anyName = { checkServerIdentity: () => undefined }
@@ -146,7 +146,10 @@ describe('a ticket is refused, which is a full handshake and no error,', () => {
   test('at another server name', async () => {
     const harness = await startTicketed()
     const { session } = await connect(harness)
-    const visit = await connect(harness, session, { servername: OTHER_NAME, ...anyName })
+    const visit = await connect(harness, offeredTo(OTHER_NAME, session), {
+      servername: OTHER_NAME,
+      ...anyName,
+    })
     expect([visit.resumed, visit.received, visit.sessions.length]).toEqual([false, 'hello', 2])
     expect(reasons(harness).at(-1)).toBe('server-name-mismatch')
   })
