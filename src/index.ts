@@ -84,6 +84,7 @@ export {
 export { attachServer } from './node/attach-server.ts'
 export type { AttachmentStats } from './node/attachment-ledger.ts'
 export type { SessionPolicy } from './node/edge.ts'
+export type { TicketOptions } from './node/judged-tickets.ts'
 export type { AttachServerOptions, ServerAttachment, ServerHandshake } from './node/server-attachment.ts'
 export { type ServerOptions, serverOptions } from './node/server-setup.ts'
 export type { Awaitable } from './session/awaitable.ts'

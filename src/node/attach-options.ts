@@ -4,11 +4,13 @@ import {
   A_BOOLEAN,
   A_FUNCTION,
   anInteger,
+  CHECKED_LATER,
   checkOptions,
   kindOf,
   type OptionRule,
 } from '../session/arguments.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
+import type { TicketOptions } from './judged-tickets.ts'
 import type { AttachServerOptions } from './server-attachment.ts'
 
 /** What a timer takes. */
@@ -25,15 +27,25 @@ const TOLERABLE: Readonly<Record<SetupProblem, true>> = {
   'contradicting-options': true,
 }
 
+const TICKET_RULES: Readonly<Record<keyof TicketOptions, OptionRule>> = {
+  keyRing: {
+    kind: 'an instance of KeyRing',
+    isGood: (value) => typeof (value as { derive?: unknown } | null)?.derive === 'function',
+  },
+  periodMs: anInteger(60_000, 86_400_000),
+}
+
 const RULES: Readonly<Record<keyof AttachServerOptions, OptionRule>> = {
   lookupTimeoutMs: anInteger(1, MAX_TIMER_MS),
   readAheadMs: anInteger(1, MAX_TIMER_MS),
   maxAuthenticationAgeSec: anInteger(1, ONE_WEEK_SEC),
+  authenticatedAfterMs: anInteger(0, Number.MAX_SAFE_INTEGER),
   singleUse: A_BOOLEAN,
   waitForStore: A_BOOLEAN,
   bindSessions: A_BOOLEAN,
   requireExtendedMasterSecret: A_BOOLEAN,
   shouldStore: A_FUNCTION,
+  tickets: CHECKED_LATER,
   policy: A_FUNCTION,
   onHandshake: A_FUNCTION,
   revocations: {
@@ -49,6 +61,13 @@ const RULES: Readonly<Record<keyof AttachServerOptions, OptionRule>> = {
 /** @throws {@link ArgumentError} */
 export function checkAttachOptions(options: unknown): void {
   checkOptions('attachServer', options, RULES)
+  const { tickets } = options as AttachServerOptions
+  if (tickets === undefined) return
+  checkOptions('attachServer({ tickets })', tickets, TICKET_RULES)
+  if (tickets.keyRing === undefined)
+    throw new ArgumentError(
+      'the option keyRing of attachServer({ tickets }) must be an instance of KeyRing, got undefined',
+    )
 }
 
 /** @throws {@link ArgumentError} */

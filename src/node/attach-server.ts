@@ -8,6 +8,7 @@ import { checkAttachOptions, checkCloseOptions, checkContext } from './attach-op
 import { AttachmentLedger, type AttachmentStats } from './attachment-ledger.ts'
 import { Connection, type ConnectionListener, type ConnectionOutcome } from './connection.ts'
 import type { Edge } from './edge.ts'
+import { JudgedTickets } from './judged-tickets.ts'
 import {
   currentTlsHandle,
   endedTlsSocket,
@@ -19,7 +20,7 @@ import {
 } from './node-engine.ts'
 import type { AttachServerOptions, ServerAttachment, ServerHandshake } from './server-attachment.ts'
 import { type Listener, ServerHooks } from './server-hooks.ts'
-import { checkSetup, sessionTimeoutSec, unsupportedSetting } from './server-setup.ts'
+import { checkSetup, checkTicketSetup, sessionTimeoutSec, unsupportedSetting } from './server-setup.ts'
 
 const DEFAULT_LOOKUP_TIMEOUT_MS = 1_000
 const DEFAULT_READ_AHEAD_MS = 10_000
@@ -72,8 +73,10 @@ class Attachment implements ServerAttachment, ConnectionListener {
     checkSetup(server, context, {
       isWaitingForStore: options.waitForStore === true,
       isBinding: options.bindSessions !== false,
+      hasTickets: options.tickets !== undefined,
       tolerate: options.tolerate ?? [],
     })
+    if (options.tickets !== undefined) checkTicketSetup(server, options)
     this.#edge = this.#makeEdge()
     this.#hook()
   }
@@ -85,6 +88,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
     return {
       server: this.#server,
       context,
+      tickets: this.#options.tickets && new JudgedTickets(this.#server, context, this.#options.tickets),
       ownContext: context.getSessionIdContext(),
       profiles: this.#hooks.profiles,
       get enabled() {
@@ -96,6 +100,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
       lookupTimeoutMs: this.#options.lookupTimeoutMs ?? DEFAULT_LOOKUP_TIMEOUT_MS,
       readAheadMs: this.#options.readAheadMs ?? DEFAULT_READ_AHEAD_MS,
       singleUse: this.#options.singleUse === true,
+      authenticatedAfterMs: this.#options.authenticatedAfterMs ?? 0,
       bindSessions: this.#options.bindSessions !== false,
       requireExtendedMasterSecret: this.#options.requireExtendedMasterSecret !== false,
       isAnsweredByOthers: this.#options.tolerate?.includes('resume-session-listener') === true,
@@ -119,7 +124,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
       )
       hooks.refuseResumeListeners()
     }
-    hooks.watchContexts()
+    hooks.watchContexts(() => this.#edge.tickets?.renew())
     hooks.interceptConnections((original, socket) => this.#onConnection(original, socket))
   }
 
@@ -161,7 +166,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
   /** None of the context's settings is silently ignored; what attachServer would have refused is warned of, once. */
   #warnOfIgnoredSettings(): void {
     if (this.#hasWarned || this.#options.tolerate?.includes('unsupported-setting') === true) return
-    const problem = unsupportedSetting(this.#server, this.context)
+    const problem = unsupportedSetting(this.#server, this.context, this.#options.tickets !== undefined)
     if (problem === undefined) return
     this.#hasWarned = true
     process.emitWarning(problem, { type: 'SslctxWarning', code: 'ERR_SERVER_SETUP' })

@@ -9,21 +9,25 @@ import { cipherSuiteHash } from '../session/judge-session.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
 import type { EdgeReason, HandshakeReason, NotKeptReason } from '../session/reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import type { SslSession } from '../session/ssl-session.ts'
 import { byteKey } from '../store/byte-key.ts'
 import type { Edge } from './edge.ts'
+import type { TicketHandshake } from './judged-tickets.ts'
 import { endSec, type HandshakeFacts, readSession, SessionKeeper } from './keep-session.ts'
-import { confirmed, type Decision, full, isLookupOff, lookUp } from './look-up.ts'
+import { bindingOf, confirmed, type Decision, full, isLookupOff, lookUp, ticketsFor } from './look-up.ts'
 import {
   acceptWith,
   beforeVerification,
   type HelloListener,
   serverNameOf,
   type TlsHandle,
+  tlsHandleOf,
   watchServerName,
 } from './node-engine.ts'
 import { isReadable, ReadAhead, type ReadAheadResult } from './read-ahead.ts'
 import { serverVerifyMode, usesTickets } from './server-setup.ts'
 import { versionNumber } from './server-versions.ts'
+import { ticketContextOf } from './session-binding.ts'
 import type { TrustProfile, TrustSnapshot } from './trust-profile.ts'
 
 /** `kMaxSessionSize` of Node: there is no newSession for what is larger. */
@@ -88,6 +92,8 @@ export class Connection implements HelloListener {
   #snapshot: TrustSnapshot | undefined
   /** Seconds since the epoch; undefined until the chain was looked at. */
   #chainEndSec: number | undefined
+  /** Of TLS 1.3 with stateless tickets. */
+  #tickets: TicketHandshake | undefined
   /** Settles with all that was kept so far. */
   #kept: Promise<unknown> | undefined
   /** The error of the socket, before Node had it. */
@@ -235,12 +241,32 @@ export class Connection implements HelloListener {
     else this.#profile = this.#edge.profiles.of(this.#serverName)
     this.#handedOverMs = performance.now()
     this.#phase = { name: 'handed-over', handle: undefined, der }
-    acceptWith(this.#accept, bytes, (handle) => this.#prepare(handle, der))
+    acceptWith(this.#acceptWithTickets(), bytes, (handle) => this.#prepare(handle, der))
+  }
+
+  /** Node's listener, under the SecureContext that has tickets where the connection may have them. */
+  #acceptWithTickets(): () => void {
+    const edge = this.#edge
+    const hello = this.#hello
+    const profile = this.#profile
+    const tickets = ticketsFor(edge, hello, profile)
+    if (tickets === undefined || hello === undefined || profile === undefined) return this.#accept
+    const decision = this.#decision
+    this.#tickets = tickets.begin({
+      hello,
+      accepted: decision.resume ? decision.found : undefined,
+      objection: () => {
+        const latest = confirmed(edge, decision)
+        return latest.resume ? undefined : latest.reason
+      },
+    })
+    const binding = bindingOf(edge, this.#serverName, profile, undefined)
+    return () => tickets.accept(ticketContextOf(binding), this.#accept)
   }
 
   /** Node's libssl compares the session id context with its own, so that is what it gets to see. */
   #export({ found }: Decision): Buffer | undefined {
-    if (found === undefined) return undefined
+    if (found === undefined || found.ticket !== undefined) return undefined
     const { sessionIdContext = '' } = this.#edge.server
     return Buffer.from(found.session.toDer(Buffer.from(sessionIdContext)))
   }
@@ -281,10 +307,21 @@ export class Connection implements HelloListener {
 
   /** A session that the handshake has made. */
   keep(der: Uint8Array, handle: TlsHandle): void {
+    if (this.#tickets !== undefined) {
+      this.#checkTicket(this.#tickets)
+      return
+    }
     if (this.#hello === undefined) this.#serverName = serverNameOf(handle.getServername())
     const kept = this.#keeper.keep(der, this.#factsOf(handle))
     if (isPromiseLike(kept)) this.#kept = Promise.all([this.#kept, this.#listener.hearWrite(this, kept)])
     else if (kept !== undefined) this.#edge.countNotKept(kept)
+  }
+
+  /** The session in a ticket that was just made. Its client gets none of it when it carries the origin of somebody else. */
+  #checkTicket(tickets: TicketHandshake): void {
+    if (tickets.isOwnTicket()) return
+    this.#edge.countNotKept('ticket-unproven')
+    this.#socket.destroy()
   }
 
   #factsOf(handle: TlsHandle): HandshakeFacts {
@@ -314,25 +351,60 @@ export class Connection implements HelloListener {
     const protocol = socket.getProtocol() ?? ''
     const version = versionNumber(protocol) ?? 0
     if (this.#hello === undefined) this.#serverName = serverNameOf(socket.servername)
-    if (this.#hasChangedServerName(version, serverNameOf(socket.servername))) {
-      this.#isRejected = true
-      this.#phase = { name: 'over' }
-      socket.authorized = false
-      socket.destroy()
-      this.#report('failed', 'server-name-changed', { protocol })
+    const session = this.#tickets && readSession(socket.getSession())
+    const rejection = this.#rejection(socket, session, version)
+    if (rejection !== undefined) {
+      this.#reject(socket, rejection, protocol)
       return
     }
     const getDer = (): Uint8Array | undefined => socket.getSession()
     this.#recordOutcome(version, isReused, getDer)
     const reason = this.#reason(isReused, getDer)
     const isTooLarge = !isReused && this.#isTooLarge(socket)
+    this.#issueTickets(socket, session, isTooLarge)
     this.#phase = { name: 'established' }
     this.#report(isReused ? 'resumed' : 'full', reason, { protocol, socket })
     // By then the tickets of TLS 1.3 have come, if Node shows them.
     setImmediate(() => {
+      this.#tickets?.finish()
       if (isTooLarge && !this.#keeper.hasMade) this.#edge.countNotKept('too-large')
       this.#release()
     })
+  }
+
+  /** Why the finished connection must not live. */
+  #rejection(
+    socket: tls.TLSSocket,
+    session: SslSession | undefined,
+    version: number,
+  ): HandshakeReason | undefined {
+    if (this.#hasChangedServerName(version, serverNameOf(socket.servername))) return 'server-name-changed'
+    if (this.#tickets === undefined || !socket.isSessionReused()) return undefined
+    return this.#tickets.isJudged(session) ? undefined : 'ticket-unjudged'
+  }
+
+  #reject(socket: tls.TLSSocket, reason: HandshakeReason, protocol: string): void {
+    this.#isRejected = true
+    this.#phase = { name: 'over' }
+    socket.authorized = false
+    this.#tickets?.issue(undefined)
+    socket.destroy()
+    this.#report('failed', reason, { protocol })
+  }
+
+  /** Right after this, libssl makes the tickets. */
+  #issueTickets(socket: tls.TLSSocket, session: SslSession | undefined, isTooLarge: boolean): void {
+    if (this.#tickets === undefined) return
+    const handle = tlsHandleOf(socket)
+    const inherited = socket.isSessionReused() ? this.#decision.found?.origin : undefined
+    // Node would not show the session of a ticket that is too large, and nothing prove whose it is.
+    const origin =
+      session === undefined || handle === undefined || isTooLarge
+        ? ('unreadable' as const)
+        : this.#keeper.originForTicket(session, inherited, this.#factsOf(handle))
+    const isRefused = typeof origin === 'string'
+    this.#tickets.issue(isRefused ? undefined : origin)
+    if (isRefused && !isTooLarge) this.#edge.countNotKept(origin)
   }
 
   /**
@@ -367,6 +439,7 @@ export class Connection implements HelloListener {
     if (isReused && decision.resume) return decision.source
     if (isReused) return usesTickets(this.#edge.server) ? 'ticket' : 'external-psk'
     if (!decision.resume) return decision.reason
+    if (this.#tickets?.refusal !== undefined) return this.#tickets.refusal
     const made = readSession(getDer())
     if (made?.protocolVersion !== TLS1_3_VERSION) return 'node-disagreed'
     if (cipherSuiteHash(made.cipherSuite) !== cipherSuiteHash(decision.found.session.cipherSuite))
@@ -403,6 +476,7 @@ export class Connection implements HelloListener {
   #close(): void {
     const phase = this.#phase
     this.#phase = { name: 'over' }
+    this.#tickets?.end()
     if (phase.name === 'reading' || phase.name === 'looking-up') {
       phase.ahead?.release()
       if (phase.name === 'looking-up') clearTimeout(phase.timer)

@@ -5,6 +5,7 @@ import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import type { NotKeptReason } from '../session/reasons.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 import type { Revocations } from '../store/revocations.ts'
+import type { JudgedTickets } from './judged-tickets.ts'
 import type { TlsServer } from './node-engine.ts'
 import type { SessionRules } from './session-rules.ts'
 import type { TrustProfile, TrustProfiles } from './trust-profile.ts'
@@ -38,6 +39,10 @@ export interface Edge extends SessionRules {
   /** Milliseconds. */
   readonly readAheadMs: number
   readonly bindSessions: boolean
+  /** Milliseconds since the epoch. */
+  readonly authenticatedAfterMs: number
+  /** Stateless tickets take the place of sessions in TLS 1.3; undefined without them. */
+  readonly tickets: JudgedTickets | undefined
   readonly singleUse: boolean
   readonly policy: SessionPolicy | undefined
   readonly revocations: Pick<Revocations, 'objectionTo'> | undefined

@@ -10,7 +10,7 @@ import { bindingOf, contextOf } from './look-up.ts'
 import { supportsPsk } from './resumption-offer.ts'
 import { sessionTimeoutSec, usesTickets } from './server-setup.ts'
 import { readOrigin, type SessionOrigin, stamp } from './session-binding.ts'
-import { authenticationEndSec, objectionToSession } from './session-rules.ts'
+import { authenticationEndSec, isTooOld, objectionToSession } from './session-rules.ts'
 import type { TrustProfile } from './trust-profile.ts'
 
 /** What is known of the handshake that made a session. */
@@ -80,6 +80,26 @@ export class SessionKeeper {
         policy === false ? 'policy-refused' : this.#stamp(session, origin, isResumed, facts, policy),
       ),
     )
+  }
+
+  /**
+   * What a stateless ticket of TLS 1.3 is to carry, before it is made.
+   *
+   * @param session - of the connection
+   * @param inherited - of the ticket that was resumed
+   * @returns why there is to be none
+   */
+  originForTicket(
+    session: SslSession,
+    inherited: SessionOrigin | undefined,
+    facts: HandshakeFacts,
+  ): SessionOrigin | NotKeptReason {
+    this.#hasMade = true
+    const objection = this.#objection(session, facts)
+    if (objection !== undefined) return objection
+    const origin = inherited ?? originOf(session, facts)
+    const isOver = isTooOld(origin, this.#edge.context.now(), this.#edge)
+    return isOver ? 'authentication-too-old' : origin
   }
 
   #askPolicy(

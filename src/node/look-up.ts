@@ -3,15 +3,16 @@ import type { SslConnection } from '../context/ssl-connection.ts'
 import { type Awaitable, andThen } from '../session/awaitable.ts'
 import { equalBytes } from '../session/bytes.ts'
 import { isExpired } from '../session/judge-session.ts'
-import type { Examination } from '../session/offer.ts'
+import type { Examination, ResumptionOffer } from '../session/offer.ts'
 import type { HandshakeReason, RefusalReason, SessionSource } from '../session/reasons.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
-import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 import type { ResumptionVerdict } from '../session/verdict.ts'
 import { byteKey } from '../store/byte-key.ts'
 import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown } from './edge.ts'
-import { negotiatedVersion, resumptionOffer } from './resumption-offer.ts'
+import type { JudgedTickets } from './judged-tickets.ts'
+import { negotiatedVersion, resumptionOffer, supportsPsk, ticketOffer } from './resumption-offer.ts'
 import { sessionTimeoutSec, usesTickets } from './server-setup.ts'
 import { serverVersions } from './server-versions.ts'
 import {
@@ -20,6 +21,8 @@ import {
   mismatchReason,
   readOrigin,
   type SessionOrigin,
+  ticketContextOf,
+  ticketMismatchReason,
 } from './session-binding.ts'
 import { isTooOld, objectionToSession } from './session-rules.ts'
 import { isSameProfile, type TrustProfile } from './trust-profile.ts'
@@ -29,6 +32,8 @@ export interface Found {
   readonly session: SslSession
   readonly origin: SessionOrigin | undefined
   readonly binding: Binding
+  /** The stateless ticket that the session came in. */
+  readonly ticket: Uint8Array | undefined
 }
 
 /** What is to become of a ClientHello: the one answer of a lookup. */
@@ -52,8 +57,8 @@ export function full(reason: HandshakeReason): Decision {
 
 /**
  * May this ClientHello resume what it offers? Every rule is asked here, in one order: whether the cache may be asked at all; the
- * model with its caches; of what they found expiry, format, server name, single use, the owner's policy, trust, marks, age, and
- * the edge's rules; and libssl's own.
+ * model with its caches, or with the ticket that could be opened; of what they found expiry, format, server name, single use, the
+ * owner's policy, trust, marks, age, and the edge's rules; and libssl's own.
  *
  * @returns a promise only when an external cache or the owner's policy gave one; it never rejects
  */
@@ -63,51 +68,128 @@ export function lookUp(
   hello: ClientHello,
   inArrivalContext: InArrivalContext,
 ): Awaitable<Decision> {
-  const { context, server } = edge
+  const { server } = edge
   const { serverName } = hello
   const version = negotiatedVersion(hello, serverVersions(server))
   // Node will tell the client.
   if (version === undefined) return full('not-offered')
   if (usesTickets(server) && hasStatelessTicket(hello, version)) return full('stateless-ticket')
   if (isPolicyUnknown(edge, edge.profiles.of(serverName))) return full('policy-unknown')
+  return new Inquiry(edge, connection, hello, version, inArrivalContext).answer()
+}
 
-  let found: Found | undefined
-  let objection: HandshakeReason | undefined
-  const decline = (reason: HandshakeReason): Examination => {
-    objection = reason
-    return DECLINED
+interface OpenedOffer {
+  readonly ticket: Uint8Array
+  readonly origin: SessionOrigin
+}
+
+/** One question to the model, and what came to light on the way. */
+class Inquiry {
+  readonly #edge: Edge
+  readonly #connection: SslConnection
+  readonly #hello: ClientHello
+  readonly #version: number
+  readonly #inArrivalContext: InArrivalContext
+  /** The stateless ticket that is being judged, if it is one. */
+  #opened: OpenedOffer | undefined
+  #found: Found | undefined
+  #objection: HandshakeReason | undefined
+
+  constructor(
+    edge: Edge,
+    connection: SslConnection,
+    hello: ClientHello,
+    version: number,
+    inArrivalContext: InArrivalContext,
+  ) {
+    this.#edge = edge
+    this.#connection = connection
+    this.#hello = hello
+    this.#version = version
+    this.#inArrivalContext = inArrivalContext
   }
-  const examine = (session: SslSession): Awaitable<Examination> => {
-    const origin = readOrigin(session)
-    const bindTo = (ownPolicy: string | undefined): Found => {
-      found = {
-        session,
-        origin,
-        binding: bindingOf(edge, serverName, edge.profiles.of(serverName), ownPolicy),
-      }
-      return found
-    }
-    bindTo(undefined)
+
+  answer(): Awaitable<Decision> {
+    return andThen(this.#connection.resumeSession(this.#offer()), (verdict) => this.#decide(verdict))
+  }
+
+  #offer(): ResumptionOffer {
+    const hello = this.#hello
+    const tickets = this.#version === TLS1_3_VERSION ? this.#edge.tickets : undefined
+    if (tickets === undefined) return resumptionOffer(hello, this.#version, this.#examine)
+    this.#connection.clearOptions(SslOption.NO_TICKET)
+    return ticketOffer(hello, (ticket) => this.#open(tickets, ticket), this.#examine)
+  }
+
+  #open(tickets: JudgedTickets, ticket: Uint8Array): SslSession | undefined {
+    const content = tickets.openTicket(ticket)
+    if (content === undefined) return undefined
+    const { session, origin } = content
+    this.#opened = { ticket, origin }
+    const { serverName } = this.#hello
+    // Node's libssl leaves it out; that it was this name follows from the session id context, or the ticket is refused.
+    session.setHostname(serverName === undefined ? undefined : Buffer.from(serverName, 'latin1'))
+    return session
+  }
+
+  readonly #examine = (session: SslSession): Awaitable<Examination> => {
+    const edge = this.#edge
+    const { serverName } = this.#hello
+    const opened = this.#opened
+    const { origin } = this.#bind(session, undefined)
     // The model judges, counts and forgets what has expired, whatever it was made for.
-    if (isExpired(session, context.now())) return accept(session.sessionIdContext)
-    const reason = objectionToFound(edge, session, origin, serverName)
-    if (reason !== undefined) return decline(reason)
-    return andThen(askPolicy(edge, inArrivalContext, serverName, session, hello), (answer) => {
-      if (answer === false) return decline('policy-refused')
-      const bound = bindTo(answer)
-      const expected = contextOf(edge, bound.binding)
+    if (isExpired(session, edge.context.now())) return accept(session.sessionIdContext)
+    const reason = opened === undefined ? objectionToFound(edge, session, origin, serverName) : undefined
+    if (reason !== undefined) return this.#decline(reason)
+    return andThen(askPolicy(edge, this.#inArrivalContext, serverName, session, this.#hello), (answer) => {
+      if (answer === false) return this.#decline('policy-refused')
+      const bound = this.#bind(session, answer)
+      const expected = expectedContext(edge, bound)
       // R3.3, the session id context is the isolation of names and trust profiles; the model says so.
       const later = equalBytes(session.sessionIdContext, expected) ? objectionToBound(edge, bound) : undefined
-      return later === undefined ? accept(expected) : decline(later)
+      return later === undefined ? accept(expected) : this.#decline(later)
     })
   }
-  const decide = (verdict: ResumptionVerdict): Decision => {
+
+  #bind(session: SslSession, ownPolicy: string | undefined): Found {
+    const edge = this.#edge
+    const { serverName } = this.#hello
+    this.#found = {
+      session,
+      origin: this.#opened?.origin ?? readOrigin(session),
+      binding: bindingOf(edge, serverName, edge.profiles.of(serverName), ownPolicy),
+      ticket: this.#opened?.ticket,
+    }
+    return this.#found
+  }
+
+  #decline(reason: HandshakeReason): Examination {
+    this.#objection = reason
+    return DECLINED
+  }
+
+  #decide(verdict: ResumptionVerdict): Decision {
+    const found = this.#found
     if (verdict.resume && found !== undefined) return { resume: true, source: verdict.source, found }
     const refusal = verdict.resume ? 'declined' : verdict.reason
-    const reason = objection ?? refined(edge, hello, version, refusal, found)
+    const reason = this.#objection ?? refined(this.#edge, this.#hello, this.#version, refusal, found)
     return found !== undefined && LIBSSL_ALERTS.has(refusal) ? { resume: false, reason, found } : full(reason)
   }
-  return andThen(connection.resumeSession(resumptionOffer(hello, version, examine)), decide)
+}
+
+/**
+ * The tickets of the attachment, for a connection whose tickets are all judged. Others have none at all: of a ClientHello that was
+ * not read, nobody knows what it offers.
+ */
+export function ticketsFor(
+  edge: Edge,
+  hello: ClientHello | undefined,
+  profile: TrustProfile | undefined,
+): JudgedTickets | undefined {
+  const { tickets, server } = edge
+  if (tickets === undefined || hello === undefined || profile === undefined) return undefined
+  const isUsable = negotiatedVersion(hello, serverVersions(server)) === TLS1_3_VERSION && supportsPsk(hello)
+  return isUsable && !isPolicyUnknown(edge, profile) ? tickets : undefined
 }
 
 /**
@@ -141,24 +223,30 @@ export function contextOf({ bindSessions, ownContext }: Edge, binding: Binding):
   return bindSessions ? bindingContext(binding) : ownContext
 }
 
+function expectedContext(edge: Edge, { binding, ticket }: Found): Uint8Array {
+  return ticket === undefined ? contextOf(edge, binding) : Buffer.from(ticketContextOf(binding))
+}
+
 function accept(sessionIdContext: Uint8Array): Examination {
   return { isDeclined: false, sessionIdContext }
 }
 
 /** Neither cache would be asked. */
-export function isLookupOff({ context }: Edge): boolean {
+export function isLookupOff({ context, tickets }: Edge): boolean {
+  if (tickets !== undefined) return false
   const isInternalLeftOut = (context.getSessionCacheMode() & SessionCacheMode.NO_INTERNAL_LOOKUP) !== 0
   return isInternalLeftOut && context.getGetSessionCallback() === undefined
 }
 
 /** What holds whatever the owner's policy says. */
 function objectionToFound(
-  { bindSessions, revocations, singleUse, usedIds }: Edge,
+  { authenticatedAfterMs, bindSessions, revocations, singleUse, usedIds }: Edge,
   session: SslSession,
   origin: SessionOrigin | undefined,
   serverName: string | undefined,
 ): HandshakeReason | undefined {
-  if ((bindSessions || revocations !== undefined) && origin === undefined) return 'unknown-format'
+  const needsOrigin = bindSessions || revocations !== undefined || authenticatedAfterMs > 0
+  if (needsOrigin && origin === undefined) return 'unknown-format'
   if (bindSessions && session.hostname !== serverName) return 'server-name-mismatch'
   // Who can write to the store can put back what was taken from it.
   return singleUse && usedIds.has(byteKey(session.sessionId)) ? 'already-used' : undefined
@@ -173,8 +261,13 @@ function objectionToBound(edge: Edge, found: Found): HandshakeReason | undefined
   return objectionToSession(session, edge, binding.profile)
 }
 
-function revocationOf({ revocations }: Edge, { session, origin }: Found): HandshakeReason | undefined {
-  return origin && revocations?.objectionTo(session, origin.authenticatedAtSec)
+function revocationOf(
+  { authenticatedAfterMs, revocations }: Edge,
+  { session, origin }: Found,
+): HandshakeReason | undefined {
+  if (origin === undefined) return undefined
+  if (origin.authenticatedAtSec * 1000 < authenticatedAfterMs) return 'revoked'
+  return revocations?.objectionTo(session, origin.authenticatedAtSec)
 }
 
 /** The model's refusal in the words of the edge, which knows more about it. */
@@ -186,10 +279,17 @@ function refined(
   found: Found | undefined,
 ): HandshakeReason {
   if (reason === 'session-id-context-mismatch' && found !== undefined && edge.bindSessions)
-    return mismatchReason(found.origin, found.binding)
+    return whyMismatch(found)
+  if (reason === 'ticket-undecryptable' && edge.tickets !== undefined) return 'ticket-unopenable'
   if (reason === 'expired' && found !== undefined) return whyExpired(edge, found)
   if (reason === 'not-found') return whyNotFound(edge, hello, version)
   return isRenamed(reason) ? EDGE_NAMES[reason] : reason
+}
+
+function whyMismatch({ binding, origin, session, ticket }: Found): HandshakeReason {
+  return ticket === undefined
+    ? mismatchReason(origin, binding)
+    : ticketMismatchReason(session.sessionIdContext, binding)
 }
 
 const EDGE_NAMES = {

@@ -27,6 +27,7 @@ export interface TlsServer extends tls.Server {
   readonly maxVersion?: string
   readonly ciphers?: string
   readonly sigalgs?: string
+  readonly ticketKeys?: unknown
   /** What new connections are made with; `setSecureContext` replaces it. */
   readonly _sharedCreds: tls.SecureContext
   /** What `addContext` has set, the latest last. */
@@ -208,6 +209,110 @@ export function beforeVerification(handle: TlsHandle, look: (isVerified: boolean
     const error: unknown = Reflect.apply(verifyError, handle, [])
     look(error === null || error === undefined)
     return error
+  }
+}
+
+/** What the ticket key callback of libssl is to answer with. */
+export interface TicketSecrets {
+  readonly mac: Buffer
+  readonly cipher: Buffer
+  /** 16 bytes each. */
+  readonly name: Buffer
+  readonly iv: Buffer
+}
+
+/** Answers libssl about tickets: `SSL_CTX_set_tlsext_ticket_key_cb(3)`. It names no connection. */
+export interface TicketKeySource {
+  /** A ticket is to be made. @returns undefined for none */
+  seal(): TicketSecrets | undefined
+  /** A ticket that begins with these 32 bytes is offered. @returns undefined to refuse it, which leads to a full handshake */
+  open(name: Buffer, iv: Buffer): Pick<TicketSecrets, 'mac' | 'cipher'> | undefined
+}
+
+/** Node's own object under a SecureContext. */
+interface NativeContext {
+  /** At most 32 ASCII characters; anything else may end the process. SSL_new copies it. */
+  setSessionIdContext(text: string): void
+  enableTicketKeyCallback(): void
+  onticketkeycallback?: (name: Buffer, iv: Buffer, isEncrypting: boolean) => readonly (number | Buffer)[]
+}
+
+const CONTEXT_METHODS = [
+  'setSessionIdContext',
+  'enableTicketKeyCallback',
+] as const satisfies readonly (keyof NativeContext)[]
+
+const UNKNOWN_TICKET = 0
+const GOOD_TICKET = 1
+const RENEWED_TICKET = 2
+/** Node ends the process over an answer without keys, whatever it says. */
+const NO_KEYS = [Buffer.alloc(32), Buffer.alloc(16), Buffer.alloc(16), Buffer.alloc(16)] as const
+
+/**
+ * A second SecureContext of a server, with tickets of TLS 1.3 by keys of ours; all else is as the server has it.
+ *
+ * @param secureOptions - in place of the server's
+ * @throws {@link UnsupportedRuntimeError} when this Node has no callback for the keys
+ */
+export function ticketContext(
+  server: TlsServer,
+  secureOptions: number,
+  source: TicketKeySource,
+): tls.SecureContext {
+  // Node's own function reads what was set from the server, and writes to this object what it makes of it.
+  const shadow = Object.create(server) as TlsServer
+  Reflect.apply(nodeTls().Server.prototype.setSecureContext, shadow, [{ ...server, secureOptions }])
+  const { _sharedCreds: secureContext } = shadow
+  const native = secureContext.context as unknown as NativeContext
+  if (
+    !Object.hasOwn(shadow, '_sharedCreds') ||
+    CONTEXT_METHODS.some((name) => typeof native[name] !== 'function')
+  )
+    throw new UnsupportedRuntimeError(
+      `Node.js ${process.version}`,
+      'its SecureContext has no ticket key callback',
+    )
+  native.enableTicketKeyCallback()
+  // What is thrown here ends the connection, and while a ticket is made it is nobody's to catch.
+  native.onticketkeycallback = (name, iv, isEncrypting) => {
+    try {
+      return isEncrypting ? sealed(source.seal()) : opened(source.open(name, iv))
+    } catch {
+      return [UNKNOWN_TICKET, ...NO_KEYS]
+    }
+  }
+  return secureContext
+}
+
+function sealed(secrets: TicketSecrets | undefined): readonly (number | Buffer)[] {
+  if (secrets === undefined) return [UNKNOWN_TICKET, ...NO_KEYS]
+  return [GOOD_TICKET, secrets.mac, secrets.cipher, secrets.name, secrets.iv]
+}
+
+function opened(secrets: Pick<TicketSecrets, 'mac' | 'cipher'> | undefined): readonly (number | Buffer)[] {
+  return secrets === undefined ? [UNKNOWN_TICKET, ...NO_KEYS] : [RENEWED_TICKET, secrets.mac, secrets.cipher]
+}
+
+/**
+ * Runs Node's listener, which makes one TLSSocket, with another SecureContext than the server's.
+ *
+ * @param sessionIdContext - of the connection: at most 32 ASCII characters
+ */
+export function acceptUnder(
+  server: TlsServer,
+  secureContext: tls.SecureContext,
+  sessionIdContext: string,
+  accept: () => void,
+): void {
+  const shared = server as { _sharedCreds: tls.SecureContext }
+  const { _sharedCreds: usual } = shared
+  const native = secureContext.context as unknown as NativeContext
+  native.setSessionIdContext(sessionIdContext)
+  shared._sharedCreds = secureContext
+  try {
+    accept()
+  } finally {
+    if (shared._sharedCreds === secureContext) shared._sharedCreds = usual
   }
 }
 

@@ -1,7 +1,8 @@
 import type { ClientHello } from '../codec/client-hello.ts'
-import type { ResumptionOffer } from '../session/offer.ts'
+import type { PskIdentity, ResumptionOffer } from '../session/offer.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import type { SslSession } from '../session/ssl-session.ts'
 
 const PSK_DHE_KE = 1
 
@@ -46,6 +47,36 @@ export function resumptionOffer(
     sessionId: hello.sessionId,
     pskModeSupported: supportsPsk(hello),
     ...(psk !== undefined && { pskIdentities: [psk] }),
+    examine,
+  }
+}
+
+/** What each offer may cost: clients have one ticket, some have two. */
+const MAX_OPENED = 4
+
+/**
+ * The same to a server with stateless tickets of TLS 1.3: the first that can be opened is the one that counts.
+ *
+ * @param open - of a ticket
+ */
+export function ticketOffer(
+  hello: ClientHello,
+  open: (ticket: Uint8Array) => SslSession | undefined,
+  examine: NonNullable<ResumptionOffer['examine']>,
+): ResumptionOffer {
+  let session: SslSession | undefined
+  const pskIdentities = hello.pskIdentities.slice(0, MAX_OPENED).map((psk): PskIdentity => {
+    if (session !== undefined) return { ...psk, ticket: { status: 'no-decrypt' } }
+    session = open(psk.identity)
+    return session === undefined
+      ? { ...psk, ticket: { status: 'no-decrypt' } }
+      : { ...psk, ticket: { status: 'success-renew', session } }
+  })
+  return {
+    protocolVersion: TLS1_3_VERSION,
+    sessionId: hello.sessionId,
+    pskModeSupported: supportsPsk(hello),
+    ...(pskIdentities.length > 0 && { pskIdentities }),
     examine,
   }
 }

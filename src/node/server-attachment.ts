@@ -7,6 +7,7 @@ import type { HandshakeReason } from '../session/reasons.ts'
 import type { Revocations } from '../store/revocations.ts'
 import type { AttachmentStats } from './attachment-ledger.ts'
 import type { SessionPolicy } from './edge.ts'
+import type { TicketOptions } from './judged-tickets.ts'
 
 /** What became of one handshake. Node's own outcome, where it differs from the model's. */
 export interface ServerHandshake extends HandshakeMessage {
@@ -29,6 +30,11 @@ export interface AttachServerOptions {
    * before RFC 8446 §4.6.1), by default the session timeout.
    */
   readonly maxAuthenticationAgeSec?: number | undefined
+  /**
+   * Milliseconds since the epoch: what goes back to a full handshake of before is not resumed, as if all had been revoked then.
+   * The same in all processes, it needs no store. 0 by default.
+   */
+  readonly authenticatedAfterMs?: number | undefined
   /** TLS 1.3 sessions are taken, not looked up: used once, by all processes. False by default, as in libssl. */
   readonly singleUse?: boolean | undefined
   /**
@@ -43,6 +49,11 @@ export interface AttachServerOptions {
   /** Whether the sessions of a client are to be kept; undefined when its ClientHello was not read ahead. */
   readonly shouldStore?: ((hello: ClientHello | undefined) => boolean) | undefined
   readonly policy?: SessionPolicy | undefined
+  /**
+   * Stateless tickets in TLS 1.3: sessions are in what the client keeps, and no store is asked. TLS 1.2 goes on with session ids.
+   * Off by default.
+   */
+  readonly tickets?: TicketOptions | undefined
   /** What all processes have revoked; it is asked at each resumption. */
   readonly revocations?: Pick<Revocations, 'objectionTo'> | undefined
   /** Problems of the set-up that are known, and wanted. */

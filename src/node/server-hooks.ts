@@ -80,14 +80,17 @@ export class ServerHooks {
     })
   }
 
-  /** Certificates may be renewed and names added while attached. */
-  watchContexts(): void {
+  /** Certificates may be renewed and names added while attached. @param onRenewed - the server has another SecureContext */
+  watchContexts(onRenewed: () => void): void {
     const server = this.#server
     const { setSecureContext, addContext } = server
     this.#override('setSecureContext', (options: tls.SecureContextOptions): void => {
       // What is no object, Node refuses.
       const kept = isObject(options) ? keepServerOptions(server, options) : options
-      unlessItThrows(server, () => Reflect.apply(setSecureContext, server, [kept]))
+      unlessItThrows(server, () => {
+        Reflect.apply(setSecureContext, server, [kept])
+        onRenewed()
+      })
       this.profiles.renew()
     })
     this.#override(

@@ -7,10 +7,12 @@ import { anInteger, checkOptions } from '../session/arguments.ts'
 import { SslOption, TLS1_3_VERSION, VerifyMode } from '../session/ssl-constants.ts'
 import { checkContext } from './attach-options.ts'
 import { nodeFeatures, type TlsServer } from './node-engine.ts'
+import type { AttachServerOptions } from './server-attachment.ts'
 import { serverVersions } from './server-versions.ts'
 
 /** What Node takes for sessionTimeout. */
 const MAX_NODE_TIMEOUT_SEC = 2 ** 31 - 1
+const ALLOW_NO_DHE_KEX = 0x400
 /** What Node sends after a full TLS 1.3 handshake. */
 const NODE_NUM_TICKETS = 2
 
@@ -52,6 +54,7 @@ export function sessionTimeoutSec(context: SslContextModel): number {
 export interface SetupRequirements {
   readonly isWaitingForStore: boolean
   readonly isBinding: boolean
+  readonly hasTickets: boolean
   /** The problems that the owner knows of. */
   readonly tolerate: readonly SetupProblem[]
 }
@@ -72,7 +75,7 @@ export function checkSetup(server: TlsServer, context: SslContextModel, required
       'the session id context is the one made from process.argv: spread serverOptions(context) into createServer()',
     )
   if (server.listenerCount('resumeSession') > 0) refuse('resume-session-listener', RESUME_LISTENER_MESSAGE)
-  const unsupported = unsupportedSetting(server, context)
+  const unsupported = unsupportedSetting(server, context, required.hasTickets)
   if (unsupported !== undefined) refuse('unsupported-setting', unsupported)
   if (!required.isBinding && server.requestCert === true && context.getSessionIdContext().length === 0)
     refuse(
@@ -86,6 +89,44 @@ export function checkSetup(server: TlsServer, context: SslContextModel, required
       'waitForStore would lose what a TLS 1.3 connection writes and ends meanwhile on this Node: use Node 26.8, ' +
         "maxVersion: 'TLSv1.2' or waitForStore: false",
     )
+}
+
+/** @throws {@link ServerSetupError} for what stateless tickets cannot have */
+export function checkTicketSetup(
+  server: TlsServer,
+  { singleUse, waitForStore, bindSessions, policy }: AttachServerOptions,
+): void {
+  const contradictions: readonly (readonly [boolean, string])[] = [
+    [
+      singleUse === true,
+      'singleUse: nobody can tell that a ticket was used before; leave out tickets, and give the context a store',
+    ],
+    [waitForStore === true, 'waitForStore: nothing is stored in TLS 1.3; leave it out'],
+    [
+      bindSessions === false,
+      'bindSessions: false: a ticket is good for one server name and trust; leave it out',
+    ],
+    [
+      policy !== undefined,
+      'policy: its answer cannot be in a ticket; leave out tickets, and give the context a store',
+    ],
+    [
+      server.ticketKeys !== undefined,
+      'ticketKeys: the keys are those of the keyRing; leave them out of createServer()',
+    ],
+    [usesTickets(server), 'tickets of Node: spread serverOptions(context) into createServer()'],
+    [
+      ((server.secureOptions ?? 0) & ALLOW_NO_DHE_KEX) !== 0,
+      'SSL_OP_ALLOW_NO_DHE_KEX: without a new key exchange, who has the secret of the keyRing reads every connection; take it out of secureOptions',
+    ],
+    [
+      !serverVersions(server).includes(TLS1_3_VERSION),
+      "a server without TLS 1.3: they are for that version alone; leave out tickets, or maxVersion: 'TLSv1.2'",
+    ],
+  ]
+  const found = contradictions.find(([isThere]) => isThere)
+  if (found !== undefined)
+    throw new ServerSetupError('contradicting-options', `tickets do not go with ${found[1]}`)
 }
 
 export const RESUME_LISTENER_MESSAGE: string =
@@ -102,10 +143,15 @@ function argvContext(): string {
 }
 
 /** @returns what to change, when the context has a setting that this server's libssl cannot be told */
-export function unsupportedSetting(server: TlsServer, context: SslContextModel): string | undefined {
+export function unsupportedSetting(
+  server: TlsServer,
+  context: SslContextModel,
+  hasTickets: boolean,
+): string | undefined {
   if (context.getGenerateSessionId() !== undefined)
     return 'Node makes the session ids: setGenerateSessionId() cannot be applied'
-  if (context.getNumTickets() !== NODE_NUM_TICKETS)
+  // With tickets of ours, there may be fewer.
+  if (hasTickets ? context.getNumTickets() > NODE_NUM_TICKETS : context.getNumTickets() !== NODE_NUM_TICKETS)
     return `Node sends ${NODE_NUM_TICKETS} tickets: setNumTickets(${context.getNumTickets()}) cannot be applied`
   if (context.getMaxEarlyData() !== 0) return 'Node has no early data: setMaxEarlyData() must be 0'
   const missing = context.getOptions() & ~(server.secureOptions ?? 0) & ~SslOption.ENABLE_MIDDLEBOX_COMPAT

@@ -39,8 +39,8 @@ export const HANDSHAKE_REASONS = {
     by: 'model',
     isRefusal: false,
     means:
-      "Resumed by a stateless ticket of Node's own, which only a server has whose problem [tickets](errors.md#tickets) is tolerated.",
-    todo: 'spread `serverOptions(context)`, when that is not meant.',
+      "Resumed by a stateless ticket: with the option `tickets` one that was judged; without it one of Node's own, which only a server has whose problem [tickets](errors.md#tickets) is tolerated.",
+    todo: 'spread `serverOptions(context)`, when the latter is not meant.',
   },
   'external-psk': {
     kind: 'resumed',
@@ -93,6 +93,22 @@ export const HANDSHAKE_REASONS = {
     means:
       'The client offered a ticket that is no session id: from before this server used sslctx, or of another server behind the same name.',
     todo: 'nothing, it passes; when it does not, find the server that still issues tickets.',
+  },
+  'ticket-unopenable': {
+    kind: 'full',
+    by: 'edge',
+    isRefusal: true,
+    means:
+      'No key opens what the client offered: its period is over, its secret was replaced, it is of another server or of before `tickets` was set, or it was altered.',
+    todo: 'nothing, it passes; when it does not, compare secret, `sessionIdContext` and `periodMs` of all processes, and their clocks.',
+  },
+  'ticket-contested': {
+    kind: 'full',
+    by: 'edge',
+    isRefusal: true,
+    means:
+      'Another connection offered the same ticket at the same moment and was refused it, and libssl does not say which of them asks.',
+    todo: 'nothing.',
   },
   // It was too late.
   expired: {
@@ -193,7 +209,7 @@ export const HANDSHAKE_REASONS = {
     by: 'edge',
     isRefusal: true,
     means:
-      'A mark of `revocations` ends it, or it was made before the store was found to have lost its marks.',
+      'A mark of `revocations` ends it, or `authenticatedAfterMs`, or it was made before the store was found to have lost its marks.',
     todo: 'nothing; when it is all sessions at once and nobody called `revokeAll`, find out who flushed the store.',
   },
   'revocation-unknown': {
@@ -330,6 +346,14 @@ export const HANDSHAKE_REASONS = {
     isRefusal: false,
     means:
       'Asked for another key share, the client named another server (RFC 8446 §4.1.2 forbids it), whose certificate and authorities were not those that were chosen.',
+    todo: 'nothing.',
+  },
+  'ticket-unjudged': {
+    kind: 'failed',
+    by: 'edge',
+    isRefusal: false,
+    means:
+      'After a HelloRetryRequest the client offered another ticket than before (RFC 8446 §4.1.2 forbids it), which nobody had judged for it.',
     todo: 'nothing.',
   },
   'handshake-failed': {
@@ -495,6 +519,11 @@ export const NOT_KEPT_REASONS = {
   'stateless-ticket': {
     means: 'tickets are on, so the session is in the ticket and nobody would ask for it',
     todo: 'spread `serverOptions(context)`',
+  },
+  'ticket-unproven': {
+    means:
+      'the ticket was made with the origin of another connection, so that the connection was closed and its client has none',
+    todo: 'tell us: it was never seen',
   },
   declined: {
     means: '`shouldStore` answered false, or threw, which also makes a warning',

@@ -52,6 +52,7 @@ export class KeyRing {
   readonly #openingKeys: LRUCache<string, KeyObject> = new LRUCache({ max: MAX_OPENING_KEYS })
   #secrets: readonly Secret[]
   #sealing: { readonly period: number; readonly key: SealingKey; seals: number } | undefined
+  readonly #derived: Map<string, readonly KeyObject[]> = new Map()
 
   /**
    * @param secrets - each at least 32 random bytes, copied: from a secret manager, never a password
@@ -70,6 +71,22 @@ export class KeyRing {
     this.#secrets = readSecrets(secrets)
     this.#sealing = undefined
     this.#openingKeys.clear()
+    this.#derived.clear()
+  }
+
+  /**
+   * Keys for another purpose, of 32 bytes: one from each secret, in their order. The first is to be used, all are to be
+   * understood.
+   *
+   * @param purpose - one of few; no two uses have the same
+   * @returns the same array until `replaceSecrets`
+   */
+  derive(purpose: string): readonly KeyObject[] {
+    const known = this.#derived.get(purpose)
+    if (known !== undefined) return known
+    const keys = this.#secrets.map(({ root }) => nodeCrypto().createSecretKey(derive(root, purpose, 32)))
+    this.#derived.set(purpose, keys)
+    return keys
   }
 
   /**

@@ -1,0 +1,100 @@
+/**
+ * A stateless ticket as libssl makes it with the keys of its ticket key callback, RFC 5077 §4:
+ *
+ *   struct {
+ *       opaque key_name[16];
+ *       opaque iv[16];
+ *       opaque encrypted_state<0..2^16-1>;      AES-128-CBC of the DER of SSL_SESSION, without a length in front
+ *       opaque mac[32];                         HMAC-SHA256 of all before
+ *   } ticket;
+ *
+ * The IV is ours to choose, and travels with the ticket under its MAC. It is one encrypted block, as unpredictable as a random
+ * one, with what the session cannot say of itself:
+ *
+ *   struct {
+ *       uint40 authenticated_at;                seconds since the epoch: the full handshake
+ *       uint40 chain_end;                       seconds since the epoch, 2^40-1 for none
+ *       opaque random[6];
+ *   } origin;
+ */
+import { nodeCrypto } from '../crypto.ts'
+import { SslSession } from '../session/ssl-session.ts'
+import type { SessionOrigin } from './session-binding.ts'
+import {
+  decryptBlock,
+  encryptBlock,
+  KEY_NAME_LENGTH,
+  type TicketKeyRing,
+  type TicketKeys,
+} from './ticket-keys.ts'
+
+const BLOCK_LENGTH = 16
+const MAC_LENGTH = 32
+const HEAD_LENGTH = KEY_NAME_LENGTH + BLOCK_LENGTH
+const MIN_LENGTH = HEAD_LENGTH + BLOCK_LENGTH + MAC_LENGTH
+const CIPHER = 'aes-128-cbc'
+const TIME_LENGTH = 5
+const MAX_UINT40 = 2 ** 40 - 1
+
+/** What is in a ticket of ours. */
+export interface OpenedTicket {
+  readonly session: SslSession
+  readonly origin: SessionOrigin
+}
+
+/** The part of a ticket that libssl names to the ticket key callback. @returns undefined for what is no ticket of this format */
+export function ticketHead(ticket: Uint8Array): Uint8Array | undefined {
+  return ticket.length < MIN_LENGTH ? undefined : ticket.subarray(0, HEAD_LENGTH)
+}
+
+/**
+ * @param ticket - untrusted
+ * @returns undefined for all but an unaltered ticket under keys that are still good
+ */
+export function openTicket(
+  ticket: Uint8Array,
+  keyRing: TicketKeyRing,
+  nowMs: number,
+): OpenedTicket | undefined {
+  const encryptedLength = ticket.length - HEAD_LENGTH - MAC_LENGTH
+  if (ticket.length < MIN_LENGTH || encryptedLength % BLOCK_LENGTH !== 0) return undefined
+  const keys = keyRing.find(ticket.subarray(0, KEY_NAME_LENGTH), nowMs)
+  if (keys === undefined || !isAuthentic(ticket, keys)) return undefined
+  const iv = ticket.subarray(KEY_NAME_LENGTH, HEAD_LENGTH)
+  try {
+    const decipher = nodeCrypto().createDecipheriv(CIPHER, keys.cipher, iv)
+    const state = ticket.subarray(HEAD_LENGTH, ticket.length - MAC_LENGTH)
+    const der = Buffer.concat([decipher.update(state), decipher.final()])
+    return { session: SslSession.fromDer(der), origin: readOriginBlock(iv, keys) }
+  } catch {
+    // Authentic, and still nothing that this version reads: made by another one.
+    return undefined
+  }
+}
+
+function isAuthentic(ticket: Uint8Array, { mac }: TicketKeys): boolean {
+  const end = ticket.length - MAC_LENGTH
+  const { createHmac, timingSafeEqual } = nodeCrypto()
+  const expected = createHmac('sha256', mac).update(ticket.subarray(0, end)).digest()
+  return timingSafeEqual(expected, ticket.subarray(end))
+}
+
+/** @returns the IV of a new ticket */
+export function makeOriginBlock(
+  { authenticatedAtSec, chainEndSec }: SessionOrigin,
+  keys: TicketKeys,
+): Buffer {
+  const block = nodeCrypto().randomBytes(BLOCK_LENGTH)
+  block.writeUIntBE(authenticatedAtSec, 0, TIME_LENGTH)
+  block.writeUIntBE(Math.min(chainEndSec, MAX_UINT40), TIME_LENGTH, TIME_LENGTH)
+  return encryptBlock(keys.origin, block)
+}
+
+function readOriginBlock(iv: Uint8Array, keys: TicketKeys): SessionOrigin {
+  const block = decryptBlock(keys.origin, iv)
+  const chainEndSec = block.readUIntBE(TIME_LENGTH, TIME_LENGTH)
+  return {
+    authenticatedAtSec: block.readUIntBE(0, TIME_LENGTH),
+    chainEndSec: chainEndSec === MAX_UINT40 ? Number.POSITIVE_INFINITY : chainEndSec,
+  }
+}

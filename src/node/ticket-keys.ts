@@ -1,0 +1,153 @@
+import type { KeyObject } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+import { nodeCrypto } from '../crypto.ts'
+import { byteKey } from '../store/byte-key.ts'
+import type { KeyRing } from '../store/key-ring.ts'
+
+/** All keys of one secret, one server context and one period: none is used for two purposes. */
+export interface TicketKeys {
+  /** 16 bytes, public: says which keys these are to those who have the secret, and nothing to anybody else. */
+  readonly name: Buffer
+  /** 32 bytes: HMAC-SHA256 of the whole ticket. */
+  readonly mac: Buffer
+  /** 16 bytes: AES-128-CBC of the session in it. */
+  readonly cipher: Buffer
+  /** 16 bytes: AES-128 of the one block that is the IV, which holds the origin of the session. */
+  readonly origin: Buffer
+}
+
+/** Which tickets can be opened. */
+export interface TicketKeyRules {
+  /** Milliseconds for which new tickets get the same keys. The same in all processes. */
+  readonly periodMs: number
+  /** Milliseconds that a ticket may live. */
+  readonly lifetimeMs: number
+}
+
+export const KEY_NAME_LENGTH = 16
+/** What info of HKDF begins with: other keys for another format. */
+const FORMAT = 'sslctx ticket 1'
+const BLOCK = 'aes-128-ecb'
+/** Four bytes of it are the period, the others are zero. */
+const PERIOD_LENGTH = 4
+const NO_SALT = new Uint8Array(0)
+/** A week of periods of an hour, for some secrets. */
+const MAX_KNOWN_KEYS = 1000
+
+/**
+ * The keys of tickets, which all processes derive from the same secret without a word to each other: HKDF-SHA256 (RFC 5869) for
+ * each purpose, server context and period. Tickets open that have keys of the next period, since clocks differ, of the current
+ * one, and of as many before as a ticket may live.
+ */
+export class TicketKeyRing {
+  readonly #keyRing: Pick<KeyRing, 'derive'>
+  readonly #purpose: string
+  readonly #rules: () => TicketKeyRules
+  #roots: readonly Root[] = []
+  /** What the roots were made of: another array after `replaceSecrets`. */
+  #secrets: readonly KeyObject[] | undefined
+  /** By name; names come from clients, so that only those are kept that are ours. */
+  readonly #known: LRUCache<string, DatedKeys> = new LRUCache({ max: MAX_KNOWN_KEYS })
+  #current: DatedKeys | undefined
+
+  /**
+   * @param serverContext - tickets of one server context do not open in another
+   * @param rules - asked each time
+   */
+  constructor(keyRing: Pick<KeyRing, 'derive'>, serverContext: Uint8Array, rules: () => TicketKeyRules) {
+    this.#keyRing = keyRing
+    this.#purpose = `${FORMAT} of ${Buffer.from(serverContext).toString('hex')}`
+    this.#rules = rules
+  }
+
+  /** Those for new tickets, of the first secret. */
+  current(nowMs: number): TicketKeys {
+    const roots = this.#renewedRoots()
+    const period = Math.floor(nowMs / this.#rules().periodMs)
+    if (this.#current?.period !== period) this.#current = this.#derive(roots[0] as Root, period)
+    return this.#current.keys
+  }
+
+  /**
+   * @param name - of 16 bytes, untrusted
+   * @returns undefined for another name, or when its period is over or far from beginning
+   */
+  find(name: Uint8Array, nowMs: number): TicketKeys | undefined {
+    const roots = this.#renewedRoots()
+    const known = this.#known.get(byteKey(name))
+    if (known !== undefined) return this.#isOpen(known.period, nowMs) ? known.keys : undefined
+    for (const root of roots) {
+      const period = periodOf(root, name)
+      // A forged name ends here, before anything is derived for it.
+      if (period !== undefined && this.#isOpen(period, nowMs)) return this.#derive(root, period).keys
+    }
+    return undefined
+  }
+
+  #isOpen(period: number, nowMs: number): boolean {
+    const { periodMs, lifetimeMs } = this.#rules()
+    const beginMs = period * periodMs
+    // One period for clocks that differ, at both ends.
+    return nowMs >= beginMs - periodMs && nowMs <= beginMs + periodMs + lifetimeMs + periodMs
+  }
+
+  #renewedRoots(): readonly Root[] {
+    const secrets = this.#keyRing.derive(this.#purpose)
+    if (secrets !== this.#secrets) {
+      this.#secrets = secrets
+      this.#roots = secrets.map((key) => ({ key, nameKey: derive(key, 'name', KEY_NAME_LENGTH) }))
+      this.#known.clear()
+      this.#current = undefined
+    }
+    return this.#roots
+  }
+
+  #derive(root: Root, period: number): DatedKeys {
+    const name = nameOf(root, period)
+    const purposes = `of period ${period}`
+    const keys: TicketKeys = {
+      name,
+      mac: derive(root.key, `mac ${purposes}`, 32),
+      cipher: derive(root.key, `cipher ${purposes}`, 16),
+      origin: derive(root.key, `origin ${purposes}`, 16),
+    }
+    const dated = { period, keys }
+    this.#known.set(byteKey(name), dated)
+    return dated
+  }
+}
+
+interface DatedKeys {
+  readonly period: number
+  readonly keys: TicketKeys
+}
+
+interface Root {
+  readonly key: KeyObject
+  readonly nameKey: Buffer
+}
+
+function derive(key: KeyObject, purpose: string, length: number): Buffer {
+  return Buffer.from(nodeCrypto().hkdfSync('sha256', key, NO_SALT, `${FORMAT} ${purpose}`, length))
+}
+
+/** One block of the cipher: whoever does not have its key learns nothing of the period, and can make no name. */
+function nameOf({ nameKey }: Root, period: number): Buffer {
+  const block = Buffer.alloc(KEY_NAME_LENGTH)
+  block.writeUInt32BE(period)
+  return encryptBlock(nameKey, block)
+}
+
+function periodOf({ nameKey }: Root, name: Uint8Array): number | undefined {
+  const block = decryptBlock(nameKey, name)
+  return block.subarray(PERIOD_LENGTH).every((byte) => byte === 0) ? block.readUInt32BE() : undefined
+}
+
+/** AES-128 of one block of 16 bytes. */
+export function encryptBlock(key: Buffer, block: Uint8Array): Buffer {
+  return nodeCrypto().createCipheriv(BLOCK, key, null).setAutoPadding(false).update(block)
+}
+
+export function decryptBlock(key: Buffer, block: Uint8Array): Buffer {
+  return nodeCrypto().createDecipheriv(BLOCK, key, null).setAutoPadding(false).update(block)
+}
