@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
 import * as library from '../src/index.ts'
+import { HANDSHAKE_REASONS } from '../src/session/reasons.ts'
 import { buildJavaScript } from './build.ts'
 import { missingCommand, peerTest } from './peers.ts'
 
@@ -93,6 +94,9 @@ describe('the package', () => {
   test('exports these values, and no others', () => {
     expect(Object.keys(library).sort()).toEqual([
       'Alert',
+      'ArgumentError',
+      'ClientSessions',
+      'ClientSetupError',
       'KeyRing',
       'MemoryStore',
       'Revocations',
@@ -182,9 +186,11 @@ describe('README.md', () => {
       const end = text.indexOf('\n\n', start)
       return [...text.slice(start, end).matchAll(/^ {2}\| '([a-z-]+)'/gm)].map(([, literal]) => literal ?? '')
     }
-    const reasons = union(source('session/reasons.ts'), 'EdgeReason')
+    const reasons = Object.entries(HANDSHAKE_REASONS).flatMap(([name, { by }]) =>
+      by === 'edge' ? [name] : [],
+    )
     const problems = union(source('errors.ts'), 'SetupProblem')
-    expect([reasons.length, problems.length]).toEqual([28, 8])
+    expect([reasons.length, problems.length]).toEqual([30, 8])
     expect([...reasons, ...problems].filter((name) => !readme.includes(`\`${name}\``))).toEqual([])
   })
 

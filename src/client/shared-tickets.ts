@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto'
 import { nodeCrypto } from '../crypto.ts'
 import { type Awaitable, andThen } from '../session/awaitable.ts'
 import type { SessionStore } from '../session/session-store.ts'
@@ -20,7 +19,7 @@ const NEVER = 2 ** 48 - 1
 export class SharedTickets {
   readonly #store: SessionStore
   readonly #isReused: boolean
-  #nextSlot: number = randomInt(SLOTS)
+  #nextSlot: number = nodeCrypto().randomInt(SLOTS)
 
   /** @param store - sealed and guarded: each call settles in time */
   constructor(store: SessionStore, isReused: boolean) {
@@ -30,7 +29,7 @@ export class SharedTickets {
 
   /** Never fails: what cannot be had costs a full handshake. */
   take(name: string, nowMs: number): Awaitable<Ticket | undefined> {
-    const first = randomInt(SLOTS)
+    const first = nodeCrypto().randomInt(SLOTS)
     const slots = Array.from({ length: SLOTS }, (_, index) => slotKey(name, (first + index) % SLOTS))
     const call = (key: Uint8Array) => (this.#isReused ? this.#store.get(key) : this.#store.take(key))
     const found = firstOf(slots, (key) => andThen(call(key), (bytes) => bytes && readTicket(bytes, nowMs)))
