@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { KeyRing, type SessionStore, type StoreEntry, sealed } from '../../src/index.ts'
+import { KeyRing, MemoryStore, type StoreEntry, sealed } from '../../src/index.ts'
 import { V2 } from '../codec/session-fields.ts'
+import { delegate } from '../store/delegate.ts'
 import { type Engine, garbage, type Spoil } from './engines.ts'
 
 export interface World {
@@ -111,8 +112,11 @@ function spoiling(): Condition {
 
 async function sealedByAnother(): Promise<Uint8Array> {
   const kept: StoreEntry[] = []
-  const capture: Pick<SessionStore, 'set'> = { set: (entries) => void kept.push(...entries) }
-  const store = sealed(capture as SessionStore, new KeyRing([randomBytes(32)]))
+  const capture = {
+    ...delegate(new MemoryStore()),
+    set: (entries: readonly StoreEntry[]) => void kept.push(...entries),
+  }
+  const store = sealed(capture, new KeyRing([randomBytes(32)]))
   await store.set([{ key: randomBytes(32), value: V2, expiresAtMs: Date.now() + 3_600_000 }])
   return kept[0]!.value
 }
