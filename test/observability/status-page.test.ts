@@ -29,7 +29,8 @@ async function open(url: string): Promise<WatchedPage> {
   if (browser === undefined) throw new Error('there is no browser')
   const watched = await openPage(browser, url)
   watched.page.setDefaultTimeout(15_000)
-  afterTest(() => void watched.page.context().close())
+  // The browser may have been closed before.
+  afterTest(() => void watched.page.context().close().catch(() => undefined))
   return watched
 }
 
