@@ -30,7 +30,13 @@ async function open(url: string): Promise<WatchedPage> {
   const watched = await openPage(browser, url)
   watched.page.setDefaultTimeout(15_000)
   // The browser may have been closed before.
-  afterTest(() => void watched.page.context().close().catch(() => undefined))
+  afterTest(
+    () =>
+      void watched.page
+        .context()
+        .close()
+        .catch(() => undefined),
+  )
   return watched
 }
 
