@@ -65,11 +65,12 @@ export class Attempt {
 
   /** Asks the store, if there is one and memory has nothing. Never rejects. */
   lookUp(): Awaitable<void> {
-    const { shared, context } = this.#common
+    const { shared, context, cache } = this.#common
     const name = this.#name
     if (this.#ticket !== undefined || this.#options.session !== undefined) return
     if (shared === undefined || name === undefined) return
-    return andThen(shared.take(name, context.now()), (ticket) => this.#takeFromStore(name, ticket))
+    const taken = shared.take(name, context.now(), (late) => cache.put(name, late))
+    return andThen(taken, (ticket) => this.#takeFromStore(name, ticket))
   }
 
   #takeFromStore(name: string, ticket: Ticket | undefined): void {

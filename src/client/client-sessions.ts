@@ -220,6 +220,7 @@ function sharedTickets({
   return new SharedTickets(
     sealed(guarded(store, { name: 'client-sessions', deadlineMs }), new KeyRing(secrets)),
     reuse,
+    deadlineMs,
   )
 }
 

@@ -1,5 +1,5 @@
 import { nodeCrypto } from '../crypto.ts'
-import { type Awaitable, andThen } from '../session/awaitable.ts'
+import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
 import type { SessionStore } from '../session/session-store.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { SslSession } from '../session/ssl-session.ts'
@@ -19,29 +19,47 @@ const NEVER = 2 ** 48 - 1
 export class SharedTickets {
   readonly #store: SessionStore
   readonly #isReused: boolean
+  readonly #deadlineMs: number
   #nextSlot: number = nodeCrypto().randomInt(SLOTS)
 
-  /** @param store - sealed and guarded: each call settles in time */
-  constructor(store: SessionStore, isReused: boolean) {
+  /**
+   * @param store - sealed and guarded: each call settles in time
+   * @param deadlineMs - of all calls for one connection together
+   */
+  constructor(store: SessionStore, isReused: boolean, deadlineMs: number) {
     this.#store = store
     this.#isReused = isReused
+    this.#deadlineMs = deadlineMs
   }
 
-  /** Never fails: what cannot be had costs a full handshake. */
-  take(name: string, nowMs: number): Awaitable<Ticket | undefined> {
+  /**
+   * Never fails: what cannot be had in time costs a full handshake.
+   *
+   * @param onLate - gets the ticket that was taken when the deadline had passed, since nobody else has it any more
+   */
+  take(name: string, nowMs: number, onLate: (ticket: Ticket) => void): Awaitable<Ticket | undefined> {
     const first = nodeCrypto().randomInt(SLOTS)
     const slots = Array.from({ length: SLOTS }, (_, index) => slotKey(name, (first + index) % SLOTS))
-    const call = (key: Uint8Array) => (this.#isReused ? this.#store.get(key) : this.#store.take(key))
-    const found = firstOf(slots, (key) => andThen(call(key), (bytes) => bytes && readTicket(bytes, nowMs)))
+    const take = (key: Uint8Array) => (this.#isReused ? this.#store.get(key) : this.#store.take(key))
+    const calls = slots.map((key) => () => take(key))
     // A session of TLS 1.2 stays there for all.
-    return andThen(
-      found,
-      (ticket) =>
-        ticket ??
-        quietly(() =>
-          andThen(this.#store.get(reusedKey(name)), (bytes) => bytes && readTicket(bytes, nowMs)),
-        ),
+    calls.push(() => this.#store.get(reusedKey(name)))
+    let isLate = false
+    const found = firstOf(calls, (call) =>
+      isLate ? undefined : andThen(call(), (bytes) => bytes && readTicket(bytes, nowMs)),
     )
+    if (!isPromiseLike(found)) return found
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        isLate = true
+        resolve(undefined)
+      }, this.#deadlineMs)
+      void found.then((ticket) => {
+        clearTimeout(timer)
+        if (isLate && ticket !== undefined) onLate(ticket)
+        resolve(ticket)
+      })
+    })
   }
 
   put(name: string, ticket: Ticket): void {
@@ -57,15 +75,15 @@ export class SharedTickets {
   }
 }
 
-function firstOf(
-  keys: readonly Uint8Array[],
-  call: (key: Uint8Array) => Awaitable<Ticket | undefined>,
+/** In order, and no further than needed. */
+function firstOf<T>(
+  [first, ...rest]: readonly T[],
+  ask: (one: T) => Awaitable<Ticket | undefined>,
 ): Awaitable<Ticket | undefined> {
-  const [key, ...rest] = keys
-  if (key === undefined) return undefined
+  if (first === undefined) return undefined
   return andThen(
-    quietly(() => call(key)),
-    (ticket) => ticket ?? firstOf(rest, call),
+    quietly(() => ask(first)),
+    (ticket) => ticket ?? firstOf(rest, ask),
   )
 }
 
