@@ -32,7 +32,7 @@ export interface ClientSessionsOptions {
   /** Bytes of all sessions, about: 1024 to 2^40, 32 MiB by default. */
   readonly maxBytes?: number
   /**
-   * TLS 1.3 tickets are used more than once; false by default. For servers that give no new ticket on a resumed connection.
+   * The last TLS 1.3 ticket is used again; false by default. For servers that give no new ticket on a resumed connection.
    * Whoever watches the network can then tell that two connections are of one client (RFC 8446 appendix C.4).
    */
   readonly reuse?: boolean

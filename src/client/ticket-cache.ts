@@ -45,6 +45,8 @@ export class TicketCache {
   readonly #limits: TicketLimits
   readonly #origins: LRUCache<string, Origin>
   readonly #originOf = new WeakMap<SslSession, string>()
+  /** Of the copy that a connection uses up, the session that stays. */
+  readonly #reusedOf = new WeakMap<SslSession, SslSession>()
 
   constructor(context: SslContextModel, limits: TicketLimits) {
     this.#context = context
@@ -61,7 +63,8 @@ export class TicketCache {
 
   /**
    * The newest one that is still good. In TLS 1.3 it is gone from here: RFC 8446 appendix C.4. Its session stays in the context
-   * until its connection has used it, or {@link drop}. Where tickets are reused, the connection gets a copy to use up.
+   * until its connection has used it, or {@link drop}. Where tickets are reused, the last one stays, and the connection gets a
+   * copy to use up: a server that renews its tickets, or takes each once, then sees no ticket twice.
    */
   take(name: string): Ticket | Emptiness {
     const origin = this.#origins.get(name)
@@ -74,19 +77,25 @@ export class TicketCache {
       this.#update(name, origin, [])
       return origin.emptiness
     }
-    if (this.#isUsedOnce(latest)) {
+    if (isTls13(latest) && (fresh.length > 1 || !this.#limits.reuse)) {
       origin.emptiness = 'used-up'
       this.#originOf.delete(latest.session)
       this.#update(name, origin, fresh.slice(0, -1))
       return latest
     }
     this.#update(name, origin, fresh)
-    return isTls13(latest) ? { ...latest, session: latest.session.dup() } : latest
+    return isTls13(latest) ? this.#copyOf(latest) : latest
+  }
+
+  #copyOf(ticket: Ticket): Ticket {
+    const session = ticket.session.dup()
+    this.#reusedOf.set(session, ticket.session)
+    return { ...ticket, session }
   }
 
   /** A ticket that was taken will not be used any more. */
   drop({ session }: Ticket): void {
-    if (isTls13({ session })) this.#context.removeSession(session)
+    if (isTls13({ session })) this.#context.removeSession(this.#reusedOf.get(session) ?? session)
   }
 
   /** After the model has removed one that is reused in spite of its rule R10.15. */
@@ -96,6 +105,7 @@ export class TicketCache {
 
   /** The session is in the context by now, or comes back to it. */
   put(name: string, ticket: Ticket): void {
+    if (this.#reusedOf.has(ticket.session)) return
     const origin = this.#origins.get(name) ?? { tickets: [], emptiness: 'unknown' as const }
     // A session of TLS 1.2 is as good as any number of them.
     const isAlone = !isTls13(ticket)
@@ -120,10 +130,6 @@ export class TicketCache {
 
   clear(): void {
     this.#origins.clear()
-  }
-
-  #isUsedOnce(ticket: Ticket): boolean {
-    return isTls13(ticket) && !this.#limits.reuse
   }
 
   #sorted(tickets: readonly Ticket[]): { fresh: Ticket[]; old: Ticket[] } {

@@ -167,13 +167,36 @@ test('without a store no ticket is offered twice', async () => {
   expect(server.seen).toEqual({ connections: 200, resumed: 190 })
 })
 
-test('with reuse a ticket is offered more than once', async () => {
+test('with reuse the last ticket is offered again, and the others once', async () => {
   const server = await startTls()
   const watch = await watched(server)
   const sessions = make({ reuse: true })
   for (let connection = 0; connection < 5; connection++) await connect(sessions, watch.options)
-  expect(watch.tickets.length).toBe(4)
-  expect(new Set(watch.tickets).size).toBe(1)
+  const [newest, ...others] = watch.tickets
+  expect(others).toHaveLength(3)
+  expect(new Set(others).size).toBe(1)
+  expect(others).not.toContain(newest)
+  expect(server.seen).toEqual({ connections: 5, resumed: 4 })
+})
+
+test('with reuse a server that takes each ticket once sees none twice, as long as it gives new ones', async () => {
+  const server = await startSingleUseTls()
+  const watch = await watched(server)
+  const sessions = make({ reuse: true })
+  for (let round = 0; round < 5; round++)
+    await Promise.all(Array.from({ length: 6 }, () => connect(sessions, watch.options)))
+  expect(new Set(watch.tickets).size).toBe(watch.tickets.length)
+  expect(server.seen).toEqual({ connections: 30, resumed: 24 })
+})
+
+test('with reuse a ticket that was refused is not offered again', async () => {
+  const server = await startTls({ ticketKeys: Buffer.alloc(48, 1) })
+  const sessions = make({ reuse: true })
+  await connect(sessions, server.options)
+  await connect(sessions, server.options)
+  server.setTicketKeys(Buffer.alloc(48, 2))
+  for (let connection = 0; connection < 4; connection++) await connect(sessions, server.options)
+  expect(sessions.stats.reasons).toEqual({ 'nothing-to-offer': 1, refused: 1, resumed: 4 })
 })
 
 /** Between clients and a server: which tickets are in the ClientHellos. */
