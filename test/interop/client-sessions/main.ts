@@ -9,10 +9,19 @@ import { type EngineMajor, engineMajors, enginePath } from '../../engines/engine
 import { type Certificates, makeCertificates } from '../certificates.ts'
 import { type OtherServer, otherServers, type Place } from '../other-servers.ts'
 import { SERVER_NAME, type Version, versions } from '../setups.ts'
-import { closingLine, type Figures, type Measured, problemsIn, resultsFile, table } from './report.ts'
+import {
+  closingLine,
+  type Figures,
+  type Measured,
+  problemsIn,
+  resultsFile,
+  table,
+  usedOnceTable,
+} from './report.ts'
+import { type UsedOnce, usedOnce } from './used-once.ts'
 
 // Sixty connections in bursts of six, of every client of Node on every line of Node, against five kinds of servers: how many are
-// resumed as it comes, and how many with ClientSessions. With --quick, on the line that runs this, in TLS 1.3.
+// resumed as it comes, and how many with ClientSessions. Then thousands of connections, whose tickets are counted at the server. With --quick, on the line that runs this, in TLS 1.3.
 
 const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url))
 const DEADLINE_MS = 180_000
@@ -130,9 +139,12 @@ async function measureServer(server: Server, folder: string): Promise<Measured[]
 
 const place = mkdtempSync(join(tmpdir(), 'sslctx-interop-clients-'))
 const measured: Measured[] = []
+const counted: UsedOnce[] = []
 const missing: string[] = []
 try {
   const certificates = await makeCertificates('rsa')
+  for (const processes of [1, 4])
+    counted.push(await usedOnce(place, certificates, { processes, connections: isQuick ? 1200 : 12_000 }))
   for (const server of servers) {
     const reason = missingPeer(server)
     if (reason === undefined)
@@ -143,11 +155,11 @@ try {
   rmSync(place, { recursive: true, force: true })
 }
 
-console.log(`\n${table(measured)}\n`)
+console.log(`\n${table(measured)}\n\n${usedOnceTable(counted)}\n`)
 for (const reason of missing) console.log(`missing: ${reason}`)
-const problems = problemsIn(measured)
+const problems = problemsIn(measured, counted)
 for (const problem of problems) console.log(problem)
 console.log(closingLine(measured, problems))
-if (!isQuick) writeFileSync(here('./RESULTS.md'), resultsFile(measured, missing))
+if (!isQuick) writeFileSync(here('./RESULTS.md'), resultsFile(measured, counted, missing))
 if (problems.length > 0 || (missing.length > 0 && process.env['SSLCTX_REQUIRE_PEERS'] === '1'))
   process.exitCode = 1

@@ -1,4 +1,5 @@
 import type { Version } from '../setups.ts'
+import type { UsedOnce } from './used-once.ts'
 
 /** What a client process says of one client. */
 export interface Figures {
@@ -26,16 +27,26 @@ const RESUMABLE_IF_SCARCE = 36
 const MANNERS = ['as it comes', 'sslctx', 'sslctx, reuse'] as const
 
 /** What is wrong with ours; what others do is shown only. */
-export function problemsIn(measured: readonly Measured[]): string[] {
-  return measured.flatMap((one) => {
-    const { client, manner, server, major, version, connections, resumed, problem } = one
-    const place = `${client}, ${manner}, ${server}, Node ${major}, ${version}`
-    if (problem !== undefined) return [`${place}: ${problem}`]
-    if (connections !== CONNECTIONS) return [`${place}: ${connections} connections, not ${CONNECTIONS}`]
-    if (manner === 'as it comes') return []
-    const wanted = isStarving(one) ? RESUMABLE_IF_SCARCE : RESUMABLE
-    return resumed >= wanted ? [] : [`${place}: ${resumed} resumed, not ${wanted}`]
-  })
+export function problemsIn(measured: readonly Measured[], counted: readonly UsedOnce[]): string[] {
+  return [...measured.flatMap(problemsOf), ...counted.flatMap(problemsOfCount)]
+}
+
+function problemsOfCount({ processes, connections, offered, again, resumed }: UsedOnce): string[] {
+  const place = `${processes} processes, ${connections} connections`
+  if (again > 0) return [`${place}: ${again} tickets were offered twice`]
+  return resumed === offered && offered > connections / 2
+    ? []
+    : [`${place}: ${offered} tickets were offered, ${resumed} resumed`]
+}
+
+function problemsOf(one: Measured): string[] {
+  const { client, manner, server, major, version, connections, resumed, problem } = one
+  const place = `${client}, ${manner}, ${server}, Node ${major}, ${version}`
+  if (problem !== undefined) return [`${place}: ${problem}`]
+  if (connections !== CONNECTIONS) return [`${place}: ${connections} connections, not ${CONNECTIONS}`]
+  if (manner === 'as it comes') return []
+  const wanted = isStarving(one) ? RESUMABLE_IF_SCARCE : RESUMABLE
+  return resumed >= wanted ? [] : [`${place}: ${resumed} resumed, not ${wanted}`]
 }
 
 function isStarving({ isScarce, manner, version }: Measured): boolean {
@@ -71,7 +82,17 @@ export function table(measured: readonly Measured[]): string {
       ]),
     ),
   )
-  const header = ['version', 'client', '', ...columns]
+  return markdown(['version', 'client', '', ...columns], rows)
+}
+
+export function usedOnceTable(counted: readonly UsedOnce[]): string {
+  const rows = counted.map((one) =>
+    [one.processes, one.connections, one.offered, one.again, one.resumed].map(String),
+  )
+  return markdown(['processes', 'connections', 'tickets offered', 'of them again', 'resumed'], rows)
+}
+
+function markdown(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = header.map((title, index) =>
     Math.max(title.length, ...rows.map((row) => row[index]?.length ?? 0)),
   )
@@ -89,7 +110,11 @@ function unique<T>(values: readonly T[]): readonly T[] {
   return [...new Set(values)]
 }
 
-export function resultsFile(measured: readonly Measured[], missing: readonly string[]): string {
+export function resultsFile(
+  measured: readonly Measured[],
+  counted: readonly UsedOnce[],
+  missing: readonly string[],
+): string {
   const lines = unique(measured.map(({ major }) => major)).join(', ')
   return `# Clients, with ClientSessions and without
 
@@ -99,6 +124,13 @@ whose connections have idled out. The first burst has nothing to resume, so that
 no new ticket with a resumption: with TLS 1.3, a client that uses each ticket once can resume ${RESUMABLE_IF_SCARCE}, and \`reuse: true\` is for such servers.
 
 ${table(measured)}
+
+## No ticket is offered twice
+
+Connections in bursts of six, in one process, and in four that share an LMDB store, to a server that takes each ticket once and counts them
+in the ClientHellos.
+
+${usedOnceTable(counted)}
 ${missing.map((reason) => `\nMissing: ${reason}.`).join('')}
 `
 }
