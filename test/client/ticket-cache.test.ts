@@ -60,7 +60,7 @@ const steps = fc.array(
     { weight: 3, arbitrary: fc.record({ take: names }) },
     { weight: 1, arbitrary: fc.record({ passSec: fc.integer({ min: 1, max: 10 }) }) },
   ),
-  { minLength: 1, maxLength: 80 },
+  { minLength: 1, maxLength: 80, size: 'max' },
 )
 
 describe('the tickets of ClientSessions', () => {
