@@ -15,27 +15,37 @@ const IMPORTS: Readonly<Record<string, string>> = {
 }
 
 /** What given.ts exports. */
-const GIVEN: ReadonlySet<string> = new Set(
-  [
-    ...readFileSync(here('given.ts'), 'utf8').matchAll(/^export (?:const|function) (?:\{(.*?)\}|(\w+))/gm),
-  ].flatMap(([, several, one = '']) => several?.trim().split(', ') ?? [one]),
-)
+const GIVEN = exportsOf('given.ts')
+
+function exportsOf(file: string): ReadonlySet<string> {
+  const text = readFileSync(here(file), 'utf8')
+  const found = [...text.matchAll(/^export (?:const|function) (?:\{(.*?)\}|(\w+))/gm)]
+  return new Set(found.flatMap(([, several, one = '']) => several?.trim().split(', ') ?? [one]))
+}
+
+/** What given-clients.ts exports: for the snippets with this remark, and on its page for no others. */
+const CLIENT = 'client'
+const GIVEN_TO_CLIENTS = exportsOf('given-clients.ts')
 
 const RESUMES = 'resumes: '
 
 /**
  * The snippet after one line with what it takes as given, and before one that puts it to work.
  *
- * @param remark - `resumes: TLSv1.2` for a server that does not resume in both versions
+ * @param remark - `resumes: TLSv1.2` for a server that does not resume in both versions; `client` for a client
  */
 export function programOf(code: string, remark: string | undefined): string {
   const names = namesIn(code)
   const wanted = [...names].flatMap(([name, isDeclared]) => (isDeclared ? [] : [name]))
-  const given = wanted.filter((name) => GIVEN.has(name))
+  const isClient = remark === CLIENT
+  const given = wanted.filter((name) => (isClient ? GIVEN_TO_CLIENTS : GIVEN).has(name))
   const imports = wanted.flatMap((name) => (Object.hasOwn(IMPORTS, name) ? [IMPORTS[name]] : []))
-  if (given.length > 0) imports.push(`import { ${given.join(', ')} } from '${here('given.ts')}'`)
+  if (given.length > 0)
+    imports.push(`import { ${given.join(', ')} } from '${here(isClient ? 'given-clients.ts' : 'given.ts')}'`)
   imports.push(`import { exercise as exerciseSnippet } from '${here('exercise.ts')}'`)
-  const subject = ['server', 'app'].find((name) => names.get(name) === true || given.includes(name))
+  const subject = isClient
+    ? undefined
+    : ['server', 'app'].find((name) => names.get(name) === true || given.includes(name))
   const versions = remark?.startsWith(RESUMES) === true ? remark.slice(RESUMES.length) : 'TLSv1.2, TLSv1.3'
   const expected = JSON.stringify(versions === 'never' ? [] : versions.split(', '))
   return `${imports.join('; ')}\n${code}\nawait exerciseSnippet(${subject}, ${expected})\n`

@@ -115,7 +115,8 @@ function fetchAgent(sessions, more) {
   void globalThis.Headers
   const symbols = [Symbol.for('undici.globalDispatcher.2'), Symbol.for('undici.globalDispatcher.1')]
   const { constructor: BuiltIn } = symbols.map((symbol) => globalThis[symbol]).find(Boolean)
-  return new BuiltIn({ ...more, connect: options })
+  // That of Node 26 would put a burst on one connection of HTTP/2.
+  return new BuiltIn({ ...more, allowH2: false, connect: options })
 }
 
 function byAgent(agent) {

@@ -49,7 +49,9 @@ export async function usedOnce(
   try {
     const one = (): Promise<unknown> =>
       run(process.execPath, [PROGRAM, JSON.stringify(about)], { timeout: DEADLINE_MS })
-    await Promise.all(Array.from({ length: processes }, one))
+    await Promise.all(Array.from({ length: processes }, one)).catch((cause: unknown) => {
+      throw new Error(`a client process ended; handshakes failed: [${server.failures}]`, { cause })
+    })
     return { processes, ...server.seen() }
   } finally {
     server.close()
@@ -62,7 +64,11 @@ async function startWatched({ server: certificate }: Certificates) {
   const server = tls.createServer({ ...certificate, ...serverOptions(context) }, (socket) => {
     socket.on('error', () => undefined).end('hello')
   })
-  attachServer(server, context, { singleUse: true })
+  const failures: string[] = []
+  attachServer(server, context, {
+    singleUse: true,
+    onHandshake: ({ outcome, reason }) => void (outcome === 'failed' && failures.push(reason)),
+  })
   const counts = { connections: 0, resumed: 0 }
   server.on('secureConnection', (socket: tls.TLSSocket) => {
     counts.connections++
@@ -73,6 +79,7 @@ async function startWatched({ server: certificate }: Certificates) {
   await Promise.all([server, listener].map((one) => once(one.listen(0, '127.0.0.1'), 'listening')))
   return {
     port: portOf(listener),
+    failures,
     seen: () => ({ ...counts, offered: tickets.length, again: tickets.length - new Set(tickets).size }),
     close: () => void [server, listener].map((one) => one.close()),
   }
