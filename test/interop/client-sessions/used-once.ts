@@ -101,6 +101,7 @@ function relay(client: net.Socket, port: number, onTicket: (ticket: string) => v
       onTicket(Buffer.from(identity).toString('base64'))
   })
   client.pipe(server).pipe(client)
-  client.on('error', () => server.destroy())
-  server.on('error', () => client.destroy())
+  // Each leg ends with the other one, whichever way that ends.
+  client.on('error', () => undefined).once('close', () => server.destroy())
+  server.on('error', () => undefined).once('close', () => client.destroySoon())
 }
