@@ -126,6 +126,8 @@ interface HandshakeMessage {
   readonly lookupMs: number
 }
 
+type ClientHandshakeMessage = Omit<HandshakeMessage, 'lookupMs'>
+
 interface StoreCallMessage {
   readonly store: string
   readonly operation: string
@@ -166,6 +168,17 @@ const HEARD: readonly HeardMetric[] = [
       labels: ['outcome'],
     },
     (tell, { outcome, lookupMs }) => tell(lookupMs / 1000, { outcome }),
+  ),
+  heard<ClientHandshakeMessage>(
+    'sslctx:client',
+    {
+      name: 'sslctx.client.handshakes',
+      kind: 'counter',
+      unit: '{handshake}',
+      help: 'Handshakes of ClientSessions, by their outcome and why it was that one.',
+      labels: ['outcome', 'reason', 'protocol'],
+    },
+    (tell, { outcome, reason, protocol = 'none' }) => tell(1, { outcome, reason, protocol }),
   ),
   heard(
     'sslctx:new-session',
