@@ -107,15 +107,48 @@ type Given = Readonly<Record<string, unknown>>
  * @returns undefined where nobody can say what is verified
  */
 export function bindingOf(options: ConnectOptions, key: Uint8Array): string | undefined {
+  const values = boundValues(options)
+  return values && bindingOfValues(values, key)
+}
+
+/** @returns what a session is bound to, in a fixed order; undefined as of {@link bindingOf} */
+export function boundValues(options: ConnectOptions): readonly unknown[] | undefined {
   const given = options as Given
   if (OPAQUE.some((name) => isOpaque(name, given[name]))) return undefined
   if (given['socket'] && !given['servername'] && !given['host']) return undefined
-  const hash = nodeCrypto().createHmac('sha256', key)
-  for (const name of BOUND) {
-    hash.update(`${name}=`)
-    if (!feed(hash, effective(name, given))) return undefined
+  return BOUND.map((name) => effective(name, given))
+}
+
+export function bindingOfValues(values: readonly unknown[], key: Uint8Array): string | undefined {
+  const text = new BoundText(nodeCrypto().createHmac('sha256', key))
+  for (const [index, value] of values.entries()) {
+    text.add(`${BOUND[index]}=`)
+    if (!feed(text, value)) return undefined
   }
-  return hash.digest('base64url')
+  return text.digest()
+}
+
+/** Strings on their way into a hash: a call of it costs more than all that most options have in them. */
+class BoundText {
+  readonly #hash: Hmac
+  #pending = ''
+
+  constructor(hash: Hmac) {
+    this.#hash = hash
+  }
+
+  add(text: string): void {
+    this.#pending += text
+  }
+
+  addBytes(bytes: Uint8Array): void {
+    this.#hash.update(this.#pending).update(bytes)
+    this.#pending = ''
+  }
+
+  digest(): string {
+    return this.#hash.update(this.#pending).digest('base64url')
+  }
 }
 
 function isOpaque(name: string, value: unknown): boolean {
@@ -148,30 +181,24 @@ function effective(name: string, given: Given): unknown {
  *
  * @returns false for what cannot be written: a function, an object of a class
  */
-function feed(hash: Hmac, value: unknown): boolean {
-  if (typeof value === 'string') return feedBytes(hash, 's', Buffer.from(value))
-  if (value instanceof Uint8Array) return feedBytes(hash, 's', value)
-  if (ArrayBuffer.isView(value))
-    return feedBytes(hash, 's', new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
-  if (Array.isArray(value)) {
-    hash.update(`a${value.length}:`)
-    return value.every((one) => feed(hash, one))
-  }
-  if (typeof value === 'object' && value !== null) return feedObject(hash, value)
-  if (typeof value === 'function' || typeof value === 'symbol') return false
-  hash.update(`${typeof value}:${value};`)
+function feed(text: BoundText, value: unknown): boolean {
+  if (typeof value === 'string') text.add(`s${Buffer.byteLength(value)}:${value}`)
+  else if (ArrayBuffer.isView(value)) {
+    text.add(`s${value.byteLength}:`)
+    text.addBytes(new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
+  } else if (Array.isArray(value)) {
+    text.add(`a${value.length}:`)
+    return value.every((one) => feed(text, one))
+  } else if (typeof value === 'object' && value !== null) return feedObject(text, value)
+  else if (typeof value === 'function' || typeof value === 'symbol') return false
+  else text.add(`${typeof value}:${value};`)
   return true
 }
 
-function feedBytes(hash: Hmac, tag: string, bytes: Uint8Array): boolean {
-  hash.update(`${tag}${bytes.length}:`).update(bytes)
-  return true
-}
-
-function feedObject(hash: Hmac, value: object): boolean {
+function feedObject(text: BoundText, value: object): boolean {
   const { getPrototypeOf, prototype } = Object
   if (getPrototypeOf(value) !== prototype && getPrototypeOf(value) !== null) return false
   const entries = Object.entries(value).sort(([left], [right]) => (left < right ? -1 : 1))
-  hash.update(`o${entries.length}:`)
-  return entries.every(([name, member]) => feed(hash, name) && feed(hash, member))
+  text.add(`o${entries.length}:`)
+  return entries.every(([name, member]) => feed(text, name) && feed(text, member))
 }

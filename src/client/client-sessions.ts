@@ -10,15 +10,17 @@ import { isPromiseLike } from '../session/awaitable.ts'
 import type { SessionStats } from '../session/contracts.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import type { SessionStore } from '../session/session-store.ts'
+import { SslOption } from '../session/ssl-constants.ts'
 import { guarded } from '../store/guarded-store.ts'
 import { KeyRing } from '../store/key-ring.ts'
 import { sealed } from '../store/sealed-store.ts'
 import { agentOf } from './agent.ts'
 import { Attempt, type AttemptContext } from './attempt.ts'
-import { bindingOf, type ConnectOptions } from './bound-options.ts'
+import type { ConnectOptions } from './bound-options.ts'
 import type { ClientHandshake, ClientReason } from './client-reason.ts'
 import { connectLate } from './connect-late.ts'
 import { type Dispatcher, type DispatcherOptions, fetchDispatcher } from './fetch-dispatcher.ts'
+import { RecentBindings } from './recent-bindings.ts'
 import { SharedTickets } from './shared-tickets.ts'
 import { TicketCache } from './ticket-cache.ts'
 import { type UndiciConnector, type UndiciOptions, undiciConnector } from './undici-connector.ts'
@@ -82,7 +84,6 @@ export class ClientSessions {
   readonly #context: SslContextModel
   readonly #cache: TicketCache
   readonly #shared: SharedTickets | undefined
-  readonly #bindingKey: Uint8Array
   readonly #attempts: AttemptContext
 
   /**
@@ -95,14 +96,14 @@ export class ClientSessions {
     const { maxOrigins = 1000, ticketsPerOrigin = 12, maxBytes = 32 * 2 ** 20, reuse = false } = options
     this.#context = newContext()
     this.#cache = new TicketCache(this.#context, { maxOrigins, ticketsPerOrigin, maxBytes, reuse })
-    this.#bindingKey = bindingKey(options)
+    const bindings = new RecentBindings(bindingKey(options))
     this.#shared = sharedTickets(options)
     this.#attempts = {
       context: this.#context,
       cache: this.#cache,
       shared: this.#shared,
       hear: (handshake) => this.#hear(handshake, options.onHandshake),
-      bind: (given) => bindingOf(given, this.#bindingKey),
+      bind: (given) => bindings.of(given),
       endpoints: new Map(),
       isReused: reuse,
     }
@@ -203,7 +204,13 @@ function newContext(): SslContextModel {
     observer,
   }
   // The cache has bounds of its own, and one that knows what was used last.
-  return new SslContextModel(ports, { sessionCacheMode: SessionCacheMode.CLIENT, sessionCacheSize: 0 })
+  const context = new SslContextModel(ports, {
+    sessionCacheMode: SessionCacheMode.CLIENT,
+    sessionCacheSize: 0,
+  })
+  // The ClientHello is Node's: the model need not draw a legacy session id for it.
+  context.clearOptions(SslOption.ENABLE_MIDDLEBOX_COMPAT)
+  return context
 }
 
 function sharedTickets({

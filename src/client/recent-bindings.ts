@@ -1,0 +1,57 @@
+import { LRUCache } from 'lru-cache'
+import { bindingOfValues, boundValues, type ConnectOptions } from './bound-options.ts'
+
+/** What it holds may be copies of bundles of authorities. */
+const MAX_RECENT = 16
+
+interface Recent {
+  readonly values: readonly unknown[]
+  readonly binding: string
+}
+
+/** The bindings of the latest servers: to compare what they are made of costs a fraction of the hash. */
+export class RecentBindings {
+  readonly #key: Uint8Array
+  readonly #recent = new LRUCache<string, Recent>({ max: MAX_RECENT })
+
+  /** @param key - of the HMAC, 32 bytes */
+  constructor(key: Uint8Array) {
+    this.#key = key
+  }
+
+  /** As `bindingOf`, of what the options are at this moment. */
+  of(options: ConnectOptions): string | undefined {
+    const values = boundValues(options)
+    if (values === undefined) return undefined
+    const place = `${options.host}:${options.port}`
+    const recent = this.#recent.get(place)
+    if (recent !== undefined && isSame(recent.values, values)) return recent.binding
+    const binding = bindingOfValues(values, this.#key)
+    if (binding !== undefined && values.every(isPlain))
+      this.#recent.set(place, { values: values.map(copyOf), binding })
+    return binding
+  }
+}
+
+/** What can be copied, and compared in full. */
+function isPlain(value: unknown): boolean {
+  if (Array.isArray(value)) return value.every(isPlain)
+  return typeof value !== 'object' || value === null || value instanceof Uint8Array
+}
+
+/** The owner may write into bytes and arrays later. */
+function copyOf(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(copyOf)
+  return value instanceof Uint8Array ? new Uint8Array(value) : value
+}
+
+function isSame(kept: unknown, value: unknown): boolean {
+  if (Array.isArray(kept))
+    return (
+      Array.isArray(value) &&
+      kept.length === value.length &&
+      kept.every((one, index) => isSame(one, value[index]))
+    )
+  if (kept instanceof Uint8Array) return value instanceof Uint8Array && Buffer.compare(kept, value) === 0
+  return Object.is(kept, value)
+}
