@@ -11,7 +11,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import tls from 'node:tls'
-import { ClientSessions } from '../../src/index.ts'
+import { ClientSessions } from 'sslctx'
 import { type Certificate, makeCertificate } from '../certificate.ts'
 
 const NAME = 'bench.example'
