@@ -11,8 +11,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import tls from 'node:tls'
-import { ClientSessions } from 'sslctx'
+import type * as library from '../../src/index.ts'
 import { type Certificate, makeCertificate } from '../certificate.ts'
+
+// What is published is measured; it is built by then.
+const built = new URL('../../dist/index.js', import.meta.url)
+const { ClientSessions } = (await import(built.href)) as typeof library
 
 const NAME = 'bench.example'
 const WARM_UP = 100
