@@ -139,6 +139,7 @@ export {
 } from './store/store-callbacks.ts'
 export type {
   CallCounts,
+  CallKind,
   NamedStoreEvent,
   StoreCall,
   StoreEvent,

@@ -24,6 +24,7 @@ export interface UndiciTarget {
   readonly httpSocket?: net.Socket | undefined
 }
 
+/** What undici's Agent, Pool and Client take as `connect`: it makes a connection, and calls back with it. */
 export type UndiciConnector = (
   target: UndiciTarget,
   callback: (
