@@ -1,44 +1,3 @@
-import { type SslContextOptions as ModelOptions, SslContextModel } from './context/ssl-context.ts'
-import { nodeCrypto } from './crypto.ts'
-import { observer } from './observability/channels.ts'
-import type { SslContextPorts } from './session/contracts.ts'
-
-/** The context's settings, and the ports that a test may want to replace. */
-export interface SslContextOptions extends ModelOptions, Partial<SslContextPorts> {}
-
-/** A call of the generator costs as much for one id as for hundreds. No byte is given out twice, nor kept once it was. */
-const pool = new Uint8Array(8192)
-let poolOffset: number = pool.length
-
-function pooledRandomBytes(length: number): Uint8Array {
-  if (length > pool.length) return nodeCrypto().randomFillSync(new Uint8Array(length))
-  if (poolOffset + length > pool.length) {
-    nodeCrypto().randomFillSync(pool)
-    poolOffset = 0
-  }
-  const bytes = pool.slice(poolOffset, poolOffset + length)
-  pool.fill(0, poolOffset, poolOffset + length)
-  poolOffset += length
-  return bytes
-}
-
-const ports: SslContextPorts = {
-  now: Date.now,
-  randomBytes: pooledRandomBytes,
-  sha256: (bytes) => new Uint8Array(nodeCrypto().createHash('sha256').update(bytes).digest()),
-  observer,
-}
-
-/**
- * {@link SslContextModel} with the system's clock, `node:crypto`'s random bytes and SHA-256, whose events are published on the
- * channels `sslctx:*` of `node:diagnostics_channel` and as `DEBUG=sslctx:*`.
- */
-export class SslContext extends SslContextModel {
-  constructor(options: SslContextOptions = {}) {
-    super({ ...ports, ...options }, options)
-  }
-}
-
 export type { ConnectOptions } from './client/bound-options.ts'
 export type { ClientHandshake, ClientReason } from './client/client-reason.ts'
 export {
@@ -64,8 +23,8 @@ export type {
   SslConnectionOptions,
 } from './context/ssl-connection.ts'
 export { SslConnection } from './context/ssl-connection.ts'
-export type { SessionCacheStats, SslContextModel } from './context/ssl-context.ts'
-export type { HandshakeOutcome, IssuedTicket, ReceivedTicket, TicketMaterial } from './context/tickets.ts'
+export type { SessionCacheStats } from './context/ssl-context.ts'
+export type { IssuedTicket, NegotiatedSession, ReceivedTicket, TicketMaterial } from './context/tickets.ts'
 export {
   ArgumentError,
   ClientSetupError,
@@ -118,6 +77,7 @@ export type { AlertLevel } from './session/ssl-constants.ts'
 export { Alert, SslOption, VerifyMode } from './session/ssl-constants.ts'
 export { SslSession } from './session/ssl-session.ts'
 export type { Refusal, Resumption, ResumptionVerdict } from './session/verdict.ts'
+export { SslContext, type SslContextOptions } from './ssl-context.ts'
 export type { BreakerEvent, BreakerState } from './store/circuit-breaker.ts'
 export { type GuardedStore, type GuardOptions, type GuardStats, guarded } from './store/guarded-store.ts'
 export { KeyRing, type KeyRingOptions, type SealingKey } from './store/key-ring.ts'

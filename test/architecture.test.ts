@@ -32,17 +32,8 @@ const mayImport: Record<string, readonly string[]> = {
     'node:*',
   ],
   testing: ['session', 'errors.ts'],
-  'index.ts': [
-    'client',
-    'node',
-    'context',
-    'store',
-    'observability',
-    'session',
-    'codec',
-    'errors.ts',
-    'crypto.ts',
-  ],
+  'ssl-context.ts': ['context', 'observability', 'session', 'crypto.ts'],
+  'index.ts': ['ssl-context.ts', 'client', 'node', 'context', 'store', 'session', 'codec', 'errors.ts'],
 }
 const tlsModules = ['node:tls', 'node:net', 'node:https', 'node:http2']
 const mayUseTls = ['node', 'client', 'cli']

@@ -1,5 +1,5 @@
 import type tls from 'node:tls'
-import type { SslContextModel } from '../context/ssl-context.ts'
+import type { SslContext } from '../context/ssl-context.ts'
 import { type Awaitable, andThen } from '../session/awaitable.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { ConnectOptions } from './bound-options.ts'
@@ -11,7 +11,7 @@ import { TrackedConnection } from './tracked-connection.ts'
 
 /** What all connections of one `ClientSessions` have in common. */
 export interface AttemptContext {
-  readonly context: SslContextModel
+  readonly context: SslContext
   readonly cache: TicketCache
   readonly shared: SharedTickets | undefined
   readonly hear: (handshake: ClientHandshake) => void

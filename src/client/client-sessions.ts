@@ -1,6 +1,6 @@
 import type { AgentOptions, Agent as HttpsAgent } from 'node:https'
 import type tls from 'node:tls'
-import { SslContextModel } from '../context/ssl-context.ts'
+import { SslContext } from '../context/ssl-context.ts'
 import { nodeCrypto } from '../crypto.ts'
 import { UnsealedStoreError } from '../errors.ts'
 import { nodeTls } from '../node/node-engine.ts'
@@ -81,7 +81,7 @@ const RULES: Readonly<Record<keyof ClientSessionsOptions, OptionRule>> = {
  * ```
  */
 export class ClientSessions {
-  readonly #context: SslContextModel
+  readonly #context: SslContext
   readonly #cache: TicketCache
   readonly #shared: SharedTickets | undefined
   readonly #attempts: AttemptContext
@@ -195,7 +195,7 @@ export class ClientSessions {
   }
 }
 
-function newContext(): SslContextModel {
+function newContext(): SslContext {
   const bytesOf = (length: number) => new Uint8Array(nodeCrypto().randomBytes(length))
   const ports = {
     now: () => Date.now(),
@@ -204,7 +204,7 @@ function newContext(): SslContextModel {
     observer,
   }
   // The cache has bounds of its own, and one that knows what was used last.
-  const context = new SslContextModel(ports, {
+  const context = new SslContext(ports, {
     sessionCacheMode: SessionCacheMode.CLIENT,
     sessionCacheSize: 0,
   })

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { SslContextModel } from '../context/ssl-context.ts'
+import type { SslContext } from '../context/ssl-context.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 
@@ -41,14 +41,14 @@ const ORIGIN_BYTES = 400
  * alert) are followed; what is forgotten here leaves the context as well. The origins are in the order of their use.
  */
 export class TicketCache {
-  readonly #context: SslContextModel
+  readonly #context: SslContext
   readonly #limits: TicketLimits
   readonly #origins: LRUCache<string, Origin>
   readonly #originOf = new WeakMap<SslSession, string>()
   /** Of the copy that a connection uses up, the session that stays. */
   readonly #reusedOf = new WeakMap<SslSession, SslSession>()
 
-  constructor(context: SslContextModel, limits: TicketLimits) {
+  constructor(context: SslContext, limits: TicketLimits) {
     this.#context = context
     this.#limits = limits
     this.#origins = new LRUCache({

@@ -21,9 +21,9 @@ import type { ContextState } from './context-state.ts'
 import { resumeSession } from './resume-session.ts'
 import {
   adoptTicket,
-  type HandshakeOutcome,
   type IssuedTicket,
   issueTicket,
+  type NegotiatedSession,
   type ReceivedTicket,
   receiveTicket,
   type TicketMaterial,
@@ -323,7 +323,7 @@ export class SslConnection implements SessionConnection {
    * @param outcome - byte arrays are kept, not copied
    * @throws {@link SessionStateError} outside of a handshake
    */
-  finishHandshake(outcome: HandshakeOutcome = {}): void {
+  finishHandshake(outcome: NegotiatedSession = {}): void {
     const state = this.#state
     const session = this.#withKeyExchangeGroup(this.#expectSession('finishHandshake'), outcome.kexGroup)
     sessionInternals.update(session, outcome)
@@ -388,7 +388,7 @@ export class SslConnection implements SessionConnection {
   }
 
   /** TLS 1.3 post-handshake authentication has ended on the server: a changed session, and tickets anew (R10.2). */
-  finishPostHandshakeAuth(outcome: HandshakeOutcome): void {
+  finishPostHandshakeAuth(outcome: NegotiatedSession): void {
     const state = this.#state
     const session = sessionInternals.duplicateWithoutTicket(
       this.#expectSession('finishPostHandshakeAuth', 'established'),

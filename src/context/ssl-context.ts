@@ -100,7 +100,7 @@ const CONTEXT_RULES: Readonly<Record<keyof SslContextOptions | keyof SslContextP
  *
  * A rule is cited by its number (R4.5) where it is enforced; the departures from libssl are D1 to D9.
  */
-export class SslContextModel {
+export class SslContext {
   readonly #state: ContextState
 
   /** @param state - of the proof, which has contexts of other releases */

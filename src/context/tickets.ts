@@ -9,7 +9,7 @@ import { generateSessionId } from './session-id.ts'
 import { updateCache } from './update-cache.ts'
 
 /** What the handshake has made. Fields that it did not negotiate anew stay away. */
-export type HandshakeOutcome = Partial<
+export type NegotiatedSession = Partial<
   Pick<
     SessionContent,
     | 'cipherSuite'
@@ -29,7 +29,7 @@ export type HandshakeOutcome = Partial<
 >
 
 /** What goes into a ticket besides the session as it is; byte arrays are kept, not copied. */
-export interface TicketMaterial extends HandshakeOutcome {
+export interface TicketMaterial extends NegotiatedSession {
   /** TLS 1.3: 32 random bits. The master key is the PSK of this ticket, RFC 8446 §4.6.1. */
   readonly ticketAgeAdd?: number
 }

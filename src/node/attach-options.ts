@@ -1,4 +1,4 @@
-import { SslContextModel } from '../context/ssl-context.ts'
+import { SslContext } from '../context/ssl-context.ts'
 import { ArgumentError, type SetupProblem } from '../errors.ts'
 import {
   A_BOOLEAN,
@@ -76,7 +76,7 @@ export function checkCloseOptions(options: unknown): void {
 }
 
 /** @throws {@link ArgumentError} */
-export function checkContext(caller: string, context: unknown): asserts context is SslContextModel {
-  if (!(context instanceof SslContextModel))
+export function checkContext(caller: string, context: unknown): asserts context is SslContext {
+  if (!(context instanceof SslContext))
     throw new ArgumentError(`the context of ${caller} must be an SslContext, got ${kindOf(context)}`)
 }

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
 import { LRUCache } from 'lru-cache'
-import type { SslContextModel } from '../context/ssl-context.ts'
+import type { SslContext } from '../context/ssl-context.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import type { NotKeptReason } from '../session/reasons.ts'
 import { checkAttachOptions, checkCloseOptions, checkContext } from './attach-options.ts'
@@ -41,7 +41,7 @@ const MAX_USED_IDS = 20_480
  */
 export function attachServer(
   server: tls.Server,
-  context: SslContextModel,
+  context: SslContext,
   options: AttachServerOptions = {},
 ): ServerAttachment {
   requireNode()
@@ -53,7 +53,7 @@ export function attachServer(
 
 class Attachment implements ServerAttachment, ConnectionListener {
   enabled = true
-  readonly context: SslContextModel
+  readonly context: SslContext
   readonly #server: TlsServer
   readonly #options: AttachServerOptions
   readonly #hooks: ServerHooks
@@ -64,7 +64,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
   #isDisposed = false
   #hasWarned = false
 
-  constructor(server: TlsServer, context: SslContextModel, options: AttachServerOptions, hooks: ServerHooks) {
+  constructor(server: TlsServer, context: SslContext, options: AttachServerOptions, hooks: ServerHooks) {
     this.#server = server
     this.context = context
     this.#options = options

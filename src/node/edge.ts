@@ -1,6 +1,6 @@
 import type { LRUCache } from 'lru-cache'
 import type { ClientHello } from '../codec/client-hello.ts'
-import type { SslContextModel } from '../context/ssl-context.ts'
+import type { SslContext } from '../context/ssl-context.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import type { NotKeptReason } from '../session/reasons.ts'
 import type { SslSession } from '../session/ssl-session.ts'
@@ -28,7 +28,7 @@ export type SessionPolicy = (
 /** What all connections of an attachment have in common. */
 export interface Edge extends SessionRules {
   readonly server: TlsServer
-  readonly context: SslContextModel
+  readonly context: SslContext
   /** The session id context of `context`, when the server was attached. */
   readonly ownContext: Uint8Array
   readonly profiles: TrustProfiles

@@ -1,6 +1,6 @@
 import type tls from 'node:tls'
 import type { ClientHello } from '../codec/client-hello.ts'
-import type { SslContextModel } from '../context/ssl-context.ts'
+import type { SslContext } from '../context/ssl-context.ts'
 import { equalBytes } from '../session/bytes.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import type { HandshakeReason } from '../session/reasons.ts'
@@ -50,7 +50,7 @@ export interface TicketVerdicts {
  */
 export class JudgedTickets implements TicketKeySource {
   readonly #server: TlsServer
-  readonly #context: SslContextModel
+  readonly #context: SslContext
   readonly #keyRing: TicketKeyRing
   /** By the head of each offered ticket. */
   readonly #offers: Map<string, Set<TicketHandshake>> = new Map()
@@ -61,7 +61,7 @@ export class JudgedTickets implements TicketKeySource {
 
   constructor(
     server: TlsServer,
-    context: SslContextModel,
+    context: SslContext,
     { keyRing, periodMs = DEFAULT_PERIOD_MS }: TicketOptions,
   ) {
     this.#server = server

@@ -1,6 +1,6 @@
 import type tls from 'node:tls'
 import type { ClientHello } from '../codec/client-hello.ts'
-import type { SslContextModel } from '../context/ssl-context.ts'
+import type { SslContext } from '../context/ssl-context.ts'
 import type { SetupProblem } from '../errors.ts'
 import type { HandshakeMessage } from '../session/handshakes.ts'
 import type { HandshakeReason } from '../session/reasons.ts'
@@ -67,7 +67,7 @@ export interface ServerAttachment {
   /** False: nothing is looked up and nothing is kept, as if there were no cache. May be changed at any time. */
   enabled: boolean
   /** The one that was attached. */
-  readonly context: SslContextModel
+  readonly context: SslContext
   /** A snapshot. */
   readonly stats: AttachmentStats
   /**

@@ -1,6 +1,6 @@
 import type tls from 'node:tls'
 import { DEFAULT_TIMEOUT_SEC } from '../context/context-state.ts'
-import type { SslContextModel } from '../context/ssl-context.ts'
+import type { SslContext } from '../context/ssl-context.ts'
 import { nodeCrypto } from '../crypto.ts'
 import { ServerSetupError, type SetupProblem } from '../errors.ts'
 import { anInteger, checkOptions } from '../session/arguments.ts'
@@ -32,7 +32,7 @@ export interface ServerOptions {
  * @throws {@link ArgumentError} for another context, and for options that do not exist
  */
 export function serverOptions(
-  context: SslContextModel,
+  context: SslContext,
   options: { readonly secureOptions?: number } = {},
 ): ServerOptions {
   checkContext('serverOptions', context)
@@ -46,7 +46,7 @@ export function serverOptions(
   }
 }
 
-export function sessionTimeoutSec(context: SslContextModel): number {
+export function sessionTimeoutSec(context: SslContext): number {
   return context.getSessionTimeout() || DEFAULT_TIMEOUT_SEC
 }
 
@@ -60,7 +60,7 @@ export interface SetupRequirements {
 }
 
 /** @throws {@link ServerSetupError} for what would silently never resume, bypass the cache, or be ignored */
-export function checkSetup(server: TlsServer, context: SslContextModel, required: SetupRequirements): void {
+export function checkSetup(server: TlsServer, context: SslContext, required: SetupRequirements): void {
   const refuse = (problem: SetupProblem, message: string): void => {
     if (!required.tolerate.includes(problem)) throw new ServerSetupError(problem, message)
   }
@@ -145,7 +145,7 @@ function argvContext(): string {
 /** @returns what to change, when the context has a setting that this server's libssl cannot be told */
 export function unsupportedSetting(
   server: TlsServer,
-  context: SslContextModel,
+  context: SslContext,
   hasTickets: boolean,
 ): string | undefined {
   if (context.getGenerateSessionId() !== undefined)

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { SslSessionFields } from '../../src/codec/ssl-session-der.ts'
 import type { SslConnection } from '../../src/context/ssl-connection.ts'
-import { SslContextModel, type SslContextOptions } from '../../src/context/ssl-context.ts'
-import type { HandshakeOutcome } from '../../src/context/tickets.ts'
+import { SslContext, type SslContextOptions } from '../../src/context/ssl-context.ts'
+import type { NegotiatedSession } from '../../src/context/tickets.ts'
 import type { RemovalReason, SslContextEvent } from '../../src/session/contracts.ts'
 import type { ResumptionOffer } from '../../src/session/offer.ts'
 import { SslOption } from '../../src/session/ssl-constants.ts'
@@ -18,7 +18,7 @@ export const SUITE_13 = 0x1302
 
 /** A context whose time and random bytes the test decides, with everything it said. */
 export interface TestContext {
-  readonly context: SslContextModel
+  readonly context: SslContext
   readonly clock: { nowMs: number }
   /** Random bytes to come, one byte for each draw; else every draw is new. */
   readonly draws: number[]
@@ -34,7 +34,7 @@ export function testContext(options: SslContextOptions = {}): TestContext {
   const created: SslSession[] = []
   const events: SslContextEvent[] = []
   let drawn = 0
-  const context = new SslContextModel(
+  const context = new SslContext(
     {
       now: () => clock.nowMs,
       randomBytes(length) {
@@ -96,7 +96,7 @@ export function decide(connection: SslConnection, offer: ResumptionOffer): Resum
   return verdict
 }
 
-const OUTCOME: HandshakeOutcome = { masterKey: new Uint8Array(48).fill(7) }
+const OUTCOME: NegotiatedSession = { masterKey: new Uint8Array(48).fill(7) }
 
 /** A whole handshake on the server; TLS 1.3 with all of its tickets. */
 export function serve(

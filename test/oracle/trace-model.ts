@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { decodeSslSession, type SslSessionFields } from '../../src/codec/ssl-session-der.ts'
 import type { ClientOffer, ServerHello, ServerHelloVerdict } from '../../src/context/client-handshake.ts'
 import type { ServerHelloParameters, SslConnection } from '../../src/context/ssl-connection.ts'
-import { SslContextModel } from '../../src/context/ssl-context.ts'
-import type { HandshakeOutcome, TicketMaterial } from '../../src/context/tickets.ts'
+import { SslContext } from '../../src/context/ssl-context.ts'
+import type { NegotiatedSession, TicketMaterial } from '../../src/context/tickets.ts'
 import { equalBytes } from '../../src/session/bytes.ts'
 import type { SessionConnection, SslContextPorts } from '../../src/session/contracts.ts'
 import { cipherSuiteHash, judgeSession } from '../../src/session/judge-session.ts'
@@ -35,7 +35,7 @@ interface StoredSession {
 /** A context of the trace, with what PROTOCOL.md gives it besides the model. */
 class TraceContext {
   readonly letter: string
-  readonly model: SslContextModel
+  readonly model: SslContext
   /** Of the model. */
   readonly state: HistoricContext
   readonly stored: Map<string, StoredSession> = new Map()
@@ -47,7 +47,7 @@ class TraceContext {
   lastStats = ''
   lastCache = ''
 
-  constructor(letter: string, model: SslContextModel, state: HistoricContext) {
+  constructor(letter: string, model: SslContext, state: HistoricContext) {
     this.letter = letter
     this.model = model
     this.state = state
@@ -180,7 +180,7 @@ export class TraceModel {
     const state = new HistoricContext(ports, this.#switches)
     return new TraceContext(
       letter,
-      new SslContextModel(ports, { options: ALLOW_CLIENT_RENEGOTIATION }, state),
+      new SslContext(ports, { options: ALLOW_CLIENT_RENEGOTIATION }, state),
       state,
     )
   }
@@ -904,7 +904,7 @@ export class TraceModel {
   }
 
   /** What the key exchange made, of which the model knows nothing. */
-  #outcome(k: number, connection: TraceConnection, side: SideName, suite: number): HandshakeOutcome {
+  #outcome(k: number, connection: TraceConnection, side: SideName, suite: number): NegotiatedSession {
     const observed = decode(this.#material.peek(`sess ${k} ${side}`)?.[6])
     return {
       cipherSuite: suite,
