@@ -148,8 +148,9 @@ export class SessionKeeper {
     if (remainingSec <= 0) return 'authentication-too-old'
     session.setTimeout(remainingSec)
     const binding = bindingOf(edge, serverName, profile, ownPolicy)
-    stamp(session, origin, binding)
-    this.#connection.setSessionIdContext(contextOf(edge, binding))
+    const sessionIdContext = contextOf(edge, binding)
+    stamp(session, origin, binding, sessionIdContext)
+    this.#connection.setSessionIdContext(sessionIdContext)
     return undefined
   }
 

@@ -56,6 +56,8 @@ interface BindingHashes {
   readonly context: Uint8Array
   readonly tag: Uint8Array
   readonly ticketContext: string
+  /** The server name in bytes; null without one. */
+  readonly hostname: Uint8Array | null
 }
 
 /** The latest, since a server has few of them and hashing takes longer than a lookup. Names and answers are bounded. */
@@ -81,7 +83,8 @@ function hashesWithPolicy(binding: Binding): BindingHashes {
   if (latest !== undefined && isSameBinding(latest.binding, binding)) return latest
   const tag = hashTrust(binding)
   const context = hashBinding(binding, tag)
-  const hashes = { binding, context, tag, ticketContext: ticketText(context, binding) }
+  const hostname = serverName === undefined ? null : Buffer.from(serverName, 'latin1')
+  const hashes = { binding, context, tag, ticketContext: ticketText(context, binding), hostname }
   if (key.length <= MAX_KNOWN_LENGTH) known.set(key, hashes)
   return hashes
 }
@@ -144,21 +147,29 @@ const TAG_AT = CHAIN_END_AT + 6
 const LENGTH = TAG_AT + TAG_LENGTH
 const MAX_UINT48 = 2 ** 48 - 1
 
-/** Makes a session good for the binding alone, and tells where it comes from: [6] and [18] of its DER. */
-export function stamp(session: SslSession, origin: SessionOrigin, binding: Binding): void {
-  const { serverName } = binding
-  session.setHostname(serverName === undefined ? undefined : Buffer.from(serverName, 'latin1'))
+/**
+ * Makes a session good for the binding alone, and tells where it comes from: [4], [6] and [18] of its DER, at once.
+ *
+ * @param sessionIdContext - without it, [4] stays as it is
+ */
+export function stamp(
+  session: SslSession,
+  origin: SessionOrigin,
+  binding: Binding,
+  sessionIdContext?: Uint8Array,
+): void {
+  const { hostname, tag } = hashesOf(binding)
   const bytes = new Uint8Array(LENGTH)
   bytes[0] = FORMAT_VERSION
   writeUint48(bytes, AUTHENTICATED_AT, origin.authenticatedAtSec)
   writeUint48(bytes, CHAIN_END_AT, Math.min(origin.chainEndSec, MAX_UINT48))
-  bytes.set(hashesOf(binding).tag, TAG_AT)
-  session.setTicketAppData(bytes)
+  bytes.set(tag, TAG_AT)
+  sessionInternals.edit(session, { sessionIdContext, hostname, ticketAppData: bytes })
 }
 
 /** @returns undefined for a session of another format, or of nobody's */
 export function readOrigin(session: SslSession): StampedOrigin | undefined {
-  const { ticketAppData: stamp } = sessionInternals.content(session)
+  const { ticketAppData: stamp } = session
   if (stamp === undefined || stamp.length !== LENGTH || stamp[0] !== FORMAT_VERSION) return undefined
   const chainEndSec = readUint48(stamp, CHAIN_END_AT)
   return {
