@@ -32,9 +32,8 @@ const OPTIONS: BuildOptions = {
   packages: 'external',
   platform: 'node',
   target: 'node20.19',
-  // Names stay, for stack traces and profiles.
-  minifyWhitespace: true,
-  lineLimit: 120,
+  // Names and lines stay, for stack traces and profiles. A limit to the lines of what is minified would break strings, into which
+  // rollup then puts tabs.
   sourcemap: true,
   sourcesContent: false,
   logLevel: 'warning',

@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { buildJavaScript } from '../build.ts'
 import * as library from '../src/index.ts'
 import { HANDSHAKE_REASONS } from '../src/session/reasons.ts'
+import { linksOf, readPage, readPages } from './docs/markdown.ts'
 import { missingCommand, peerTest } from './peers.ts'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
@@ -80,7 +81,7 @@ describe('the package', () => {
     expect(manifest['typesVersions']).toEqual({ '*': Object.fromEntries(subpaths) })
   })
 
-  test('packs the library, its sources and its papers, and no test or configuration', () => {
+  describe('packs', () => {
     const [packed] = JSON.parse(
       execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
         cwd: root,
@@ -88,9 +89,22 @@ describe('the package', () => {
         stdio: ['ignore', 'pipe', 'ignore'],
       }),
     ) as { files: { path: string }[] }[]
-    const folders = new Set(packed?.files.map(({ path }) => path.split('/')[0]))
-    folders.delete('dist')
-    expect([...folders].sort()).toEqual(['LICENSE', 'README.md', 'docs', 'package.json', 'src'])
+    const paths = packed?.files.map(({ path }) => path) ?? []
+
+    test('the library, its sources and its papers, and no test or configuration', () => {
+      const folders = new Set(paths.map((path) => path.split('/')[0]))
+      folders.delete('dist')
+      expect([...folders].sort()).toEqual(['LICENSE', 'README.md', 'docs', 'package.json', 'src'])
+    })
+
+    test('whatever these link to', () => {
+      const pages = [...readPages(), readPage('src/README.md')]
+      const targets = pages.flatMap(({ file, text }) =>
+        linksOf(text).map((link) => join(dirname(file), link.replace(/#.*/, ''))),
+      )
+      expect(targets.length).toBeGreaterThan(20)
+      expect(targets.filter((target) => !paths.includes(target))).toEqual([])
+    })
   })
 
   peerTest(
