@@ -14,8 +14,8 @@ import ts from 'typescript'
 const root: string = import.meta.dirname
 const source = (file: string): string => join(root, 'src', file)
 
-/** What `sslctx` is, in one file, since each takes a millisecond to load. */
-const CORE_ENTRIES = ['index']
+/** What `sslctx` and `sslctx/model` are, in one file, since each takes a millisecond to load. */
+const CORE_ENTRIES = ['index', 'model']
 /** Each a file of its own. From the core they take what must be the same object for all: the classes of errors. */
 const OTHER_ENTRIES = [
   'store/redis-store',
@@ -37,6 +37,17 @@ const OPTIONS: BuildOptions = {
   sourcemap: true,
   sourcesContent: false,
   logLevel: 'warning',
+}
+
+const COMMON_JS: BuildOptions = {
+  ...OPTIONS,
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  // As one file has no two of a name, esbuild may have given another to a class.
+  footer: {
+    js: `for (const [name, value] of Object.entries(module.exports))
+  if (typeof value === 'function') Object.defineProperty(value, 'name', { value: name })`,
+  },
 }
 
 /** Node's own modules without `require`, which what a bundler makes of CommonJS may not have. */
@@ -81,18 +92,17 @@ const errorsOfCore: Plugin = {
 
 /** Without the types, which take longer. */
 export async function buildJavaScript(outdir: string): Promise<void> {
-  const commonJs: BuildOptions = { ...OPTIONS, format: 'cjs', outExtension: { '.js': '.cjs' } }
   const implementation = join(outdir, 'implementation')
   const core = [...CORE_ENTRIES, 'errors'].map((entry) => `export * from './src/${entry}.ts'`)
   await build({
-    ...commonJs,
+    ...COMMON_JS,
     outfile: join(implementation, 'sslctx.cjs'),
     outExtension: {},
     stdin: { contents: core.join('\n'), resolveDir: root, sourcefile: 'sslctx.ts', loader: 'ts' },
     plugins: [builtins, dependencies],
   })
   await build({
-    ...commonJs,
+    ...COMMON_JS,
     outdir: implementation,
     entryPoints: OTHER_ENTRIES.map((entry) => ({ in: source(`${entry}.ts`), out: nameOf(entry) })),
     plugins: [builtins, dependencies, errorsOfCore],

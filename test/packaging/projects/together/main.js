@@ -15,13 +15,18 @@ for (const [path, entry] of Object.entries(manifest.exports)) {
   const { ...namespace } = await import(name)
   assert.deepEqual(Object.keys(namespace).sort(), Object.keys(required).sort(), name)
   assert.ok(Object.keys(namespace).length > 0, name)
-  for (const one of Object.keys(required)) assert.equal(namespace[one], required[one], `${name} ${one}`)
+  for (const [exported, value] of Object.entries(required)) {
+    assert.equal(namespace[exported], value, `${name} ${exported}`)
+    if (typeof value === 'function') assert.equal(value.name, exported, name)
+  }
 }
 
 const required = require('sslctx')
 assert.throws(() => redisStore({}), required.ArgumentError)
 assert.throws(() => require('sslctx/redis').redisStore({}), imported.ArgumentError)
 assert.throws(() => require('sslctx/lmdb').lmdbStore({}), imported.ArgumentError)
+
+assert.equal(require('sslctx/model').SslContext, imported.SslContext)
 
 const { attachServer, SslContext } = required
 const { ClientSessions, serverOptions } = imported

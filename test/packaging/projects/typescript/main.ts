@@ -17,6 +17,7 @@ import {
 } from 'sslctx'
 import { lmdbStore } from 'sslctx/lmdb'
 import { memcachedStore } from 'sslctx/memcached'
+import { SslConnection } from 'sslctx/model'
 import { openTelemetryMetrics } from 'sslctx/opentelemetry'
 import { prometheusMetrics } from 'sslctx/prometheus'
 import { type RedisConnection, redisStore } from 'sslctx/redis'
@@ -40,6 +41,8 @@ void (() => statusHandler(5))
 void ((connection: RedisConnection) => redisStore(connection, { prefix: 5 }))
 // @ts-expect-error
 void ((clock: ManualClock) => clock.nothing)
+// @ts-expect-error
+void ((context: SslContext) => new SslConnection(context).nothing)
 // What a class of Node is, is known.
 // @ts-expect-error
 void ((context: SslContext) => attachServer(new Date(), context))
