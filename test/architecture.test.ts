@@ -33,6 +33,7 @@ const mayImport: Record<string, readonly string[]> = {
   ],
   testing: ['session', 'errors.ts'],
   'ssl-context.ts': ['context', 'observability', 'session', 'crypto.ts'],
+  'model.ts': ['ssl-context.ts', 'client', 'context', 'store', 'session', 'codec', 'errors.ts'],
   'index.ts': ['ssl-context.ts', 'client', 'node', 'context', 'store', 'session', 'codec', 'errors.ts'],
 }
 const tlsModules = ['node:tls', 'node:net', 'node:https', 'node:http2']
