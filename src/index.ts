@@ -28,6 +28,7 @@ export type { IssuedTicket, NegotiatedSession, ReceivedTicket, TicketMaterial } 
 export {
   ArgumentError,
   ClientSetupError,
+  RevocationUnavailableError,
   ServerSetupError,
   SessionCacheError,
   SessionDerError,
@@ -46,6 +47,8 @@ export type { SessionPolicy } from './node/edge.ts'
 export type { TicketOptions } from './node/judged-tickets.ts'
 export type { AttachServerOptions, ServerAttachment, ServerHandshake } from './node/server-attachment.ts'
 export { type ServerOptions, serverOptions } from './node/server-setup.ts'
+export { ServerSessions } from './server/server-sessions.ts'
+export type { ServerSessionsOptions } from './server/server-sessions-options.ts'
 export type { Awaitable } from './session/awaitable.ts'
 export type {
   CallbackName,
@@ -80,7 +83,7 @@ export type { Refusal, Resumption, ResumptionVerdict } from './session/verdict.t
 export { SslContext, type SslContextOptions } from './ssl-context.ts'
 export type { BreakerEvent, BreakerState } from './store/circuit-breaker.ts'
 export { type GuardedStore, type GuardOptions, type GuardStats, guarded } from './store/guarded-store.ts'
-export { KeyRing, type KeyRingOptions, type SealingKey } from './store/key-ring.ts'
+export { KeyRing, type KeyRingOptions, type KeyRingSecret, type SealingKey } from './store/key-ring.ts'
 export { MemoryStore, type MemoryStoreOptions } from './store/memory-store.ts'
 export {
   type RevocableSession,
