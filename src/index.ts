@@ -83,7 +83,7 @@ export type { Refusal, Resumption, ResumptionVerdict } from './session/verdict.t
 export { SslContext, type SslContextOptions } from './ssl-context.ts'
 export type { BreakerEvent, BreakerState } from './store/circuit-breaker.ts'
 export { type GuardedStore, type GuardOptions, type GuardStats, guarded } from './store/guarded-store.ts'
-export { KeyRing, type KeyRingOptions, type KeyRingSecret, type SealingKey } from './store/key-ring.ts'
+export { KeyRing, type KeyRingOptions, type SealingKey } from './store/key-ring.ts'
 export { MemoryStore, type MemoryStoreOptions } from './store/memory-store.ts'
 export {
   type RevocableSession,

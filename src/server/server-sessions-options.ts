@@ -7,15 +7,14 @@ import {
   anInteger,
   CHECKED_LATER,
   checkOptions,
-  kindOf,
   type OptionRule,
 } from '../session/arguments.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import type { SessionStore } from '../session/session-store.ts'
 import { type GuardOptions, isGuarded } from '../store/guarded-store.ts'
-import type { KeyRingSecret } from '../store/key-ring.ts'
 import type { RevocationsOptions } from '../store/revocations.ts'
 import { checkStore } from '../store/store-arguments.ts'
+import { readSecrets } from './secrets.ts'
 
 /** What a server's sessions are to be. */
 export interface ServerSessionsOptions {
@@ -29,7 +28,7 @@ export interface ServerSessionsOptions {
    * `npx sslctx secret` prints it. The first one is used, all are understood. Never a password: no test finds one that looks like
    * base64. Given and undefined, as for a variable that is not set, is an error.
    */
-  readonly secrets?: readonly (KeyRingSecret | undefined)[] | undefined
+  readonly secrets?: readonly (Uint8Array | string | undefined)[] | undefined
   /**
    * An external cache. It is guarded, its content is sealed with `secrets`, and it holds what is revoked. It belongs to the
    * `ServerSessions`, which closes it.
@@ -93,7 +92,7 @@ function isObject(value: unknown): boolean {
 
 /** What the options come to. */
 export interface Plan {
-  readonly secrets: readonly KeyRingSecret[] | undefined
+  readonly secrets: readonly Uint8Array[] | undefined
   readonly hasTickets: boolean
   readonly isSealed: boolean
   readonly canRevoke: boolean
@@ -109,7 +108,7 @@ export function planOf(options: ServerSessionsOptions): Plan {
     throw new ArgumentError(
       "ServerSessions needs a name: what your service is called, the same in all processes, as in { name: 'shop' }",
     )
-  const secrets = 'secrets' in options ? definedSecrets(options.secrets) : undefined
+  const secrets = 'secrets' in options ? readSecrets(options.secrets) : undefined
   const { store, plaintext = false, singleUse = false, waitForStore = false } = options
   if (store !== undefined) checkStore('ServerSessions', store)
   checkTogether(options, secrets !== undefined)
@@ -124,27 +123,6 @@ export function planOf(options: ServerSessionsOptions): Plan {
     isSealed: store !== undefined && !plaintext,
     canRevoke: store !== undefined && secrets !== undefined && options.revocations !== false,
   }
-}
-
-/** @throws {@link ArgumentError} where one was forgotten: then a process would be alone with its sessions, and nobody would notice */
-export function definedSecrets(secrets: unknown): readonly KeyRingSecret[] {
-  if (!Array.isArray(secrets))
-    throw new ArgumentError(
-      `the secrets of ServerSessions must be an array of strings or Uint8Arrays, got ${kindOf(secrets)}: ` +
-        'leave the option out for the memory of this process alone',
-    )
-  if (secrets.length === 0)
-    throw new ArgumentError(
-      'the secrets of ServerSessions are empty: give one, which `npx sslctx secret` prints, or leave the option out',
-    )
-  secrets.forEach((secret: unknown, index) => {
-    if (typeof secret !== 'string' && !(secret instanceof Uint8Array))
-      throw new ArgumentError(
-        `secret ${index} of ServerSessions must be a string or a Uint8Array, got ${kindOf(secret)}: ` +
-          'is its environment variable set?',
-      )
-  })
-  return secrets as readonly KeyRingSecret[]
 }
 
 interface Given extends ServerSessionsOptions {

@@ -9,11 +9,12 @@ import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import type { SessionStore } from '../session/session-store.ts'
 import { SslContext } from '../ssl-context.ts'
 import { type GuardedStore, guarded, isGuarded } from '../store/guarded-store.ts'
-import { KeyRing, type KeyRingSecret } from '../store/key-ring.ts'
+import { KeyRing } from '../store/key-ring.ts'
 import { Revocations, type RevokeOptions } from '../store/revocations.ts'
 import { sealed } from '../store/sealed-store.ts'
 import { storeCallbacks } from '../store/store-callbacks.ts'
-import { definedSecrets, type Plan, planOf, type ServerSessionsOptions } from './server-sessions-options.ts'
+import { readSecrets } from './secrets.ts'
+import { type Plan, planOf, type ServerSessionsOptions } from './server-sessions-options.ts'
 
 /** What one server may be told besides: as {@link AttachServerOptions}, and before the options of the `ServerSessions`. */
 export type ServerSessionsAttachOptions = Omit<
@@ -127,9 +128,9 @@ export class ServerSessions {
    *
    * @throws {@link ArgumentError} where there were none; {@link WeakKeyError}; {@link SessionStateError} after {@link close}
    */
-  replaceSecrets(secrets: readonly (KeyRingSecret | undefined)[]): void {
+  replaceSecrets(secrets: readonly (Uint8Array | string | undefined)[]): void {
     this.#checkOpen()
-    const given = definedSecrets(secrets)
+    const given = readSecrets(secrets)
     if (this.#keyRing === undefined)
       throw new ArgumentError(
         'ServerSessions was made without secrets, so that there are none to replace: give them to the constructor',

@@ -6,7 +6,6 @@ import { CHECKED_LATER, checkOptions, kindOf } from '../session/arguments.ts'
 import { equalBytes } from '../session/bytes.ts'
 import { checkInteger, ONE_WEEK_SEC } from '../session/ranges.ts'
 import { byteKey } from './byte-key.ts'
-import { secretOfText } from './secret-text.ts'
 
 /** How long a key of {@link KeyRing} seals, and opens. */
 export interface KeyRingOptions {
@@ -18,12 +17,6 @@ export interface KeyRingOptions {
   /** Milliseconds for which what was sealed can be opened: the life of the longest session, 7 days by default. */
   readonly openMs?: number
 }
-
-/**
- * A secret of a {@link KeyRing}: at least 32 random bytes, or the same bytes as text. An even number of hexadecimal digits, 64 or
- * more, is hexadecimal; all other text must be base64 or base64url. Nobody can tell a password that looks like base64 from a secret.
- */
-export type KeyRingSecret = Uint8Array | string
 
 /** The key that seals at the moment. */
 export interface SealingKey {
@@ -62,10 +55,10 @@ export class KeyRing {
   readonly #derived: Map<string, readonly KeyObject[]> = new Map()
 
   /**
-   * @param secrets - each at least 32 random bytes, copied, or their text: from a secret manager, never a password
+   * @param secrets - each at least 32 random bytes, copied: from a secret manager, never a password
    * @throws {@link WeakKeyError} for one that is too short, or follows a pattern
    */
-  constructor(secrets: readonly KeyRingSecret[], options: KeyRingOptions = {}) {
+  constructor(secrets: readonly Uint8Array[], options: KeyRingOptions = {}) {
     checkOptions('KeyRing', options, { periodMs: CHECKED_LATER, openMs: CHECKED_LATER })
     const { periodMs = 24 * HOUR_MS, openMs = ONE_WEEK_SEC * 1000 } = options
     this.#periodMs = checkInteger('periodMs', periodMs, Number.MAX_SAFE_INTEGER, HOUR_MS)
@@ -74,7 +67,7 @@ export class KeyRing {
   }
 
   /** As in the constructor; takes effect with the next call. */
-  replaceSecrets(secrets: readonly KeyRingSecret[]): void {
+  replaceSecrets(secrets: readonly Uint8Array[]): void {
     this.#secrets = readSecrets(secrets)
     this.#sealing = undefined
     this.#openingKeys.clear()
@@ -186,14 +179,16 @@ interface Secret {
   readonly markKey: KeyObject
 }
 
-function readSecrets(secrets: readonly KeyRingSecret[]): readonly Secret[] {
+function readSecrets(secrets: readonly Uint8Array[]): readonly Secret[] {
   if (!Array.isArray(secrets))
     throw new ArgumentError(
-      `the secrets of a KeyRing must be an array of Uint8Arrays or strings, got ${kindOf(secrets)}`,
+      `the secrets of a KeyRing must be an array of Uint8Arrays, got ${kindOf(secrets)}`,
     )
   if (secrets.length === 0) throw new WeakKeyError('a key ring needs a secret')
-  return secrets.map((secret, index) => {
-    const root = nodeCrypto().createSecretKey(readSecret(secret, index))
+  return secrets.map((bytes, index) => {
+    const weakness = weaknessOf(bytes)
+    if (weakness !== undefined) throw new WeakKeyError(`secret ${index} ${weakness}`)
+    const root = nodeCrypto().createSecretKey(bytes)
     return {
       id: derive(root, 'secret id', SECRET_ID_LENGTH),
       root,
@@ -201,17 +196,6 @@ function readSecrets(secrets: readonly KeyRingSecret[]): readonly Secret[] {
       markKey: nodeCrypto().createSecretKey(derive(root, 'revocation mark', 32)),
     }
   })
-}
-
-function readSecret(secret: KeyRingSecret, index: number): Uint8Array {
-  const bytes = typeof secret === 'string' ? secretOfText(secret) : secret
-  const weakness =
-    bytes === undefined && typeof secret === 'string'
-      ? 'is text that is neither hexadecimal, 64 digits or more, nor base64'
-      : weaknessOf(bytes)
-  if (weakness !== undefined)
-    throw new WeakKeyError(`secret ${index} ${weakness}. \`npx sslctx secret\` prints a good one`)
-  return bytes as Uint8Array
 }
 
 /** No test finds every weak key; these are those that configurations are made of. */
