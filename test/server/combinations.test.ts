@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { MemoryStore, ServerSessions, type ServerSessionsOptions } from '../../src/index.ts'
 import { nodeFeatures } from '../../src/node/node-engine.ts'
 import { certificate, connect } from '../node/harness.ts'
-import { codeOf, engine, type Process, SECRET, startProcess } from './fleet.ts'
+import { engine, SECRET } from './engine.ts'
+import { codeOf, type Process, startProcess } from './fleet.ts'
 
 /** What may be given, each to be combined with each other. */
 const AXES = {

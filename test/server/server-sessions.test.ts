@@ -6,7 +6,8 @@ import { attachServer } from '../../src/node/attach-server.ts'
 import { serverOptions } from '../../src/node/server-setup.ts'
 import { readSecrets } from '../../src/server/secrets.ts'
 import { afterTest, certificate, connect, greet, listen, TLS12, TLS13 } from '../node/harness.ts'
-import { codeOf, engine, SECRET, startProcess } from './fleet.ts'
+import { engine, SECRET } from './engine.ts'
+import { codeOf, startProcess } from './fleet.ts'
 
 const hex = Buffer.from(SECRET).toString('hex')
 const base64 = Buffer.from(SECRET).toString('base64')
