@@ -14,6 +14,7 @@ import { isRefusal, STATUS_PAGE, STATUS_SCRIPT, STATUS_STYLE } from './status-pa
 import {
   type MeasuredAttachment,
   type MeasuredContext,
+  type MeasuredServer,
   type MeasuredStore,
   type Parts,
   partsOf,
@@ -221,9 +222,6 @@ interface Sampled {
   readonly stores: ReadonlyMap<object, StoreFigures>
 }
 
-/** A server that is attached, or a context that is shown without one. */
-type Shown = MeasuredAttachment | MeasuredContext
-
 const NOTHING: ServerFigures = {
   counts: { handshakes: NO_HANDSHAKES, reasons: {}, protocols: {} },
   sessions: 0,
@@ -244,7 +242,7 @@ class Figures {
 
   constructor(parts: () => Parts) {
     this.#parts = parts
-    for (const shown of Object.values(serversOf(parts())))
+    for (const shown of Object.values(parts().servers))
       if (!isAttachment(shown)) this.#decisions.set(shown, countDecisions(shown))
     this.#history = new History(() => this.#sample())
   }
@@ -259,7 +257,7 @@ class Figures {
     const parts = this.#parts()
     return {
       time: new Date().toISOString(),
-      servers: mapValues(serversOf(parts), (shown) =>
+      servers: mapValues(parts.servers, (shown) =>
         reportServer(
           shown,
           viewOf(view, ({ servers }) => servers.get(shown) ?? NOTHING),
@@ -275,13 +273,13 @@ class Figures {
     const parts = this.#parts()
     return {
       servers: new Map(
-        Object.values(serversOf(parts)).map((shown) => [shown, this.#serverFigures(shown)] as const),
+        Object.values(parts.servers).map((shown) => [shown, this.#serverFigures(shown)] as const),
       ),
       stores: new Map(Object.values(parts.stores).map((store) => [store, storeFigures(store)] as const)),
     }
   }
 
-  #serverFigures(shown: Shown): ServerFigures {
+  #serverFigures(shown: MeasuredServer): ServerFigures {
     if (!isAttachment(shown))
       return {
         counts: this.#decisions.get(shown)?.counts() ?? NOTHING.counts,
@@ -297,20 +295,13 @@ class Figures {
   }
 }
 
-/** A context that serves an attached server is shown with that. */
-function serversOf({ contexts, attachments }: Parts): Readonly<Record<string, Shown>> {
-  const attached = new Set(Object.values(attachments).map(({ context }) => context))
-  const alone = Object.entries(contexts).filter(([, context]) => !attached.has(context))
-  return { ...Object.fromEntries(alone), ...attachments }
-}
-
-function isAttachment(shown: Shown): shown is MeasuredAttachment {
+function isAttachment(shown: MeasuredServer): shown is MeasuredAttachment {
   return 'kind' in shown
 }
 
 const STORE_REASONS = ['store-failed', 'store-timeout']
 
-function reportServer(shown: Shown, view: HistoryView<ServerFigures>): ServerStatus {
+function reportServer(shown: MeasuredServer, view: HistoryView<ServerFigures>): ServerStatus {
   const attachment = isAttachment(shown) ? shown : undefined
   const context = isAttachment(shown) ? shown.context : shown
   const now = spanOf(view.last(1))

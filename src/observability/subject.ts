@@ -1,5 +1,5 @@
 import { ArgumentError } from '../errors.ts'
-import { checkOptions, type OptionRule } from '../session/arguments.ts'
+import { checkOptions, kindOf, type OptionRule } from '../session/arguments.ts'
 import type { SessionStats, SslContextListener } from '../session/contracts.ts'
 import type { HandshakeCounts } from '../session/handshakes.ts'
 
@@ -64,8 +64,17 @@ export interface MeasuredParts {
 /** Whose figures are shown: a `ServerSessions`, what `attachServer` returned, or parts by name. */
 export type Subject = MeasuredSessions | MeasuredAttachment | MeasuredParts
 
+/** An attached server, or a context that is shown without one. */
+export type MeasuredServer = MeasuredAttachment | MeasuredContext
+
 /** The parts of a subject at some moment. */
-export type Parts = { readonly [Kind in keyof MeasuredParts]-?: NonNullable<MeasuredParts[Kind]> }
+export interface Parts {
+  readonly contexts: Readonly<Record<string, MeasuredContext>>
+  readonly stores: Readonly<Record<string, MeasuredStore>>
+  readonly attachments: Readonly<Record<string, MeasuredAttachment>>
+  /** What is shown as a server each. */
+  readonly servers: Readonly<Record<string, MeasuredServer>>
+}
 
 const AN_OBJECT: OptionRule = {
   kind: 'an object with a name for each',
@@ -86,11 +95,16 @@ export function partsOf(caller: string, subject: Subject): () => Parts {
   if (isA('sessions', subject)) return () => partsOfSessions(subject)
   if (isA('attachment', subject)) {
     const { name, context } = subject
-    const parts = { contexts: { [name]: context }, stores: {}, attachments: { [name]: subject } }
+    const attachments = { [name]: subject }
+    const parts = { contexts: { [name]: context }, stores: {}, attachments, servers: attachments }
     return () => parts
   }
-  const what = `${caller}, which is about a ServerSessions, what attachServer returned, or parts by name,`
-  checkOptions(what, subject, PARTS)
+  if (!isPlain(subject))
+    throw new ArgumentError(
+      `${caller} is about a ServerSessions, what attachServer returned, or parts as in { contexts, stores, attachments }, ` +
+        `got ${kindOf(subject)}`,
+    )
+  checkOptions(`${caller}, given parts by name,`, subject, PARTS)
   const { contexts = {}, stores = {}, attachments = {} } = subject
   const names = Object.values(stores).map(({ name }) => name)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
@@ -98,7 +112,22 @@ export function partsOf(caller: string, subject: Subject): () => Parts {
     throw new ArgumentError(
       `two stores of ${caller} are called ${twice}, and could not be told apart: give each guarded(store, { name })`,
     )
-  return () => ({ contexts, stores, attachments })
+  const parts = { contexts, stores, attachments, servers: serversOf(contexts, attachments) }
+  return () => parts
+}
+
+/** An instance of a class has no parts; one without properties would pass for an object without any. */
+function isPlain(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+/** A context that serves an attached server is shown with that. */
+function serversOf(contexts: Parts['contexts'], attachments: Parts['attachments']): Parts['servers'] {
+  const attached = new Set(Object.values(attachments).map(({ context }) => context))
+  const alone = Object.entries(contexts).filter(([, context]) => !attached.has(context))
+  return { ...Object.fromEntries(alone), ...attachments }
 }
 
 type Marked = MeasuredSessions | MeasuredAttachment
@@ -111,9 +140,11 @@ function isA<Kind extends Marked['kind']>(
 }
 
 function partsOfSessions({ name, context, store, attachments }: MeasuredSessions): Parts {
+  const servers = Object.fromEntries(attachments.map((attachment) => [attachment.name, attachment]))
   return {
     contexts: { [name]: context },
     stores: store === undefined ? {} : { [store.name]: store },
-    attachments: Object.fromEntries(attachments.map((attachment) => [attachment.name, attachment])),
+    attachments: servers,
+    servers,
   }
 }
