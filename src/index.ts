@@ -8,6 +8,7 @@ export {
 export {
   ArgumentError,
   ClientSetupError,
+  RevocationUnavailableError,
   ServerSetupError,
   SessionCacheError,
   SessionDerError,
@@ -25,6 +26,8 @@ export type { SessionPolicy } from './node/edge.ts'
 export type { TicketOptions } from './node/judged-tickets.ts'
 export type { AttachServerOptions, ServerAttachment, ServerHandshake } from './node/server-attachment.ts'
 export { type ServerOptions, serverOptions } from './node/server-setup.ts'
+export { ServerSessions } from './server/server-sessions.ts'
+export type { ServerSessionsOptions } from './server/server-sessions-options.ts'
 export type { HandshakeReason } from './session/reasons.ts'
 export { SessionCacheMode } from './session/session-cache-mode.ts'
 export type { SessionStore, StoredMark, StoreEntry } from './session/session-store.ts'

@@ -137,7 +137,8 @@ describe('the channels sslctx:*', () => {
     expect(heard.map(([name, message]) => [name, message])).toEqual(
       told.map((handshake) => ['sslctx:handshake', handshake]),
     )
-    const common = { readAheadMs: expect.any(Number), lookupMs: expect.any(Number) }
+    const server = harness.attachment.name
+    const common = { server, readAheadMs: expect.any(Number), lookupMs: expect.any(Number) }
     const done = { ...common, socket: expect.any(tls.TLSSocket), protocol: 'TLSv1.3', serverName: NAME }
     expect(told).toEqual([
       { ...done, outcome: 'full', reason: 'not-offered' },
