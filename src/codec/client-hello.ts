@@ -55,8 +55,8 @@ export interface ClientHello {
   readonly pskKeyExchangeModes?: readonly number[]
   /** In the order of the client; empty without the extension. */
   readonly pskIdentities: readonly ClientHelloPskIdentity[]
-  /** In bytes: 0 asks for a ticket; absent without the extension. */
-  readonly sessionTicketLength?: number
+  /** That of TLS 1.2: empty asks for one; absent without the extension. */
+  readonly sessionTicket?: Uint8Array
   readonly extendedMasterSecret: boolean
   /** Of the shares that came with the offer, not all the groups that the client knows; empty without the extension. */
   readonly keyShareGroups: readonly number[]
@@ -159,9 +159,9 @@ function readExtension(hello: Draft, type: number, content: VectorReader): void 
       hello.extendedMasterSecret = true
       break
     case SESSION_TICKET:
-      hello.sessionTicketLength = content.remaining
-      // Any bytes will do, RFC 5077 §3.2, and so will those of other extensions.
-      return
+      // Any bytes will do, RFC 5077 §3.2.
+      hello.sessionTicket = content.copyRest()
+      break
     case PRE_SHARED_KEY:
       hello.pskIdentities = readPreSharedKey(content)
       break
