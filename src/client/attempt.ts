@@ -1,13 +1,14 @@
 import type tls from 'node:tls'
 import type { SslContext } from '../context/ssl-context.ts'
-import { type Awaitable, andThen } from '../session/awaitable.ts'
+import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { ConnectOptions } from './bound-options.ts'
 import type { ClientHandshake, ClientReason } from './client-reason.ts'
+import type { RecentBindings } from './recent-bindings.ts'
 import { givenSession, sessionForNode } from './session-format.ts'
 import type { SharedTickets } from './shared-tickets.ts'
 import type { Emptiness, Ticket, TicketCache } from './ticket-cache.ts'
-import { TrackedConnection } from './tracked-connection.ts'
+import { isBeforeHello, TrackedConnection } from './tracked-connection.ts'
 
 /** What all connections of one `ClientSessions` have in common. */
 export interface AttemptContext {
@@ -15,7 +16,7 @@ export interface AttemptContext {
   readonly cache: TicketCache
   readonly shared: SharedTickets | undefined
   readonly hear: (handshake: ClientHandshake) => void
-  readonly bind: (options: ConnectOptions) => string | undefined
+  readonly bindings: RecentBindings
   /** The binding that last kept a session, by host and port: of the latest {@link MAX_ENDPOINTS}. */
   readonly endpoints: Map<string, string>
   readonly isReused: boolean
@@ -27,7 +28,9 @@ const MAX_ENDPOINTS = 10_000
 export class Attempt {
   readonly #options: ConnectOptions
   readonly #common: AttemptContext
-  readonly #name: string | undefined
+  #name: string | undefined
+  /** The store was asked, and time has passed. */
+  #isLate = false
   #ticket: Ticket | undefined
   #source: ClientHandshake['source']
   #reason: ClientReason
@@ -36,7 +39,7 @@ export class Attempt {
   constructor(options: ConnectOptions, common: AttemptContext) {
     this.#options = { ...options }
     this.#common = common
-    this.#name = common.bind(this.#options)
+    this.#name = common.bindings.of(this.#options)
     this.#reason = this.#takeFromMemory()
   }
 
@@ -70,12 +73,15 @@ export class Attempt {
     if (this.#ticket !== undefined || this.#options.session !== undefined) return
     if (shared === undefined || name === undefined) return
     const taken = shared.take(name, context.now(), (late) => cache.put(name, late))
-    return andThen(taken, (ticket) => this.#takeFromStore(name, ticket))
+    if (!isPromiseLike(taken)) return this.#takeFromStore(name, taken)
+    return taken.then((ticket) => {
+      this.#isLate = true
+      this.#takeFromStore(name, ticket)
+    })
   }
 
   #takeFromStore(name: string, ticket: Ticket | undefined): void {
-    // Something that it is bound to may have changed while the store was asked, such as Node's own authorities.
-    if (ticket === undefined || this.#common.bind(this.#options) !== name) return
+    if (ticket === undefined) return
     this.#ticket = ticket
     this.#source = 'store'
     this.#reason = 'resumed'
@@ -83,27 +89,57 @@ export class Attempt {
       this.#common.cache.put(name, ticket)
   }
 
-  get options(): ConnectOptions {
-    return this.#options
-  }
-
   /** In the form of this Node; undefined when nothing is to be offered. */
-  get session(): Buffer | undefined {
+  get #session(): Buffer | undefined {
     const { session: given } = this.#options
     if (given !== undefined) return givenSession(given, this.#options)
     return this.#ticket && sessionForNode(this.#ticket.session.toDer(), this.#options)
   }
 
-  /** For `tls.connect`. */
+  /** For `tls.connect`, at this moment. */
   connectOptions(): ConnectOptions {
-    const { session } = this
-    return session === undefined ? this.#options : { ...this.#options, session }
+    if (this.#isLate) this.#bindAnew()
+    const secureContext = this.#name && this.#common.bindings.secureContext(this.#options, this.#name)
+    const session = this.#session
+    return {
+      ...this.#options,
+      ...(secureContext && { secureContext }),
+      ...(session !== undefined && { session }),
+    }
+  }
+
+  /** Something that it is bound to may have changed while the store was asked, such as Node's own authorities. */
+  #bindAnew(): void {
+    const name = this.#common.bindings.of(this.#options)
+    if (name === this.#name) return
+    this.#forgetTicket(name === undefined ? 'not-bindable' : 'nothing-to-offer')
+    this.#name = name
+  }
+
+  /** It stays for another connection. */
+  #forgetTicket(reason: ClientReason): void {
+    this.#abandon(true)
+    this.#ticket = undefined
+    this.#source = undefined
+    this.#reason = reason
   }
 
   /** @param socket - whose handshake has not begun */
   follow(socket: tls.TLSSocket): tls.TLSSocket {
     this.#track(socket).begin(this.#ticket)
     return socket
+  }
+
+  /** @param socket - whose handshake is complete; nobody has heard of it yet */
+  followConnected(socket: tls.TLSSocket): void {
+    const tracked = this.#track(socket)
+    tracked.begin(this.#ticket)
+    tracked.connected()
+  }
+
+  /** No socket comes of it. */
+  fail(error: unknown): void {
+    this.#onFailed(isBeforeHello(error))
   }
 
   /**
@@ -118,19 +154,12 @@ export class Attempt {
   ): tls.TLSSocket {
     const tracked = this.#track(socket)
     void looked.then(() => {
-      const { session } = this
-      if (session !== undefined && !offer(session)) this.#missed()
+      const session = this.#session
+      // Or the store has answered after the handshake began.
+      if (session !== undefined && !offer(session)) this.#forgetTicket('nothing-to-offer')
       tracked.begin(this.#ticket)
     })
     return socket
-  }
-
-  /** The store has answered after the handshake began. */
-  #missed(): void {
-    this.abandon(true)
-    this.#ticket = undefined
-    this.#source = undefined
-    this.#reason = 'nothing-to-offer'
   }
 
   #track(socket: tls.TLSSocket): TrackedConnection {
@@ -161,11 +190,12 @@ export class Attempt {
 
   #onFailed(isUnused: boolean): void {
     this.#report('failed', undefined)
-    if (this.#ticket !== undefined) this.abandon(isUnused)
+    // A socket of the caller's may have failed in any way, and a ticket is used once.
+    this.#abandon(isUnused && this.#options.socket === undefined)
   }
 
   /** The ticket is not used, or cannot be used again. */
-  abandon(isUnused: boolean): void {
+  #abandon(isUnused: boolean): void {
     const ticket = this.#ticket
     if (ticket === undefined || this.#name === undefined) return
     if (isUnused && ticket.session.isResumable) this.#common.cache.put(this.#name, ticket)

@@ -103,7 +103,7 @@ export class ClientSessions {
       cache: this.#cache,
       shared: this.#shared,
       hear: (handshake) => this.#hear(handshake, options.onHandshake),
-      bind: (given) => bindings.of(given),
+      bindings,
       endpoints: new Map(),
       isReused: reuse,
     }
