@@ -44,7 +44,7 @@ export class Attempt {
   }
 
   #takeFromMemory(): ClientReason {
-    if (this.#options.session !== undefined) return 'own-session'
+    if (this.#options.session) return 'own-session'
     if (this.#name === undefined) return 'not-bindable'
     const taken = this.#common.cache.take(this.#name)
     if (typeof taken === 'string') return this.#whyNothing(this.#name, taken)
@@ -70,8 +70,8 @@ export class Attempt {
   lookUp(): Awaitable<void> {
     const { shared, context, cache } = this.#common
     const name = this.#name
-    if (this.#ticket !== undefined || this.#options.session !== undefined) return
-    if (shared === undefined || name === undefined) return
+    if (this.#ticket !== undefined || this.#options.session) return
+    if (shared === undefined || name === undefined || isAborted(this.#options)) return
     const taken = shared.take(name, context.now(), (late) => cache.put(name, late))
     if (!isPromiseLike(taken)) return this.#takeFromStore(name, taken)
     return taken.then((ticket) => {
@@ -92,7 +92,7 @@ export class Attempt {
   /** In the form of this Node; undefined when nothing is to be offered. */
   get #session(): Buffer | undefined {
     const { session: given } = this.#options
-    if (given !== undefined) return givenSession(given, this.#options)
+    if (given) return givenSession(given, this.#options)
     return this.#ticket && sessionForNode(this.#ticket.session.toDer(), this.#options)
   }
 
@@ -172,7 +172,7 @@ export class Attempt {
     return new TrackedConnection(socket, {
       connection,
       keeps: this.#name !== undefined,
-      isOwnSession: this.#options.session !== undefined,
+      isOwnSession: Boolean(this.#options.session),
       listener: {
         onConnected: (isResumed, protocol) => this.#onConnected(isResumed, protocol),
         onTicket: (ticket) => this.#keep(ticket),
@@ -229,4 +229,9 @@ export class Attempt {
       source: this.#source,
     })
   }
+}
+
+/** Node 20 connects all the same, and crashes when a name is looked up any later than it would be without a store. */
+function isAborted({ signal }: ConnectOptions & { readonly signal?: unknown }): boolean {
+  return signal instanceof AbortSignal && signal.aborted
 }

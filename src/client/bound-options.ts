@@ -9,6 +9,9 @@ export interface ConnectOptions extends tls.ConnectionOptions {
   readonly localAddress?: string | undefined
   readonly allowPartialTrustChain?: boolean | undefined
   readonly requestOCSP?: boolean | undefined
+  readonly keepAlive?: boolean | undefined
+  readonly keepAliveInitialDelay?: number | undefined
+  readonly highWaterMark?: number | undefined
 }
 
 /** Bound: a session is offered under an equal value only. Opaque: with it nothing is kept. Or why it plays no part. */
@@ -202,8 +205,13 @@ function effective(name: string, given: Given): unknown {
   if (name === 'rejectUnauthorized')
     return name in given ? value !== false : process.env['NODE_TLS_REJECT_UNAUTHORIZED'] !== '0'
   if (name === 'port') return value === undefined ? value : Number(value)
-  const { [name]: orElse } = DEFAULTS
-  return orElse === undefined ? value : value || orElse()
+  const { [name]: orElse = noDefault } = DEFAULTS
+  // https.Agent gives a path of null, and for addresses a name of no letters: to Node all that is nothing.
+  return value || orElse() || undefined
+}
+
+function noDefault(): undefined {
+  return undefined
 }
 
 /**
@@ -213,24 +221,32 @@ function effective(name: string, given: Given): unknown {
  */
 function feed(text: BoundText, value: unknown): boolean {
   if (typeof value === 'string') text.add(`s${Buffer.byteLength(value)}:${value}`)
-  else if (ArrayBuffer.isView(value)) {
-    text.add(`s${value.byteLength}:`)
-    text.addBytes(new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
-  } else if (Array.isArray(value)) {
-    text.add(`a${value.length}:`)
-    // Not by `every`, which leaves out what is empty.
-    for (const one of value) if (!feed(text, one)) return false
-  } else if (typeof value === 'object' && value !== null) return feedObject(text, value)
+  else if (typeof value === 'object' && value !== null) return feedObject(text, value)
   else if (typeof value === 'function' || typeof value === 'symbol') return false
   else text.add(`${typeof value}:${value};`)
   return true
 }
 
 function feedObject(text: BoundText, value: object): boolean {
-  const { getPrototypeOf, prototype } = Object
+  if (Array.isArray(value)) return feedArray(text, value)
+  if (!ArrayBuffer.isView(value)) return feedPlainObject(text, value)
+  text.add(`s${value.byteLength}:`)
+  text.addBytes(new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
+  return true
+}
+
+/** Not by `every`, which leaves out what is empty. */
+function feedArray(text: BoundText, value: readonly unknown[]): boolean {
+  text.add(`a${value.length}:`)
+  for (const one of value) if (!feed(text, one)) return false
+  return true
+}
+
+function feedPlainObject(text: BoundText, value: object): boolean {
+  const { getPrototypeOf, prototype, getOwnPropertyDescriptors } = Object
   if (getPrototypeOf(value) !== prototype && getPrototypeOf(value) !== null) return false
   // What is read anew each time may be another value the next time.
-  if (Object.values(Object.getOwnPropertyDescriptors(value)).some(({ get }) => get !== undefined)) return false
+  if (Object.values(getOwnPropertyDescriptors(value)).some(({ get }) => get !== undefined)) return false
   const entries = Object.entries(value).sort(([left], [right]) => (left < right ? -1 : 1))
   text.add(`o${entries.length}:`)
   return entries.every(([name, member]) => feed(text, name) && feed(text, member))

@@ -144,7 +144,7 @@ export class ClientSessions {
       const host = authority.hostname.replace(/^\[(.*)\]$/, '$1')
       const isAddress = process.getBuiltinModule('node:net').isIP(host) !== 0
       return this.connect({
-        ALPNProtocols: ['h2'],
+        ALPNProtocols: isEither(given) ? ['h2', 'http/1.1'] : ['h2'],
         host,
         port: Number(authority.port || 443),
         ...(!isAddress && { servername: host }),
@@ -193,6 +193,11 @@ export class ClientSessions {
       // The connection is not the listener's to end.
     }
   }
+}
+
+/** As `http2.connect` has it. */
+function isEither(options: object | undefined): boolean {
+  return options !== undefined && 'allowHTTP1' in options && options.allowHTTP1 === true
 }
 
 function newContext(): SslContext {

@@ -15,13 +15,19 @@ export function connectLate(attempt: Attempt, looked: PromiseLike<void>): tls.TL
   const { lookup } = options
   // What is no function, Node is to refuse.
   const isWrong = lookup !== undefined && lookup !== null && typeof lookup !== 'function'
-  const socket = nodeTls().connect(isWrong ? options : { ...options, lookup: lateLookup(options, looked) })
+  const late = lateLookup(options, looked, () => socket.destroyed)
+  const socket: tls.TLSSocket = nodeTls().connect(isWrong ? options : { ...options, lookup: late })
   return attempt.followLate(socket, looked, (session) => setSessionLate(socket, session))
 }
 
-function lateLookup({ lookup }: tls.ConnectionOptions, looked: PromiseLike<void>): LookupFunction {
+function lateLookup(
+  { lookup }: tls.ConnectionOptions,
+  looked: PromiseLike<void>,
+  isOver: () => boolean,
+): LookupFunction {
   return (hostname, given, callback) => {
     const look = (): void => {
+      if (isOver()) return
       // Who has put another one in its place, as caches of DNS do, is to be asked.
       const chosen = (lookup ?? process.getBuiltinModule('node:dns').lookup) as LookupFunction
       try {

@@ -1,7 +1,13 @@
 import type tls from 'node:tls'
 import { LRUCache } from 'lru-cache'
 import { nodeTls } from '../node/node-engine.ts'
-import { bindingOfValues, boundValues, type ConnectOptions, hasContextOptions, isNodeAsItWas } from './bound-options.ts'
+import {
+  bindingOfValues,
+  boundValues,
+  type ConnectOptions,
+  hasContextOptions,
+  isNodeAsItWas,
+} from './bound-options.ts'
 
 /** What it holds may be copies of bundles of authorities. */
 const MAX_RECENT = 16
@@ -63,8 +69,9 @@ export class RecentBindings {
     const recent = this.#recent.get(place)
     if (recent !== undefined && isSame(recent.values, values)) return recent.binding
     const binding = bindingOfValues(values, this.#key)
+    const secureContext = recent?.binding === binding ? recent?.secureContext : undefined
     if (binding !== undefined && values.every(isPlain))
-      this.#recent.set(place, { values: values.map(copyOf), binding, secureContext: undefined })
+      this.#recent.set(place, { values: values.map(copyOf), binding, secureContext })
     return binding
   }
 }

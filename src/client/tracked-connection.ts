@@ -37,6 +37,11 @@ const VERSION_NUMBERS: Readonly<Record<string, number>> = {
 }
 const CONNECTING = ['connect', 'getaddrinfo', 'bind']
 
+interface ReadSession {
+  readonly session: SslSession
+  readonly bytes: number
+}
+
 interface Verified {
   readonly verifiedAtMs: number
   readonly chainEndMs: number
@@ -91,14 +96,20 @@ export class TrackedConnection {
     const protocol = this.#socket.getProtocol() ?? ''
     const resumed = isResumed ? this.#offered : undefined
     if (resumed !== undefined) this.#restoreAuthorization(resumed)
-    const isTls13 = protocol === 'TLSv1.3'
-    // Not before: when Node goes on to another address, it forgets that somebody listens.
-    if (isTls13 && this.#options.keeps) this.#socket.on('session', (bytes: Buffer) => safely(() => this.#receive(bytes)))
-    const made = isTls13 ? undefined : this.#sessionOfSocket(isResumed)
+    const made = this.#sessionOf(protocol, isResumed)
     this.#tellModel(VERSION_NUMBERS[protocol] ?? 0, resumed?.session, isResumed ? undefined : made?.session)
     this.#options.listener.onConnected(isResumed, protocol)
     if (made !== undefined && (!isResumed || isRenewed(made.session, resumed?.session)))
       this.#keep(made.session, made.bytes)
+  }
+
+  /** What there is at the end of the handshake; in TLS 1.3 it comes later, as an event. */
+  #sessionOf(protocol: string, isResumed: boolean): ReadSession | undefined {
+    if (!this.#options.keeps) return undefined
+    if (protocol !== 'TLSv1.3') return this.#sessionOfSocket(isResumed)
+    // Not before: when Node goes on to another address, it forgets that somebody listens.
+    this.#socket.on('session', (bytes: Buffer) => safely(() => this.#receive(bytes)))
+    return undefined
   }
 
   /** @param made - TLS 1.2, full */
@@ -139,9 +150,8 @@ export class TrackedConnection {
     this.#keep(connection.receiveTicket({ ...content, lifetimeHintSec, ticket }), bytes.length, timeoutSec)
   }
 
-  #sessionOfSocket(isResumed: boolean): { readonly session: SslSession; readonly bytes: number } | undefined {
-    const { keeps, isOwnSession } = this.#options
-    if (!keeps || (isResumed && isOwnSession)) return undefined
+  #sessionOfSocket(isResumed: boolean): ReadSession | undefined {
+    if (isResumed && this.#options.isOwnSession) return undefined
     const bytes = this.#socket.getSession() as Buffer | null | undefined
     const session = bytes ? read(bytes) : undefined
     return bytes && session?.isResumable === true ? { session, bytes: bytes.length } : undefined
