@@ -14,7 +14,8 @@ import { isBeforeHello, TrackedConnection } from './tracked-connection.ts'
 export interface AttemptContext {
   readonly context: SslContext
   readonly cache: TicketCache
-  readonly shared: SharedTickets | undefined
+  /** Until it is closed. */
+  shared: SharedTickets | undefined
   readonly hear: (handshake: ClientHandshake) => void
   readonly bindings: RecentBindings
   /** The binding that last kept a session, by host and port: of the latest {@link MAX_ENDPOINTS}. */
@@ -211,8 +212,8 @@ export class Attempt {
     const [oldest] = endpoints.size > MAX_ENDPOINTS ? endpoints.keys() : []
     if (oldest !== undefined) endpoints.delete(oldest)
     const isTls13 = ticket.session.protocolVersion === TLS1_3_VERSION
-    const isShared = shared !== undefined && ticket.authorized
-    if (isShared) shared.put(name, ticket)
+    const isShared =
+      ticket.authorized && shared?.offer(name, ticket, this.#common.context.now(), cache.has(name)) === true
     // In one place only: a ticket that others may take is not in memory, unless it is used more than once.
     if (isShared && isTls13 && !this.#common.isReused) cache.drop(ticket)
     else cache.put(name, ticket)

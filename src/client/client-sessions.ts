@@ -10,7 +10,7 @@ import { isPromiseLike } from '../session/awaitable.ts'
 import type { SessionStats } from '../session/contracts.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import type { SessionStore } from '../session/session-store.ts'
-import { SslOption } from '../session/ssl-constants.ts'
+import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { guarded } from '../store/guarded-store.ts'
 import { KeyRing } from '../store/key-ring.ts'
 import { sealed } from '../store/sealed-store.ts'
@@ -22,7 +22,7 @@ import { connectLate } from './connect-late.ts'
 import { type Dispatcher, type DispatcherOptions, fetchDispatcher } from './fetch-dispatcher.ts'
 import { RecentBindings } from './recent-bindings.ts'
 import { SharedTickets } from './shared-tickets.ts'
-import { TicketCache } from './ticket-cache.ts'
+import { type Ticket, TicketCache } from './ticket-cache.ts'
 import { type UndiciConnector, type UndiciOptions, undiciConnector } from './undici-connector.ts'
 
 /** The settings of {@link ClientSessions}. */
@@ -83,7 +83,7 @@ const RULES: Readonly<Record<keyof ClientSessionsOptions, OptionRule>> = {
 export class ClientSessions {
   readonly #context: SslContext
   readonly #cache: TicketCache
-  readonly #shared: SharedTickets | undefined
+  readonly #bindings: RecentBindings
   readonly #attempts: AttemptContext
 
   /**
@@ -96,14 +96,13 @@ export class ClientSessions {
     const { maxOrigins = 1000, ticketsPerOrigin = 12, maxBytes = 32 * 2 ** 20, reuse = false } = options
     this.#context = newContext()
     this.#cache = new TicketCache(this.#context, { maxOrigins, ticketsPerOrigin, maxBytes, reuse })
-    const bindings = new RecentBindings(bindingKey(options))
-    this.#shared = sharedTickets(options)
+    this.#bindings = new RecentBindings(bindingKey(options))
     this.#attempts = {
       context: this.#context,
       cache: this.#cache,
-      shared: this.#shared,
+      shared: sharedTickets(options),
       hear: (handshake) => this.#hear(handshake, options.onHandshake),
-      bindings,
+      bindings: this.#bindings,
       endpoints: new Map(),
       isReused: reuse,
     }
@@ -180,6 +179,30 @@ export class ClientSessions {
   /** Forgets all sessions of this process; what is in the store stays. */
   clear(): void {
     this.#cache.clear()
+    this.#bindings.clear()
+  }
+
+  /**
+   * Leaves the tickets of this process to the next one, and waits until the store has them, for no longer than `deadlineMs`. The store
+   * and its client stay open, and their owner's. Connections go on, and no longer ask the store. Never rejects.
+   */
+  async close(): Promise<void> {
+    const { shared } = this.#attempts
+    if (shared === undefined) return
+    this.#attempts.shared = undefined
+    const left = [...this.#cache.all()].flatMap(([name, tickets]) =>
+      tickets.filter(isLeft).map((ticket) => ({ name, ticket })),
+    )
+    for (const { name, ticket } of left) {
+      shared.put(name, ticket, this.#context.now())
+      if (!this.#attempts.isReused) this.#cache.drop(ticket)
+    }
+    await shared.close()
+  }
+
+  /** {@link close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
   }
 
   readonly #reasons: Partial<Record<ClientReason, number>> = {}
@@ -229,11 +252,26 @@ function sharedTickets({
     throw new UnsealedStoreError(
       'ClientSessions with a store needs secrets: who can write to the store could vouch for a server',
     )
-  return new SharedTickets(
-    sealed(guarded(store, { name: 'client-sessions', deadlineMs }), new KeyRing(secrets)),
-    reuse,
-    deadlineMs,
-  )
+  const guard = guarded(ofOwner(store), { name: 'client-sessions', deadlineMs })
+  return new SharedTickets(sealed(guard, new KeyRing(secrets)), { isReused: reuse, deadlineMs })
+}
+
+/** It is not closed with these sessions. */
+function ofOwner(store: SessionStore): SessionStore {
+  return {
+    get: (key) => store.get(key),
+    set: (entries) => store.set(entries),
+    take: (key) => store.take(key),
+    delete: (key) => store.delete(key),
+    getMarks: () => store.getMarks(),
+    addMarks: (marks) => store.addMarks(marks),
+    close: () => undefined,
+  }
+}
+
+/** A ticket that another process may have. One of TLS 1.2 is in the store already. */
+function isLeft({ session, authorized }: Ticket): boolean {
+  return authorized && session.protocolVersion === TLS1_3_VERSION
 }
 
 /** The same in all processes of one store, and another one in each process without. */
