@@ -80,6 +80,7 @@ export type { Refusal, Resumption, ResumptionVerdict } from './session/verdict.t
 export { SslContext, type SslContextOptions } from './ssl-context.ts'
 export type { BreakerEvent, BreakerState } from './store/circuit-breaker.ts'
 export { type GuardedStore, type GuardOptions, type GuardStats, guarded } from './store/guarded-store.ts'
+export { keyFile } from './store/key-file.ts'
 export { KeyRing, type KeyRingOptions, type SealingKey } from './store/key-ring.ts'
 export { MemoryStore, type MemoryStoreOptions } from './store/memory-store.ts'
 export {

@@ -2,10 +2,19 @@ import type { AgentOptions, Agent as HttpsAgent } from 'node:https'
 import type tls from 'node:tls'
 import { SslContext } from '../context/ssl-context.ts'
 import { nodeCrypto } from '../crypto.ts'
-import { UnsealedStoreError } from '../errors.ts'
+import { ArgumentError, UnsealedStoreError } from '../errors.ts'
 import { nodeTls } from '../node/node-engine.ts'
 import { observer, publishClientHandshake } from '../observability/channels.ts'
-import { A_BOOLEAN, A_FUNCTION, anInteger, checkOptions, type OptionRule } from '../session/arguments.ts'
+import {
+  A_BOOLEAN,
+  A_FUNCTION,
+  A_STRING,
+  anInteger,
+  CHECKED_LATER,
+  checkOptions,
+  kindOf,
+  type OptionRule,
+} from '../session/arguments.ts'
 import { isPromiseLike } from '../session/awaitable.ts'
 import type { SessionStats } from '../session/contracts.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
@@ -14,6 +23,7 @@ import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { guarded } from '../store/guarded-store.ts'
 import { KeyRing } from '../store/key-ring.ts'
 import { sealed } from '../store/sealed-store.ts'
+import { checkStore } from '../store/store-arguments.ts'
 import { agentOf } from './agent.ts'
 import { Attempt, type AttemptContext } from './attempt.ts'
 import type { ConnectOptions } from './bound-options.ts'
@@ -64,10 +74,21 @@ const RULES: Readonly<Record<keyof ClientSessionsOptions, OptionRule>> = {
   ticketsPerOrigin: anInteger(1, 1000),
   maxBytes: anInteger(1024, 2 ** 40),
   reuse: A_BOOLEAN,
-  store: { kind: 'a SessionStore', isGood: isStore },
+  store: CHECKED_LATER,
   secrets: { kind: 'an array of Uint8Arrays', isGood: isArrayOfBytes },
   deadlineMs: anInteger(1, 2 ** 31 - 1),
   onHandshake: A_FUNCTION,
+}
+
+/** Of what undici alone has; the rest is Node's to check. */
+const UNDICI_RULES = { allowH2: A_BOOLEAN, socketPath: A_STRING, timeout: anInteger(0, 2 ** 31 - 1) }
+
+/** What is in it goes on to Node, which takes what it takes. */
+function checkGiven(method: string, options: unknown): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw new ArgumentError(
+      `the options of ClientSessions.${method} must be an object, got ${kindOf(options)}`,
+    )
 }
 
 /**
@@ -93,6 +114,7 @@ export class ClientSessions {
    */
   constructor(options: ClientSessionsOptions = {}) {
     checkOptions('ClientSessions', options, RULES)
+    if (options.store !== undefined) checkStore('ClientSessions', options.store)
     const { maxOrigins = 1000, ticketsPerOrigin = 12, maxBytes = 32 * 2 ** 20, reuse = false } = options
     this.#context = newContext()
     this.#cache = new TicketCache(this.#context, { maxOrigins, ticketsPerOrigin, maxBytes, reuse })
@@ -115,6 +137,11 @@ export class ClientSessions {
    * @returns the socket; while a store is asked, it does not begin to connect
    */
   connect(options: ConnectOptions, onSecureConnect?: () => void): tls.TLSSocket {
+    checkGiven('connect', options)
+    if (onSecureConnect !== undefined && typeof onSecureConnect !== 'function')
+      throw new ArgumentError(
+        `onSecureConnect of ClientSessions.connect must be a function, got ${kindOf(onSecureConnect)}`,
+      )
     const attempt = new Attempt(options, this.#attempts)
     const looked = attempt.lookUp()
     const socket = isPromiseLike(looked)
@@ -130,6 +157,7 @@ export class ClientSessions {
    * @param options - of `https.Agent`; its own session cache is off
    */
   agent(options: AgentOptions = {}): HttpsAgent {
+    checkGiven('agent', options)
     return agentOf(options, (given) => new Attempt(given, this.#attempts))
   }
 
@@ -139,6 +167,7 @@ export class ClientSessions {
    * @param options - of `tls.connect`, laid over those that `http2.connect` was given
    */
   http2(options: ConnectOptions = {}): (authority: URL, given?: object) => tls.TLSSocket {
+    checkGiven('http2', options)
     return (authority, given) => {
       const host = authority.hostname.replace(/^\[(.*)\]$/, '$1')
       const isAddress = process.getBuiltinModule('node:net').isIP(host) !== 0
@@ -159,6 +188,9 @@ export class ClientSessions {
    * @param options - of `tls.connect`; `timeout` is that of the connection in milliseconds, 10000 by default
    */
   undici(options: UndiciOptions = {}): UndiciConnector {
+    checkGiven('undici', options)
+    const { allowH2, socketPath, timeout } = options
+    checkOptions('ClientSessions.undici', { allowH2, socketPath, timeout }, UNDICI_RULES)
     return undiciConnector(options, (given) => new Attempt(given, this.#attempts))
   }
 
@@ -169,6 +201,8 @@ export class ClientSessions {
    * @throws {@link ClientSetupError} where this Node does not say which class that is
    */
   dispatcher(options: DispatcherOptions = {}): Dispatcher {
+    checkGiven('dispatcher', options)
+    if (options.connect !== undefined) checkGiven('dispatcher.connect', options.connect)
     return fetchDispatcher(options, (connect) => this.undici(connect))
   }
 
@@ -279,10 +313,6 @@ function bindingKey({ store, secrets }: ClientSessionsOptions): Uint8Array {
   const [secret] = secrets ?? []
   if (store === undefined || secret === undefined) return nodeCrypto().randomBytes(32)
   return new Uint8Array(nodeCrypto().hkdfSync('sha256', secret, '', 'sslctx client binding', 32))
-}
-
-function isStore(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'take' in value && typeof value.take === 'function'
 }
 
 function isArrayOfBytes(value: unknown): boolean {

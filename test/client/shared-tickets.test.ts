@@ -233,7 +233,7 @@ test('a ticket in the store is replaced before it is old', async () => {
   const ids: (number | undefined)[] = []
   for (let turn = 0; turn < 4; turn++) {
     const taken = await writer.take('origin', START_MS, () => undefined)
-    ids.push(taken && taken.session.sessionId[0])
+    ids.push(taken?.session.sessionId[0])
   }
   expect(ids.sort()).toEqual([3, 4, 7, undefined])
 })
