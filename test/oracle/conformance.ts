@@ -1,4 +1,4 @@
-import { generateTrace } from './generator.ts'
+import { type Aim, generateTrace } from './generator.ts'
 import type { Runner } from './libssl.ts'
 import { type Observation, sortRemovals, splitObservations } from './observations.ts'
 import { switchesOf } from './switches.ts'
