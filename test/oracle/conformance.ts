@@ -1,7 +1,8 @@
+import type { Coverage } from './coverage.ts'
 import { type Aim, generateTrace } from './generator.ts'
 import type { Runner } from './libssl.ts'
 import { type Observation, sortRemovals, splitObservations } from './observations.ts'
-import { switchesOf } from './switches.ts'
+import { type Switches, switchesOf } from './switches.ts'
 import { TraceModel } from './trace-model.ts'
 
 /** The first operation of a trace after which the model and libssl do not say the same. */
@@ -14,14 +15,19 @@ export interface Divergence {
 
 const TRACES_PER_RUN = 200
 
-/** Compares one trace with what libssl observed. */
+/**
+ * Compares one trace with what libssl observed.
+ *
+ * @param switches - those of the version, unless the question is what another side would have said
+ */
 export function compare(
   version: string,
   trace: readonly string[],
   observed: readonly Observation[],
+  switches: Switches = switchesOf(version),
 ): Divergence | undefined {
-  const model = new TraceModel(version)
-  const inOrder = switchesOf(version).SORT ? (lines: Observation) => lines : sortRemovals
+  const model = new TraceModel(version, switches)
+  const inOrder = switches.SORT ? (lines: Observation) => lines : sortRemovals
   for (const [at, operation] of trace.entries()) {
     const libssl = inOrder(observed[at] ?? ['(nothing)'])
     const lines = inOrder(execute(model, operation, libssl))
@@ -39,6 +45,14 @@ function execute(model: TraceModel, operation: string, libssl: Observation): Obs
   }
 }
 
+/** What else a run is to do. */
+export interface RunOptions {
+  readonly aim?: Aim
+  /** After each batch, with the operations so far. */
+  readonly progress?: (steps: number) => void
+  readonly coverage?: Pick<Coverage, 'add'> | undefined
+}
+
 /**
  * Runs random traces of at least `steps` operations in all.
  *
@@ -48,7 +62,7 @@ export async function runRandomTraces(
   runner: Runner,
   steps: number,
   seed: number,
-  progress: (steps: number) => void = () => undefined,
+  { aim = 'all', progress = () => undefined, coverage }: RunOptions = {},
 ): Promise<{ readonly steps: number; readonly divergence: Divergence | undefined }> {
   let done = 0
   let next = 0
@@ -58,7 +72,9 @@ export async function runRandomTraces(
     // libssl goes on with the next batch while the model works on this one.
     if (done + countSteps(traces) < steps) pending = startBatch()
     for (const trace of traces) {
-      const divergence = compare(runner.version, trace, observed.splice(0, trace.length))
+      const said = observed.splice(0, trace.length)
+      const divergence = compare(runner.version, trace, said)
+      coverage?.add(runner.version, trace, said)
       if (divergence !== undefined) return { steps: done, divergence: await reduce(runner, divergence) }
       done += trace.length
     }
@@ -68,7 +84,7 @@ export async function runRandomTraces(
 
   async function startBatch(): Promise<{ traces: string[][]; observed: Observation[] }> {
     const traces = Array.from({ length: TRACES_PER_RUN }, () =>
-      generateTrace(Math.imul(seed, 0x01000193) + next++, switchesOf(runner.version)),
+      generateTrace(Math.imul(seed, 0x01000193) + next++, switchesOf(runner.version), aim),
     )
     return { traces, observed: splitObservations(await runner.run(`${traces.flat().join('\n')}\n`)) }
   }

@@ -143,20 +143,26 @@ export class Generator {
     return [...change, `reneg ${k} ${random.pick(['full', 'short', 'short'])}`]
   }
 
+  /** @param fixed - what is not left to chance; the id and the ticket in hexadecimal */
   import(
     side: string = this.side(),
     version: number = this.random.pick([0x0303, 0x0304, 0x0303, 0x0304, 0x0302]),
     id: string = this.random.pick(IDS),
+    fixed: {
+      readonly ticket?: string
+      readonly isNameless?: boolean
+      readonly maxFragmentLengthMode?: number
+    } = {},
   ): string {
     const { random } = this
     const cipherSuite = version === 0x0304 ? random.pick([0x1301, 0x1302]) : random.pick([0xc02b, 0xc02c])
     // Sometimes the ticket is an id, as it is of stateful TLS 1.3 sessions.
-    const ticket = random.chance(40) ? random.pick([id, id, random.hex(80)]) : undefined
+    const ticket = fixed.ticket ?? (random.chance(40) ? random.pick([id, id, random.hex(80)]) : undefined)
     const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text === '-' ? '' : text, 'hex'))
     const der = encode({
       protocolVersion: version,
       cipherSuite,
-      sessionId: random.chance(5) ? new Uint8Array(0) : bytes(id),
+      sessionId: (fixed.isNameless ?? random.chance(5)) ? new Uint8Array(0) : bytes(id),
       masterKey: bytes(version === 0x0304 ? random.pick(KEYS) : (KEYS[0] ?? '')),
       timeSec: random.chance(10) ? 0 : this.seconds(),
       timeoutSec: random.pick([0, 1, 10, 100, 7200]),
@@ -173,7 +179,7 @@ export class Generator {
       ticketAgeAdd: random.pick([0, 1, 0xfedcba98]),
       maxEarlyData: random.pick([0, 16384]),
       ...(random.chance(10) ? { alpnSelected: bytes('6832') } : {}),
-      maxFragmentLengthMode: random.pick([0, 0, 255]),
+      maxFragmentLengthMode: fixed.maxFragmentLengthMode ?? random.pick([0, 0, 255]),
       ...(random.chance(10) ? { ticketAppData: bytes('617070') } : {}),
       kexGroup: random.pick([0, 29, 23]),
     })

@@ -220,7 +220,11 @@ function cacheOnly(g: Generator): string[] {
 /** Around the 255th connection of a role, with sessions that have expired and wait for the flush. */
 export function manyConnections(g: Generator): string[] {
   const { random } = g
-  const one = (): string[] => (random.chance(70) ? [g.clock(6_000), 'repeat 7 1'] : ['repeat 7 1'])
+  const one = (): string[] => [
+    ...(random.chance(70) ? [g.clock(6_000)] : []),
+    // One that stores nothing may miss its flush: R2.7.
+    ...(random.chance(12) ? ['verify S 1', 'repeat 7 1', 'verify S 0'] : ['repeat 7 1']),
+  ]
   const singles = (): string[] => Array.from({ length: 10 }, one).flat()
   return [
     `maxver S ${g.maxVersion}`,
@@ -228,6 +232,8 @@ export function manyConnections(g: Generator): string[] {
     `mode S ${random.pick([2, 2, 3, 3, 0x82, 1])}`,
     ...(g.shared ? [] : [`mode C ${random.pick([1, 1, 3, 0x81, 2])}`]),
     `tickets S ${random.pick([1, 1, 2])}`,
+    ...(random.chance(60) ? ['remcb S 1', 'remcb C 1'] : []),
+    ...(random.chance(30) ? [`newcb S ${1 + random.below(2)}`] : []),
     'timeout S 5',
     'timeout C 5',
     ...(random.chance(40)
@@ -483,7 +489,9 @@ function otherSuites(g: Generator): string[] {
       [`groups C ${random.below(2)}`],
       [`maxver C ${random.pick([771, 772])}`],
       [`maxver S ${random.pick([771, 772])}`],
-      [`options ${random.pick(['S', 'C'])} ${random.pick(['set', 'clear'])} ${random.pick([0x1, 0x4000, 0x100000])}`],
+      [
+        `options ${random.pick(['S', 'C'])} ${random.pick(['set', 'clear'])} ${random.pick([0x1, 0x4000, 0x100000])}`,
+      ],
     ])
   return [
     `mode C ${random.pick([1, 3, 2])}`,
@@ -557,6 +565,62 @@ function decrypted(g: Generator): string[] {
   ]
 }
 
+/** Session id contexts at and beyond their limit, of all that has one: R9.1, R9.3. */
+function limits(g: Generator): string[] {
+  const { random } = g
+  const k = g.k()
+  const context = (): string => 'bb'.repeat(random.pick([1, 31, 32, 33]))
+  return [
+    `sidctx S ${context()}`,
+    `open ${k}`,
+    `conn ${k} s sidctx ${context()}`,
+    ...visit(g.k(), random.pick(['-', '#-1'])),
+    `setctx ${g.side()} #-1 ${context()}`,
+    `show ${g.side()} #-1`,
+    ...(random.chance(70) ? ['sidctx S -'] : []),
+  ]
+}
+
+/** A ticket that is the id of a session which the server has, with the secret of another: R10.7. */
+function forgedBinder(g: Generator): string[] {
+  const { random } = g
+  const k = g.k()
+  const id = random.pick(TWO_IDS)
+  return [
+    `options S set ${0x4000}`,
+    'sidctx S -',
+    'sidctx C -',
+    g.import('s', 0x0304, id),
+    'setctx s #-1 -',
+    'settimeout s #-1 7200',
+    'add S #-1',
+    g.import('c', 0x0304, id, { ticket: id }),
+    'setctx c #-1 -',
+    `free ${k}`,
+    `open ${k}`,
+    `set ${k} #-1`,
+    `handshake ${k}`,
+    `read ${k} c`,
+  ]
+}
+
+/** A client's session that has a ticket and no id: it stays the client's, whatever the server says: R11.4, R11.6. */
+function ticketAlone(g: Generator): string[] {
+  const { random } = g
+  const k = g.k()
+  const version = random.pick([0x0303, 0x0303, 0x0304])
+  return [
+    g.import('c', version, TWO_IDS[0], {
+      ticket: random.pick(['fe'.repeat(8), random.hex(40)]),
+      isNameless: true,
+      maxFragmentLengthMode: random.pick([0, 255, 255]),
+    }),
+    ...(random.chance(50) ? [`options S ${random.pick(['set', 'clear'])} ${0x4000}`] : []),
+    ...visit(k, '#-1'),
+    ...visit(g.k(), '#-1'),
+  ]
+}
+
 /** Each aims at rules that need several things at once, in an order that random operations seldom have. */
 export const rareScenarios: readonly ((g: Generator) => string[])[] = [
   boundary,
@@ -581,4 +645,7 @@ export const rareScenarios: readonly ((g: Generator) => string[])[] = [
   otherSuites,
   endings,
   decrypted,
+  limits,
+  forgedBinder,
+  ticketAlone,
 ]

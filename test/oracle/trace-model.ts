@@ -15,7 +15,7 @@ import { HistoricContext } from './historic-context.ts'
 import { hasKexGroup, withoutKexGroup } from './historic-der.ts'
 import { HistoricFlags } from './historic-flags.ts'
 import { Material, type Observation } from './observations.ts'
-import { type Switches, switchesOf } from './switches.ts'
+import type { Switches } from './switches.ts'
 
 export type SideName = 's' | 'c'
 
@@ -117,9 +117,9 @@ export class TraceModel {
   /** Sessions that had a name when the operation began. */
   #known: ReadonlySet<SslSession> = new Set()
 
-  constructor(version: string) {
+  constructor(version: string, switches: Switches) {
     this.#version = version
-    this.#switches = switchesOf(version)
+    this.#switches = switches
     this.#flags = new HistoricFlags(!this.#switches.NORES)
   }
 
