@@ -1,3 +1,4 @@
+import { createContext, Script } from 'node:vm'
 import type { Coverage } from './coverage.ts'
 import { type Aim, generateTrace } from './generator.ts'
 import type { Runner } from './libssl.ts'
@@ -28,13 +29,34 @@ export function compare(
 ): Divergence | undefined {
   const model = new TraceModel(version, switches)
   const inOrder = switches.SORT ? (lines: Observation) => lines : sortRemovals
-  for (const [at, operation] of trace.entries()) {
-    const libssl = inOrder(observed[at] ?? ['(nothing)'])
-    const lines = inOrder(execute(model, operation, libssl))
-    if (lines.length !== libssl.length || lines.some((line, index) => line !== libssl[index]))
-      return { trace, at, libssl, model: lines }
+  let at = -1
+  let divergence: Divergence | undefined
+  const isOver = hasEnd(() => {
+    while (divergence === undefined && ++at < trace.length) {
+      const libssl = inOrder(observed[at] ?? ['(nothing)'])
+      const lines = inOrder(execute(model, trace[at] ?? '', libssl))
+      if (lines.length !== libssl.length || lines.some((line, index) => line !== libssl[index]))
+        divergence = { trace, at, libssl, model: lines }
+    }
+  })
+  return isOver ? divergence : { trace, at, libssl: inOrder(observed[at] ?? []), model: [NO_END] }
+}
+
+/** A fault of the model may be a loop without an end. What is right takes no minute, on the slowest machine. */
+const MAX_TRACE_MS = 60_000
+const NO_END = '(the model does not come to an end)'
+/** V8 ends what a script calls, when its time is over. */
+const script = new Script('call()')
+
+function hasEnd(call: () => void): boolean {
+  try {
+    script.runInContext(createContext({ call }), { timeout: MAX_TRACE_MS })
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT')
+      return false
+    throw error
   }
-  return undefined
 }
 
 function execute(model: TraceModel, operation: string, libssl: Observation): Observation {
@@ -97,6 +119,8 @@ function countSteps(traces: readonly (readonly string[])[]): number {
 /** Leaves out what the divergence does not need, halves first, until nothing more can go. */
 async function reduce(runner: Runner, divergence: Divergence): Promise<Divergence> {
   let best = { ...divergence, trace: divergence.trace.slice(0, divergence.at + 1) }
+  // Each attempt would take its whole time.
+  if (divergence.model[0] === NO_END) return best
   for (let size = Math.ceil(best.trace.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
     for (let start = 1; start < best.trace.length; ) {
       const shorter = await stillDiverges(runner, [
