@@ -20,6 +20,7 @@ import {
 } from './node-engine.ts'
 import type { AttachServerOptions, ServerAttachment, ServerHandshake } from './server-attachment.ts'
 import { type Listener, ServerHooks } from './server-hooks.ts'
+import { defaultServerName, returnServerName, takeServerName } from './server-names.ts'
 import { checkSetup, checkTicketSetup, sessionTimeoutSec, unsupportedSetting } from './server-setup.ts'
 
 const DEFAULT_LOOKUP_TIMEOUT_MS = 1_000
@@ -52,6 +53,8 @@ export function attachServer(
 }
 
 class Attachment implements ServerAttachment, ConnectionListener {
+  readonly kind = 'attachment'
+  readonly name: string
   enabled = true
   readonly context: SslContext
   readonly #server: TlsServer
@@ -78,6 +81,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
     if (options.tickets !== undefined) checkTicketSetup(server, options)
     this.#edge = this.#makeEdge()
     this.#hook()
+    this.name = takeServerName(options.name ?? defaultServerName(context.getSessionIdContext()), this)
   }
 
   #makeEdge(): Edge {
@@ -123,7 +127,9 @@ class Attachment implements ServerAttachment, ConnectionListener {
       )
       hooks.refuseResumeListeners()
     }
-    hooks.watchContexts(() => this.#edge.tickets?.renew())
+    const { tickets } = this.#edge
+    if (tickets !== undefined) hooks.refuseTicketKeys()
+    hooks.watchContexts(() => tickets?.renew(), tickets !== undefined)
     hooks.interceptConnections((original, socket) => this.#onConnection(original, socket))
   }
 
@@ -131,8 +137,13 @@ class Attachment implements ServerAttachment, ConnectionListener {
     return this.#ledger.stats
   }
 
+  get isAttached(): boolean {
+    return !this.#isDisposed
+  }
+
   [Symbol.dispose](): void {
     this.#isDisposed = true
+    returnServerName(this.name, this)
     this.#hooks.undo()
     this.#ledger.forgetHandshakes()
   }
@@ -203,6 +214,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
       protocol,
       socket,
       serverName,
+      server: this.name,
       readAheadMs,
       lookupMs,
     }
