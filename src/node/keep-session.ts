@@ -104,7 +104,10 @@ export class SessionKeeper {
     const objection = this.#objection(TLS1_3_VERSION, session, facts)
     if (objection !== undefined) return objection
     if (this.#edge.policy !== undefined && typeof ownPolicy !== 'string') return 'policy-refused'
-    const origin = inherited ?? (session && originOf(session, facts))
+    return this.#unlessOver(inherited ?? (session && originOf(session, facts)))
+  }
+
+  #unlessOver(origin: SessionOrigin | undefined): SessionOrigin | NotKeptReason {
     if (origin === undefined) return 'unreadable'
     const isOver = isTooOld(origin, this.#edge.context.now(), this.#edge)
     return isOver ? 'authentication-too-old' : origin
