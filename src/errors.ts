@@ -131,6 +131,11 @@ export class UnopenableSessionError extends SessionCacheError {
   readonly code = 'ERR_SESSION_UNOPENABLE'
 }
 
+/** There is nowhere to leave a revocation that all processes would find, also after a restart. */
+export class RevocationUnavailableError extends SessionCacheError {
+  readonly code = 'ERR_REVOCATION_UNAVAILABLE'
+}
+
 /** A key that is too short, or not random. The message says which and why, never what it is. */
 export class WeakKeyError extends SessionCacheError {
   readonly code = 'ERR_KEY_WEAK'

@@ -3,6 +3,7 @@ import { ArgumentError, type SetupProblem } from '../errors.ts'
 import {
   A_BOOLEAN,
   A_FUNCTION,
+  A_STRING,
   anInteger,
   CHECKED_LATER,
   checkOptions,
@@ -44,6 +45,7 @@ const TICKET_RULES: Readonly<Record<keyof TicketOptions, OptionRule>> = {
 }
 
 const RULES: Readonly<Record<keyof AttachServerOptions, OptionRule>> = {
+  name: { ...A_STRING, isGood: (value) => typeof value === 'string' && value !== '' },
   lookupTimeoutMs: anInteger(1, MAX_TIMER_MS),
   readAheadMs: anInteger(1, MAX_TIMER_MS),
   maxAuthenticationAgeSec: anInteger(1, ONE_WEEK_SEC),
