@@ -1,5 +1,5 @@
 export type { ConnectOptions } from './client/bound-options.ts'
-export type { ClientHandshake, ClientReason } from './client/client-reason.ts'
+export type { ClientHandshake } from './client/client-outcome.ts'
 export {
   ClientSessions,
   type ClientSessionsOptions,
@@ -47,6 +47,7 @@ export type { TicketOptions } from './node/judged-tickets.ts'
 export type { AttachServerOptions, ServerAttachment, ServerHandshake } from './node/server-attachment.ts'
 export { type ServerOptions, serverOptions } from './node/server-setup.ts'
 export type { Awaitable } from './session/awaitable.ts'
+export type { ClientReason } from './session/client-reasons.ts'
 export type {
   CallbackName,
   GenerateSessionId,

@@ -27,11 +27,17 @@ export interface MeasuredAttachment {
   readonly stats: { readonly notKept: Readonly<Partial<Record<string, number>>> }
 }
 
+/** `ClientSessions`, as far as its figures go. */
+export interface MeasuredClients {
+  readonly stats: { readonly origins: number; readonly tickets: number }
+}
+
 /** By the name that is to be their label; a name is yours to choose, and there should be few. */
 export interface MetricSources {
   readonly contexts?: Readonly<Record<string, MeasuredContext>>
   readonly stores?: Readonly<Record<string, MeasuredStore>>
   readonly attachments?: Readonly<Record<string, MeasuredAttachment>>
+  readonly clients?: Readonly<Record<string, MeasuredClients>>
 }
 
 /** One metric, in whatever system. No label is ever an id or a server name: their number is bounded. */
@@ -77,11 +83,12 @@ export const BUCKETS: readonly number[] = [
  * @returns ends it
  */
 export function showMetrics(system: MetricSystem, sources: MetricSources): () => void {
-  const { contexts = {}, stores = {}, attachments = {} } = sources
+  const { contexts = {}, stores = {}, attachments = {}, clients = {} } = sources
   const ends = [
     ...CONTEXT_METRICS.map((metric) => read(system, metric, 'context', contexts)),
     ...STORE_METRICS.map((metric) => read(system, metric, 'store', stores)),
     ...ATTACHMENT_METRICS.map((metric) => read(system, metric, 'attachment', attachments)),
+    ...CLIENT_METRICS.map((metric) => read(system, metric, 'client', clients)),
     ...HEARD.map((metric) => hear(system, metric)),
   ]
   return () => {
@@ -351,5 +358,22 @@ const ATTACHMENT_METRICS: readonly ReadMetric<MeasuredAttachment>[] = [
     tell: (tell, { stats: { notKept } }) => {
       for (const [reason, count = 0] of Object.entries(notKept)) tell(count, { reason })
     },
+  },
+]
+
+const CLIENT_METRICS: readonly ReadMetric<MeasuredClients>[] = [
+  {
+    name: 'sslctx.client.tickets',
+    kind: 'amount',
+    unit: '{ticket}',
+    help: 'Tickets and sessions that ClientSessions keeps in memory.',
+    tell: (tell, { stats }) => tell(stats.tickets),
+  },
+  {
+    name: 'sslctx.client.origins',
+    kind: 'amount',
+    unit: '{origin}',
+    help: 'Servers, each with its options, that it knows.',
+    tell: (tell, { stats }) => tell(stats.origins),
   },
 ]

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { SessionStats } from '../session/contracts.ts'
 import type { HandshakeCounts } from '../session/handshakes.ts'
+import { type ClientsStatus, type ShownClients, watchClients } from './status-clients.ts'
 import {
   between,
   countDecisions,
@@ -13,6 +14,7 @@ import {
 import { isRefusal, STATUS_PAGE, STATUS_SCRIPT, STATUS_STYLE } from './status-page.ts'
 
 export type { HandshakeCounts, OutcomeCounts } from '../session/handshakes.ts'
+export type { ClientsSpan, ClientsStatus, ClientsVerdict, ShownClients } from './status-clients.ts'
 export type { ShownContext, ShownStore } from './status-history.ts'
 
 /** What `attachServer` returns, as far as its figures go. */
@@ -29,6 +31,8 @@ export interface ShownAttachment {
 export interface StatusOptions {
   /** What `guarded` returned, by a name that is shown. */
   readonly stores?: Readonly<Record<string, ShownStore>>
+  /** Each a `ClientSessions`, by a name that is shown. */
+  readonly clients?: Readonly<Record<string, ShownClients>>
 }
 
 /** What is used of `http.IncomingMessage`. */
@@ -59,6 +63,7 @@ export interface StatusReport {
   /** ISO 8601. */
   readonly time: string
   readonly servers: Readonly<Record<string, ServerStatus>>
+  readonly clients: Readonly<Record<string, ClientsStatus>>
   readonly stores: Readonly<Record<string, StoreStatus>>
 }
 
@@ -164,14 +169,17 @@ export function statusHandler(
   options: StatusOptions = {},
 ): StatusHandler {
   const servers = mapValues(isShown(of) ? { server: of } : of, watchServer)
+  const clients = mapValues(options.clients ?? {}, watchClients)
   const stores = mapValues(options.stores ?? {}, watchStore)
   const report = (): StatusReport => ({
     time: new Date().toISOString(),
     servers: mapValues(servers, (server) => server.report()),
+    clients: mapValues(clients, (one) => one.report()),
     stores: mapValues(stores, (store) => store.report()),
   })
   const close = (): void => {
-    for (const watched of [...Object.values(servers), ...Object.values(stores)]) watched.close()
+    for (const watched of [servers, clients, stores].flatMap((some) => Object.values<Closeable>(some)))
+      watched.close()
   }
   return Object.assign(makeHandler(report), { close, [Symbol.dispose]: close })
 }
@@ -216,9 +224,12 @@ function wantsJson({ url = '', headers: { accept = '' } }: StatusRequest): boole
   return accept.includes('application/json') && !accept.includes('text/html')
 }
 
-interface Watched<T> {
-  report(): T
+interface Closeable {
   close(): void
+}
+
+interface Watched<T> extends Closeable {
+  report(): T
 }
 
 function watchServer(shown: Shown): Watched<ServerStatus> {

@@ -70,6 +70,7 @@ export async function openShop(
     contexts: { shop: context },
     stores: { sessions: guard },
     attachments: { shop: attachment },
+    clients: {},
   }
   const end = prometheusMetrics(promClient, { ...sources, registers: [register] })
   return {

@@ -82,6 +82,7 @@ describe('the JSON of statusHandler', () => {
           pendingWrites: 0,
         },
       },
+      clients: {},
       stores: {
         memory: {
           ...{
