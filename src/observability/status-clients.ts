@@ -1,17 +1,8 @@
 import { CLIENT_REASONS } from '../session/client-reasons.ts'
 import type { SessionStats } from '../session/contracts.ts'
-import type { HandshakeCounts } from '../session/handshakes.ts'
-import { between, History, type Interval } from './status-history.ts'
-
-/** `ClientSessions`, as far as its figures go. */
-export interface ShownClients {
-  readonly stats: HandshakeCounts & {
-    readonly sessions: SessionStats
-    readonly origins: number
-    readonly tickets: number
-    readonly bytes: number
-  }
-}
+import { type HandshakeCounts, NO_HANDSHAKES } from '../session/handshakes.ts'
+import { between, type HistoryView, type Interval } from './status-history.ts'
+import type { MeasuredClients } from './subject.ts'
 
 /** Of one `ClientSessions`. */
 export interface ClientsStatus {
@@ -54,35 +45,34 @@ export interface ClientsVerdict {
   readonly span: 'now' | 'hour'
 }
 
-export interface WatchedClients {
-  report(): ClientsStatus
-  close(): void
+export type ClientsFigures = MeasuredClients['stats']
+
+/** Of such as were not there yet. */
+export const NO_CLIENTS: ClientsFigures = {
+  ...{ handshakes: NO_HANDSHAKES, reasons: {}, protocols: {} },
+  ...{ origins: 0, tickets: 0, bytes: 0 },
+  sessions: {
+    ...{ number: 0, accept: 0, acceptGood: 0, acceptRenegotiate: 0, connect: 0, connectGood: 0 },
+    ...{ connectRenegotiate: 0, hits: 0, cbHits: 0, misses: 0, timeouts: 0, cacheFull: 0 },
+  },
 }
 
-/** @returns samples until it is closed, and does not keep the process alive */
-export function watchClients(clients: ShownClients): WatchedClients {
-  const history = new History(() => clients.stats)
+export function reportClients({ figures, minutes, last }: HistoryView<ClientsFigures>): ClientsStatus {
+  const { origins, tickets, bytes, sessions, handshakes, protocols, reasons } = figures
+  const now = spanOf(last(1))
+  const hour = spanOf(last(59))
   return {
-    report() {
-      const { figures, minutes, last } = history.look()
-      const { origins, tickets, bytes, sessions, handshakes, protocols, reasons } = figures
-      const now = spanOf(last(1))
-      const hour = spanOf(last(59))
-      return {
-        verdict: judge(now, hour),
-        now,
-        hour,
-        total: { handshakes, protocols, reasons },
-        minutes: minutes.map((minute) => ({
-          time: new Date(minute.from.atMs).toISOString(),
-          ...spanOf(minute),
-          tickets: minute.to.figures.tickets,
-        })),
-        ...{ origins, tickets, bytes },
-        counters: sessions,
-      }
-    },
-    close: () => history.close(),
+    verdict: judge(now, hour),
+    now,
+    hour,
+    total: { handshakes, protocols, reasons },
+    minutes: minutes.map((minute) => ({
+      time: new Date(minute.from.atMs).toISOString(),
+      ...spanOf(minute),
+      tickets: minute.to.figures.tickets,
+    })),
+    ...{ origins, tickets, bytes },
+    counters: sessions,
   }
 }
 

@@ -11,7 +11,7 @@ test('sslctx_client_handshakes_total counts what the handshakes of clients came 
   const server = await startTls()
   const register = new promClient.Registry()
   const sessions = make()
-  afterTest(prometheusMetrics(promClient, { registers: [register], clients: { shop: sessions } }))
+  afterTest(prometheusMetrics(promClient, { clients: { shop: sessions } }, { registers: [register] }))
   for (let connection = 0; connection < 4; connection++) await connect(sessions, server.options)
   const samples = await scrape(register)
   const labels = { protocol: 'TLSv1.3' }
@@ -63,7 +63,7 @@ function reportOf(handler: ReturnType<typeof statusHandler>): StatusReport {
 test('the status page has a section for clients, with a verdict and no host', async () => {
   const server = await startTls()
   const sessions = make()
-  const handler = statusHandler({}, { clients: { shop: sessions } })
+  const handler = statusHandler({ clients: { shop: sessions } })
   afterTest(() => handler.close())
   expect(reportOf(handler).clients['shop']?.verdict).toEqual({ state: 'idle', because: null, span: 'hour' })
   await connect(sessions, server.options)
