@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import type tls from 'node:tls'
 import { nodeCrypto } from '../crypto.ts'
 import { ArgumentError, RevocationUnavailableError, SessionStateError } from '../errors.ts'
@@ -50,8 +51,8 @@ export class ServerSessions {
   /** Undefined where nothing can be revoked. */
   readonly revocations: Revocations | undefined
   /**
-   * Until then, sessions of before this process are not resumed from a store, since nobody knows yet what was revoked. It never
-   * rejects; a store that is down is asked again. A server may listen before.
+   * The marks of revocations have been read, or cannot be read for the moment: until they are, nothing resumes that may have been
+   * revoked. It never rejects; a store that is down is asked again. A server may listen before.
    */
   readonly ready: Promise<void>
   readonly #options: ServerSessionsOptions
@@ -76,7 +77,7 @@ export class ServerSessions {
     this.context = newContext(options, store)
     if (canRevoke && store !== undefined && this.#keyRing !== undefined)
       this.revocations = new Revocations(store, this.#keyRing, options.revocations || {})
-    this.ready = this.revocations?.ready ?? Promise.resolve()
+    this.ready = this.revocations === undefined ? Promise.resolve() : readyOf(this.revocations)
   }
 
   /** One that is sealed already stays as it is. */
@@ -221,6 +222,19 @@ function newContext(
       ...storeCallbacks(store, { plaintext: plaintext === true }),
     }),
   })
+}
+
+/** Milliseconds between the first attempts to read the marks: clients of stores connect while the server is being made. */
+const FIRST_ATTEMPTS_MS: readonly number[] = [25, 75, 225]
+
+/** Never rejects, and never waits for long. */
+async function readyOf(revocations: Revocations): Promise<void> {
+  await revocations.ready
+  for (const delayMs of FIRST_ATTEMPTS_MS) {
+    if (Number.isFinite(revocations.stats.staleMs)) return
+    await wait(delayMs)
+    await revocations.refresh().catch(() => undefined)
+  }
 }
 
 const MAX_SESSION_ID_CONTEXT = 32
