@@ -5,7 +5,7 @@ import { isPromiseLike } from '../session/awaitable.ts'
 import type { Attempt } from './attempt.ts'
 import type { ConnectOptions } from './bound-options.ts'
 
-/** Of {@link ClientSessions.undici}: options of `tls.connect`, and two of undici. */
+/** Options of `ClientSessions.undici`: those of `tls.connect`, and two of undici. */
 export interface UndiciOptions extends ConnectOptions {
   /** HTTP/2 where the server has it; false by default. Give it to the Agent as well. */
   readonly allowH2?: boolean

@@ -22,8 +22,8 @@ export interface HandshakeFacts {
   readonly profile: TrustProfile | undefined
   /** Its client has named another server than before, so the connection is closed. */
   readonly isRejected: boolean
-  /** When the first certificate of the client's chain expires, seconds since the epoch; Infinity without one. */
-  readonly chainEndSec: number
+  /** When the first certificate of the client's chain expires, seconds since the epoch. */
+  chainEndSec(): number
 }
 
 /**
@@ -148,8 +148,9 @@ export class SessionKeeper {
     if (remainingSec <= 0) return 'authentication-too-old'
     session.setTimeout(remainingSec)
     const binding = bindingOf(edge, serverName, profile, ownPolicy)
-    stamp(session, origin, binding)
-    this.#connection.setSessionIdContext(contextOf(edge, binding))
+    const sessionIdContext = contextOf(edge, binding)
+    stamp(session, origin, binding, sessionIdContext)
+    this.#connection.setSessionIdContext(sessionIdContext)
     return undefined
   }
 
@@ -197,10 +198,12 @@ function whyUnusable({ server }: Edge, hello: ClientHello | undefined): NotKeptR
 
 /** Nobody vouches for a chain that did not verify, so that only its first certificate is looked at. */
 function originOf(session: SslSession, facts: HandshakeFacts): SessionOrigin {
-  const { X509Certificate } = nodeCrypto()
   const leaf = session.peerCertificate
-  const leafEndSec = leaf === undefined ? Number.POSITIVE_INFINITY : endSec(new X509Certificate(leaf).validTo)
-  const chainEndSec = session.verifyResult === 0 ? facts.chainEndSec : Number.POSITIVE_INFINITY
+  if (leaf === undefined)
+    return { authenticatedAtSec: session.timeSec, chainEndSec: Number.POSITIVE_INFINITY }
+  const { X509Certificate } = nodeCrypto()
+  const leafEndSec = endSec(new X509Certificate(leaf).validTo)
+  const chainEndSec = session.verifyResult === 0 ? facts.chainEndSec() : Number.POSITIVE_INFINITY
   return { authenticatedAtSec: session.timeSec, chainEndSec: Math.min(leafEndSec, chainEndSec) }
 }
 

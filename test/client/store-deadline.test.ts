@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { SharedTickets } from '../../src/client/shared-tickets.ts'
 import type { Ticket } from '../../src/client/ticket-cache.ts'
-import { type Awaitable, MemoryStore, type SessionStore } from '../../src/index.ts'
+import { MemoryStore, type SessionStore } from '../../src/index.ts'
+import type { Awaitable } from '../../src/model.ts'
 import { makeTls13Session, START_SEC } from '../context/fixtures.ts'
 import { delegate } from '../store/delegate.ts'
 
