@@ -17,11 +17,9 @@ import { storeCallbacks } from '../store/store-callbacks.ts'
 import { readSecrets } from './secrets.ts'
 import { type Plan, planOf, type ServerSessionsOptions } from './server-sessions-options.ts'
 
-/** What one server may be told besides: as {@link AttachServerOptions}, and before the options of the `ServerSessions`. */
-export type ServerSessionsAttachOptions = Omit<
-  AttachServerOptions,
-  'tickets' | 'revocations' | 'singleUse' | 'waitForStore'
->
+/** Decided for all servers, and no server's own. */
+const COMMON = ['tickets', 'revocations', 'singleUse', 'waitForStore'] as const
+type OwnOptions = Omit<AttachServerOptions, (typeof COMMON)[number]>
 
 /**
  * The sessions of a TLS server: in one process, or in all processes that have the same secrets, with or without a store. It puts
@@ -100,10 +98,14 @@ export class ServerSessions {
    * Puts the sessions to work in a `tls`, `https` or `http2` server, before it listens. Several servers may have them.
    *
    * @param server - made with {@link serverOptions}
+   * @param own - what this server alone is told, before the options of the constructor
    * @throws {@link ServerSetupError} when the server is set up so that it would silently never resume
    * @throws {@link SessionStateError} after {@link close}
    */
-  attach(server: tls.Server, own: ServerSessionsAttachOptions = {}): ServerAttachment {
+  attach(
+    server: tls.Server,
+    own: Omit<AttachServerOptions, 'tickets' | 'revocations' | 'singleUse' | 'waitForStore'> = {},
+  ): ServerAttachment {
     this.#checkOpen()
     const { singleUse, waitForStore, maxAuthenticationAgeSec, authenticatedAfterMs, policy, onHandshake } =
       this.#options
@@ -246,12 +248,10 @@ function sessionIdContextOf(name: string): Uint8Array {
   return new Uint8Array(nodeCrypto().createHash('sha256').update('sslctx name').update(bytes).digest())
 }
 
-const COMMON: readonly string[] = ['tickets', 'revocations', 'singleUse', 'waitForStore']
-
-/** What is decided for all servers is no server's own; undefined is as if it were not there. */
-function checkedOwn(own: ServerSessionsAttachOptions): ServerSessionsAttachOptions {
+/** Undefined is as if it were not there. */
+function checkedOwn(own: OwnOptions): OwnOptions {
   const given = Object.entries(own).filter(([, value]) => value !== undefined)
-  const [common] = given.find(([name]) => COMMON.includes(name)) ?? []
+  const [common] = given.find(([name]) => COMMON.some((one) => one === name)) ?? []
   if (common !== undefined)
     throw new ArgumentError(`${common} is for all servers: give it to the constructor of ServerSessions`)
   return Object.fromEntries(given)
