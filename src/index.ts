@@ -34,6 +34,7 @@ export type { SessionStore, StoredMark, StoreEntry } from './session/session-sto
 export { SslSession } from './session/ssl-session.ts'
 export { SslContext, type SslContextOptions } from './ssl-context.ts'
 export { type GuardedStore, type GuardOptions, guarded } from './store/guarded-store.ts'
+export { keyFile } from './store/key-file.ts'
 export { KeyRing, type KeyRingOptions } from './store/key-ring.ts'
 export { MemoryStore } from './store/memory-store.ts'
 export { Revocations, type RevocationsOptions, type RevokeOptions } from './store/revocations.ts'

@@ -56,8 +56,8 @@ export interface ClientHello {
   readonly pskKeyExchangeModes?: readonly number[]
   /** In the order of the client; empty without the extension. */
   readonly pskIdentities: readonly ClientHelloPskIdentity[]
-  /** In bytes: 0 asks for a ticket; absent without the extension. */
-  readonly sessionTicketLength?: number
+  /** That of TLS 1.2: empty asks for one; absent without the extension. */
+  readonly sessionTicket?: Uint8Array
   readonly extendedMasterSecret: boolean
   /** Of the shares that came with the offer, not all the groups that the client knows; empty without the extension. */
   readonly keyShareGroups: readonly number[]
@@ -122,7 +122,7 @@ class Extensions {
   supportedVersions: readonly number[] | undefined
   pskKeyExchangeModes: readonly number[] | undefined
   pskIdentities: readonly ClientHelloPskIdentity[] | undefined
-  sessionTicketLength: number | undefined
+  sessionTicket: Uint8Array | undefined
   extendedMasterSecret = false
   keyShareGroups: readonly number[] | undefined
 }
@@ -143,11 +143,11 @@ function helloOf(
     extendedMasterSecret: extensions.extendedMasterSecret,
     keyShareGroups: extensions.keyShareGroups ?? [],
   }
-  const { serverName, supportedVersions, pskKeyExchangeModes, sessionTicketLength } = extensions
+  const { serverName, supportedVersions, pskKeyExchangeModes, sessionTicket } = extensions
   if (serverName !== undefined) hello.serverName = serverName
   if (supportedVersions !== undefined) hello.supportedVersions = supportedVersions
   if (pskKeyExchangeModes !== undefined) hello.pskKeyExchangeModes = pskKeyExchangeModes
-  if (sessionTicketLength !== undefined) hello.sessionTicketLength = sessionTicketLength
+  if (sessionTicket !== undefined) hello.sessionTicket = sessionTicket
   return hello
 }
 
@@ -230,9 +230,9 @@ function readExtension(extensions: Extensions, type: number, content: VectorRead
       extensions.extendedMasterSecret = true
       break
     case SESSION_TICKET:
-      extensions.sessionTicketLength = content.remaining
-      // Any bytes will do, RFC 5077 §3.2, and so will those of other extensions.
-      return
+      // Any bytes will do, RFC 5077 §3.2.
+      extensions.sessionTicket = content.copyRest()
+      break
     case PRE_SHARED_KEY:
       extensions.pskIdentities = readPreSharedKey(content)
       break

@@ -140,7 +140,8 @@ export class InternalCache implements ExpiryOrder {
   /** A snapshot, latest expiry first. */
   sessions(): SslSession[] {
     const sessions: SslSession[] = []
-    for (let slot = this.#latest; slot !== 0; slot = this.#table.earlier(slot))
+    // As many as there are, so that a fault in the list is an error, and no end of memory.
+    for (let slot = this.#latest; sessions.length < this.#size; slot = this.#table.earlier(slot))
       sessions.push(this.#sessionAt(slot))
     return sessions
   }

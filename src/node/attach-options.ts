@@ -13,6 +13,7 @@ import {
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import type { TicketOptions } from './judged-tickets.ts'
 import type { AttachServerOptions } from './server-attachment.ts'
+import type { TicketVersion } from './ticket-keys.ts'
 
 /** What a timer takes. */
 const MAX_TIMER_MS = 2 ** 31 - 1
@@ -28,12 +29,19 @@ const TOLERABLE: Readonly<Record<SetupProblem, true>> = {
   'contradicting-options': true,
 }
 
+const TICKET_VERSIONS: Readonly<Record<TicketVersion, true>> = { 'TLSv1.2': true, 'TLSv1.3': true }
+
 const TICKET_RULES: Readonly<Record<keyof TicketOptions, OptionRule>> = {
   keyRing: {
     kind: 'an instance of KeyRing',
     isGood: (value) => typeof (value as { derive?: unknown } | null)?.derive === 'function',
   },
   periodMs: anInteger(60_000, 86_400_000),
+  versions: {
+    kind: `an array of one or more of ${Object.keys(TICKET_VERSIONS).join(', ')}`,
+    isGood: (value) =>
+      Array.isArray(value) && value.length > 0 && value.every((one) => Object.hasOwn(TICKET_VERSIONS, one)),
+  },
 }
 
 const RULES: Readonly<Record<keyof AttachServerOptions, OptionRule>> = {

@@ -127,7 +127,9 @@ class Attachment implements ServerAttachment, ConnectionListener {
       )
       hooks.refuseResumeListeners()
     }
-    hooks.watchContexts(() => this.#edge.tickets?.renew())
+    const { tickets } = this.#edge
+    if (tickets !== undefined) hooks.refuseTicketKeys()
+    hooks.watchContexts(() => tickets?.renew(), tickets !== undefined)
     hooks.interceptConnections((original, socket) => this.#onConnection(original, socket))
   }
 

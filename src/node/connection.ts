@@ -8,14 +8,14 @@ import type { Outcome } from '../session/handshakes.ts'
 import { cipherSuiteHash } from '../session/judge-session.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
 import type { EdgeReason, HandshakeReason, NotKeptReason } from '../session/reasons.ts'
-import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 import { byteKey } from '../store/byte-key.ts'
 import type { FollowedHandshake } from './attachment-ledger.ts'
-import type { Edge } from './edge.ts'
+import { type Edge, isPolicyUnknown, usesNodeTickets } from './edge.ts'
 import type { TicketHandshake } from './judged-tickets.ts'
 import { endSec, type HandshakeFacts, readSession, SessionKeeper } from './keep-session.ts'
-import { bindingOf, confirmed, type Decision, full, isLookupOff, lookUp, ticketsFor } from './look-up.ts'
+import { bindingOf, confirmed, type Decision, full, isLookupOff, lookUp, ticketVersionOf } from './look-up.ts'
 import {
   acceptWith,
   beforeVerification,
@@ -26,7 +26,7 @@ import {
   watchServerName,
 } from './node-engine.ts'
 import { isReadable, ReadAhead, type ReadAheadListener, type ReadAheadResult } from './read-ahead.ts'
-import { serverVerifyMode, usesTickets } from './server-setup.ts'
+import { serverVerifyMode } from './server-setup.ts'
 import { versionNumber } from './server-versions.ts'
 import { ticketContextOf } from './session-binding.ts'
 import type { TrustProfile, TrustSnapshot } from './trust-profile.ts'
@@ -95,7 +95,9 @@ export class Connection implements HelloListener, ReadAheadListener {
   #snapshot: TrustSnapshot | undefined
   /** Seconds since the epoch; undefined until the chain was looked at. */
   #chainEndSec: number | undefined
-  /** Of TLS 1.3 with stateless tickets. */
+  /** Of TLS, in which the connection may have stateless tickets. */
+  #ticketVersion: number | undefined
+  /** Its tickets, once Node has it. */
   #tickets: TicketHandshake | undefined
   /** Settles with all that was kept so far. */
   #kept: Promise<unknown> | undefined
@@ -121,6 +123,8 @@ export class Connection implements HelloListener, ReadAheadListener {
     this.#model = edge.context.newConnection({ appData: socket, singleUse: edge.singleUse })
     this.#model.setVerifyMode(serverVerifyMode(edge.server))
     this.#model.setOptions(edge.server.secureOptions ?? 0)
+    // Whoever is to have one of ours is found out later.
+    if (edge.tickets !== undefined) this.#model.setOptions(SslOption.NO_TICKET)
     this.#model.accept()
     this.#keeper = new SessionKeeper(edge, this.#model, this.#inArrivalContext)
   }
@@ -221,7 +225,9 @@ export class Connection implements HelloListener, ReadAheadListener {
   // Looking up: whether the ClientHello may resume.
 
   #lookUp(hello: ClientHello, ahead: ReadAhead): void {
-    const decision = lookUp(this.edge, this.#model, hello, this.#inArrivalContext)
+    const ticketVersion = ticketVersionOf(this.edge, hello, () => this.#keeper.isDeclined(hello))
+    this.#ticketVersion = ticketVersion
+    const decision = lookUp(this.edge, this.#model, hello, ticketVersion, this.#inArrivalContext)
     if (isPromiseLike(decision)) this.#await(decision, ahead)
     else this.#handOver(decision, ahead)
   }
@@ -252,9 +258,9 @@ export class Connection implements HelloListener, ReadAheadListener {
     if (socket.destroyed) return
     socket.off('error', this.#onError)
     this.#decision = confirmed(this.edge, decision)
-    const der = this.#export(this.#decision)
     if (this.#hello === undefined) this.#snapshot = this.edge.profiles.snapshot()
     else this.#profile = this.edge.profiles.of(this.#serverName)
+    const der = this.#export(this.#decision)
     this.#handedOverMs = performance.now()
     this.#phase = { name: 'handed-over', der }
     acceptWith(this.#acceptWithTickets(), bytes, (handle) => this.#prepare(handle, der))
@@ -262,29 +268,45 @@ export class Connection implements HelloListener, ReadAheadListener {
 
   /** Node's listener, under the SecureContext that has tickets where the connection may have them. */
   #acceptWithTickets(): () => void {
-    const edge = this.edge
+    const { tickets } = this.edge
     const hello = this.#hello
-    const profile = this.#profile
-    const tickets = ticketsFor(edge, hello, profile)
-    if (tickets === undefined || hello === undefined || profile === undefined) return this.#accept
+    const version = this.#ticketVersion
+    const sessionIdContext = this.#ticketContext
+    const accept = this.#accept
+    if (tickets === undefined) return accept
+    if (hello === undefined || version === undefined || sessionIdContext === undefined)
+      return () => tickets.acceptWithout(accept)
     const decision = this.#decision
     this.#tickets = tickets.begin({
+      version,
       hello,
       accepted: decision.resume ? decision.found : undefined,
       objection: () => {
-        const latest = confirmed(edge, decision)
+        const latest = confirmed(this.edge, decision)
         return latest.resume ? undefined : latest.reason
       },
     })
-    const binding = bindingOf(edge, this.#serverName, profile, undefined)
-    return () => tickets.accept(ticketContextOf(binding), this.#accept)
+    return () => tickets.accept(version, sessionIdContext, accept)
+  }
+
+  /** The session id context of a connection with stateless tickets, and of all of these; undefined for one without. */
+  get #ticketContext(): string | undefined {
+    const edge = this.edge
+    const profile = this.#profile
+    const version = this.#ticketVersion
+    if (version === undefined || profile === undefined || isPolicyUnknown(edge, profile)) return undefined
+    const { ticketPolicy } = this.#decision
+    const ownPolicy = typeof ticketPolicy === 'string' ? ticketPolicy : undefined
+    // In TLS 1.3 libssl can be told later that there is to be no ticket, which is counted then.
+    if (edge.policy !== undefined && ownPolicy === undefined && version < TLS1_3_VERSION) return undefined
+    return ticketContextOf(bindingOf(edge, this.#serverName, profile, ownPolicy))
   }
 
   /** Node's libssl compares the session id context with its own, so that is what it gets to see. */
   #export({ found }: Decision): Buffer | undefined {
     if (found === undefined || found.ticket !== undefined) return undefined
     const { sessionIdContext = '' } = this.edge.server
-    return Buffer.from(found.session.toDer(Buffer.from(sessionIdContext)))
+    return Buffer.from(found.session.toDer(Buffer.from(this.#ticketContext ?? sessionIdContext)))
   }
 
   #prepare(handle: TlsHandle, der: Buffer | undefined): HelloListener {
@@ -325,7 +347,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   keep(der: Uint8Array): void {
     const handle = this.#handle
     if (handle === undefined) return
-    if (this.#tickets !== undefined) {
+    if (this.#tickets !== undefined && this.#ticketVersion === TLS1_3_VERSION) {
       this.#checkTicket(this.#tickets)
       return
     }
@@ -409,13 +431,17 @@ export class Connection implements HelloListener, ReadAheadListener {
   /** Right after this, libssl makes the tickets. */
   #issueTickets(socket: tls.TLSSocket, session: SslSession | undefined, isTooLarge: boolean): void {
     if (this.#tickets === undefined) return
+    if (this.#ticketVersion !== TLS1_3_VERSION) {
+      this.#tickets.end()
+      return
+    }
     const handle = tlsHandleOf(socket)
     const inherited = socket.isSessionReused() ? this.#decision.found?.origin : undefined
     // Node would not show the session of a ticket that is too large, and nothing prove whose it is.
     const origin =
       session === undefined || handle === undefined || isTooLarge
         ? ('unreadable' as const)
-        : this.#keeper.originForTicket(session, inherited, this.#factsOf(handle))
+        : this.#keeper.originForTicket(session, inherited, this.#factsOf(handle), this.#decision.ticketPolicy)
     const isRefused = typeof origin === 'string'
     this.#tickets.issue(isRefused ? undefined : origin)
     if (isRefused && !isTooLarge) this.edge.countNotKept(origin)
@@ -439,7 +465,7 @@ export class Connection implements HelloListener, ReadAheadListener {
     const model = this.#model
     const { found } = this.#decision
     if (model.isHandshaking && !(this.#keeper.hasMade && protocolVersion < TLS1_3_VERSION)) {
-      const isTicket = usesTickets(this.edge.server)
+      const isTicket = usesNodeTickets(this.edge)
       // A ticket of Node's own, or an external PSK, is not what was found.
       const session = isReused && !this.#decision.resume ? readSession(getDer()) : undefined
       model.recordOutcome({ protocolVersion, resumed: isReused ? { session, isTicket } : undefined })
@@ -451,7 +477,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   #reason(isReused: boolean, getDer: () => Uint8Array | undefined): HandshakeReason {
     const decision = this.#decision
     if (isReused && decision.resume) return decision.source
-    if (isReused) return usesTickets(this.edge.server) ? 'ticket' : 'external-psk'
+    if (isReused) return usesNodeTickets(this.edge) ? 'ticket' : 'external-psk'
     if (!decision.resume) return decision.reason
     if (this.#tickets?.refusal !== undefined) return this.#tickets.refusal
     const made = readSession(getDer())

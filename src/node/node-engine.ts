@@ -276,16 +276,12 @@ const RENEWED_TICKET = 2
 const NO_KEYS = [Buffer.alloc(32), Buffer.alloc(16), Buffer.alloc(16), Buffer.alloc(16)] as const
 
 /**
- * A second SecureContext of a server, with tickets of TLS 1.3 by keys of ours; all else is as the server has it.
+ * A second SecureContext of a server; all else is as the server has it.
  *
  * @param secureOptions - in place of the server's
- * @throws {@link UnsupportedRuntimeError} when this Node has no callback for the keys
+ * @throws {@link UnsupportedRuntimeError} when this Node has no callback for the keys of tickets
  */
-export function ticketContext(
-  server: TlsServer,
-  secureOptions: number,
-  source: TicketKeySource,
-): tls.SecureContext {
+export function secondContext(server: TlsServer, secureOptions: number): tls.SecureContext {
   // Node's own function reads what was set from the server, and writes to this object what it makes of it.
   const shadow = Object.create(server) as TlsServer
   Reflect.apply(nodeTls().Server.prototype.setSecureContext, shadow, [{ ...server, secureOptions }])
@@ -299,6 +295,12 @@ export function ticketContext(
       `Node.js ${process.version}`,
       'its SecureContext has no ticket key callback',
     )
+  return secureContext
+}
+
+/** Has libssl ask for the keys of the tickets that it makes and reads. */
+export function answerTickets(secureContext: tls.SecureContext, source: TicketKeySource): void {
+  const native = secureContext.context as unknown as NativeContext
   native.enableTicketKeyCallback()
   // What is thrown here ends the connection, and while a ticket is made it is nobody's to catch.
   native.onticketkeycallback = (name, iv, isEncrypting) => {
@@ -308,7 +310,6 @@ export function ticketContext(
       return [UNKNOWN_TICKET, ...NO_KEYS]
     }
   }
-  return secureContext
 }
 
 function sealed(secrets: TicketSecrets | undefined): readonly (number | Buffer)[] {

@@ -4,7 +4,7 @@ import type { Benchmark, Peer, Side } from './compare.ts'
 import { nginxServer } from './nginx.ts'
 import { tasksetProblem } from './programs.ts'
 import type { ServerKind } from './sides/tls-server.ts'
-import { idleHeap, type LoadKind, nodeServer, serverCpu } from './tls-load.ts'
+import { type FloorKind, idleHeap, type LoadKind, nodeServer, serverCpu } from './tls-load.ts'
 
 /** What the servers of a row have in common. */
 export interface Setting {
@@ -19,6 +19,8 @@ export interface Setting {
 const PAIRS = 60
 /** What a server may cost beside the least code that does the same. */
 const TARGET = 1.05
+/** The same of a ticket, whose session has to be decoded to be judged. */
+const TICKET_TARGET = 1.1
 /** What an idle connection may take beyond Node's own. */
 const IDLE_BYTES = 1024
 
@@ -28,21 +30,27 @@ export function handshakeBenchmarks(settings: readonly Setting[]): Benchmark[] {
 }
 
 function settingBenchmarks(setting: Setting): Benchmark[] {
-  const cpu = (kind: ServerKind | 'floor', load: LoadKind): Side =>
+  const cpu = (kind: ServerKind | FloorKind, load: LoadKind): Side =>
     serverCpu(() => nodeServer(kind, setting), load)
-  const peer = (name: string, kind: ServerKind | 'floor', load: LoadKind, target: number | null): Peer => ({
+  const peer = (name: string, kind: ServerKind | FloorKind, load: LoadKind, target: number | null): Peer => ({
     name,
     missing: tasksetProblem,
     measure: cpu(kind, load),
     target,
   })
-  const row = (name: string, what: string, load: LoadKind, peers: readonly Peer[]): Benchmark => ({
+  const row = (
+    name: string,
+    what: string,
+    load: LoadKind,
+    peers: readonly Peer[],
+    kind: ServerKind = 'attached',
+  ): Benchmark => ({
     name,
     what: `server CPU of ${what}, ${setting.name}`,
     unit: 'us',
     rounds: PAIRS,
     isPaired: true,
-    ours: cpu('attached', load),
+    ours: cpu(kind, load),
     peers,
   })
   const tls12 = { version: 'TLSv1.2', resumes: true } as const
@@ -63,6 +71,26 @@ function settingBenchmarks(setting: Setting): Benchmark[] {
     row('tls12-resume', 'a resumed handshake, TLS 1.2', tls12, [
       peer('a Map in its listeners', 'map', tls12, TARGET),
     ]),
+    row(
+      'tls13-ticket',
+      'a handshake resumed by a judged ticket, TLS 1.3',
+      tls13,
+      [
+        peer('the least code that opens and renews it', 'ticket-floor', tls13, TICKET_TARGET),
+        peer("Node's stateless tickets, not renewed", 'tickets', tls13, null),
+      ],
+      'ticketed',
+    ),
+    row(
+      'tls13-ticket-refused',
+      'a full handshake after a ticket was judged and refused, TLS 1.3',
+      { ...tls13, isRefused: true },
+      [
+        peer('a full handshake of the same server', 'ticketed', { ...tls13, resumes: false }, TARGET),
+        peer('a full handshake of Node with tickets', 'tickets', { ...tls13, resumes: false }, null),
+      ],
+      'refusing',
+    ),
     full('full', 'TLSv1.3'),
     full('full-tls12', 'TLSv1.2'),
     {

@@ -1,7 +1,9 @@
-import { generateTrace } from './generator.ts'
+import { createContext, Script } from 'node:vm'
+import type { Coverage } from './coverage.ts'
+import { type Aim, generateTrace } from './generator.ts'
 import type { Runner } from './libssl.ts'
 import { type Observation, sortRemovals, splitObservations } from './observations.ts'
-import { switchesOf } from './switches.ts'
+import { type Switches, switchesOf } from './switches.ts'
 import { TraceModel } from './trace-model.ts'
 
 /** The first operation of a trace after which the model and libssl do not say the same. */
@@ -14,21 +16,47 @@ export interface Divergence {
 
 const TRACES_PER_RUN = 200
 
-/** Compares one trace with what libssl observed. */
+/**
+ * Compares one trace with what libssl observed.
+ *
+ * @param switches - those of the version, unless the question is what another side would have said
+ */
 export function compare(
   version: string,
   trace: readonly string[],
   observed: readonly Observation[],
+  switches: Switches = switchesOf(version),
 ): Divergence | undefined {
-  const model = new TraceModel(version)
-  const inOrder = switchesOf(version).SORT ? (lines: Observation) => lines : sortRemovals
-  for (const [at, operation] of trace.entries()) {
-    const libssl = inOrder(observed[at] ?? ['(nothing)'])
-    const lines = inOrder(execute(model, operation, libssl))
-    if (lines.length !== libssl.length || lines.some((line, index) => line !== libssl[index]))
-      return { trace, at, libssl, model: lines }
+  const model = new TraceModel(version, switches)
+  const inOrder = switches.SORT ? (lines: Observation) => lines : sortRemovals
+  let at = -1
+  let divergence: Divergence | undefined
+  const isOver = hasEnd(() => {
+    while (divergence === undefined && ++at < trace.length) {
+      const libssl = inOrder(observed[at] ?? ['(nothing)'])
+      const lines = inOrder(execute(model, trace[at] ?? '', libssl))
+      if (lines.length !== libssl.length || lines.some((line, index) => line !== libssl[index]))
+        divergence = { trace, at, libssl, model: lines }
+    }
+  })
+  return isOver ? divergence : { trace, at, libssl: inOrder(observed[at] ?? []), model: [NO_END] }
+}
+
+/** A fault of the model may be a loop without an end. What is right takes no minute, on the slowest machine. */
+const MAX_TRACE_MS = 60_000
+const NO_END = '(the model does not come to an end)'
+/** V8 ends what a script calls, when its time is over. */
+const script = new Script('call()')
+
+function hasEnd(call: () => void): boolean {
+  try {
+    script.runInContext(createContext({ call }), { timeout: MAX_TRACE_MS })
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT')
+      return false
+    throw error
   }
-  return undefined
 }
 
 function execute(model: TraceModel, operation: string, libssl: Observation): Observation {
@@ -37,6 +65,14 @@ function execute(model: TraceModel, operation: string, libssl: Observation): Obs
   } catch (error) {
     return [`(the model throws) ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`]
   }
+}
+
+/** What else a run is to do. */
+export interface RunOptions {
+  readonly aim?: Aim
+  /** After each batch, with the operations so far. */
+  readonly progress?: (steps: number) => void
+  readonly coverage?: Pick<Coverage, 'add'> | undefined
 }
 
 /**
@@ -48,7 +84,7 @@ export async function runRandomTraces(
   runner: Runner,
   steps: number,
   seed: number,
-  progress: (steps: number) => void = () => undefined,
+  { aim = 'all', progress = () => undefined, coverage }: RunOptions = {},
 ): Promise<{ readonly steps: number; readonly divergence: Divergence | undefined }> {
   let done = 0
   let next = 0
@@ -58,7 +94,9 @@ export async function runRandomTraces(
     // libssl goes on with the next batch while the model works on this one.
     if (done + countSteps(traces) < steps) pending = startBatch()
     for (const trace of traces) {
-      const divergence = compare(runner.version, trace, observed.splice(0, trace.length))
+      const said = observed.splice(0, trace.length)
+      const divergence = compare(runner.version, trace, said)
+      coverage?.add(runner.version, trace, said)
       if (divergence !== undefined) return { steps: done, divergence: await reduce(runner, divergence) }
       done += trace.length
     }
@@ -68,7 +106,7 @@ export async function runRandomTraces(
 
   async function startBatch(): Promise<{ traces: string[][]; observed: Observation[] }> {
     const traces = Array.from({ length: TRACES_PER_RUN }, () =>
-      generateTrace(Math.imul(seed, 0x01000193) + next++, switchesOf(runner.version)),
+      generateTrace(Math.imul(seed, 0x01000193) + next++, switchesOf(runner.version), aim),
     )
     return { traces, observed: splitObservations(await runner.run(`${traces.flat().join('\n')}\n`)) }
   }
@@ -81,6 +119,8 @@ function countSteps(traces: readonly (readonly string[])[]): number {
 /** Leaves out what the divergence does not need, halves first, until nothing more can go. */
 async function reduce(runner: Runner, divergence: Divergence): Promise<Divergence> {
   let best = { ...divergence, trace: divergence.trace.slice(0, divergence.at + 1) }
+  // Each attempt would take its whole time.
+  if (divergence.model[0] === NO_END) return best
   for (let size = Math.ceil(best.trace.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
     for (let start = 1; start < best.trace.length; ) {
       const shorter = await stillDiverges(runner, [

@@ -1,21 +1,26 @@
 import { encode } from '../codec/session-fields.ts'
 import { withoutKexGroup } from './historic-der.ts'
 import { Random } from './random.ts'
+import { CONTEXTS, manyConnections, rareScenarios } from './scenarios.ts'
 import type { Switches } from './switches.ts'
+
+/** `rare`: nothing but scenarios, each of which aims at a rule that random operations seldom meet. */
+export type Aim = 'all' | 'rare'
 
 /**
  * Random traces over the whole of PROTOCOL.md. Each trace has a character of its own (versions, modes, which callbacks),
- * so that rules which need several things at once are met often; within it everything may change at any time.
- *
- * The rules that it is there to exercise: R1.3 to R1.7, R2.1 to R2.11, R3.1 to R3.3, R4.1 to R4.9, R5.1 to R5.3, R6.1 to
- * R6.10, R7, R8.1 to R8.9, R9.1 to R9.5, R10.1 to R10.16, R11.1 to R11.8, R12.1 to R12.9.
+ * so that rules which need several things at once are met often; within it everything may change at any time. Every second
+ * one is made of the scenarios for rare rules. What is exercised is counted: `npm run conformance -- --coverage`.
  */
-export function generateTrace(seed: number, switches: Pick<Switches, 'OSSLTIME' | 'KEXGROUP'>): string[] {
-  return new Generator(new Random(seed), switches).generate()
+export function generateTrace(
+  seed: number,
+  switches: Pick<Switches, 'OSSLTIME' | 'KEXGROUP'>,
+  aim: Aim = 'all',
+): string[] {
+  return new Generator(new Random(seed), switches).generate(aim)
 }
 
 const START_SEC = 1_700_000_000
-const CONTEXTS = ['a6ca', '-', '00', '63747832']
 /** One for TLS 1.2, whose key exchange would fail with two; in TLS 1.3 the binder tells them apart. */
 const KEYS = ['5a'.repeat(48), 'a5'.repeat(48)]
 const IDS = ['11'.repeat(32), '22'.repeat(32), '33'.repeat(8), '44']
@@ -28,7 +33,7 @@ type Weighted = readonly (readonly [
   make: (generator: Generator) => string | readonly string[],
 ])[]
 
-class Generator {
+export class Generator {
   readonly random: Random
   readonly maxVersion: number
   readonly shared: boolean
@@ -50,12 +55,17 @@ class Generator {
     this.stable = random.chance(40)
   }
 
-  generate(): string[] {
+  generate(aim: Aim): string[] {
     const trace = [`reset ${Number(this.shared)}`]
-    if (this.random.chance(5)) return [...trace, ...this.hundreds(), 'end']
+    const isRare = aim === 'rare' || this.random.chance(50)
+    if (this.random.chance(4)) return [...trace, ...manyConnections(this), 'end']
     trace.push(...this.setting())
     const length = 20 + this.random.below(60)
     while (trace.length < length) {
+      if (isRare) {
+        trace.push(...this.random.pick(rareScenarios)(this))
+        continue
+      }
       const made = this.choose(this.random.chance(this.stable ? 3 : 12) ? settings : actions)
       trace.push(...(typeof made === 'string' ? [made] : made))
     }
@@ -133,257 +143,26 @@ class Generator {
     return [...change, `reneg ${k} ${random.pick(['full', 'short', 'short'])}`]
   }
 
-  /** A connection whose session comes back at the very end of its life, or of its ticket's. */
-  boundary(): string[] {
-    const { random } = this
-    const k = this.k()
-    const seconds = random.pick([1, 2, 10, 60])
-    const visit = (session: string): string[] => [
-      `free ${k}`,
-      `open ${k}`,
-      `set ${k} ${session}`,
-      `handshake ${k}`,
-      `read ${k} c`,
-      `shutdown ${k} s`,
-      `shutdown ${k} c`,
-    ]
-    return [
-      `timeout S ${seconds}`,
-      ...visit('-'),
-      this.clock(seconds * 1000 + random.pick([-1, 0, 1, 999, 1000, 1001, 1999, 2000, 2001])),
-      ...visit('#-1'),
-    ]
-  }
-
-  /** The server is given another context, and perhaps its own again: R2.8, R7, R9.2. */
-  switched(): string[] {
-    const { random } = this
-    const k = this.k()
-    const context = (): string => `sidctx ${random.pick(['S', 'T', 'T'])} ${random.pick(CONTEXTS)}`
-    const change = (): string[] =>
-      random.pick([
-        [`switch ${k} T`],
-        [`switch ${k} T`, `switch ${k} S`],
-        [`switch ${k} T`, context(), `switch ${k} S`],
-        [`conn ${k} s sidctx ${random.pick(CONTEXTS)}`, `switch ${k} T`],
-      ])
-    const lines = [
-      `mode T ${random.pick([0, 1, 2, 3])}`,
-      context(),
-      context(),
-      `switching ${random.pick(['never', 'hello', 'name'])}`,
-      `free ${k}`,
-      `open ${k}`,
-      ...(random.chance(60) ? change() : []),
-      ...(random.chance(60) ? [`set ${k} #-1`] : []),
-      `handshake ${k}`,
-      `read ${k} c`,
-      ...(random.chance(30) ? change() : []),
-      ...(random.chance(30) ? this.renegotiation(k) : []),
-      `shutdown ${k} c`,
-      `shutdown ${k} s`,
-      ...(random.chance(40) ? [`clear ${k}`, ...(random.chance(40) ? change() : []), `handshake ${k}`] : []),
-    ]
-    return random.chance(70) ? [...lines, 'switching never'] : lines
-  }
-
-  /** A connection is used again, with other settings than before. */
-  again(): string[] {
-    const { random } = this
-    const k = this.k()
-    const setting = (): string => {
-      const side = this.side()
-      return random.pick([
-        `conn ${k} ${side} options ${random.pick([0x1, 0x1, 0x80, 0x4000, 0x1000000])}`,
-        `conn ${k} ${side} without ${random.pick([0x1, 0x80, 0x4000, 0x1000000])}`,
-        `conn ${k} ${side} sidctx ${random.pick(CONTEXTS)}`,
-        `conn ${k} s tickets ${random.below(4)}`,
-        `conn ${k} s early ${random.pick([0, 100])}`,
-        `conn ${k} s verify ${random.below(2)}`,
-        `conn ${k} ${side} quiet ${random.below(2)}`,
-      ])
-    }
-    const handshake = [`handshake ${k}`, `read ${k} c`, `shutdown ${k} s`, `shutdown ${k} c`]
-    return [
-      `free ${k}`,
-      `open ${k}`,
-      ...(random.chance(50) ? [`set ${k} #-1`] : []),
-      ...(random.chance(50) ? [setting()] : []),
-      ...handshake,
-      `clear ${k}`,
-      setting(),
-      ...(random.chance(50) ? [setting()] : []),
-      ...handshake,
-      ...(random.chance(50) ? [`clear ${k}`, setting(), ...handshake] : []),
-    ]
-  }
-
-  /** An end of file that is ignored makes the connection forget that it has sent close_notify: R11.7. */
-  ignoredEnd(): string[] {
-    const { random } = this
-    const k = this.k()
-    const side = this.side()
-    return [
-      `free ${k}`,
-      `open ${k}`,
-      `conn ${k} ${side} options ${0x80}`,
-      `handshake ${k}`,
-      `read ${k} c`,
-      ...(random.chance(70) ? [`shutdown ${k} ${side}`] : []),
-      `eof ${k} ${side}`,
-      random.pick([`free ${k}`, `clear ${k}`]),
-    ]
-  }
-
-  /** A cache that has been out of order, and is emptied, is in order again: LISTFIX, R4.3. */
-  emptied(): string[] {
-    const { random } = this
-    const x = this.context()
-    const side = x.toLowerCase()
-    const add = (): string[] => [
-      this.import(side),
-      `settimeout ${side} #-1 ${1 + random.below(30)}`,
-      `add ${x} #-1`,
-    ]
-    const several = (count: number): string[] => Array.from({ length: count }, add).flat()
-    return [
-      `size ${x} 0`,
-      `mode ${x} ${0x402}`,
-      ...several(4),
-      this.clock(random.pick([1000, 2000, 3000])),
-      ...(random.chance(80) ? [`add ${x} #-1`, `add ${x} #-2`] : []),
-      random.pick([`flush ${x} 0`, `flush ${x} ${Math.floor(this.nowMs / 1000) + 100}`]),
-      `mode ${x} 2`,
-      ...several(5 + random.below(5)),
-      `remcb ${x} 1`,
-      ...(random.chance(50) ? [`size ${x} 3`, ...add()] : []),
-      `flush ${x} ${Math.floor(this.nowMs / 1000) + random.below(30)}`,
-    ]
-  }
-
-  /** A copy is nobody's but its holder's. */
-  copies(): string[] {
-    const { random } = this
-    const side = this.side()
-    const changes = [
-      `setctx ${side} #-1 ${random.pick(CONTEXTS)}`,
-      `settime ${side} #-1 ${this.seconds()}`,
-      `settimeout ${side} #-1 ${random.pick([1, 10, 100])}`,
-      `add ${side.toUpperCase()} #-1`,
-    ]
-    return [
-      ...(random.chance(60) ? [this.import(side)] : []),
-      `dup ${side} #-1`,
-      ...(random.chance(30) ? [`dup ${side} #-1`] : []),
-      random.pick(changes),
-      random.pick(changes),
-      `show ${side} #-1`,
-      `show ${side} #-2`,
-    ]
-  }
-
-  /** A generator that comes after its connection: R8.4. */
-  lateGenerator(): string[] {
-    const { random } = this
-    const k = this.k()
-    const late = [`idcb S ${random.pick([0, 1, 2, 7])}`, `conn ${k} s idcb ${random.pick([0, 1, 2, 7])}`]
-    return [
-      `idcb S ${random.pick([0, 0, 1, 2])}`,
-      `free ${k}`,
-      `open ${k}`,
-      random.pick(late),
-      `handshake ${k}`,
-      'idcb S 0',
-    ]
-  }
-
-  /** The external cache knows the id, at this or at another version. */
-  foreignVersion(): string[] {
-    const { random } = this
-    const k = this.k()
-    const id = random.pick(IDS.slice(0, 2))
-    return [
-      `getcb S ${random.pick([1, 2])}`,
-      this.import('s', random.pick([0x0303, 0x0304, 0x0302]), id),
-      random.pick(['extput S #-1', 'extput S #-1', 'add S #-1']),
-      this.import('c', random.pick([0x0303, 0x0304]), id),
-      `free ${k}`,
-      `open ${k}`,
-      `set ${k} #-1`,
-      `handshake ${k}`,
-      `read ${k} c`,
-    ]
-  }
-
-  /** The cache alone: what is added, how it is ordered, what is evicted and flushed. */
-  cacheOnly(): string[] {
-    const { random } = this
-    const x = this.context()
-    const side = x.toLowerCase()
-    const lines = [
-      `mode ${x} ${random.pick([2, 0x402, 0x402, 3])}`,
-      `size ${x} ${random.pick([0, 2, 3, 4])}`,
-      `remcb ${x} 1`,
-    ]
-    const one = (): string => `#${-1 - random.below(5)}`
-    for (let count = 8 + random.below(10); count > 0; count--) {
-      const timeout = random.pick([1, 10, 10, 20, 7200, ...this.longTimeouts])
-      lines.push(
-        ...random.pick<() => string[]>([
-          () => [this.import(side), `settimeout ${side} #-1 ${timeout}`, `add ${x} #-1`],
-          () => [this.import(side), `add ${x} #-1`],
-          () => [`add ${x} ${one()}`],
-          () => [this.clock(random.pick([1, 1000, 5000])), `add ${x} ${one()}`],
-          () => [`settime ${side} ${one()} ${this.seconds()}`],
-          () => [`settimeout ${side} ${one()} ${timeout}`],
-          () => [`flush ${x} ${this.seconds() + random.pick([0, 1, 5, 10, 11, 20])}`],
-          () => [`remove ${x} ${one()}`],
-          () => [`flush ${x} ${random.pick([0, 0, this.seconds()])}`],
-          () => [`dup ${side} ${one()}`, `add ${x} #-1`],
-        ])(),
-      )
-    }
-    return lines
-  }
-
-  /** Around the 255th connection of a role, with sessions that have expired and wait for the flush. */
-  hundreds(): string[] {
-    const { random } = this
-    const one = (): string[] => (random.chance(70) ? [this.clock(6_000), 'repeat 7 1'] : ['repeat 7 1'])
-    const singles = (): string[] => Array.from({ length: 10 }, one).flat()
-    return [
-      `maxver S ${this.maxVersion}`,
-      ...(random.chance(75) ? [`options S set ${0x4000}`] : []),
-      `mode S ${random.pick([2, 2, 3, 3, 0x82, 1])}`,
-      ...(this.shared ? [] : [`mode C ${random.pick([1, 1, 3, 0x81, 2])}`]),
-      `tickets S ${random.pick([1, 1, 2])}`,
-      'timeout S 5',
-      'timeout C 5',
-      ...(random.chance(40)
-        ? [`switching ${random.pick(['hello', 'name'])}`, `mode T ${random.pick([2, 0x82, 0])}`]
-        : []),
-      ...(random.chance(30) ? [`repeat 7 ${1 + random.below(5)}`, 'switching never'] : []),
-      `repeat 7 ${(this.shared && random.chance(50) ? 124 : 248) + random.below(3)}`,
-      ...singles(),
-      `repeat 7 ${244 + random.below(3)}`,
-      ...singles(),
-    ]
-  }
-
+  /** @param fixed - what is not left to chance; the id and the ticket in hexadecimal */
   import(
     side: string = this.side(),
     version: number = this.random.pick([0x0303, 0x0304, 0x0303, 0x0304, 0x0302]),
     id: string = this.random.pick(IDS),
+    fixed: {
+      readonly ticket?: string
+      readonly isNameless?: boolean
+      readonly maxFragmentLengthMode?: number
+    } = {},
   ): string {
     const { random } = this
     const cipherSuite = version === 0x0304 ? random.pick([0x1301, 0x1302]) : random.pick([0xc02b, 0xc02c])
     // Sometimes the ticket is an id, as it is of stateful TLS 1.3 sessions.
-    const ticket = random.chance(40) ? random.pick([id, id, random.hex(80)]) : undefined
+    const ticket = fixed.ticket ?? (random.chance(40) ? random.pick([id, id, random.hex(80)]) : undefined)
     const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text === '-' ? '' : text, 'hex'))
     const der = encode({
       protocolVersion: version,
       cipherSuite,
-      sessionId: random.chance(5) ? new Uint8Array(0) : bytes(id),
+      sessionId: (fixed.isNameless ?? random.chance(5)) ? new Uint8Array(0) : bytes(id),
       masterKey: bytes(version === 0x0304 ? random.pick(KEYS) : (KEYS[0] ?? '')),
       timeSec: random.chance(10) ? 0 : this.seconds(),
       timeoutSec: random.pick([0, 1, 10, 100, 7200]),
@@ -400,7 +179,7 @@ class Generator {
       ticketAgeAdd: random.pick([0, 1, 0xfedcba98]),
       maxEarlyData: random.pick([0, 16384]),
       ...(random.chance(10) ? { alpnSelected: bytes('6832') } : {}),
-      maxFragmentLengthMode: random.pick([0, 0, 255]),
+      maxFragmentLengthMode: fixed.maxFragmentLengthMode ?? random.pick([0, 0, 255]),
       ...(random.chance(10) ? { ticketAppData: bytes('617070') } : {}),
       kexGroup: random.pick([0, 29, 23]),
     })
@@ -446,15 +225,7 @@ const endings: readonly ((k: number, side: string) => string[])[] = [
 
 const actions: Weighted = [
   [60, (g) => g.visit()],
-  [4, (g) => g.boundary()],
-  [3, (g) => g.cacheOnly()],
-  [2, (g) => g.lateGenerator()],
-  [4, (g) => g.switched()],
-  [4, (g) => g.again()],
-  [2, (g) => g.ignoredEnd()],
-  [2, (g) => g.copies()],
-  [2, (g) => g.emptied()],
-  [3, (g) => g.foreignVersion()],
+  [28, (g) => g.random.pick(rareScenarios)(g)],
   [8, (g) => g.clock(g.random.pick([1, 400, 999, 1000, 1001, 2000, 9000, 61_000]))],
   [
     5,

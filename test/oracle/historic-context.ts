@@ -30,7 +30,7 @@ export class HistoricContext extends ContextState {
 }
 
 function isOfModel(switches: Switches): boolean {
-  return switches.SORT && switches['EVICT-FIRST'] && !switches.CBUNLOCK
+  return switches.SORT && switches['EVICT-FIRST'] && switches.NORES && !switches.CBUNLOCK
 }
 
 /** What differs is added to the model's cache, so that all else of it is proved on every release. */
@@ -44,22 +44,43 @@ class HistoricCache extends InternalCache {
     this.#switches = switches
   }
 
+  /** NORES: before it, a session may have lost its id, and is not found. */
+  override find(protocolVersion: number, sessionId: Uint8Array): SslSession | undefined {
+    const found = super.find(protocolVersion, sessionId)
+    return found !== undefined && sessionInternals.hasId(found) ? found : undefined
+  }
+
   override insert(session: SslSession, capacity: number): readonly SslSession[] {
     const evicted = this.#insert(session, capacity)
     // CBUNLOCK: they are kept on a stack until the lock has been released.
     return this.#switches.CBUNLOCK ? evicted.toReversed() : evicted
   }
 
-  /** EVICT-FIRST: before it, room was made when the new one was in its place, and it might go itself. */
+  /**
+   * EVICT-FIRST: before it, room was made when the new one was in its place, and it might go itself. NORES: before it, the
+   * handshake that is under way may have lost the id of a session in the cache, at which evicting ends.
+   */
   #insert(session: SslSession, capacity: number): readonly SslSession[] {
-    if (this.#switches['EVICT-FIRST']) return super.insert(session, capacity)
-    this.#forget(session)
+    const isFirst = this.#switches['EVICT-FIRST']
+    if (isFirst && this.#switches.NORES) return super.insert(session, capacity)
+    this.remove(session)
+    if (!isFirst) this.#place(session)
+    const surplus = capacity === 0 ? 0 : Math.max(0, this.size + Number(isFirst) - capacity)
+    const evicted = this.#evict(surplus)
+    if (isFirst) this.#place(session)
+    return evicted
+  }
+
+  #place(session: SslSession): void {
     super.insert(session, 0)
     this.#arrivals.add(session)
-    const surplus = capacity === 0 ? 0 : Math.max(0, this.size - capacity)
-    return this.#switches.SORT
-      ? super.removeEarliestWhile(() => true, surplus)
-      : this.#expel([...this.#arrivals].slice(0, surplus))
+  }
+
+  #evict(count: number): SslSession[] {
+    if (this.#switches.SORT) return super.removeEarliestWhile(sessionInternals.hasId, count)
+    const first = [...this.#arrivals].slice(0, count)
+    const nameless = first.findIndex((session) => !sessionInternals.hasId(session))
+    return this.#expel(nameless < 0 ? first : first.slice(0, nameless))
   }
 
   override remove(session: SslSession): boolean {

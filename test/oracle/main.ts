@@ -1,15 +1,18 @@
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { describeDivergence, runRandomTraces } from './conformance.ts'
+import { Coverage, type CoverageRow } from './coverage.ts'
 import { buildRunner } from './libssl.ts'
 import { everyLibssl, findLibssl, type KnownLibssl } from './libssl-names.ts'
 
-// npm run conformance -- --steps N --seed S --libssl NAME|all
+// npm run conformance -- --steps N --seed S --libssl NAME|all --rare --coverage
 const { values } = parseArgs({
   options: {
     steps: { type: 'string', default: '20000' },
     seed: { type: 'string', default: String(randomInt(2 ** 31)) },
     libssl: { type: 'string', default: 'system' },
+    rare: { type: 'boolean', default: false },
+    coverage: { type: 'boolean', default: false },
   },
 })
 
@@ -18,21 +21,28 @@ const seed = Number(values.seed)
 const found =
   values.libssl === 'all' ? everyLibssl : [findLibssl(values.libssl)].filter((known) => known !== undefined)
 if (!Number.isSafeInteger(steps) || steps < 1 || !Number.isSafeInteger(seed) || found.length === 0) {
-  console.error(`usage: conformance [--steps N] [--seed S] [--libssl all|system|NAME]
+  console.error(`usage: conformance [--steps N] [--seed S] [--libssl all|system|NAME] [--rare] [--coverage]
+--rare aims at rules that random operations seldom meet; --coverage counts what the traces exercise
 NAME is one of ${everyLibssl.map(({ name }) => name).join(' ')}, or node and a version`)
   process.exit(2)
 }
+const coverage = values.coverage ? new Coverage() : undefined
 const rows: string[][] = []
 for (const libssl of found) rows.push(await check(libssl))
 if (rows.length > 1) printTable([['libssl', 'OpenSSL', 'steps', 'divergences'], ...rows])
+if (coverage !== undefined) printCoverage(coverage)
 
 /** @returns its row of the table */
 async function check({ name, version, source }: KnownLibssl): Promise<string[]> {
   const runner = await buildRunner({ name, version, source })
   const moved = version === undefined || version === runner.version ? '' : ` (${version} is gone from there)`
   console.log(`conformance: libssl ${name} (OpenSSL ${runner.version}), seed ${seed}`)
-  const result = await runRandomTraces(runner, steps, seed, (done) => {
-    if (process.stdout.isTTY) process.stdout.write(`\r${done} steps`)
+  const result = await runRandomTraces(runner, steps, seed, {
+    aim: values.rare ? 'rare' : 'all',
+    progress: (done) => {
+      if (process.stdout.isTTY) process.stdout.write(`\r${done} steps`)
+    },
+    coverage,
   })
   if (result.divergence !== undefined) console.log(describeDivergence(result.divergence))
   const divergences = result.divergence === undefined ? '0' : '1'
@@ -40,6 +50,22 @@ async function check({ name, version, source }: KnownLibssl): Promise<string[]> 
   console.log(`conformance: ${result.steps} steps, ${count}, OpenSSL ${runner.version}`)
   if (result.divergence !== undefined) process.exitCode = 1
   return [name, `${runner.version}${moved}`, String(result.steps), divergences]
+}
+
+/** No row may stay at zero without a reason. */
+function printCoverage(counted: Coverage): void {
+  const cells = ({ name, count, reason }: CoverageRow): string[] => [
+    name,
+    reason === undefined ? String(count) : `- ${reason}`,
+  ]
+  printTable([['rule', 'operations that show it'], ...counted.rules().map(cells)])
+  printTable([['switch', 'traces that show it'], ...counted.switches().map(cells)])
+  const missed = [...counted.rules(), ...counted.switches()].filter(
+    ({ count, reason }) => count === 0 && reason === undefined,
+  )
+  if (missed.length === 0) return
+  console.log(`not exercised: ${missed.map(({ name }) => name).join(', ')}`)
+  process.exitCode = 1
 }
 
 function printTable(lines: readonly (readonly string[])[]): void {

@@ -101,6 +101,8 @@ static Context contexts[3];
 static int shared;
 /* Which callback of a ClientHello switches. */
 static enum { SWITCH_NEVER, SWITCH_ON_HELLO, SWITCH_ON_NAME } switching;
+/* What the decrypt-ticket callback of SERVER says: see PROTOCOL.md. */
+static int decrypting;
 static Connection connections[CONNECTIONS];
 static Connection *current_server;
 static SSL_SESSION *get_answer;
@@ -483,6 +485,25 @@ static int on_ticket(SSL *ssl, void *arg)
     return 1;
 }
 
+/*
+ * The decrypt-ticket callback: 0 says what libssl would do without one; 1 use, 2 use and renew, 3 ignore, 4 ignore and
+ * renew. A ticket that is empty or cannot be decrypted leads to what it would lead to without one.
+ */
+static SSL_TICKET_RETURN on_decrypt(SSL *ssl, SSL_SESSION *session, const unsigned char *name_, size_t len,
+                                    SSL_TICKET_STATUS status, void *arg)
+{
+    static const SSL_TICKET_RETURN answers[] = { SSL_TICKET_RETURN_USE, SSL_TICKET_RETURN_USE,
+                                                 SSL_TICKET_RETURN_USE_RENEW, SSL_TICKET_RETURN_IGNORE,
+                                                 SSL_TICKET_RETURN_IGNORE_RENEW };
+
+    (void)ssl, (void)session, (void)name_, (void)len, (void)arg;
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (decrypting == 0 && status == SSL_TICKET_SUCCESS_RENEW)
+        return SSL_TICKET_RETURN_USE_RENEW;
+    return answers[decrypting];
+}
+
 /* What a ClientHello offers: legacy session id, session_ticket, first PSK identity and its age. */
 static void on_client_hello(Connection *connection, const unsigned char *hello, size_t len)
 {
@@ -624,7 +645,7 @@ static void make_context(Context *context)
     SSL_CTX_set_min_proto_version(context->ctx, TLS1_2_VERSION);
     SSL_CTX_set_options(context->ctx, SSL_OP_ALLOW_CLIENT_RENEGOTIATION);
     SSL_CTX_sess_set_cache_size(context->ctx, libssl_size(SSL_SESSION_CACHE_MAX_SIZE_DEFAULT));
-    SSL_CTX_set_session_ticket_cb(context->ctx, on_ticket, NULL, NULL);
+    SSL_CTX_set_session_ticket_cb(context->ctx, on_ticket, on_decrypt, NULL);
     SSL_CTX_set_client_hello_cb(context->ctx, on_hello, NULL);
     SSL_CTX_set_tlsext_servername_callback(context->ctx, on_servername);
     set_suites(context->ctx, 0);
@@ -697,6 +718,7 @@ static void reset(int is_shared)
     collide_left = 0;
     shared = is_shared;
     switching = SWITCH_NEVER;
+    decrypting = 0;
     make_context(&contexts[SERVER]);
     make_context(&contexts[SWITCHED]);
     if (shared)
@@ -1185,7 +1207,9 @@ static void on_context(const char *what, Context *context, int side)
     else if (strcmp(what, "notres") == 0) {
         long mode = number();
         SSL_CTX_set_not_resumable_session_callback(ctx, mode == 0 ? NULL : mode == 1 ? not_resumable_0 : not_resumable_1);
-    } else if (strcmp(what, "flush") == 0)
+    } else if (strcmp(what, "decrypt") == 0)
+        decrypting = (int)number();
+    else if (strcmp(what, "flush") == 0)
         SSL_CTX_flush_sessions(ctx, number());
     else {
         SSL_SESSION *session = session_word(side);

@@ -15,7 +15,7 @@ import { HistoricContext } from './historic-context.ts'
 import { hasKexGroup, withoutKexGroup } from './historic-der.ts'
 import { HistoricFlags } from './historic-flags.ts'
 import { Material, type Observation } from './observations.ts'
-import { type Switches, switchesOf } from './switches.ts'
+import type { Switches } from './switches.ts'
 
 export type SideName = 's' | 'c'
 
@@ -98,6 +98,8 @@ export class TraceModel {
   /** What a server is switched to. */
   #other!: TraceContext
   #switching = 'never'
+  /** What the decrypt-ticket callback of the server says. */
+  #decrypting = 0
   readonly #names: Map<SslSession, string> = new Map()
   readonly #sessions: Record<SideName, SslSession[]> = { s: [], c: [] }
   readonly #shown: Map<SslSession, string> = new Map()
@@ -115,9 +117,9 @@ export class TraceModel {
   /** Sessions that had a name when the operation began. */
   #known: ReadonlySet<SslSession> = new Set()
 
-  constructor(version: string) {
+  constructor(version: string, switches: Switches) {
     this.#version = version
-    this.#switches = switchesOf(version)
+    this.#switches = switches
     this.#flags = new HistoricFlags(!this.#switches.NORES)
   }
 
@@ -167,6 +169,7 @@ export class TraceModel {
     this.#contexts = { s, c: shared ? s : this.#newContext('C') }
     this.#other = this.#newContext('T')
     this.#switching = 'never'
+    this.#decrypting = 0
     this.#print(`libssl ${this.#version}`)
   }
 
@@ -227,6 +230,9 @@ export class TraceModel {
       idcb: () => model.setGenerateSessionId(this.#generator(value)),
       notres: () => model.setNotResumableCallback(value === 0 ? undefined : () => value === 2),
       flush: () => model.flushSessions(value),
+      decrypt: () => {
+        this.#decrypting = value
+      },
     }
     const setting = settings[what]
     if (setting !== undefined) setting()
@@ -817,7 +823,10 @@ export class TraceModel {
   #unseal(ticket: Uint8Array, success: 'success' | 'success-renew'): TicketOffer {
     const der = this.#tickets.get(toHex(ticket))
     if (der === undefined) return { status: 'no-decrypt' }
-    return { status: success, session: SslSession.fromDer(fromHex(der), this.#wholeNow()) }
+    const status = ([success, 'success', 'success-renew', 'ignored', 'no-decrypt'] as const)[this.#decrypting]
+    if (status === undefined || status === 'ignored' || status === 'no-decrypt')
+      return { status: status ?? 'no-decrypt' }
+    return { status, session: SslSession.fromDer(fromHex(der), this.#wholeNow()) }
   }
 
   #negotiateTls12(k: number, connection: TraceConnection, offer: ClientOffer): void {

@@ -1,17 +1,25 @@
 /**
  * A TLS server in a process of its own; see {@link ServerKind}. Speaks {@link ToServer} and {@link FromServer}.
  */
+import { randomBytes } from 'node:crypto'
 import { subscribe } from 'node:diagnostics_channel'
 import tls from 'node:tls'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { attachServer, SslContext, serverOptions } from '../../../src/index.ts'
+import {
+  type AttachServerOptions,
+  attachServer,
+  KeyRing,
+  SslContext,
+  serverOptions,
+} from '../../../src/index.ts'
 
 /**
  * `attached`: ours. `heard`: ours, with somebody on each channel. `map`: a hand-written Map in newSession and resumeSession.
+ * `ticketed`: ours, with stateless tickets; `refusing`: the same, which opens and judges every ticket, and refuses it.
  * `tickets`: Node as it is, with its stateless tickets. `stock`: Node without tickets, and without a listener of sessions.
  */
-export type ServerKind = 'attached' | 'heard' | 'map' | 'tickets' | 'stock'
+export type ServerKind = 'attached' | 'heard' | 'ticketed' | 'refusing' | 'map' | 'tickets' | 'stock'
 
 export type ToServer =
   | { readonly type: 'start'; readonly kind: ServerKind; readonly key: string; readonly cert: string }
@@ -34,8 +42,15 @@ function createServer({ kind, key, cert }: Extract<ToServer, { type: 'start' }>)
   if (kind === 'heard') for (const name of CHANNELS) subscribe(`sslctx:${name}`, () => undefined)
   const context = new SslContext({ sessionIdContext: 'bench', sessionCacheSize: 20_480 })
   const server = tls.createServer({ key, cert, ...serverOptions(context) })
-  attachServer(server, context)
+  attachServer(server, context, ticketOptions(kind))
   return server
+}
+
+function ticketOptions(kind: ServerKind): AttachServerOptions {
+  if (kind !== 'ticketed' && kind !== 'refusing') return {}
+  const tickets = { keyRing: new KeyRing([randomBytes(32)]) }
+  // Looked at last, so that such a refusal costs most.
+  return kind === 'refusing' ? { tickets, authenticatedAfterMs: Date.now() * 2 } : { tickets }
 }
 
 function handWritten(options: tls.TlsOptions): tls.Server {
