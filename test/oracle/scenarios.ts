@@ -82,6 +82,7 @@ function again(g: Generator): string[] {
     ...(random.chance(50) ? [setting()] : []),
     ...handshake,
     `clear ${k}`,
+    ...(random.chance(40) ? [`has ${k} #-1`, `has ${k} #-2`] : []),
     setting(),
     ...(random.chance(50) ? [setting()] : []),
     ...handshake,
@@ -379,7 +380,15 @@ function notResumable(g: Generator): string[] {
   const k = g.k()
   return [
     `notres S ${random.pick([1, 2, 2])}`,
-    ...visit(k, random.pick(['-', '#-1']), ...(random.chance(40) ? [`notres S ${random.below(3)}`] : [])),
+    `free ${k}`,
+    `open ${k}`,
+    `set ${k} ${random.pick(['-', '#-1'])}`,
+    ...(random.chance(40) ? [`notres S ${random.below(3)}`] : []),
+    `handshake ${k}`,
+    ...(random.chance(40) ? [`ticket ${k}`] : []),
+    `read ${k} c`,
+    `shutdown ${k} s`,
+    `shutdown ${k} c`,
     ...visit(g.k(), '#-1'),
     'notres S 0',
   ]
@@ -469,6 +478,7 @@ function singleUse(g: Generator): string[] {
       [`early S ${random.pick([0, 16384])}`],
     ])
   return [
+    'maxver S 772',
     `early S ${random.pick([16384, 16384, 1])}`,
     `remcb S ${random.below(2)}`,
     ...(random.chance(30) ? ['newcb S 5', 'getcb S 1'] : []),
@@ -480,6 +490,7 @@ function singleUse(g: Generator): string[] {
     'suite S 0',
     'suite C 0',
     'groups S 0',
+    `maxver S ${g.maxVersion}`,
   ]
 }
 
