@@ -110,6 +110,8 @@ export class SessionStoreError extends SessionCacheError {
     | 'ERR_SESSION_STORE_DELETION_DROPPED'
     /** Single revocation marks are missing, or have been swapped: nothing of before resumes. */
     | 'ERR_SESSION_STORE_MARKS_MISSING'
+    /** There is no store for the marks, so that a revocation would hold in one process, until it restarts. */
+    | 'ERR_SESSION_STORE_NONE'
 
   /** The engine works, and does not want to write: it is full, read-only, or forbids it. It goes on answering `get`. */
   readonly isRefusal: boolean
@@ -127,6 +129,11 @@ export class SessionStoreError extends SessionCacheError {
 /** What an external cache holds under an id is not a session of ours: altered, swapped, sealed with an unknown key, foreign. */
 export class UnopenableSessionError extends SessionCacheError {
   readonly code = 'ERR_SESSION_UNOPENABLE'
+}
+
+/** There is nowhere to leave a revocation that all processes would find, also after a restart. */
+export class RevocationUnavailableError extends SessionCacheError {
+  readonly code = 'ERR_REVOCATION_UNAVAILABLE'
 }
 
 /** A key that is too short, or not random. The message says which and why, never what it is. */

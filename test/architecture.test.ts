@@ -31,12 +31,24 @@ const mayImport: Record<string, readonly string[]> = {
     'lru-cache',
     'node:*',
   ],
+  server: ['ssl-context.ts', 'node', 'store', 'session', 'errors.ts', 'crypto.ts', 'node:*'],
   testing: ['session', 'errors.ts'],
   'ssl-context.ts': ['context', 'observability', 'session', 'crypto.ts'],
-  'index.ts': ['ssl-context.ts', 'client', 'node', 'context', 'store', 'session', 'codec', 'errors.ts'],
+  'model.ts': ['ssl-context.ts', 'client', 'context', 'store', 'session', 'codec', 'errors.ts'],
+  'index.ts': [
+    'ssl-context.ts',
+    'server',
+    'client',
+    'node',
+    'context',
+    'store',
+    'session',
+    'codec',
+    'errors.ts',
+  ],
 }
 const tlsModules = ['node:tls', 'node:net', 'node:https', 'node:http2']
-const mayUseTls = ['node', 'client', 'cli']
+const mayUseTls = ['node', 'client', 'server', 'cli']
 
 interface Import {
   readonly file: string
@@ -97,6 +109,8 @@ describe('the import table', () => {
     ['node', 'node:tls', true],
     ['client', 'node:tls', true],
     ['node', 'client', false],
+    ['node', 'server', false],
+    ['server', 'observability', false],
     ['codec', 'codec', true],
   ])('lets %s import %s: %s', (from, target, allowed) => {
     expect(isAllowed({ file: '', from, target })).toBe(allowed)

@@ -5,7 +5,8 @@ import tls from 'node:tls'
 import { format } from 'node:util'
 import createDebug from 'debug'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { type ServerHandshake, SslContext, type SslContextEvent } from '../src/index.ts'
+import { type ServerHandshake, SslContext } from '../src/index.ts'
+import type { SslContextEvent } from '../src/model.ts'
 import { observer } from '../src/observability/channels.ts'
 import { decide, idOf, makeSession, offer12, STATEFUL, serve, testContext } from './context/fixtures.ts'
 import { connect, NAME, start, TLS13 } from './node/harness.ts'
@@ -136,7 +137,8 @@ describe('the channels sslctx:*', () => {
     expect(heard.map(([name, message]) => [name, message])).toEqual(
       told.map((handshake) => ['sslctx:handshake', handshake]),
     )
-    const common = { readAheadMs: expect.any(Number), lookupMs: expect.any(Number) }
+    const server = harness.attachment.name
+    const common = { server, readAheadMs: expect.any(Number), lookupMs: expect.any(Number) }
     const done = { ...common, socket: expect.any(tls.TLSSocket), protocol: 'TLSv1.3', serverName: NAME }
     expect(told).toEqual([
       { ...done, outcome: 'full', reason: 'not-offered' },

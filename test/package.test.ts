@@ -2,10 +2,13 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import ts from 'typescript'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { buildJavaScript } from '../build.ts'
 import * as library from '../src/index.ts'
+import * as model from '../src/model.ts'
 import { HANDSHAKE_REASONS } from '../src/session/reasons.ts'
-import { buildJavaScript } from './build.ts'
+import { linksOf, readPage, readPages } from './docs/markdown.ts'
 import { missingCommand, peerTest } from './peers.ts'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
@@ -21,8 +24,22 @@ function topLevel(): string[] {
   )
 }
 
+/** Values and types that a file exports; all are named in it. */
+function exportedNames(file: string): string[] {
+  const text = readFileSync(join(root, file), 'utf8')
+  const { statements } = ts.createSourceFile(file, text, ts.ScriptTarget.ESNext)
+  return statements
+    .flatMap((statement) => {
+      if (!ts.isExportDeclaration(statement)) throw new Error(`${file} has more than exports`)
+      if (!statement.exportClause || !ts.isNamedExports(statement.exportClause))
+        throw new Error(`${file} exports what it does not name`)
+      return statement.exportClause.elements.map(({ name }) => name.text)
+    })
+    .sort()
+}
+
 describe('the package', () => {
-  test('is an ES module for Node 20.19 and up, without side effects', () => {
+  test('is for Node 20.19 and up, without side effects', () => {
     expect(manifest).toMatchObject({
       name: 'sslctx',
       type: 'module',
@@ -44,10 +61,11 @@ describe('the package', () => {
       expect(meta).toEqual({ optional: true })
   })
 
-  test('gives types first in its exports', () => {
+  test('has each export for import and for require, with the types of each', () => {
     const exported: Record<string, object | string> = manifest['exports'] ?? {}
     expect(Object.keys(exported)).toEqual([
       '.',
+      './model',
       './redis',
       './memcached',
       './lmdb',
@@ -57,11 +75,30 @@ describe('the package', () => {
       './status',
       './package.json',
     ])
-    for (const entry of Object.values(exported))
-      if (typeof entry !== 'string') expect(Object.keys(entry)).toEqual(['types', 'default'])
+    for (const entry of Object.values(exported)) {
+      if (typeof entry === 'string') continue
+      const { import: imported } = entry as Record<string, Record<string, string>>
+      const file = imported?.['default']?.replace(/\.js$/, '') ?? ''
+      // The order matters: the compiler takes the first condition that it knows.
+      expect(JSON.stringify(entry)).toBe(
+        JSON.stringify({
+          import: { types: `${file}.d.ts`, default: `${file}.js` },
+          require: { types: `${file}.d.cts`, default: `${file}.cjs` },
+        }),
+      )
+    }
   })
 
-  test('packs the library, its sources and its papers, and no test or configuration', () => {
+  test('tells old resolution, which knows no exports, where each is', () => {
+    const exported: Record<string, { require?: { types: string; default: string } }> =
+      manifest['exports'] ?? {}
+    const { '.': main, './package.json': _, ...others } = exported
+    expect(manifest).toMatchObject({ main: main?.require?.default, types: main?.require?.types })
+    const subpaths = Object.entries(others).map(([name, { require }]) => [name.slice(2), [require?.types]])
+    expect(manifest['typesVersions']).toEqual({ '*': Object.fromEntries(subpaths) })
+  })
+
+  describe('packs', () => {
     const [packed] = JSON.parse(
       execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
         cwd: root,
@@ -69,9 +106,24 @@ describe('the package', () => {
         stdio: ['ignore', 'pipe', 'ignore'],
       }),
     ) as { files: { path: string }[] }[]
-    const folders = new Set(packed?.files.map(({ path }) => path.split('/')[0]))
-    folders.delete('dist')
-    expect([...folders].sort()).toEqual(['LICENSE', 'README.md', 'docs', 'package.json', 'src'])
+    const paths = packed?.files.map(({ path }) => path) ?? []
+
+    test('the library, its sources and its papers, and no test or configuration', () => {
+      const folders = new Set(paths.map((path) => path.split('/')[0]))
+      folders.delete('dist')
+      expect([...folders].sort()).toEqual(['LICENSE', 'README.md', 'docs', 'package.json', 'src'])
+    })
+
+    test('whatever these link to', () => {
+      const pages = [...readPages(), readPage('src/README.md')]
+      const targets = pages.flatMap(({ file, text }) =>
+        linksOf(text)
+          .filter((link) => !link.startsWith('#'))
+          .map((link) => join(dirname(file), link.replace(/#.*/, ''))),
+      )
+      expect(targets.length).toBeGreaterThan(20)
+      expect(targets.filter((target) => !paths.includes(target))).toEqual([])
+    })
   })
 
   peerTest(
@@ -81,6 +133,7 @@ describe('the package', () => {
       expect(topLevel().sort()).toEqual([
         'LICENSE',
         'README.md',
+        'build.ts',
         'docs',
         'package-lock.json',
         'package.json',
@@ -91,15 +144,44 @@ describe('the package', () => {
     },
   )
 
+  test('exports few names, types included: those of servers and clients', () => {
+    const names = exportedNames('src/index.ts')
+    expect(names).toContain('SslContextOptions')
+    expect(names.length).toBeLessThanOrEqual(50)
+  })
+
+  test('exports all others from sslctx/model, with what the model is used by', () => {
+    const names = exportedNames('src/index.ts')
+    const shared = exportedNames('src/model.ts').filter((name) => names.includes(name))
+    expect(shared).toEqual([
+      ...['ArgumentError', 'SessionCacheMode', 'SessionDerError', 'SessionRangeError', 'SessionStateError'],
+      ...['SslContext', 'SslContextOptions', 'SslSession'],
+    ])
+    expect(Object.keys(model).sort()).toEqual([
+      'Alert',
+      'ArgumentError',
+      'SessionCacheMode',
+      'SessionDerError',
+      'SessionRangeError',
+      'SessionStateError',
+      'SslConnection',
+      'SslContext',
+      'SslOption',
+      'SslSession',
+      'VerifyMode',
+    ])
+  })
+
   test('exports these values, and no others', () => {
     expect(Object.keys(library).sort()).toEqual([
-      'Alert',
       'ArgumentError',
       'ClientSessions',
       'ClientSetupError',
       'KeyRing',
       'MemoryStore',
+      'RevocationUnavailableError',
       'Revocations',
+      'ServerSessions',
       'ServerSetupError',
       'SessionCacheError',
       'SessionCacheMode',
@@ -107,14 +189,11 @@ describe('the package', () => {
       'SessionRangeError',
       'SessionStateError',
       'SessionStoreError',
-      'SslConnection',
       'SslContext',
-      'SslOption',
       'SslSession',
       'UnopenableSessionError',
       'UnsealedStoreError',
       'UnsupportedRuntimeError',
-      'VerifyMode',
       'WeakKeyError',
       'attachServer',
       'guarded',
@@ -135,8 +214,7 @@ describe('what is built', () => {
 
   beforeAll(() => buildJavaScript(built))
 
-  test('has one file for the main entry, which loads neither node:tls nor node:crypto before they are needed', () => {
-    expect(readFileSync(join(built, 'index.js'), 'utf8')).not.toMatch(/from ?"\./)
+  test('loads neither node:tls nor node:crypto before they are needed', () => {
     const loaded = run(`
       await import(${url('index.js')})
       console.log(JSON.stringify(process.moduleLoadList))

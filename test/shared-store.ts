@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
-import { type CallbackStore, MemoryStore, type SessionStore } from '../src/index.ts'
+import { MemoryStore, type SessionStore } from '../src/index.ts'
+import type { CallbackStore } from '../src/model.ts'
 
 /** One line of JSON each way; bytes are base64. */
 type Request =

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { BENCH_HELP, benchCommand } from './bench-command.ts'
 import { DOCTOR_HELP, doctorCommand } from './doctor-command.ts'
 import { INSPECT_HELP, inspectCommand } from './inspect-command.ts'
+import { SECRET_HELP, secretCommand } from './secret-command.ts'
 import { printable, type Terminal } from './terminal.ts'
 import { ExitCode, UnreachableError, UsageError } from './usage.ts'
 
@@ -14,6 +15,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['doctor', { help: DOCTOR_HELP, run: doctorCommand }],
   ['inspect', { help: INSPECT_HELP, run: inspectCommand }],
   ['bench', { help: BENCH_HELP, run: benchCommand }],
+  ['secret', { help: SECRET_HELP, run: secretCommand }],
 ])
 
 const HELP = `sslctx: TLS session resumption, seen from outside
@@ -21,6 +23,7 @@ const HELP = `sslctx: TLS session resumption, seen from outside
   sslctx doctor HOST[:PORT] ...        does this server resume, and if not, why not?
   sslctx inspect FILE|-|HOST[:PORT]    what is in a session
   sslctx bench HOST[:PORT]             full and resumed handshakes per second
+  sslctx secret                        a new secret for ServerSessions
   sslctx --version
 
 sslctx COMMAND --help says more. NO_COLOR=1 switches colours off.

@@ -1,6 +1,7 @@
 import type { Agent, AgentOptions, RequestOptions } from 'node:https'
 import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
+import { nodeTls } from '../node/node-engine.ts'
 import { isPromiseLike } from '../session/awaitable.ts'
 import type { Attempt } from './attempt.ts'
 import type { ConnectOptions } from './bound-options.ts'
@@ -16,40 +17,66 @@ export function agentOf(options: AgentOptions, start: (options: ConnectOptions) 
 
   class SessionAgent extends https.Agent {
     /** Node's own does all the rest, proxies included. */
-    override createConnection(given: RequestOptions, callback?: OnCreate): Duplex | null | undefined {
-      const attempt = start(given as ConnectOptions)
+    override createConnection(...given: readonly unknown[]): Duplex | null | undefined {
+      const callback = callbackOf(given)
+      const attempt = start(optionsOf(given))
       const looked = callback === undefined ? undefined : attempt.lookUp()
       if (!isPromiseLike(looked)) return this.#connect(attempt, callback)
-      void looked.then(() => this.#connectLate(attempt, callback))
+      // Out of the promise: what the caller throws is not its rejection.
+      void looked.then(() => process.nextTick(() => this.#connectLate(attempt, callback)))
       return undefined
     }
 
     #connect(attempt: Attempt, callback: OnCreate | undefined): Duplex | null | undefined {
-      let isFollowed = false
-      const follow = (stream: Duplex | null | undefined): void => {
-        if (isFollowed || !stream) return
-        isFollowed = true
-        attempt.follow(stream as tls.TLSSocket)
-      }
       const stream = super.createConnection(attempt.connectOptions() as RequestOptions, (error, made) => {
-        if (error) attempt.abandon(true)
-        else follow(made)
+        // Node calls back when a proxy is in between: TLS through it is ready, or has failed.
+        if (error) attempt.fail(error)
+        else attempt.followConnected(made as tls.TLSSocket)
         callback?.(error, made)
       })
-      follow(stream)
+      // A plain socket is that of a proxy.
+      if (stream instanceof nodeTls().TLSSocket) attempt.follow(stream)
       return stream
     }
 
     /** Nobody is there any more to catch what `tls.connect` throws. */
     #connectLate(attempt: Attempt, callback: OnCreate | undefined): void {
+      let stream: Duplex | null | undefined
       try {
-        const stream = this.#connect(attempt, callback)
-        if (stream) callback?.(null, stream)
+        stream = this.#connect(attempt, callback)
       } catch (error) {
         ;(callback as OnFailure | undefined)?.(error as Error)
+        return
       }
+      if (stream instanceof nodeTls().TLSSocket) callback?.(null, stream)
     }
   }
 
+  // Nobody outside of Node can tell TLS with a proxy from TLS with the server, and sessions of the one are not those of the other.
+  if (hasTlsProxy(options)) return new https.Agent(options)
   return new SessionAgent({ ...options, maxCachedSessions: 0 })
+}
+
+/** Since Node 24, `proxyEnv` of an agent names its proxies, as the environment does. */
+function hasTlsProxy({ proxyEnv }: AgentOptions & { readonly proxyEnv?: unknown }): boolean {
+  if (typeof proxyEnv !== 'object' || proxyEnv === null) return false
+  return Object.entries(proxyEnv).some(
+    ([name, value]) => /proxy$/i.test(name) && /^\s*https:/i.test(String(value)),
+  )
+}
+
+/** (options), (port, options) or (port, host, options), as Node takes them. */
+function optionsOf(given: readonly unknown[]): ConnectOptions {
+  const [first, second] = given
+  const options = given.slice(0, 3).find((one) => typeof one === 'object' && one !== null)
+  return {
+    ...options,
+    ...(typeof first === 'number' && { port: first }),
+    ...(typeof second === 'string' && { host: second }),
+  }
+}
+
+function callbackOf(given: readonly unknown[]): OnCreate | undefined {
+  const last = given.at(-1)
+  return typeof last === 'function' ? (last as OnCreate) : undefined
 }

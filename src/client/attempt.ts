@@ -1,21 +1,23 @@
 import type tls from 'node:tls'
 import type { SslContext } from '../context/ssl-context.ts'
-import { type Awaitable, andThen } from '../session/awaitable.ts'
+import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { ConnectOptions } from './bound-options.ts'
 import type { ClientHandshake, ClientReason } from './client-reason.ts'
+import type { RecentBindings } from './recent-bindings.ts'
 import { givenSession, sessionForNode } from './session-format.ts'
 import type { SharedTickets } from './shared-tickets.ts'
 import type { Emptiness, Ticket, TicketCache } from './ticket-cache.ts'
-import { TrackedConnection } from './tracked-connection.ts'
+import { isBeforeHello, TrackedConnection } from './tracked-connection.ts'
 
 /** What all connections of one `ClientSessions` have in common. */
 export interface AttemptContext {
   readonly context: SslContext
   readonly cache: TicketCache
-  readonly shared: SharedTickets | undefined
+  /** Until it is closed. */
+  shared: SharedTickets | undefined
   readonly hear: (handshake: ClientHandshake) => void
-  readonly bind: (options: ConnectOptions) => string | undefined
+  readonly bindings: RecentBindings
   /** The binding that last kept a session, by host and port: of the latest {@link MAX_ENDPOINTS}. */
   readonly endpoints: Map<string, string>
   readonly isReused: boolean
@@ -27,7 +29,9 @@ const MAX_ENDPOINTS = 10_000
 export class Attempt {
   readonly #options: ConnectOptions
   readonly #common: AttemptContext
-  readonly #name: string | undefined
+  #name: string | undefined
+  /** The store was asked, and time has passed. */
+  #isLate = false
   #ticket: Ticket | undefined
   #source: ClientHandshake['source']
   #reason: ClientReason
@@ -36,12 +40,12 @@ export class Attempt {
   constructor(options: ConnectOptions, common: AttemptContext) {
     this.#options = { ...options }
     this.#common = common
-    this.#name = common.bind(this.#options)
+    this.#name = common.bindings.of(this.#options)
     this.#reason = this.#takeFromMemory()
   }
 
   #takeFromMemory(): ClientReason {
-    if (this.#options.session !== undefined) return 'own-session'
+    if (this.#options.session) return 'own-session'
     if (this.#name === undefined) return 'not-bindable'
     const taken = this.#common.cache.take(this.#name)
     if (typeof taken === 'string') return this.#whyNothing(this.#name, taken)
@@ -67,15 +71,18 @@ export class Attempt {
   lookUp(): Awaitable<void> {
     const { shared, context, cache } = this.#common
     const name = this.#name
-    if (this.#ticket !== undefined || this.#options.session !== undefined) return
-    if (shared === undefined || name === undefined) return
+    if (this.#ticket !== undefined || this.#options.session) return
+    if (shared === undefined || name === undefined || isAborted(this.#options)) return
     const taken = shared.take(name, context.now(), (late) => cache.put(name, late))
-    return andThen(taken, (ticket) => this.#takeFromStore(name, ticket))
+    if (!isPromiseLike(taken)) return this.#takeFromStore(name, taken)
+    return taken.then((ticket) => {
+      this.#isLate = true
+      this.#takeFromStore(name, ticket)
+    })
   }
 
   #takeFromStore(name: string, ticket: Ticket | undefined): void {
-    // Something that it is bound to may have changed while the store was asked, such as Node's own authorities.
-    if (ticket === undefined || this.#common.bind(this.#options) !== name) return
+    if (ticket === undefined) return
     this.#ticket = ticket
     this.#source = 'store'
     this.#reason = 'resumed'
@@ -83,27 +90,57 @@ export class Attempt {
       this.#common.cache.put(name, ticket)
   }
 
-  get options(): ConnectOptions {
-    return this.#options
-  }
-
   /** In the form of this Node; undefined when nothing is to be offered. */
-  get session(): Buffer | undefined {
+  get #session(): Buffer | undefined {
     const { session: given } = this.#options
-    if (given !== undefined) return givenSession(given, this.#options)
+    if (given) return givenSession(given, this.#options)
     return this.#ticket && sessionForNode(this.#ticket.session.toDer(), this.#options)
   }
 
-  /** For `tls.connect`. */
+  /** For `tls.connect`, at this moment. */
   connectOptions(): ConnectOptions {
-    const { session } = this
-    return session === undefined ? this.#options : { ...this.#options, session }
+    if (this.#isLate) this.#bindAnew()
+    const secureContext = this.#name && this.#common.bindings.secureContext(this.#options, this.#name)
+    const session = this.#session
+    return {
+      ...this.#options,
+      ...(secureContext && { secureContext }),
+      ...(session !== undefined && { session }),
+    }
+  }
+
+  /** Something that it is bound to may have changed while the store was asked, such as Node's own authorities. */
+  #bindAnew(): void {
+    const name = this.#common.bindings.of(this.#options)
+    if (name === this.#name) return
+    this.#forgetTicket(name === undefined ? 'not-bindable' : 'nothing-to-offer')
+    this.#name = name
+  }
+
+  /** It stays for another connection. */
+  #forgetTicket(reason: ClientReason): void {
+    this.#abandon(true)
+    this.#ticket = undefined
+    this.#source = undefined
+    this.#reason = reason
   }
 
   /** @param socket - whose handshake has not begun */
   follow(socket: tls.TLSSocket): tls.TLSSocket {
     this.#track(socket).begin(this.#ticket)
     return socket
+  }
+
+  /** @param socket - whose handshake is complete; nobody has heard of it yet */
+  followConnected(socket: tls.TLSSocket): void {
+    const tracked = this.#track(socket)
+    tracked.begin(this.#ticket)
+    tracked.connected()
+  }
+
+  /** No socket comes of it. */
+  fail(error: unknown): void {
+    this.#onFailed(isBeforeHello(error))
   }
 
   /**
@@ -118,19 +155,12 @@ export class Attempt {
   ): tls.TLSSocket {
     const tracked = this.#track(socket)
     void looked.then(() => {
-      const { session } = this
-      if (session !== undefined && !offer(session)) this.#missed()
+      const session = this.#session
+      // Or the store has answered after the handshake began.
+      if (session !== undefined && !offer(session)) this.#forgetTicket('nothing-to-offer')
       tracked.begin(this.#ticket)
     })
     return socket
-  }
-
-  /** The store has answered after the handshake began. */
-  #missed(): void {
-    this.abandon(true)
-    this.#ticket = undefined
-    this.#source = undefined
-    this.#reason = 'nothing-to-offer'
   }
 
   #track(socket: tls.TLSSocket): TrackedConnection {
@@ -143,7 +173,7 @@ export class Attempt {
     return new TrackedConnection(socket, {
       connection,
       keeps: this.#name !== undefined,
-      isOwnSession: this.#options.session !== undefined,
+      isOwnSession: Boolean(this.#options.session),
       listener: {
         onConnected: (isResumed, protocol) => this.#onConnected(isResumed, protocol),
         onTicket: (ticket) => this.#keep(ticket),
@@ -161,11 +191,12 @@ export class Attempt {
 
   #onFailed(isUnused: boolean): void {
     this.#report('failed', undefined)
-    if (this.#ticket !== undefined) this.abandon(isUnused)
+    // A socket of the caller's may have failed in any way, and a ticket is used once.
+    this.#abandon(isUnused && this.#options.socket === undefined)
   }
 
   /** The ticket is not used, or cannot be used again. */
-  abandon(isUnused: boolean): void {
+  #abandon(isUnused: boolean): void {
     const ticket = this.#ticket
     if (ticket === undefined || this.#name === undefined) return
     if (isUnused && ticket.session.isResumable) this.#common.cache.put(this.#name, ticket)
@@ -181,8 +212,8 @@ export class Attempt {
     const [oldest] = endpoints.size > MAX_ENDPOINTS ? endpoints.keys() : []
     if (oldest !== undefined) endpoints.delete(oldest)
     const isTls13 = ticket.session.protocolVersion === TLS1_3_VERSION
-    const isShared = shared !== undefined && ticket.authorized
-    if (isShared) shared.put(name, ticket)
+    const isShared =
+      ticket.authorized && shared?.offer(name, ticket, this.#common.context.now(), cache.has(name)) === true
     // In one place only: a ticket that others may take is not in memory, unless it is used more than once.
     if (isShared && isTls13 && !this.#common.isReused) cache.drop(ticket)
     else cache.put(name, ticket)
@@ -199,4 +230,9 @@ export class Attempt {
       source: this.#source,
     })
   }
+}
+
+/** Node 20 connects all the same, and crashes when a name is looked up any later than it would be without a store. */
+function isAborted({ signal }: ConnectOptions & { readonly signal?: unknown }): boolean {
+  return signal instanceof AbortSignal && signal.aborted
 }

@@ -9,16 +9,29 @@ export interface ConnectOptions extends tls.ConnectionOptions {
   readonly localAddress?: string | undefined
   readonly allowPartialTrustChain?: boolean | undefined
   readonly requestOCSP?: boolean | undefined
+  readonly keepAlive?: boolean | undefined
+  readonly keepAliveInitialDelay?: number | undefined
+  readonly highWaterMark?: number | undefined
 }
 
 /** Bound: a session is offered under an equal value only. Opaque: with it nothing is kept. Or why it plays no part. */
-type Part = 'bound' | 'opaque' | { readonly notBound: string }
+type Part = 'bound' | 'opaque' | NotBound
+
+interface NotBound {
+  readonly notBound: string
+  /** Node reads it when it makes a SecureContext. */
+  readonly isOfContext?: true
+}
 
 const ADDRESS: Part = { notBound: 'how the server is reached; who it is, its certificate says' }
-const OF_SERVERS: Part = { notBound: 'an option of servers, which changes nothing for a client' }
+const OF_SERVERS: NotBound = { notBound: 'an option of servers, which changes nothing for a client' }
 const FOR_TIME: Part = { notBound: 'how long or how fast, not whom' }
 const OF_STREAM: Part = { notBound: 'how the caller reads and writes' }
-const FULL_HANDSHAKE: Part = { notBound: 'shapes the messages of a full handshake, not what is verified' }
+const FULL_HANDSHAKE: Part = {
+  notBound: 'shapes the messages of a full handshake, not what is verified',
+  isOfContext: true,
+}
+const OF_SERVERS_CONTEXT: Part = { ...OF_SERVERS, isOfContext: true }
 
 /**
  * Every option of `tls.connect` and `tls.createSecureContext` on Node 20 to 26, and whether a session is bound to it. A test
@@ -72,7 +85,7 @@ export const CLIENT_OPTIONS: Readonly<Record<string, Part>> = {
   keepAlive: FOR_TIME,
   keepAliveInitialDelay: FOR_TIME,
   noDelay: FOR_TIME,
-  sessionTimeout: { notBound: 'the lifetime that libssl writes into the session' },
+  sessionTimeout: { notBound: 'the lifetime that libssl writes into the session', isOfContext: true },
   allowHalfOpen: OF_STREAM,
   highWaterMark: OF_STREAM,
   onread: OF_STREAM,
@@ -80,9 +93,9 @@ export const CLIENT_OPTIONS: Readonly<Record<string, Part>> = {
   singleUse: OF_STREAM,
   pipe: OF_STREAM,
   certificateCompression: FULL_HANDSHAKE,
-  honorCipherOrder: OF_SERVERS,
-  dhparam: OF_SERVERS,
-  ticketKeys: OF_SERVERS,
+  honorCipherOrder: OF_SERVERS_CONTEXT,
+  dhparam: OF_SERVERS_CONTEXT,
+  ticketKeys: OF_SERVERS_CONTEXT,
   handshakeTimeout: OF_SERVERS,
   requestCert: OF_SERVERS,
   pskIdentityHint: OF_SERVERS,
@@ -96,7 +109,27 @@ export const CLIENT_OPTIONS: Readonly<Record<string, Part>> = {
 const BOUND = Object.keys(CLIENT_OPTIONS).filter((name) => CLIENT_OPTIONS[name] === 'bound')
 const OPAQUE = Object.keys(CLIENT_OPTIONS).filter((name) => CLIENT_OPTIONS[name] === 'opaque')
 
+const OF_CONTEXT = Object.keys(CLIENT_OPTIONS).filter((name) => {
+  const { [name]: part } = CLIENT_OPTIONS
+  return typeof part === 'object' && part.isOfContext
+})
+
 type Given = Readonly<Record<string, unknown>>
+
+/** Whether there is an option to which no session is bound, and which a SecureContext is made of all the same. */
+export function hasContextOptions(options: ConnectOptions): boolean {
+  return OF_CONTEXT.some((name) => name in options)
+}
+
+/** Node's functions that decide who is trusted, as they are when it is first asked. */
+let ofNode: readonly unknown[] | undefined
+
+/** Nobody can say what is verified when somebody puts a function of his own in the place of one of Node's, for the whole process. */
+export function isNodeAsItWas(): boolean {
+  const { checkServerIdentity, createSecureContext } = nodeTls()
+  ofNode ??= [checkServerIdentity, createSecureContext]
+  return checkServerIdentity === ofNode[0] && createSecureContext === ofNode[1]
+}
 
 /**
  * The name of everything that a connection with these options verifies and is. A keyed hash, since private keys and their
@@ -114,7 +147,7 @@ export function bindingOf(options: ConnectOptions, key: Uint8Array): string | un
 /** @returns what a session is bound to, in a fixed order; undefined as of {@link bindingOf} */
 export function boundValues(options: ConnectOptions): readonly unknown[] | undefined {
   const given = options as Given
-  if (OPAQUE.some((name) => isOpaque(name, given[name]))) return undefined
+  if (!isNodeAsItWas() || OPAQUE.some((name) => isOpaque(name, given[name]))) return undefined
   if (given['socket'] && !given['servername'] && !given['host']) return undefined
   return BOUND.map((name) => effective(name, given))
 }
@@ -172,8 +205,13 @@ function effective(name: string, given: Given): unknown {
   if (name === 'rejectUnauthorized')
     return name in given ? value !== false : process.env['NODE_TLS_REJECT_UNAUTHORIZED'] !== '0'
   if (name === 'port') return value === undefined ? value : Number(value)
-  const { [name]: orElse } = DEFAULTS
-  return orElse === undefined ? value : value || orElse()
+  const { [name]: orElse = noDefault } = DEFAULTS
+  // https.Agent gives a path of null, and for addresses a name of no letters: to Node all that is nothing.
+  return value || orElse() || undefined
+}
+
+function noDefault(): undefined {
+  return undefined
 }
 
 /**
@@ -183,21 +221,32 @@ function effective(name: string, given: Given): unknown {
  */
 function feed(text: BoundText, value: unknown): boolean {
   if (typeof value === 'string') text.add(`s${Buffer.byteLength(value)}:${value}`)
-  else if (ArrayBuffer.isView(value)) {
-    text.add(`s${value.byteLength}:`)
-    text.addBytes(new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
-  } else if (Array.isArray(value)) {
-    text.add(`a${value.length}:`)
-    return value.every((one) => feed(text, one))
-  } else if (typeof value === 'object' && value !== null) return feedObject(text, value)
+  else if (typeof value === 'object' && value !== null) return feedObject(text, value)
   else if (typeof value === 'function' || typeof value === 'symbol') return false
   else text.add(`${typeof value}:${value};`)
   return true
 }
 
 function feedObject(text: BoundText, value: object): boolean {
-  const { getPrototypeOf, prototype } = Object
+  if (Array.isArray(value)) return feedArray(text, value)
+  if (!ArrayBuffer.isView(value)) return feedPlainObject(text, value)
+  text.add(`s${value.byteLength}:`)
+  text.addBytes(new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
+  return true
+}
+
+/** Not by `every`, which leaves out what is empty. */
+function feedArray(text: BoundText, value: readonly unknown[]): boolean {
+  text.add(`a${value.length}:`)
+  for (const one of value) if (!feed(text, one)) return false
+  return true
+}
+
+function feedPlainObject(text: BoundText, value: object): boolean {
+  const { getPrototypeOf, prototype, getOwnPropertyDescriptors } = Object
   if (getPrototypeOf(value) !== prototype && getPrototypeOf(value) !== null) return false
+  // What is read anew each time may be another value the next time.
+  if (Object.values(getOwnPropertyDescriptors(value)).some(({ get }) => get !== undefined)) return false
   const entries = Object.entries(value).sort(([left], [right]) => (left < right ? -1 : 1))
   text.add(`o${entries.length}:`)
   return entries.every(([name, member]) => feed(text, name) && feed(text, member))

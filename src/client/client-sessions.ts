@@ -2,18 +2,28 @@ import type { AgentOptions, Agent as HttpsAgent } from 'node:https'
 import type tls from 'node:tls'
 import { SslContext } from '../context/ssl-context.ts'
 import { nodeCrypto } from '../crypto.ts'
-import { UnsealedStoreError } from '../errors.ts'
+import { ArgumentError, UnsealedStoreError } from '../errors.ts'
 import { nodeTls } from '../node/node-engine.ts'
 import { observer, publishClientHandshake } from '../observability/channels.ts'
-import { A_BOOLEAN, A_FUNCTION, anInteger, checkOptions, type OptionRule } from '../session/arguments.ts'
+import {
+  A_BOOLEAN,
+  A_FUNCTION,
+  A_STRING,
+  anInteger,
+  CHECKED_LATER,
+  checkOptions,
+  kindOf,
+  type OptionRule,
+} from '../session/arguments.ts'
 import { isPromiseLike } from '../session/awaitable.ts'
 import type { SessionStats } from '../session/contracts.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import type { SessionStore } from '../session/session-store.ts'
-import { SslOption } from '../session/ssl-constants.ts'
+import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { guarded } from '../store/guarded-store.ts'
 import { KeyRing } from '../store/key-ring.ts'
 import { sealed } from '../store/sealed-store.ts'
+import { checkStore } from '../store/store-arguments.ts'
 import { agentOf } from './agent.ts'
 import { Attempt, type AttemptContext } from './attempt.ts'
 import type { ConnectOptions } from './bound-options.ts'
@@ -22,7 +32,7 @@ import { connectLate } from './connect-late.ts'
 import { type Dispatcher, type DispatcherOptions, fetchDispatcher } from './fetch-dispatcher.ts'
 import { RecentBindings } from './recent-bindings.ts'
 import { SharedTickets } from './shared-tickets.ts'
-import { TicketCache } from './ticket-cache.ts'
+import { type Ticket, TicketCache } from './ticket-cache.ts'
 import { type UndiciConnector, type UndiciOptions, undiciConnector } from './undici-connector.ts'
 
 /** The settings of {@link ClientSessions}. */
@@ -64,10 +74,21 @@ const RULES: Readonly<Record<keyof ClientSessionsOptions, OptionRule>> = {
   ticketsPerOrigin: anInteger(1, 1000),
   maxBytes: anInteger(1024, 2 ** 40),
   reuse: A_BOOLEAN,
-  store: { kind: 'a SessionStore', isGood: isStore },
+  store: CHECKED_LATER,
   secrets: { kind: 'an array of Uint8Arrays', isGood: isArrayOfBytes },
   deadlineMs: anInteger(1, 2 ** 31 - 1),
   onHandshake: A_FUNCTION,
+}
+
+/** Of what undici alone has; the rest is Node's to check. */
+const UNDICI_RULES = { allowH2: A_BOOLEAN, socketPath: A_STRING, timeout: anInteger(0, 2 ** 31 - 1) }
+
+/** What is in it goes on to Node, which takes what it takes. */
+function checkGiven(method: string, options: unknown): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw new ArgumentError(
+      `the options of ClientSessions.${method} must be an object, got ${kindOf(options)}`,
+    )
 }
 
 /**
@@ -83,7 +104,7 @@ const RULES: Readonly<Record<keyof ClientSessionsOptions, OptionRule>> = {
 export class ClientSessions {
   readonly #context: SslContext
   readonly #cache: TicketCache
-  readonly #shared: SharedTickets | undefined
+  readonly #bindings: RecentBindings
   readonly #attempts: AttemptContext
 
   /**
@@ -93,17 +114,17 @@ export class ClientSessions {
    */
   constructor(options: ClientSessionsOptions = {}) {
     checkOptions('ClientSessions', options, RULES)
+    if (options.store !== undefined) checkStore('ClientSessions', options.store)
     const { maxOrigins = 1000, ticketsPerOrigin = 12, maxBytes = 32 * 2 ** 20, reuse = false } = options
     this.#context = newContext()
     this.#cache = new TicketCache(this.#context, { maxOrigins, ticketsPerOrigin, maxBytes, reuse })
-    const bindings = new RecentBindings(bindingKey(options))
-    this.#shared = sharedTickets(options)
+    this.#bindings = new RecentBindings(bindingKey(options))
     this.#attempts = {
       context: this.#context,
       cache: this.#cache,
-      shared: this.#shared,
+      shared: sharedTickets(options),
       hear: (handshake) => this.#hear(handshake, options.onHandshake),
-      bind: (given) => bindings.of(given),
+      bindings: this.#bindings,
       endpoints: new Map(),
       isReused: reuse,
     }
@@ -116,6 +137,11 @@ export class ClientSessions {
    * @returns the socket; while a store is asked, it does not begin to connect
    */
   connect(options: ConnectOptions, onSecureConnect?: () => void): tls.TLSSocket {
+    checkGiven('connect', options)
+    if (onSecureConnect !== undefined && typeof onSecureConnect !== 'function')
+      throw new ArgumentError(
+        `onSecureConnect of ClientSessions.connect must be a function, got ${kindOf(onSecureConnect)}`,
+      )
     const attempt = new Attempt(options, this.#attempts)
     const looked = attempt.lookUp()
     const socket = isPromiseLike(looked)
@@ -131,6 +157,7 @@ export class ClientSessions {
    * @param options - of `https.Agent`; its own session cache is off
    */
   agent(options: AgentOptions = {}): HttpsAgent {
+    checkGiven('agent', options)
     return agentOf(options, (given) => new Attempt(given, this.#attempts))
   }
 
@@ -140,11 +167,12 @@ export class ClientSessions {
    * @param options - of `tls.connect`, laid over those that `http2.connect` was given
    */
   http2(options: ConnectOptions = {}): (authority: URL, given?: object) => tls.TLSSocket {
+    checkGiven('http2', options)
     return (authority, given) => {
       const host = authority.hostname.replace(/^\[(.*)\]$/, '$1')
       const isAddress = process.getBuiltinModule('node:net').isIP(host) !== 0
       return this.connect({
-        ALPNProtocols: ['h2'],
+        ALPNProtocols: isEither(given) ? ['h2', 'http/1.1'] : ['h2'],
         host,
         port: Number(authority.port || 443),
         ...(!isAddress && { servername: host }),
@@ -160,6 +188,9 @@ export class ClientSessions {
    * @param options - of `tls.connect`; `timeout` is that of the connection in milliseconds, 10000 by default
    */
   undici(options: UndiciOptions = {}): UndiciConnector {
+    checkGiven('undici', options)
+    const { allowH2, socketPath, timeout } = options
+    checkOptions('ClientSessions.undici', { allowH2, socketPath, timeout }, UNDICI_RULES)
     return undiciConnector(options, (given) => new Attempt(given, this.#attempts))
   }
 
@@ -170,6 +201,8 @@ export class ClientSessions {
    * @throws {@link ClientSetupError} where this Node does not say which class that is
    */
   dispatcher(options: DispatcherOptions = {}): Dispatcher {
+    checkGiven('dispatcher', options)
+    if (options.connect !== undefined) checkGiven('dispatcher.connect', options.connect)
     return fetchDispatcher(options, (connect) => this.undici(connect))
   }
 
@@ -180,6 +213,30 @@ export class ClientSessions {
   /** Forgets all sessions of this process; what is in the store stays. */
   clear(): void {
     this.#cache.clear()
+    this.#bindings.clear()
+  }
+
+  /**
+   * Leaves the tickets of this process to the next one, and waits until the store has them, for no longer than `deadlineMs`. The store
+   * and its client stay open, and their owner's. Connections go on, and no longer ask the store. Never rejects.
+   */
+  async close(): Promise<void> {
+    const { shared } = this.#attempts
+    if (shared === undefined) return
+    this.#attempts.shared = undefined
+    const left = [...this.#cache.all()].flatMap(([name, tickets]) =>
+      tickets.filter(isLeft).map((ticket) => ({ name, ticket })),
+    )
+    for (const { name, ticket } of left) {
+      shared.put(name, ticket, this.#context.now())
+      if (!this.#attempts.isReused) this.#cache.drop(ticket)
+    }
+    await shared.close()
+  }
+
+  /** {@link close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
   }
 
   readonly #reasons: Partial<Record<ClientReason, number>> = {}
@@ -193,6 +250,11 @@ export class ClientSessions {
       // The connection is not the listener's to end.
     }
   }
+}
+
+/** As `http2.connect` has it. */
+function isEither(options: object | undefined): boolean {
+  return options !== undefined && 'allowHTTP1' in options && options.allowHTTP1 === true
 }
 
 function newContext(): SslContext {
@@ -224,11 +286,26 @@ function sharedTickets({
     throw new UnsealedStoreError(
       'ClientSessions with a store needs secrets: who can write to the store could vouch for a server',
     )
-  return new SharedTickets(
-    sealed(guarded(store, { name: 'client-sessions', deadlineMs }), new KeyRing(secrets)),
-    reuse,
-    deadlineMs,
-  )
+  const guard = guarded(ofOwner(store), { name: 'client-sessions', deadlineMs })
+  return new SharedTickets(sealed(guard, new KeyRing(secrets)), { isReused: reuse, deadlineMs })
+}
+
+/** It is not closed with these sessions. */
+function ofOwner(store: SessionStore): SessionStore {
+  return {
+    get: (key) => store.get(key),
+    set: (entries) => store.set(entries),
+    take: (key) => store.take(key),
+    delete: (key) => store.delete(key),
+    getMarks: () => store.getMarks(),
+    addMarks: (marks) => store.addMarks(marks),
+    close: () => undefined,
+  }
+}
+
+/** A ticket that another process may have. One of TLS 1.2 is in the store already. */
+function isLeft({ session, authorized }: Ticket): boolean {
+  return authorized && session.protocolVersion === TLS1_3_VERSION
 }
 
 /** The same in all processes of one store, and another one in each process without. */
@@ -236,10 +313,6 @@ function bindingKey({ store, secrets }: ClientSessionsOptions): Uint8Array {
   const [secret] = secrets ?? []
   if (store === undefined || secret === undefined) return nodeCrypto().randomBytes(32)
   return new Uint8Array(nodeCrypto().hkdfSync('sha256', secret, '', 'sslctx client binding', 32))
-}
-
-function isStore(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'take' in value && typeof value.take === 'function'
 }
 
 function isArrayOfBytes(value: unknown): boolean {

@@ -1,4 +1,3 @@
-import { lookup as dnsLookup } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import type tls from 'node:tls'
 import { nodeTls } from '../node/node-engine.ts'
@@ -12,11 +11,33 @@ import { setSessionLate } from './session-format.ts'
  * @param looked - never rejects
  */
 export function connectLate(attempt: Attempt, looked: PromiseLike<void>): tls.TLSSocket {
-  const { options } = attempt
-  const lookup = (options.lookup ?? dnsLookup) as LookupFunction
-  const socket = nodeTls().connect({
-    ...options,
-    lookup: (hostname, given, callback) => void looked.then(() => lookup(hostname, given, callback)),
-  })
+  const options = attempt.connectOptions()
+  const { lookup } = options
+  // What is no function, Node is to refuse.
+  const isWrong = lookup !== undefined && lookup !== null && typeof lookup !== 'function'
+  const late = lateLookup(options, looked, () => socket.destroyed)
+  const socket: tls.TLSSocket = nodeTls().connect(isWrong ? options : { ...options, lookup: late })
   return attempt.followLate(socket, looked, (session) => setSessionLate(socket, session))
+}
+
+function lateLookup(
+  { lookup }: tls.ConnectionOptions,
+  looked: PromiseLike<void>,
+  isOver: () => boolean,
+): LookupFunction {
+  return (hostname, given, callback) => {
+    const look = (): void => {
+      if (isOver()) return
+      // Who has put another one in its place, as caches of DNS do, is to be asked.
+      const chosen = (lookup ?? process.getBuiltinModule('node:dns').lookup) as LookupFunction
+      try {
+        chosen(hostname, given, callback)
+      } catch (error) {
+        // Nobody is there any more to catch it.
+        ;(callback as (error: unknown) => void)(error)
+      }
+    }
+    // Out of the promise: what listeners throw is not its rejection.
+    void looked.then(() => process.nextTick(look))
+  }
 }

@@ -1,7 +1,6 @@
 import { Duplex } from 'node:stream'
 import type tls from 'node:tls'
 import { nodeTls } from '../node/node-engine.ts'
-import { SslSession } from '../session/ssl-session.ts'
 import type { ConnectOptions } from './bound-options.ts'
 
 /**
@@ -74,31 +73,26 @@ export function sessionForNode(der: Uint8Array, options: ConnectOptions): Buffer
 }
 
 /**
- * A session that the caller gives by hand, from any line of Node. It is worth what it is to a line that wraps: it must name the
- * server for which it was made, in its wrapping or, bare, in itself.
+ * A session that the caller gives by hand, from any line of Node. A wrapped one is unwrapped for lines that know no wrapping, if
+ * it is of this server. A bare one stays bare: lines that wrap do not trust it, since nothing says what was verified for it.
  *
- * @returns undefined where Node would not offer it either
+ * @returns undefined where a line that wraps would not offer it
  */
 export function givenSession(session: string | Buffer, options: ConnectOptions): Buffer | undefined {
   const bytes = typeof session === 'string' ? Buffer.from(session, 'latin1') : session
-  const wrapped = unwrap(bytes)
-  if (wrapped !== undefined)
-    return wrapped.serverName === serverIdentity(options) ? sessionForNode(wrapped.der, options) : undefined
-  return isOfServer(bytes, options) ? sessionForNode(bytes, options) : bytes
-}
-
-function isOfServer(der: Buffer, options: ConnectOptions): boolean {
-  try {
-    return SslSession.fromDer(der).hostname === serverIdentity(options)
-  } catch {
-    return false
-  }
+  const wrapped = Buffer.isBuffer(bytes) ? unwrap(bytes) : undefined
+  if (wrapped === undefined) return bytes
+  return wrapped.serverName === serverIdentity(options) ? sessionForNode(wrapped.der, options) : undefined
 }
 
 /** For a client whose session comes while it is still connecting. @returns false where this Node cannot be told */
 export function setSessionLate(socket: tls.TLSSocket, session: Buffer): boolean {
   const { setSession } = socket as SettableSocket
   if (setSession === undefined || socket.destroyed || !socket.connecting) return false
-  setSession.call(socket, session)
-  return true
+  try {
+    setSession.call(socket, session)
+    return true
+  } catch {
+    return false
+  }
 }

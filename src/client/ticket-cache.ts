@@ -132,6 +132,11 @@ export class TicketCache {
     this.#origins.clear()
   }
 
+  /** What is still good, by origin, the newest last. */
+  *all(): IterableIterator<readonly [name: string, tickets: readonly Ticket[]]> {
+    for (const [name, { tickets }] of this.#origins.entries()) yield [name, this.#sorted(tickets).fresh]
+  }
+
   #sorted(tickets: readonly Ticket[]): { fresh: Ticket[]; old: Ticket[] } {
     const nowMs = this.#context.now()
     const fresh: Ticket[] = []

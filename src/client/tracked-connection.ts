@@ -35,8 +35,12 @@ const VERSION_NUMBERS: Readonly<Record<string, number>> = {
   'TLSv1.2': 0x303,
   'TLSv1.3': TLS1_3_VERSION,
 }
-/** What failed before a byte of TLS was sent. */
 const CONNECTING = ['connect', 'getaddrinfo', 'bind']
+
+interface ReadSession {
+  readonly session: SslSession
+  readonly bytes: number
+}
 
 interface Verified {
   readonly verifiedAtMs: number
@@ -64,12 +68,11 @@ export class TrackedConnection {
     this.#socket = socket
     this.#options = options
     // First of all listeners, since they rely on `authorized`.
-    socket.prependOnceListener('secureConnect', () => this.#connected())
-    if (options.keeps) socket.on('session', (bytes: Buffer) => this.#receive(bytes))
+    socket.prependOnceListener('secureConnect', () => safely(() => this.connected()))
     const emitter: EventEmitter = socket
     // A listener to 'error' itself would hide an error that nobody else handles.
-    emitter.once(errorMonitor, (error: unknown) => this.#failed(error))
-    socket.once('close', () => this.#failed(undefined))
+    emitter.once(errorMonitor, (error: unknown) => safely(() => this.#failed(error)))
+    socket.once('close', () => safely(() => this.#failed(undefined)))
   }
 
   /** What is offered is known, and is set on the socket. */
@@ -83,19 +86,30 @@ export class TrackedConnection {
     connection.clientHello(VERSIONS)
   }
 
-  #connected(): void {
-    if (this.#phase !== 'connecting') return
+  /** The handshake is complete. */
+  connected(): void {
+    // A listener that came in between has destroyed it: there is nothing left to ask.
+    if (this.#phase !== 'connecting' || this.#socket.destroyed) return
     this.begin(undefined)
     this.#phase = 'connected'
     const isResumed = this.#socket.isSessionReused()
     const protocol = this.#socket.getProtocol() ?? ''
     const resumed = isResumed ? this.#offered : undefined
     if (resumed !== undefined) this.#restoreAuthorization(resumed)
-    const made = protocol === 'TLSv1.3' ? undefined : this.#sessionOfSocket(isResumed)
+    const made = this.#sessionOf(protocol, isResumed)
     this.#tellModel(VERSION_NUMBERS[protocol] ?? 0, resumed?.session, isResumed ? undefined : made?.session)
     this.#options.listener.onConnected(isResumed, protocol)
     if (made !== undefined && (!isResumed || isRenewed(made.session, resumed?.session)))
       this.#keep(made.session, made.bytes)
+  }
+
+  /** What there is at the end of the handshake; in TLS 1.3 it comes later, as an event. */
+  #sessionOf(protocol: string, isResumed: boolean): ReadSession | undefined {
+    if (!this.#options.keeps) return undefined
+    if (protocol !== 'TLSv1.3') return this.#sessionOfSocket(isResumed)
+    // Not before: when Node goes on to another address, it forgets that somebody listens.
+    this.#socket.on('session', (bytes: Buffer) => safely(() => this.#receive(bytes)))
+    return undefined
   }
 
   /** @param made - TLS 1.2, full */
@@ -125,7 +139,7 @@ export class TrackedConnection {
   /** TLS 1.3: a NewSessionTicket. What TLS 1.2 gives is on the socket when the handshake is complete. */
   #receive(bytes: Buffer): void {
     const { connection, isOwnSession } = this.#options
-    if (this.#phase !== 'connected' || this.#socket.getProtocol() !== 'TLSv1.3') return
+    if (this.#phase !== 'connected' || this.#socket.destroyed) return
     if (isOwnSession && this.#socket.isSessionReused()) return
     const session = read(bytes)
     if (session === undefined || !this.#isFinished) return
@@ -136,9 +150,8 @@ export class TrackedConnection {
     this.#keep(connection.receiveTicket({ ...content, lifetimeHintSec, ticket }), bytes.length, timeoutSec)
   }
 
-  #sessionOfSocket(isResumed: boolean): { readonly session: SslSession; readonly bytes: number } | undefined {
-    const { keeps, isOwnSession } = this.#options
-    if (!keeps || (isResumed && isOwnSession)) return undefined
+  #sessionOfSocket(isResumed: boolean): ReadSession | undefined {
+    if (isResumed && this.#options.isOwnSession) return undefined
     const bytes = this.#socket.getSession() as Buffer | null | undefined
     const session = bytes ? read(bytes) : undefined
     return bytes && session?.isResumable === true ? { session, bytes: bytes.length } : undefined
@@ -179,6 +192,15 @@ export class TrackedConnection {
   }
 }
 
+/** A fault here costs a session, and never the connection. */
+function safely(step: () => void): void {
+  try {
+    step()
+  } catch (error) {
+    process.emitWarning(error as Error)
+  }
+}
+
 function read(bytes: Buffer): SslSession | undefined {
   try {
     return SslSession.fromDer(derOf(bytes))
@@ -200,8 +222,10 @@ function isRenewed(made: SslSession, offered: SslSession | undefined): boolean {
 function chainEndOf(socket: tls.TLSSocket): number {
   let end = Number.POSITIVE_INFINITY
   const seen = new Set<object>()
-  let certificate: tls.DetailedPeerCertificate | undefined = socket.getPeerCertificate(true)
-  while (certificate !== undefined && !seen.has(certificate)) {
+  let certificate = socket.getPeerCertificate(true) as tls.DetailedPeerCertificate | null | undefined
+  // What cannot be seen has ended.
+  if (!certificate) return 0
+  while (certificate && !seen.has(certificate)) {
     seen.add(certificate)
     const endMs = Date.parse(certificate.valid_to)
     // One whose end cannot be read has ended.
@@ -216,7 +240,8 @@ function isTlsError(error: unknown): boolean {
   return typeof code === 'string' && (code.startsWith('ERR_SSL_') || code === 'EPROTO')
 }
 
-function isBeforeHello(error: unknown): boolean {
+/** Whether it failed before a byte of TLS was sent. */
+export function isBeforeHello(error: unknown): boolean {
   const { syscall, errors } = (error ?? {}) as { readonly syscall?: unknown; readonly errors?: unknown }
   if (Array.isArray(errors)) return errors.length > 0 && errors.every(isBeforeHello)
   return typeof syscall === 'string' && CONNECTING.includes(syscall)

@@ -5,7 +5,7 @@ import { isPromiseLike } from '../session/awaitable.ts'
 import type { Attempt } from './attempt.ts'
 import type { ConnectOptions } from './bound-options.ts'
 
-/** Of {@link ClientSessions.undici}: options of `tls.connect`, and two of undici. */
+/** Options of `ClientSessions.undici`: those of `tls.connect`, and two of undici. */
 export interface UndiciOptions extends ConnectOptions {
   /** HTTP/2 where the server has it; false by default. Give it to the Agent as well. */
   readonly allowH2?: boolean
@@ -34,7 +34,12 @@ export type UndiciConnector = (
 
 type Callback = Parameters<UndiciConnector>[1]
 
+/** What undici's own connector takes where nothing is said. */
 const TIMEOUT_MS = 10_000
+const KEEP_ALIVE_DELAY_MS = 60_000
+const HIGH_WATER_MARK = 16_384
+
+type KeepAliveOptions = Pick<ConnectOptions, 'keepAlive' | 'keepAliveInitialDelay'>
 
 export function undiciConnector(
   { allowH2 = false, socketPath, timeout = TIMEOUT_MS, ...options }: UndiciOptions,
@@ -43,16 +48,19 @@ export function undiciConnector(
   const given = { ...options, ...(socketPath !== undefined && { path: socketPath }) }
   return (target, callback) => {
     if (target.protocol === 'http:') {
-      settle(plainSocket(target, given), 'connect', timeout, callback)
+      settle(keptAlive(plainSocket(target, given), given), 'connect', timeout, callback)
       return
     }
     const attempt = start({
       ALPNProtocols: allowH2 ? ['http/1.1', 'h2'] : ['http/1.1'],
+      highWaterMark: HIGH_WATER_MARK,
       ...tlsOptions(target, given),
     })
+    const go = (): void => connect(attempt, given, timeout, callback)
     const looked = attempt.lookUp()
-    if (isPromiseLike(looked)) void looked.then(() => connect(attempt, timeout, callback))
-    else connect(attempt, timeout, callback)
+    // Out of the promise: what the callback throws is not its rejection.
+    if (isPromiseLike(looked)) void looked.then(() => process.nextTick(go))
+    else go()
   }
 }
 
@@ -75,7 +83,7 @@ function placeOf(
 function tlsOptions(target: UndiciTarget, options: ConnectOptions): ConnectOptions {
   const place = placeOf(target, 443)
   const isName = process.getBuiltinModule('node:net').isIP(place.host) === 0
-  const servername = options.servername || target.servername || (isName ? place.host : undefined)
+  const servername = target.servername || options.servername || (isName ? place.host : undefined)
   const { httpSocket } = target
   return {
     ...options,
@@ -85,7 +93,7 @@ function tlsOptions(target: UndiciTarget, options: ConnectOptions): ConnectOptio
   }
 }
 
-function connect(attempt: Attempt, timeoutMs: number, callback: Callback): void {
+function connect(attempt: Attempt, given: KeepAliveOptions, timeoutMs: number, callback: Callback): void {
   let socket: tls.TLSSocket
   try {
     socket = attempt.follow(nodeTls().connect(attempt.connectOptions()))
@@ -93,7 +101,15 @@ function connect(attempt: Attempt, timeoutMs: number, callback: Callback): void 
     callback(error as Error, null)
     return
   }
-  settle(socket, 'secureConnect', timeoutMs, callback)
+  settle(keptAlive(socket, given), 'secureConnect', timeoutMs, callback)
+}
+
+/** As undici does, also for a socket that was given. */
+function keptAlive<Socket extends net.Socket>(
+  socket: Socket,
+  { keepAlive, keepAliveInitialDelay = KEEP_ALIVE_DELAY_MS }: KeepAliveOptions,
+): Socket {
+  return (keepAlive ?? true) ? socket.setKeepAlive(true, keepAliveInitialDelay) : socket
 }
 
 /** Answers once: when the socket is ready, has failed, or takes too long. */

@@ -16,7 +16,7 @@ export const MAX_CLIENT_HELLO_LENGTH = 131_072
 
 /**
  * - `incomplete`: more bytes are needed
- * - `complete`: `message` is the ClientHello with its header of four bytes, in memory of its own
+ * - `complete`: `message` is the ClientHello with its header of four bytes; a view on the chunk if all of it has come in one
  * - `foreign`: this is not how a ClientHello of TLS begins
  * - `oversized`: its length says that it is longer than {@link MAX_CLIENT_HELLO_LENGTH}
  *
@@ -35,6 +35,7 @@ const MAX_FRAGMENT_LENGTH = 16_384
 const CLIENT_HELLO = 1
 const MESSAGE_HEADER_LENGTH = 4
 
+const NO_BYTES = new Uint8Array(0)
 const INCOMPLETE: HelloProgress = { state: 'incomplete' }
 const FOREIGN: HelloProgress = { state: 'foreign' }
 const OVERSIZED: HelloProgress = { state: 'oversized' }
@@ -53,7 +54,7 @@ export class ClientHelloCollector {
   #fragmentRemaining = 0
 
   /** The message so far, with room for at most what is expected. */
-  #message = new Uint8Array(MESSAGE_HEADER_LENGTH)
+  #message = NO_BYTES
   #messageLength = 0
   /** The header alone, until that has come and says how much follows. */
   #expectedLength = MESSAGE_HEADER_LENGTH
@@ -67,9 +68,12 @@ export class ClientHelloCollector {
    * What follows the ClientHello (early data, a second flight) is ignored. After a final state, so is everything, and that
    * state is returned again.
    *
-   * @param chunk - any number of bytes, those that follow the last chunk's; not kept
+   * @param chunk - any number of bytes, those that follow the last chunk's; not kept, unless the message lies in it as a whole
    */
   push(chunk: Uint8Array): HelloProgress {
+    // Nearly every ClientHello comes in one record and one chunk.
+    const message = this.#received === 0 ? wholeMessage(chunk) : undefined
+    if (message !== undefined) this.#progress = { state: 'complete', message }
     this.#received += chunk.length
     let rest = chunk
     while (rest.length > 0 && this.#progress === INCOMPLETE) {
@@ -144,4 +148,25 @@ export class ClientHelloCollector {
     if (this.#messageLength < this.#expectedLength) return INCOMPLETE
     return { state: 'complete', message: this.#message }
   }
+}
+
+/** @returns the ClientHello in the first record of these bytes, if it is whole; undefined says nothing about them */
+function wholeMessage(bytes: Uint8Array): Uint8Array | undefined {
+  if (bytes[0] !== HANDSHAKE || bytes[1] !== MAJOR_VERSION || bytes[5] !== CLIENT_HELLO) return undefined
+  const fragmentLength = octetAt(bytes, 3) * 0x100 + octetAt(bytes, 4)
+  const bodyLength = octetAt(bytes, 6) * 0x10000 + octetAt(bytes, 7) * 0x100 + octetAt(bytes, 8)
+  const messageLength = MESSAGE_HEADER_LENGTH + bodyLength
+  const isWhole =
+    fragmentLength <= MAX_FRAGMENT_LENGTH &&
+    messageLength <= fragmentLength &&
+    RECORD_HEADER_LENGTH + messageLength <= bytes.length
+  // Where the header is cut off, the bytes are too few as well.
+  if (!isWhole) return undefined
+  // `subarray` would make another Buffer of one.
+  return new Uint8Array(bytes.buffer, bytes.byteOffset + RECORD_HEADER_LENGTH, messageLength)
+}
+
+/** 0 behind the end. */
+function octetAt(bytes: Uint8Array, index: number): number {
+  return bytes[index] ?? 0
 }

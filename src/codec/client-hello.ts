@@ -34,6 +34,7 @@
  * Every other extension is stepped over, and so are unknown numbers in the lists: those of RFC 8701 (GREASE) among them.
  */
 import { ClientHelloError } from '../errors.ts'
+import { VectorReader } from './vector-reader.ts'
 
 /** What a client offers, out of its first message. Nothing in it shares memory with the message. */
 export interface ClientHello {
@@ -55,8 +56,8 @@ export interface ClientHello {
   readonly pskKeyExchangeModes?: readonly number[]
   /** In the order of the client; empty without the extension. */
   readonly pskIdentities: readonly ClientHelloPskIdentity[]
-  /** In bytes: 0 asks for a ticket; absent without the extension. */
-  readonly sessionTicketLength?: number
+  /** That of TLS 1.2: empty asks for one; absent without the extension. */
+  readonly sessionTicket?: Uint8Array
   readonly extendedMasterSecret: boolean
   /** Of the shares that came with the offer, not all the groups that the client knows; empty without the extension. */
   readonly keyShareGroups: readonly number[]
@@ -69,8 +70,6 @@ export interface ClientHelloPskIdentity {
   /** In milliseconds, to the sum with the ticket's ticket_age_add; 0 to 2^32-1. */
   readonly obfuscatedTicketAge: number
 }
-
-type Draft = { -readonly [Field in keyof ClientHello]: ClientHello[Field] }
 
 const CLIENT_HELLO = 1
 const HOST_NAME = 0
@@ -99,22 +98,56 @@ const KEY_SHARE = 51
  * @throws {@link ClientHelloError} when it is anything else
  */
 export function decodeClientHello(message: Uint8Array): ClientHello {
-  const reader = new VectorReader(message, 0, message.length)
+  const reader = new VectorReader(message)
   readHandshakeHeader(reader)
   const legacyVersion = reader.uint16('legacy_version')
   reader.skip(RANDOM_LENGTH, 'random')
-  const hello: Draft = {
-    legacyVersion,
-    sessionId: reader.vector8(0, MAX_SESSION_ID_LENGTH, 'legacy_session_id').copyRest(),
-    cipherSuites: uint16s(reader.vector16(2, MAX_UINT16 - 1, 'cipher_suites'), 'a cipher suite'),
-    alpnProtocols: [],
-    pskIdentities: [],
-    extendedMasterSecret: false,
-    keyShareGroups: [],
+  const sessionId = readSessionId(reader)
+  const cipherSuites = readCipherSuites(reader)
+  reader.leave(reader.enter8(1, MAX_UINT8, 'legacy_compression_methods'))
+  const extensions = new Extensions()
+  if (reader.remaining > 0) {
+    const end = reader.enter16(0, MAX_UINT16, 'extensions')
+    readExtensions(extensions, reader)
+    reader.leave(end)
   }
-  reader.vector8(1, MAX_UINT8, 'legacy_compression_methods')
-  if (reader.remaining > 0) readExtensions(hello, reader.vector16(0, MAX_UINT16, 'extensions'))
   reader.end('the ClientHello')
+  return helloOf(legacyVersion, sessionId, cipherSuites, extensions)
+}
+
+/** What the extensions say, whatever their order: one shape for all clients. */
+class Extensions {
+  serverName: string | undefined
+  alpnProtocols: readonly string[] | undefined
+  supportedVersions: readonly number[] | undefined
+  pskKeyExchangeModes: readonly number[] | undefined
+  pskIdentities: readonly ClientHelloPskIdentity[] | undefined
+  sessionTicket: Uint8Array | undefined
+  extendedMasterSecret = false
+  keyShareGroups: readonly number[] | undefined
+}
+
+/** An absent field is an absent property. */
+function helloOf(
+  legacyVersion: number,
+  sessionId: Uint8Array,
+  cipherSuites: readonly number[],
+  extensions: Extensions,
+): ClientHello {
+  const hello: { -readonly [Field in keyof ClientHello]: ClientHello[Field] } = {
+    legacyVersion,
+    sessionId,
+    cipherSuites,
+    alpnProtocols: extensions.alpnProtocols ?? [],
+    pskIdentities: extensions.pskIdentities ?? [],
+    extendedMasterSecret: extensions.extendedMasterSecret,
+    keyShareGroups: extensions.keyShareGroups ?? [],
+  }
+  const { serverName, supportedVersions, pskKeyExchangeModes, sessionTicket } = extensions
+  if (serverName !== undefined) hello.serverName = serverName
+  if (supportedVersions !== undefined) hello.supportedVersions = supportedVersions
+  if (pskKeyExchangeModes !== undefined) hello.pskKeyExchangeModes = pskKeyExchangeModes
+  if (sessionTicket !== undefined) hello.sessionTicket = sessionTicket
   return hello
 }
 
@@ -131,48 +164,86 @@ function readHandshakeHeader(reader: VectorReader): void {
   }
 }
 
-function readExtensions(hello: Draft, block: VectorReader): void {
-  const seen = new Set<number>()
-  while (block.remaining > 0) {
-    const start = block.offset
-    const type = block.uint16('extension_type')
+function readSessionId(reader: VectorReader): Uint8Array {
+  const end = reader.enter8(0, MAX_SESSION_ID_LENGTH, 'legacy_session_id')
+  const sessionId = reader.copyRest()
+  reader.leave(end)
+  return sessionId
+}
+
+function readCipherSuites(reader: VectorReader): number[] {
+  const end = reader.enter16(2, MAX_UINT16 - 1, 'cipher_suites')
+  const cipherSuites = reader.uint16s('a cipher suite')
+  reader.leave(end)
+  return cipherSuites
+}
+
+function readExtensions(extensions: Extensions, reader: VectorReader): void {
+  const seen = new SeenTypes()
+  while (reader.remaining > 0) {
+    const start = reader.offset
+    const type = reader.uint16('extension_type')
     // RFC 8446 §4.2. libssl lets the types that it does not know be repeated.
-    if (seen.has(type)) throw new ClientHelloError(`extension ${type} must come once, got a second`, start)
-    seen.add(type)
-    const content = block.vector16(0, MAX_UINT16, 'extension_data')
+    if (!seen.add(type)) throw new ClientHelloError(`extension ${type} must come once, got a second`, start)
+    const end = reader.enter16(0, MAX_UINT16, 'extension_data')
+    const { contentEnd } = reader
     // RFC 8446 §4.2.11: the binders sign all that precedes them.
-    if (type === PRE_SHARED_KEY && block.remaining > 0)
-      throw new ClientHelloError('pre_shared_key must be the last extension, got another', block.offset)
-    readExtension(hello, type, content)
+    if (type === PRE_SHARED_KEY && contentEnd < end)
+      throw new ClientHelloError('pre_shared_key must be the last extension, got another', contentEnd)
+    readExtension(extensions, type, reader)
+    reader.leave(end)
   }
 }
 
-function readExtension(hello: Draft, type: number, content: VectorReader): void {
+/** Clients send a dozen types below 64, and few others. */
+class SeenTypes {
+  #lower = 0
+  #upper = 0
+  #others: Set<number> | undefined
+
+  /** @returns false for one that was there */
+  add(type: number): boolean {
+    if (type >= 64) return this.#addOther(type)
+    const bit = 1 << (type & 31)
+    const seen = type < 32 ? this.#lower : this.#upper
+    if (type < 32) this.#lower |= bit
+    else this.#upper |= bit
+    return (seen & bit) === 0
+  }
+
+  #addOther(type: number): boolean {
+    this.#others ??= new Set()
+    const { size } = this.#others
+    return this.#others.add(type).size > size
+  }
+}
+
+function readExtension(extensions: Extensions, type: number, content: VectorReader): void {
   switch (type) {
     case SERVER_NAME:
-      hello.serverName = readServerName(content)
+      extensions.serverName = readServerName(content)
       break
     case ALPN:
-      hello.alpnProtocols = readAlpn(content)
+      extensions.alpnProtocols = readAlpn(content)
       break
     case EXTENDED_MASTER_SECRET:
-      hello.extendedMasterSecret = true
+      extensions.extendedMasterSecret = true
       break
     case SESSION_TICKET:
-      hello.sessionTicketLength = content.remaining
-      // Any bytes will do, RFC 5077 §3.2, and so will those of other extensions.
-      return
+      // Any bytes will do, RFC 5077 §3.2.
+      extensions.sessionTicket = content.copyRest()
+      break
     case PRE_SHARED_KEY:
-      hello.pskIdentities = readPreSharedKey(content)
+      extensions.pskIdentities = readPreSharedKey(content)
       break
     case SUPPORTED_VERSIONS:
-      hello.supportedVersions = uint16s(content.vector8(2, 254, 'versions'), 'a version')
+      extensions.supportedVersions = readSupportedVersions(content)
       break
     case PSK_KEY_EXCHANGE_MODES:
-      hello.pskKeyExchangeModes = Array.from(content.vector8(1, MAX_UINT8, 'ke_modes').copyRest())
+      extensions.pskKeyExchangeModes = readPskKeyExchangeModes(content)
       break
     case KEY_SHARE:
-      hello.keyShareGroups = readKeyShareGroups(content)
+      extensions.keyShareGroups = readKeyShareGroups(content)
       break
     default:
       return
@@ -185,41 +256,62 @@ function readExtension(hello: Draft, type: number, content: VectorReader): void 
  * list than that of one name, and no name with a NUL. An empty name and bytes that are not ASCII are names to libssl, and
  * so they are here.
  */
-function readServerName(content: VectorReader): string {
-  const list = content.vector16(1, MAX_UINT16, 'server_name_list')
-  const typeOffset = list.offset
-  const type = list.uint8('name_type')
+function readServerName(reader: VectorReader): string {
+  const listEnd = reader.enter16(1, MAX_UINT16, 'server_name_list')
+  const typeOffset = reader.offset
+  const type = reader.uint8('name_type')
   if (type !== HOST_NAME)
     throw new ClientHelloError(`name_type must be host_name (${HOST_NAME}), got ${type}`, typeOffset)
-  const hostName = list.vector16(0, MAX_HOST_NAME_LENGTH, 'HostName')
-  list.end('server_name_list')
-  const start = hostName.offset
-  const name = hostName.latin1Rest()
+  const nameEnd = reader.enter16(0, MAX_HOST_NAME_LENGTH, 'HostName')
+  const start = reader.offset
+  const name = reader.latin1Rest()
+  reader.leave(nameEnd)
+  reader.end('server_name_list')
+  reader.leave(listEnd)
   const nul = name.indexOf('\0')
   if (nul !== -1) throw new ClientHelloError('HostName must be without NUL', start + nul)
   return name
 }
 
-function readAlpn(content: VectorReader): string[] {
-  const list = content.vector16(2, MAX_UINT16, 'protocol_name_list')
+function readAlpn(reader: VectorReader): string[] {
+  const listEnd = reader.enter16(2, MAX_UINT16, 'protocol_name_list')
   const names: string[] = []
-  while (list.remaining > 0) names.push(list.vector8(1, MAX_UINT8, 'ProtocolName').latin1Rest())
+  while (reader.remaining > 0) {
+    const end = reader.enter8(1, MAX_UINT8, 'ProtocolName')
+    names.push(reader.latin1Rest())
+    reader.leave(end)
+  }
+  reader.leave(listEnd)
   return names
 }
 
-function readPreSharedKey(content: VectorReader): ClientHelloPskIdentity[] {
-  const list = content.vector16(7, MAX_UINT16, 'identities')
+function readSupportedVersions(reader: VectorReader): number[] {
+  const end = reader.enter8(2, 254, 'versions')
+  const versions = reader.uint16s('a version')
+  reader.leave(end)
+  return versions
+}
+
+function readPskKeyExchangeModes(reader: VectorReader): number[] {
+  const end = reader.enter8(1, MAX_UINT8, 'ke_modes')
+  const modes: number[] = []
+  while (reader.remaining > 0) modes.push(reader.uint8('a mode'))
+  reader.leave(end)
+  return modes
+}
+
+function readPreSharedKey(reader: VectorReader): ClientHelloPskIdentity[] {
+  const listEnd = reader.enter16(7, MAX_UINT16, 'identities')
   const identities: ClientHelloPskIdentity[] = []
-  while (list.remaining > 0) {
-    identities.push({
-      identity: list.vector16(1, MAX_UINT16, 'identity').copyRest(),
-      obfuscatedTicketAge: list.uint32('obfuscated_ticket_age'),
-    })
+  while (reader.remaining > 0) {
+    const end = reader.enter16(1, MAX_UINT16, 'identity')
+    const identity = reader.copyRest()
+    reader.leave(end)
+    identities.push({ identity, obfuscatedTicketAge: reader.uint32('obfuscated_ticket_age') })
   }
-  const bindersOffset = content.offset
-  const binders = content.vector16(33, MAX_UINT16, 'binders')
-  let count = 0
-  for (; binders.remaining > 0; count++) binders.vector8(32, MAX_UINT8, 'PskBinderEntry')
+  reader.leave(listEnd)
+  const bindersOffset = reader.offset
+  const count = countBinders(reader)
   if (count !== identities.length) {
     throw new ClientHelloError(
       `binders must be as many as identities, ${identities.length}, got ${count}`,
@@ -229,119 +321,22 @@ function readPreSharedKey(content: VectorReader): ClientHelloPskIdentity[] {
   return identities
 }
 
-function readKeyShareGroups(content: VectorReader): number[] {
+function countBinders(reader: VectorReader): number {
+  const listEnd = reader.enter16(33, MAX_UINT16, 'binders')
+  let count = 0
+  for (; reader.remaining > 0; count++) reader.leave(reader.enter8(32, MAX_UINT8, 'PskBinderEntry'))
+  reader.leave(listEnd)
+  return count
+}
+
+function readKeyShareGroups(reader: VectorReader): number[] {
   // Empty when the client would rather be told the group, RFC 8446 §4.2.8.
-  const shares = content.vector16(0, MAX_UINT16, 'client_shares')
+  const listEnd = reader.enter16(0, MAX_UINT16, 'client_shares')
   const groups: number[] = []
-  while (shares.remaining > 0) {
-    groups.push(shares.uint16('the group of a key share'))
-    shares.vector16(1, MAX_UINT16, 'key_exchange')
+  while (reader.remaining > 0) {
+    groups.push(reader.uint16('the group of a key share'))
+    reader.leave(reader.enter16(1, MAX_UINT16, 'key_exchange'))
   }
+  reader.leave(listEnd)
   return groups
-}
-
-function uint16s(list: VectorReader, subject: string): number[] {
-  const values: number[] = []
-  while (list.remaining > 0) values.push(list.uint16(subject))
-  return values
-}
-
-/**
- * A cursor over the content of one vector, RFC 8446 §3.4, or over the whole message. It reads a thing whole or throws, and
- * has no way to get out of the bytes it was made for. What follows the last thing is refused by `end`, or by a loop that
- * goes on until nothing remains.
- */
-class VectorReader {
-  readonly #bytes: Uint8Array
-  readonly #end: number
-  #offset: number
-
-  constructor(bytes: Uint8Array, start: number, end: number) {
-    this.#bytes = bytes
-    this.#offset = start
-    this.#end = end
-  }
-
-  /** Of the next byte, from the start of the whole message. */
-  get offset(): number {
-    return this.#offset
-  }
-
-  get remaining(): number {
-    return this.#end - this.#offset
-  }
-
-  uint8(subject: string): number {
-    const value = this.#offset < this.#end ? this.#bytes[this.#offset] : undefined
-    if (value === undefined)
-      throw new ClientHelloError(`${subject} must be there, got the end of what holds it`, this.#offset)
-    this.#offset += 1
-    return value
-  }
-
-  uint16(subject: string): number {
-    return this.uint8(subject) * 0x100 + this.uint8(subject)
-  }
-
-  uint24(subject: string): number {
-    return this.uint8(subject) * 0x10000 + this.uint16(subject)
-  }
-
-  /** Multiplied, not shifted: a shift to the left is of 32 bits with a sign. */
-  uint32(subject: string): number {
-    return this.uint16(subject) * 0x10000 + this.uint16(subject)
-  }
-
-  /** Steps over opaque subject<min..max> with a length of one byte, and returns a reader of its content. */
-  vector8(min: number, max: number, subject: string): VectorReader {
-    const start = this.#offset
-    return this.#vector(this.uint8(subject), min, max, subject, start)
-  }
-
-  /** As `vector8`, with a length of two bytes. */
-  vector16(min: number, max: number, subject: string): VectorReader {
-    const start = this.#offset
-    return this.#vector(this.uint16(subject), min, max, subject, start)
-  }
-
-  skip(length: number, subject: string): void {
-    if (length > this.remaining) {
-      throw new ClientHelloError(
-        `${subject} must fit, its ${length} bytes exceed the ${this.remaining} left`,
-        this.#offset,
-      )
-    }
-    this.#offset += length
-  }
-
-  copyRest(): Uint8Array {
-    // `slice` would give a Buffer's caller a view on the same memory.
-    return new Uint8Array(this.#rest())
-  }
-
-  /** Of at most 255 bytes: each becomes an argument. */
-  latin1Rest(): string {
-    return String.fromCharCode(...this.#rest())
-  }
-
-  /** Refuses leftovers. */
-  end(subject: string): void {
-    if (this.remaining > 0)
-      throw new ClientHelloError(`${subject} must end here, got ${this.remaining} bytes more`, this.#offset)
-  }
-
-  #vector(length: number, min: number, max: number, subject: string, start: number): VectorReader {
-    if (length < min || length > max)
-      throw new ClientHelloError(`${subject} must have ${min} to ${max} bytes, got ${length}`, start)
-    const contentStart = this.#offset
-    this.skip(length, subject)
-    return new VectorReader(this.#bytes, contentStart, this.#offset)
-  }
-
-  /** Takes what remains; aliases the message. */
-  #rest(): Uint8Array {
-    const rest = this.#bytes.subarray(this.#offset, this.#end)
-    this.#offset = this.#end
-    return rest
-  }
 }

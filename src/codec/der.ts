@@ -9,6 +9,7 @@
  *              | 81..84, then so many octets, as few as can hold it             §8.1.3, §10.1
  */
 import { SessionDerError } from '../errors.ts'
+import { latin1 } from './latin1.ts'
 
 /** Identifier octets, X.690 §8.1.2. */
 export const DerTag: {
@@ -31,6 +32,12 @@ export function implicitTag(number: number): number {
 export interface IntegerRange {
   readonly min: number | bigint
   readonly max: number | bigint
+}
+
+/** Where octets lie in what is read: the offset of the first, and of the one behind the last. */
+export interface Span {
+  readonly start: number
+  readonly end: number
 }
 
 const CONSTRUCTED = 0x20
@@ -99,17 +106,13 @@ export class DerReader {
     this.#skipRest(enclosingEnd)
   }
 
-  /** Reads an INTEGER, X.690 §8.3. */
-  integer(range: IntegerRange, subject: string): bigint {
-    return BigInt(this.#integer(range, subject))
-  }
-
-  /** As `integer`, for a range of safe integers. */
+  /** As {@link integer}, for a range of safe integers. */
   number(range: IntegerRange, subject: string): number {
-    return Number(this.#integer(range, subject))
+    return Number(this.integer(range, subject))
   }
 
-  #integer(range: IntegerRange, subject: string): number | bigint {
+  /** Reads an INTEGER, X.690 §8.3. @returns a bigint when it has many octets */
+  integer(range: IntegerRange, subject: string): number | bigint {
     const enclosingEnd = this.enter(DerTag.INTEGER, subject)
     const start = this.#offset
     const length = this.remaining
@@ -123,27 +126,29 @@ export class DerReader {
     return value
   }
 
-  /** Reads an OCTET STRING in its primitive form, the only one that DER has, X.690 §10.2. Returns a copy. */
-  octetString(minLength: number, maxLength: number, subject: string): Uint8Array {
+  /** Reads an OCTET STRING in its primitive form, the only one that DER has, X.690 §10.2. @returns where its content lies */
+  octetString(minLength: number, maxLength: number, subject: string): Span {
     const enclosingEnd = this.enter(DerTag.OCTET_STRING, subject)
     const length = this.remaining
     if (length < minLength || length > maxLength) {
       const rule = minLength === maxLength ? `exactly ${minLength}` : `at most ${maxLength}`
       throw new SessionDerError(`${subject} must have ${rule} bytes, got ${length}`, this.#offset)
     }
-    const octets = copyOf(this.#bytes, this.#offset, this.#end)
+    const content = { start: this.#offset, end: this.#end }
     this.#skipRest(enclosingEnd)
-    return octets
+    return content
   }
 
   /**
    * Reads any one element, and checks that what is in it nests exactly: identifiers, lengths, no leftovers, on every level.
-   * The values of primitive elements are not looked at. Returns a copy of the whole, identifier and length included.
+   * The values of primitive elements are not looked at.
+   *
+   * @returns where the whole lies, identifier and length included
    */
-  wellFormedElement(subject: string): Uint8Array {
+  wellFormedElement(subject: string): Span {
     const start = this.#offset
     this.#skipElement(MAX_DEPTH, subject)
-    return copyOf(this.#bytes, start, this.#offset)
+    return { start, end: this.#offset }
   }
 
   /** Refuses leftovers. */
@@ -275,8 +280,8 @@ function bigIntegerFromOctets(octets: Uint8Array): bigint {
   return BigInt.asIntN(octets.length * 8, value)
 }
 
-/** `Uint8Array.prototype.slice` would give a Buffer's caller a view on the same memory. */
-function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+/** A copy; `Uint8Array.prototype.slice` would give a Buffer's caller a view on the same memory. */
+export function copySpan(bytes: Uint8Array, { start, end }: Span): Uint8Array {
   const copy = new Uint8Array(end - start)
   for (let index = start; index < end; index++) copy[index - start] = octetAt(bytes, index)
   return copy
@@ -326,6 +331,28 @@ export class DerWriter {
     this.#bytes.set(bytes, this.#start)
   }
 
+  /** A part of a text, a byte for each UTF-16 unit. */
+  rawText(text: string, start: number, end: number): void {
+    this.#reserve(end - start)
+    this.#start -= end - start
+    const shift = this.#start - start
+    for (let index = start; index < end; index++) this.#bytes[shift + index] = text.charCodeAt(index)
+  }
+
+  /** An EXPLICIT `[number]` of an INTEGER. */
+  explicitInteger(number: number, value: number | bigint): void {
+    const { end } = this
+    this.integer(value)
+    this.close(explicitTag(number), end)
+  }
+
+  /** An EXPLICIT `[number]` of an OCTET STRING. */
+  explicitOctetString(number: number, bytes: Uint8Array): void {
+    const { end } = this
+    this.octetString(bytes)
+    this.close(explicitTag(number), end)
+  }
+
   /** Puts identifier and minimal length (X.690 §10.1) before all that was written since `end`. */
   close(tag: number, end: number): void {
     const length = this.end - end
@@ -344,6 +371,13 @@ export class DerWriter {
   finish(): Uint8Array {
     const whole = this.#bytes.slice(this.#start)
     // It may have been a master key.
+    this.begin()
+    return whole
+  }
+
+  /** As {@link finish}, a UTF-16 unit for each byte. */
+  finishText(): string {
+    const whole = latin1(this.#bytes, this.#start, this.#bytes.length)
     this.begin()
     return whole
   }

@@ -90,7 +90,7 @@ export class InternalCache implements ExpiryOrder {
       evicted ??= []
       evicted.push(this.#expelEarliest())
     }
-    this.#probe.readSession(session)
+    // The probe still holds the session's key: those that left were found by their slots.
     this.#link(this.#occupy(session))
     sessionInternals.addOrder(session, this)
     return evicted ?? NOBODY

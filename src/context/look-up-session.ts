@@ -1,6 +1,6 @@
 import { UnopenableSessionError } from '../errors.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
-import { copyBytes, equalBytes } from '../session/bytes.ts'
+import { copyBytes } from '../session/bytes.ts'
 import type { SessionSource } from '../session/reasons.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { SslSession, sessionInternals } from '../session/ssl-session.ts'
@@ -57,7 +57,7 @@ function acceptExternal(state: ConnectionState, sessionId: Uint8Array, session: 
   const { context } = state
   // D8: before it is counted or copied. An answer under a wrong id would break the handshake at the client, one of
   // another version the binder of a TLS 1.3 handshake.
-  if (!equalBytes(sessionInternals.content(session).sessionId, sessionId) || isForeignToTls13(state, session))
+  if (!sessionInternals.isId(session, sessionId) || isForeignToTls13(state, session))
     return { resume: false, reason: 'wrong-session' }
   if (!session.isResumable) return { resume: false, reason: 'not-resumable' }
   context.counters.cbHits++

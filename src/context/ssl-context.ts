@@ -41,9 +41,9 @@ export interface SslContextOptions {
   readonly getSessionCallback?: GetSessionCallback
   readonly removeSessionCallback?: RemoveSessionCallback
   readonly notResumableCallback?: NotResumableCallback
-  /** Bits of {@link VerifyMode}. */
+  /** Bits of `VerifyMode`, in `sslctx/model`. */
   readonly verifyMode?: number
-  /** Bits of {@link SslOption}, added to the default, ENABLE_MIDDLEBOX_COMPAT. */
+  /** Bits of `SslOption`, in `sslctx/model`, added to the default, ENABLE_MIDDLEBOX_COMPAT. */
   readonly options?: number
   /** Tickets after a full TLS 1.3 handshake; 2 by default. */
   readonly numTickets?: number

@@ -10,7 +10,7 @@ import type { ConnectionState } from './connection-state.ts'
  */
 export function updateCache(state: ConnectionState): void {
   const { context, session } = state
-  if (session === undefined || sessionInternals.content(session).sessionId.length === 0) return
+  if (session === undefined || !sessionInternals.hasId(session)) return
   if (!session.isResumable) return
   // R2.3: such a session would be a fatal error to the server that finds it.
   if (state.isServer && isUnboundClientAuthentication(state, session)) return
@@ -24,7 +24,7 @@ export function updateCache(state: ConnectionState): void {
 function isUnboundClientAuthentication(state: ConnectionState, session: SslSession): boolean {
   return (
     (state.verifyMode & VerifyMode.PEER) !== 0 &&
-    sessionInternals.content(session).sessionIdContext.length === 0
+    sessionInternals.traits(session).sessionIdContext.length === 0
   )
 }
 

@@ -3,6 +3,7 @@ import { ArgumentError, type SetupProblem } from '../errors.ts'
 import {
   A_BOOLEAN,
   A_FUNCTION,
+  A_STRING,
   anInteger,
   CHECKED_LATER,
   checkOptions,
@@ -12,6 +13,7 @@ import {
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import type { TicketOptions } from './judged-tickets.ts'
 import type { AttachServerOptions } from './server-attachment.ts'
+import type { TicketVersion } from './ticket-keys.ts'
 
 /** What a timer takes. */
 const MAX_TIMER_MS = 2 ** 31 - 1
@@ -27,15 +29,23 @@ const TOLERABLE: Readonly<Record<SetupProblem, true>> = {
   'contradicting-options': true,
 }
 
+const TICKET_VERSIONS: Readonly<Record<TicketVersion, true>> = { 'TLSv1.2': true, 'TLSv1.3': true }
+
 const TICKET_RULES: Readonly<Record<keyof TicketOptions, OptionRule>> = {
   keyRing: {
     kind: 'an instance of KeyRing',
     isGood: (value) => typeof (value as { derive?: unknown } | null)?.derive === 'function',
   },
   periodMs: anInteger(60_000, 86_400_000),
+  versions: {
+    kind: `an array of one or more of ${Object.keys(TICKET_VERSIONS).join(', ')}`,
+    isGood: (value) =>
+      Array.isArray(value) && value.length > 0 && value.every((one) => Object.hasOwn(TICKET_VERSIONS, one)),
+  },
 }
 
 const RULES: Readonly<Record<keyof AttachServerOptions, OptionRule>> = {
+  name: { ...A_STRING, isGood: (value) => typeof value === 'string' && value !== '' },
   lookupTimeoutMs: anInteger(1, MAX_TIMER_MS),
   readAheadMs: anInteger(1, MAX_TIMER_MS),
   maxAuthenticationAgeSec: anInteger(1, ONE_WEEK_SEC),

@@ -10,16 +10,17 @@ import { Connection, type ConnectionListener, type ConnectionOutcome } from './c
 import type { Edge } from './edge.ts'
 import { JudgedTickets } from './judged-tickets.ts'
 import {
-  currentTlsHandle,
+  currentListener,
   endedTlsSocket,
+  type HelloListener,
+  listenerOf,
   nodeFeatures,
   requireNode,
-  type TlsHandle,
   type TlsServer,
-  tlsHandleOf,
 } from './node-engine.ts'
 import type { AttachServerOptions, ServerAttachment, ServerHandshake } from './server-attachment.ts'
 import { type Listener, ServerHooks } from './server-hooks.ts'
+import { defaultServerName, returnServerName, takeServerName } from './server-names.ts'
 import { checkSetup, checkTicketSetup, sessionTimeoutSec, unsupportedSetting } from './server-setup.ts'
 
 const DEFAULT_LOOKUP_TIMEOUT_MS = 1_000
@@ -52,13 +53,14 @@ export function attachServer(
 }
 
 class Attachment implements ServerAttachment, ConnectionListener {
+  readonly kind = 'attachment'
+  readonly name: string
   enabled = true
   readonly context: SslContext
   readonly #server: TlsServer
   readonly #options: AttachServerOptions
   readonly #hooks: ServerHooks
   readonly #edge: Edge
-  readonly #connections: WeakMap<TlsHandle, Connection> = new WeakMap()
   readonly #ledger: AttachmentLedger = new AttachmentLedger()
   #closing: Promise<{ readonly dropped: number }> | undefined
   #isDisposed = false
@@ -79,6 +81,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
     if (options.tickets !== undefined) checkTicketSetup(server, options)
     this.#edge = this.#makeEdge()
     this.#hook()
+    this.name = takeServerName(options.name ?? defaultServerName(context.getSessionIdContext()), this)
   }
 
   #makeEdge(): Edge {
@@ -124,7 +127,9 @@ class Attachment implements ServerAttachment, ConnectionListener {
       )
       hooks.refuseResumeListeners()
     }
-    hooks.watchContexts(() => this.#edge.tickets?.renew())
+    const { tickets } = this.#edge
+    if (tickets !== undefined) hooks.refuseTicketKeys()
+    hooks.watchContexts(() => tickets?.renew(), tickets !== undefined)
     hooks.interceptConnections((original, socket) => this.#onConnection(original, socket))
   }
 
@@ -132,8 +137,13 @@ class Attachment implements ServerAttachment, ConnectionListener {
     return this.#ledger.stats
   }
 
+  get isAttached(): boolean {
+    return !this.#isDisposed
+  }
+
   [Symbol.dispose](): void {
     this.#isDisposed = true
+    returnServerName(this.name, this)
     this.#hooks.undo()
     this.#ledger.forgetHandshakes()
   }
@@ -158,9 +168,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
   #onConnection(original: Listener, socket: Duplex): void {
     this.#warnOfIgnoredSettings()
     const accept = (): void => Reflect.apply(original, this.#server, [socket])
-    const connection = new Connection(this.#edge, this, socket, accept)
-    this.#ledger.begin(connection)
-    connection.begin()
+    new Connection(this.#edge, this, socket, accept, this.#ledger.begin()).begin()
   }
 
   /** None of the context's settings is silently ignored; what attachServer would have refused is warned of, once. */
@@ -175,11 +183,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
   // What the connections tell.
 
   hearFirstBytes(connection: Connection): void {
-    this.#ledger.hear(connection)
-  }
-
-  hearHandle(handle: TlsHandle, connection: Connection): void {
-    this.#connections.set(handle, connection)
+    this.#ledger.hear(connection.followed)
   }
 
   hearWrite(connection: Connection, kept: PromiseLike<NotKeptReason | undefined>): Promise<void> {
@@ -188,7 +192,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
 
   hearOutcome(connection: Connection, outcome: ConnectionOutcome): void {
     // Those of before a disposal are nobody's any more.
-    const isCounted = this.#ledger.end(connection, outcome)
+    const isCounted = this.#ledger.end(connection.followed, outcome)
     if (isCounted) this.#report(connection, outcome)
     const { unserved } = outcome
     // As Node does for a client that leaves it during the handshake.
@@ -210,6 +214,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
       protocol,
       socket,
       serverName,
+      server: this.name,
       readAheadMs,
       lookupMs,
     }
@@ -225,16 +230,19 @@ class Attachment implements ServerAttachment, ConnectionListener {
 
   /** Node's session events name no socket, and happen in the name of its handle. */
   #current(): Connection | undefined {
-    const handle = currentTlsHandle()
-    return handle && this.#connections.get(handle)
+    return this.#own(currentListener())
+  }
+
+  /** The server may have connections of an earlier attachment. */
+  #own(listener: HelloListener | undefined): Connection | undefined {
+    return listener instanceof Connection && listener.edge === this.#edge ? listener : undefined
   }
 
   /** Acknowledged on every path: Node holds back everything that the server writes until then. */
   #onNewSession(der: Buffer, done: () => void): void {
-    const handle = currentTlsHandle()
-    const connection = handle && this.#connections.get(handle)
+    const connection = this.#current()
     try {
-      if (handle !== undefined) connection?.keep(der, handle)
+      connection?.keep(der)
     } catch (error) {
       reportError(error)
     }
@@ -244,9 +252,8 @@ class Attachment implements ServerAttachment, ConnectionListener {
   }
 
   #onSecureConnection(socket: tls.TLSSocket): void {
-    const handle = tlsHandleOf(socket)
     try {
-      if (handle !== undefined) this.#connections.get(handle)?.establish(socket)
+      this.#own(listenerOf(socket))?.establish(socket)
     } catch (error) {
       // The connection is good whatever was made of it here, and its other listeners must hear of it.
       reportError(error)

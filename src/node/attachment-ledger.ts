@@ -14,14 +14,22 @@ export interface AttachmentStats extends HandshakeCounts {
 /** Milliseconds for which the end waits for connections that have said nothing: some clients open them in advance. */
 const SILENCE_MS = 1_000
 
+/** A handshake, as far as its ledger has followed it: without a byte yet, without an outcome, or over. */
+export interface FollowedHandshake {
+  state: 'silent' | 'pending' | 'over'
+  /** Of the ledger that counts it; when that has forgotten its handshakes, it is another. */
+  readonly epoch: number
+}
+
 /** What an attachment has done, and what it still has to do. */
 export class AttachmentLedger {
   readonly #tally: HandshakeTally = new HandshakeTally()
   readonly #notKept: Partial<Record<NotKeptReason, number>> = {}
   /** Handshakes without an outcome. */
-  readonly #pending: Set<object> = new Set()
+  #pending = 0
   /** Those of them that have said nothing yet. */
-  readonly #silent: Set<object> = new Set()
+  #silent = 0
+  #epoch = 0
   /** Writes under way, by handshake. */
   readonly #writes: Map<object, number> = new Map()
   /** Writes that have taken too long; their handshakes are forgotten, so that an engine which never answers holds none. */
@@ -46,26 +54,32 @@ export class AttachmentLedger {
   }
 
   /** A connection without a byte yet. */
-  begin(handshake: object): void {
-    this.#pending.add(handshake)
-    this.#silent.add(handshake)
+  begin(): FollowedHandshake {
+    this.#pending++
+    this.#silent++
+    return { state: 'silent', epoch: this.#epoch }
   }
 
-  hear(handshake: object): void {
-    this.#silent.delete(handshake)
+  /** It has said something. */
+  hear(handshake: FollowedHandshake): void {
+    if (handshake.state !== 'silent' || handshake.epoch !== this.#epoch) return
+    handshake.state = 'pending'
+    this.#silent--
   }
 
   /** @returns false, and nothing is counted, when the handshake has its outcome already, or is forgotten */
   end(
-    handshake: object,
+    handshake: FollowedHandshake,
     {
       outcome,
       reason,
       protocol,
     }: { outcome: Outcome; reason: HandshakeReason; protocol: string | undefined },
   ): boolean {
-    this.#silent.delete(handshake)
-    if (!this.#pending.delete(handshake)) return false
+    if (handshake.state === 'over' || handshake.epoch !== this.#epoch) return false
+    if (handshake.state === 'silent') this.#silent--
+    handshake.state = 'over'
+    this.#pending--
     this.#tally.count(outcome, reason, protocol)
     this.#wake()
     return true
@@ -116,8 +130,9 @@ export class AttachmentLedger {
 
   /** What is under way is nobody's any more. */
   forgetHandshakes(): void {
-    this.#pending.clear()
-    this.#silent.clear()
+    this.#pending = 0
+    this.#silent = 0
+    this.#epoch++
     this.#wake()
   }
 
@@ -133,8 +148,7 @@ export class AttachmentLedger {
       isGraceOver = true
       this.#wake()
     }, SILENCE_MS)
-    const isBusy = (): boolean =>
-      this.#pending.size - (isGraceOver ? this.#silent.size : 0) + this.unacknowledged > 0
+    const isBusy = (): boolean => this.#pending - (isGraceOver ? this.#silent : 0) + this.unacknowledged > 0
     // The tickets of TLS 1.3 come after their handshake's outcome, in the same turn of the event loop.
     await setImmediate()
     while (!isOver && isBusy()) {

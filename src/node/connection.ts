@@ -8,13 +8,14 @@ import type { Outcome } from '../session/handshakes.ts'
 import { cipherSuiteHash } from '../session/judge-session.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
 import type { EdgeReason, HandshakeReason, NotKeptReason } from '../session/reasons.ts'
-import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 import { byteKey } from '../store/byte-key.ts'
-import type { Edge } from './edge.ts'
+import type { FollowedHandshake } from './attachment-ledger.ts'
+import { type Edge, isPolicyUnknown, usesNodeTickets } from './edge.ts'
 import type { TicketHandshake } from './judged-tickets.ts'
 import { endSec, type HandshakeFacts, readSession, SessionKeeper } from './keep-session.ts'
-import { bindingOf, confirmed, type Decision, full, isLookupOff, lookUp, ticketsFor } from './look-up.ts'
+import { bindingOf, confirmed, type Decision, full, isLookupOff, lookUp, ticketVersionOf } from './look-up.ts'
 import {
   acceptWith,
   beforeVerification,
@@ -24,8 +25,8 @@ import {
   tlsHandleOf,
   watchServerName,
 } from './node-engine.ts'
-import { isReadable, ReadAhead, type ReadAheadResult } from './read-ahead.ts'
-import { serverVerifyMode, usesTickets } from './server-setup.ts'
+import { isReadable, ReadAhead, type ReadAheadListener, type ReadAheadResult } from './read-ahead.ts'
+import { serverVerifyMode } from './server-setup.ts'
 import { versionNumber } from './server-versions.ts'
 import { ticketContextOf } from './session-binding.ts'
 import type { TrustProfile, TrustSnapshot } from './trust-profile.ts'
@@ -40,7 +41,7 @@ type Phase =
   /** The caches and the owner's policy have not answered. */
   | { readonly name: 'looking-up'; readonly ahead: ReadAhead; readonly timer: NodeJS.Timeout }
   /** Node makes the handshake. `der`: what its libssl is to find. */
-  | { readonly name: 'handed-over'; readonly handle: TlsHandle | undefined; readonly der: Buffer | undefined }
+  | { readonly name: 'handed-over'; readonly der: Buffer | undefined }
   /** The outcome is known; tickets of TLS 1.3 may still come. */
   | { readonly name: 'established' }
   /** The client has gone, or was sent away. */
@@ -50,8 +51,6 @@ type Phase =
 export interface ConnectionListener {
   /** The client has said something. */
   hearFirstBytes(connection: Connection): void
-  /** Node has made a TLSSocket, with this handle. */
-  hearHandle(handle: TlsHandle, connection: Connection): void
   /** The handshake has its outcome. Called once. */
   hearOutcome(connection: Connection, outcome: ConnectionOutcome): void
   /** A session is being written. @returns a promise that settles when it is, or has taken too long */
@@ -69,8 +68,10 @@ export interface ConnectionOutcome {
 }
 
 /** One connection, from its TCP accept to the end of its handshake. */
-export class Connection implements HelloListener {
-  readonly #edge: Edge
+export class Connection implements HelloListener, ReadAheadListener {
+  readonly edge: Edge
+  /** The ledger's. */
+  readonly followed: FollowedHandshake
   readonly #listener: ConnectionListener
   readonly #socket: Duplex
   /** Node's own listener. */
@@ -79,6 +80,8 @@ export class Connection implements HelloListener {
   readonly #model: SslConnection
   readonly #keeper: SessionKeeper
   #phase: Phase = { name: 'reading', ahead: undefined }
+  /** From the hand-over on. */
+  #handle: TlsHandle | undefined
   #hello: ClientHello | undefined
   #serverName: string | undefined
   #isOneRecord = true
@@ -92,7 +95,9 @@ export class Connection implements HelloListener {
   #snapshot: TrustSnapshot | undefined
   /** Seconds since the epoch; undefined until the chain was looked at. */
   #chainEndSec: number | undefined
-  /** Of TLS 1.3 with stateless tickets. */
+  /** Of TLS, in which the connection may have stateless tickets. */
+  #ticketVersion: number | undefined
+  /** Its tickets, once Node has it. */
   #tickets: TicketHandshake | undefined
   /** Settles with all that was kept so far. */
   #kept: Promise<unknown> | undefined
@@ -102,14 +107,24 @@ export class Connection implements HelloListener {
   #helloMs: number | undefined
   #handedOverMs: number | undefined
 
-  constructor(edge: Edge, listener: ConnectionListener, socket: Duplex, accept: () => void) {
-    this.#edge = edge
+  /** @param followed - how far the attachment's ledger has followed it */
+  constructor(
+    edge: Edge,
+    listener: ConnectionListener,
+    socket: Duplex,
+    accept: () => void,
+    followed: FollowedHandshake,
+  ) {
+    this.edge = edge
+    this.followed = followed
     this.#listener = listener
     this.#socket = socket
     this.#accept = accept
     this.#model = edge.context.newConnection({ appData: socket, singleUse: edge.singleUse })
     this.#model.setVerifyMode(serverVerifyMode(edge.server))
     this.#model.setOptions(edge.server.secureOptions ?? 0)
+    // Whoever is to have one of ours is found out later.
+    if (edge.tickets !== undefined) this.#model.setOptions(SslOption.NO_TICKET)
     this.#model.accept()
     this.#keeper = new SessionKeeper(edge, this.#model, this.#inArrivalContext)
   }
@@ -145,25 +160,30 @@ export class Connection implements HelloListener {
 
   begin(): void {
     const socket = this.#socket
-    socket.once('close', this.#onClose)
+    socket.on('close', this.#onClose)
     // Between our listeners and Node's, an error is nobody's, and would end the process.
     socket.on('error', this.#onError)
     if (socket.closed) this.#onClose()
     else if (socket.destroyed) return
     else if (socket.readableEnded) this.#onEnd(undefined)
-    else if (!this.#edge.enabled) this.#skip('disabled')
+    else if (!this.edge.enabled) this.#skip('disabled')
     else if (!isReadable(socket)) this.#skip('unreadable-stream')
-    else if (isLookupOff(this.#edge)) this.#skip('no-lookup')
+    else if (isLookupOff(this.edge)) this.#skip('no-lookup')
     else this.#readAhead()
   }
 
   #readAhead(): void {
-    const ahead = new ReadAhead(this.#socket, this.#edge.readAheadMs, {
-      hearFirstBytes: () => this.#listener.hearFirstBytes(this),
-      hearResult: (result) => this.#inArrivalContext(() => this.#onHello(result)),
-    })
+    const ahead = new ReadAhead(this.#socket, this.edge.readAheadMs, this)
     this.#phase = { name: 'reading', ahead }
     ahead.start()
+  }
+
+  hearFirstBytes(): void {
+    this.#listener.hearFirstBytes(this)
+  }
+
+  hearResult(result: ReadAheadResult): void {
+    this.#resource.runInAsyncScope(this.#onHello, this, result)
   }
 
   #skip(reason: EdgeReason): void {
@@ -205,7 +225,9 @@ export class Connection implements HelloListener {
   // Looking up: whether the ClientHello may resume.
 
   #lookUp(hello: ClientHello, ahead: ReadAhead): void {
-    const decision = lookUp(this.#edge, this.#model, hello, this.#inArrivalContext)
+    const ticketVersion = ticketVersionOf(this.edge, hello, () => this.#keeper.isDeclined(hello))
+    this.#ticketVersion = ticketVersion
+    const decision = lookUp(this.edge, this.#model, hello, ticketVersion, this.#inArrivalContext)
     if (isPromiseLike(decision)) this.#await(decision, ahead)
     else this.#handOver(decision, ahead)
   }
@@ -214,7 +236,7 @@ export class Connection implements HelloListener {
     const timer = setTimeout(() => {
       if (this.#model.isHandshaking) this.#model.abandonLookup()
       decided(full('lookup-timeout'))
-    }, this.#edge.lookupTimeoutMs)
+    }, this.edge.lookupTimeoutMs)
     timer.unref()
     const phase: Phase = { name: 'looking-up', ahead, timer }
     this.#phase = phase
@@ -235,46 +257,62 @@ export class Connection implements HelloListener {
     // A client that has left is reported by its close event, and its error event may be still to come.
     if (socket.destroyed) return
     socket.off('error', this.#onError)
-    this.#decision = confirmed(this.#edge, decision)
+    this.#decision = confirmed(this.edge, decision)
+    if (this.#hello === undefined) this.#snapshot = this.edge.profiles.snapshot()
+    else this.#profile = this.edge.profiles.of(this.#serverName)
     const der = this.#export(this.#decision)
-    if (this.#hello === undefined) this.#snapshot = this.#edge.profiles.snapshot()
-    else this.#profile = this.#edge.profiles.of(this.#serverName)
     this.#handedOverMs = performance.now()
-    this.#phase = { name: 'handed-over', handle: undefined, der }
+    this.#phase = { name: 'handed-over', der }
     acceptWith(this.#acceptWithTickets(), bytes, (handle) => this.#prepare(handle, der))
   }
 
   /** Node's listener, under the SecureContext that has tickets where the connection may have them. */
   #acceptWithTickets(): () => void {
-    const edge = this.#edge
+    const { tickets } = this.edge
     const hello = this.#hello
-    const profile = this.#profile
-    const tickets = ticketsFor(edge, hello, profile)
-    if (tickets === undefined || hello === undefined || profile === undefined) return this.#accept
+    const version = this.#ticketVersion
+    const sessionIdContext = this.#ticketContext
+    const accept = this.#accept
+    if (tickets === undefined) return accept
+    if (hello === undefined || version === undefined || sessionIdContext === undefined)
+      return () => tickets.acceptWithout(accept)
     const decision = this.#decision
     this.#tickets = tickets.begin({
+      version,
       hello,
       accepted: decision.resume ? decision.found : undefined,
       objection: () => {
-        const latest = confirmed(edge, decision)
+        const latest = confirmed(this.edge, decision)
         return latest.resume ? undefined : latest.reason
       },
     })
-    const binding = bindingOf(edge, this.#serverName, profile, undefined)
-    return () => tickets.accept(ticketContextOf(binding), this.#accept)
+    return () => tickets.accept(version, sessionIdContext, accept)
+  }
+
+  /** The session id context of a connection with stateless tickets, and of all of these; undefined for one without. */
+  get #ticketContext(): string | undefined {
+    const edge = this.edge
+    const profile = this.#profile
+    const version = this.#ticketVersion
+    if (version === undefined || profile === undefined || isPolicyUnknown(edge, profile)) return undefined
+    const { ticketPolicy } = this.#decision
+    const ownPolicy = typeof ticketPolicy === 'string' ? ticketPolicy : undefined
+    // In TLS 1.3 libssl can be told later that there is to be no ticket, which is counted then.
+    if (edge.policy !== undefined && ownPolicy === undefined && version < TLS1_3_VERSION) return undefined
+    return ticketContextOf(bindingOf(edge, this.#serverName, profile, ownPolicy))
   }
 
   /** Node's libssl compares the session id context with its own, so that is what it gets to see. */
   #export({ found }: Decision): Buffer | undefined {
     if (found === undefined || found.ticket !== undefined) return undefined
-    const { sessionIdContext = '' } = this.#edge.server
-    return Buffer.from(found.session.toDer(Buffer.from(sessionIdContext)))
+    const { sessionIdContext = '' } = this.edge.server
+    return Buffer.from(found.session.toDer(Buffer.from(this.#ticketContext ?? sessionIdContext)))
   }
 
   #prepare(handle: TlsHandle, der: Buffer | undefined): HelloListener {
-    const { server, enabled } = this.#edge
-    this.#listener.hearHandle(handle, this)
-    this.#phase = { name: 'handed-over', handle, der }
+    const { server, enabled } = this.edge
+    this.#handle = handle
+    this.#phase = { name: 'handed-over', der }
     if (server.requestCert === true) {
       beforeVerification(handle, (isVerified) => {
         if (!handle.isSessionReused())
@@ -294,7 +332,7 @@ export class Connection implements HelloListener {
   beforeHello(isAsked: boolean): void {
     const phase = this.#phase
     if (phase.name !== 'handed-over' || phase.der === undefined) return
-    if (!isAsked || this.#edge.isAnsweredByOthers) phase.handle?.loadSession(phase.der)
+    if (!isAsked || this.edge.isAnsweredByOthers) this.#handle?.loadSession(phase.der)
   }
 
   /** After a HelloRetryRequest libssl looks a second time, and Node has given its one session away. */
@@ -302,42 +340,40 @@ export class Connection implements HelloListener {
     const phase = this.#phase
     if (phase.name !== 'handed-over' || phase.der === undefined) return
     const isTls13 = this.#model.protocolVersion === TLS1_3_VERSION
-    if (isTls13 && phase.handle?.isSessionReused() === false) phase.handle.loadSession(phase.der)
+    if (isTls13 && this.#handle?.isSessionReused() === false) this.#handle.loadSession(phase.der)
   }
 
   /** A session that the handshake has made. */
-  keep(der: Uint8Array, handle: TlsHandle): void {
-    if (this.#tickets !== undefined) {
+  keep(der: Uint8Array): void {
+    const handle = this.#handle
+    if (handle === undefined) return
+    if (this.#tickets !== undefined && this.#ticketVersion === TLS1_3_VERSION) {
       this.#checkTicket(this.#tickets)
       return
     }
     if (this.#hello === undefined) this.#serverName = serverNameOf(handle.getServername())
     const kept = this.#keeper.keep(der, this.#factsOf(handle))
     if (isPromiseLike(kept)) this.#kept = Promise.all([this.#kept, this.#listener.hearWrite(this, kept)])
-    else if (kept !== undefined) this.#edge.countNotKept(kept)
+    else if (kept !== undefined) this.edge.countNotKept(kept)
   }
 
   /** The session in a ticket that was just made. Its client gets none of it when it carries the origin of somebody else. */
   #checkTicket(tickets: TicketHandshake): void {
     if (tickets.isOwnTicket()) return
-    this.#edge.countNotKept('ticket-unproven')
+    this.edge.countNotKept('ticket-unproven')
     this.#socket.destroy()
   }
 
   #factsOf(handle: TlsHandle): HandshakeFacts {
-    // In TLS 1.2 a session comes before Node looks at the chain, and says itself whether that was verified.
-    const facts = (): number => {
-      this.#chainEndSec ??=
-        this.#edge.server.requestCert === true ? chainEndSec(handle) : Number.POSITIVE_INFINITY
-      return this.#chainEndSec
-    }
     return {
       serverName: this.#serverName,
       hello: this.#hello,
       profile: this.#profile ?? this.#snapshot?.of(this.#serverName),
       isRejected: this.#isRejected,
-      get chainEndSec() {
-        return facts()
+      // In TLS 1.2 a session comes before Node looks at the chain, and says itself whether that was verified.
+      chainEndSec: () => {
+        this.#chainEndSec ??= chainEndSec(handle)
+        return this.#chainEndSec
       },
     }
   }
@@ -367,7 +403,7 @@ export class Connection implements HelloListener {
     // By then the tickets of TLS 1.3 have come, if Node shows them.
     setImmediate(() => {
       this.#tickets?.finish()
-      if (isTooLarge && !this.#keeper.hasMade) this.#edge.countNotKept('too-large')
+      if (isTooLarge && !this.#keeper.hasMade) this.edge.countNotKept('too-large')
       this.#release()
     })
   }
@@ -395,16 +431,20 @@ export class Connection implements HelloListener {
   /** Right after this, libssl makes the tickets. */
   #issueTickets(socket: tls.TLSSocket, session: SslSession | undefined, isTooLarge: boolean): void {
     if (this.#tickets === undefined) return
+    if (this.#ticketVersion !== TLS1_3_VERSION) {
+      this.#tickets.end()
+      return
+    }
     const handle = tlsHandleOf(socket)
     const inherited = socket.isSessionReused() ? this.#decision.found?.origin : undefined
     // Node would not show the session of a ticket that is too large, and nothing prove whose it is.
     const origin =
       session === undefined || handle === undefined || isTooLarge
         ? ('unreadable' as const)
-        : this.#keeper.originForTicket(session, inherited, this.#factsOf(handle))
+        : this.#keeper.originForTicket(session, inherited, this.#factsOf(handle), this.#decision.ticketPolicy)
     const isRefused = typeof origin === 'string'
     this.#tickets.issue(isRefused ? undefined : origin)
-    if (isRefused && !isTooLarge) this.#edge.countNotKept(origin)
+    if (isRefused && !isTooLarge) this.edge.countNotKept(origin)
   }
 
   /**
@@ -425,19 +465,19 @@ export class Connection implements HelloListener {
     const model = this.#model
     const { found } = this.#decision
     if (model.isHandshaking && !(this.#keeper.hasMade && protocolVersion < TLS1_3_VERSION)) {
-      const isTicket = usesTickets(this.#edge.server)
+      const isTicket = usesNodeTickets(this.edge)
       // A ticket of Node's own, or an external PSK, is not what was found.
       const session = isReused && !this.#decision.resume ? readSession(getDer()) : undefined
       model.recordOutcome({ protocolVersion, resumed: isReused ? { session, isTicket } : undefined })
     }
-    if (isReused && protocolVersion === TLS1_3_VERSION && this.#edge.singleUse && found !== undefined)
-      this.#edge.usedIds.set(byteKey(found.session.sessionId), true)
+    if (isReused && protocolVersion === TLS1_3_VERSION && this.edge.singleUse && found !== undefined)
+      this.edge.usedIds.set(byteKey(found.session.sessionId), true)
   }
 
   #reason(isReused: boolean, getDer: () => Uint8Array | undefined): HandshakeReason {
     const decision = this.#decision
     if (isReused && decision.resume) return decision.source
-    if (isReused) return usesTickets(this.#edge.server) ? 'ticket' : 'external-psk'
+    if (isReused) return usesNodeTickets(this.edge) ? 'ticket' : 'external-psk'
     if (!decision.resume) return decision.reason
     if (this.#tickets?.refusal !== undefined) return this.#tickets.refusal
     const made = readSession(getDer())
@@ -451,7 +491,7 @@ export class Connection implements HelloListener {
 
   /** Only a client certificate makes it so; a TLS 1.3 session gets its id with the ticket. */
   #isTooLarge(socket: tls.TLSSocket): boolean {
-    const length = this.#edge.server.requestCert === true ? (socket.getSession()?.length ?? 0) : 0
+    const length = this.edge.server.requestCert === true ? (socket.getSession()?.length ?? 0) : 0
     return length > MAX_NODE_SESSION_LENGTH - MAX_ID_LENGTH
   }
 
@@ -505,10 +545,9 @@ export class Connection implements HelloListener {
   #report(
     outcome: Outcome,
     reason: HandshakeReason,
-    rest: Partial<Pick<ConnectionOutcome, 'protocol' | 'socket' | 'unserved'>> = {},
+    { protocol, socket, unserved }: Partial<ConnectionOutcome> = {},
   ): void {
-    const nothing = { protocol: undefined, socket: undefined, unserved: undefined }
-    this.#listener.hearOutcome(this, { ...nothing, ...rest, outcome, reason })
+    this.#listener.hearOutcome(this, { outcome, reason, protocol, socket, unserved })
   }
 }
 

@@ -7,6 +7,7 @@ import type { SslSession } from '../session/ssl-session.ts'
 import type { Revocations } from '../store/revocations.ts'
 import type { JudgedTickets } from './judged-tickets.ts'
 import type { TlsServer } from './node-engine.ts'
+import { usesTickets } from './server-setup.ts'
 import type { SessionRules } from './session-rules.ts'
 import type { TrustProfile, TrustProfiles } from './trust-profile.ts'
 
@@ -15,7 +16,8 @@ import type { TrustProfile, TrustProfiles } from './trust-profile.ts'
  * decides it; it also forbids resumptions, as of a client whose certificate was revoked (see `session.peerCertificate`).
  *
  * @param serverName - as the client sent it; undefined without SNI
- * @param session - the one to be kept, or the one to be resumed
+ * @param session - the one to be kept, or the one to be resumed. With stateless tickets, whose keys and answer must be known before
+ * a full handshake begins, the one that is being made: nothing is known of the client yet
  * @param hello - undefined when it was not read ahead
  * @returns sessions are resumed under the answer under which they were made; false keeps and resumes nothing
  */
@@ -80,6 +82,11 @@ export function askPolicy(
   } catch (error) {
     return failed(error)
   }
+}
+
+/** Clients resume by tickets of Node's own, which nobody judges. */
+export function usesNodeTickets({ server, tickets }: Edge): boolean {
+  return tickets === undefined && usesTickets(server)
 }
 
 /** Nobody can say whom such a connection trusts. */

@@ -4,23 +4,26 @@ import type { SslContext } from '../context/ssl-context.ts'
 import { equalBytes } from '../session/bytes.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import type { HandshakeReason } from '../session/reasons.ts'
-import { SslOption } from '../session/ssl-constants.ts'
+import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
 import { byteKey } from '../store/byte-key.ts'
 import type { KeyRing } from '../store/key-ring.ts'
 import {
   acceptUnder,
+  answerTickets,
+  secondContext,
   type TicketKeySource,
   type TicketSecrets,
   type TlsServer,
-  ticketContext,
 } from './node-engine.ts'
-import { sessionTimeoutSec } from './server-setup.ts'
+import { offeredTickets } from './resumption-offer.ts'
+import { sessionTimeoutSec, usesTickets } from './server-setup.ts'
+import { versionNumber } from './server-versions.ts'
 import type { SessionOrigin } from './session-binding.ts'
 import { makeOriginBlock, type OpenedTicket, openTicket, ticketHead } from './stateless-ticket.ts'
-import { TicketKeyRing } from './ticket-keys.ts'
+import { DEFAULT_TICKET_VERSIONS, TicketKeyRing, type TicketVersion } from './ticket-keys.ts'
 
-/** Stateless tickets of TLS 1.3, under keys that all processes derive from the same secrets. */
+/** Stateless tickets, under keys that all processes derive from the same secrets. */
 export interface TicketOptions {
   /** Its secrets are those of the tickets; `replaceSecrets` takes effect at once. */
   readonly keyRing: KeyRing
@@ -29,14 +32,23 @@ export interface TicketOptions {
    * period. The same in all processes.
    */
   readonly periodMs?: number | undefined
+  /**
+   * The versions of TLS that have tickets, TLS 1.3 alone by default; the others have session ids. Whoever gets hold of a secret of
+   * the `keyRing`, also years later, decrypts recorded connections of TLS 1.2 with tickets.
+   */
+  readonly versions?: readonly TicketVersion[] | undefined
 }
 
 const DEFAULT_PERIOD_MS = 3_600_000
-/** Without these, whatever becomes of a hello is TLS 1.3, the only version in which newSession proves whose ticket was made. */
-const NO_TLS_BELOW_1_3 = 0x0400_0000 | 0x1000_0000 | 0x0800_0000
+/** Whatever becomes of a hello that was judged for one version, it is this version. */
+const OTHER_VERSIONS = {
+  tls13: 0x0400_0000 | 0x1000_0000 | 0x0800_0000,
+  tls12: 0x0400_0000 | 0x1000_0000 | 0x2000_0000,
+}
 
 /** What a connection says of the tickets that its ClientHello offers. */
 export interface TicketVerdicts {
+  readonly version: number
   readonly hello: ClientHello
   /** The one that it may resume, if its ticket is one of these. */
   readonly accepted: { readonly ticket: Uint8Array | undefined; readonly session: SslSession } | undefined
@@ -54,7 +66,8 @@ export class JudgedTickets implements TicketKeySource {
   readonly #keyRing: TicketKeyRing
   /** By the head of each offered ticket. */
   readonly #offers: Map<string, Set<TicketHandshake>> = new Map()
-  #secureContext: tls.SecureContext
+  readonly #versions: readonly number[]
+  #contexts: TicketContexts
   /** Whose tickets are due: those of the connection that was finished last. */
   #issuing: TicketHandshake | undefined
   #sealedFor: TicketHandshake | undefined
@@ -62,7 +75,7 @@ export class JudgedTickets implements TicketKeySource {
   constructor(
     server: TlsServer,
     context: SslContext,
-    { keyRing, periodMs = DEFAULT_PERIOD_MS }: TicketOptions,
+    { keyRing, periodMs = DEFAULT_PERIOD_MS, versions = DEFAULT_TICKET_VERSIONS }: TicketOptions,
   ) {
     this.#server = server
     this.#context = context
@@ -70,21 +83,48 @@ export class JudgedTickets implements TicketKeySource {
       periodMs,
       lifetimeMs: Math.min(sessionTimeoutSec(context), ONE_WEEK_SEC) * 1000,
     }))
-    this.#secureContext = this.#makeSecureContext()
+    this.#versions = versions.map((version) => versionNumber(version) ?? 0)
+    this.#contexts = this.#makeContexts()
+  }
+
+  /** @returns whether tickets are made, and taken, in this version */
+  has(version: number): boolean {
+    return this.#versions.includes(version)
   }
 
   /** After `setSecureContext`: handshakes under way keep the previous one. */
   renew(): void {
-    this.#secureContext = this.#makeSecureContext()
+    this.#contexts = this.#makeContexts()
   }
 
-  #makeSecureContext(): tls.SecureContext {
-    const { secureOptions = 0 } = this.#server
-    return ticketContext(
-      this.#server,
-      ((secureOptions & ~SslOption.NO_TICKET) | NO_TLS_BELOW_1_3) >>> 0,
-      this,
-    )
+  #makeContexts(): TicketContexts {
+    const server = this.#server
+    const { secureOptions = 0 } = server
+    const make = (source: TicketKeySource, otherVersions: number): tls.SecureContext => {
+      const made = secondContext(server, ((secureOptions & ~SslOption.NO_TICKET) | otherVersions) >>> 0)
+      answerTickets(made, source)
+      return made
+    }
+    return {
+      tls13: this.has(TLS1_3_VERSION) ? make(this, OTHER_VERSIONS.tls13) : undefined,
+      tls12: this.has(TLS1_2_VERSION) ? make(this.#tls12, OTHER_VERSIONS.tls12) : undefined,
+      none: usesTickets(server)
+        ? secondContext(server, (secureOptions | SslOption.NO_TICKET) >>> 0)
+        : undefined,
+    }
+  }
+
+  /**
+   * In TLS 1.2 a ticket is made before anything tells whose it is. Nothing has to: it says itself when its full handshake was,
+   * through all renewals, and no client certificate ends it, since such servers have none in this version.
+   */
+  readonly #tls12: TicketKeySource = {
+    open: (name, iv) => this.open(name, iv),
+    seal: () => {
+      const nowMs = this.#context.now()
+      const authenticatedAtSec = Math.floor(nowMs / 1000)
+      return this.#sealing({ authenticatedAtSec, chainEndSec: Number.POSITIVE_INFINITY }, nowMs)
+    },
   }
 
   /** @param ticket - untrusted */
@@ -110,9 +150,23 @@ export class JudgedTickets implements TicketKeySource {
     }
   }
 
-  /** @param sessionIdContext - of the connection and its tickets: 32 ASCII characters */
-  accept(sessionIdContext: string, accept: () => void): void {
-    acceptUnder(this.#server, this.#secureContext, sessionIdContext, accept)
+  /**
+   * Runs Node's listener for a connection with tickets.
+   *
+   * @param version - that of its handshake
+   * @param sessionIdContext - of the connection and its tickets: 32 ASCII characters
+   */
+  accept(version: number, sessionIdContext: string, accept: () => void): void {
+    const secureContext = version === TLS1_3_VERSION ? this.#contexts.tls13 : this.#contexts.tls12
+    if (secureContext === undefined) this.acceptWithout(accept)
+    else acceptUnder(this.#server, secureContext, sessionIdContext, accept)
+  }
+
+  /** Runs Node's listener for a connection that is to have no tickets, not even those of Node. */
+  acceptWithout(accept: () => void): void {
+    const { none } = this.#contexts
+    if (none === undefined) accept()
+    else acceptUnder(this.#server, none, this.#server.sessionIdContext ?? '', accept)
   }
 
   /** The tickets that libssl makes next are those of this connection. */
@@ -135,8 +189,11 @@ export class JudgedTickets implements TicketKeySource {
     const handshake = this.#issuing
     this.#sealedFor = handshake
     const origin = handshake?.nextOrigin(this.#context.getNumTickets())
-    if (origin === undefined) return undefined
-    const keys = this.#keyRing.current(this.#context.now())
+    return origin && this.#sealing(origin, this.#context.now())
+  }
+
+  #sealing(origin: SessionOrigin, nowMs: number): TicketSecrets {
+    const keys = this.#keyRing.current(nowMs)
     return { mac: keys.mac, cipher: keys.cipher, name: keys.name, iv: makeOriginBlock(origin, keys) }
   }
 
@@ -148,6 +205,14 @@ export class JudgedTickets implements TicketKeySource {
     for (const one of offers) one.hearRefusal(head)
     return undefined
   }
+}
+
+/** SecureContexts beside that of the server. */
+interface TicketContexts {
+  readonly tls13: tls.SecureContext | undefined
+  readonly tls12: tls.SecureContext | undefined
+  /** Undefined when the server itself has no tickets. */
+  readonly none: tls.SecureContext | undefined
 }
 
 /** The tickets of one connection on their way in, judged, and on their way out. */
@@ -164,7 +229,8 @@ export class TicketHandshake {
   constructor(tickets: JudgedTickets, verdicts: TicketVerdicts) {
     this.#tickets = tickets
     this.#verdicts = verdicts
-    this.heads = new Set(verdicts.hello.pskIdentities.flatMap(({ identity }) => headKey(identity) ?? []))
+    const offered = offeredTickets(verdicts.hello, verdicts.version)
+    this.heads = new Set(offered.flatMap((ticket) => headKey(ticket) ?? []))
     const ticket = verdicts.accepted?.ticket
     this.#accepted = ticket && headKey(ticket)
   }
@@ -197,8 +263,8 @@ export class TicketHandshake {
    */
   isJudged(resumed: SslSession | undefined): boolean {
     if (resumed === undefined) return false
-    // An external PSK; each session in a ticket has an id.
-    if (resumed.sessionId.length === 0) return true
+    // An external PSK; each session in a ticket of TLS 1.3 has an id.
+    if (resumed.protocolVersion === TLS1_3_VERSION && resumed.sessionId.length === 0) return true
     const { accepted } = this.#verdicts
     return accepted !== undefined && hasSameSecret(resumed, accepted.session)
   }

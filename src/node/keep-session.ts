@@ -5,10 +5,10 @@ import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
 import type { NotKeptReason } from '../session/reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { SslSession } from '../session/ssl-session.ts'
-import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown } from './edge.ts'
+import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown, usesNodeTickets } from './edge.ts'
 import { bindingOf, contextOf } from './look-up.ts'
 import { supportsPsk } from './resumption-offer.ts'
-import { sessionTimeoutSec, usesTickets } from './server-setup.ts'
+import { sessionTimeoutSec } from './server-setup.ts'
 import { readOrigin, type SessionOrigin, stamp } from './session-binding.ts'
 import { authenticationEndSec, isTooOld, objectionToSession } from './session-rules.ts'
 import type { TrustProfile } from './trust-profile.ts'
@@ -22,8 +22,8 @@ export interface HandshakeFacts {
   readonly profile: TrustProfile | undefined
   /** Its client has named another server than before, so the connection is closed. */
   readonly isRejected: boolean
-  /** When the first certificate of the client's chain expires, seconds since the epoch; Infinity without one. */
-  readonly chainEndSec: number
+  /** When the first certificate of the client's chain expires, seconds since the epoch. */
+  chainEndSec(): number
 }
 
 /**
@@ -87,16 +87,19 @@ export class SessionKeeper {
    *
    * @param session - of the connection
    * @param inherited - of the ticket that was resumed
+   * @param ownPolicy - what the owner's policy said when the ClientHello came
    * @returns why there is to be none
    */
   originForTicket(
     session: SslSession,
     inherited: SessionOrigin | undefined,
     facts: HandshakeFacts,
+    ownPolicy: string | undefined | false,
   ): SessionOrigin | NotKeptReason {
     this.#hasMade = true
     const objection = this.#objection(session, facts)
     if (objection !== undefined) return objection
+    if (this.#edge.policy !== undefined && typeof ownPolicy !== 'string') return 'policy-refused'
     const origin = inherited ?? originOf(session, facts)
     const isOver = isTooOld(origin, this.#edge.context.now(), this.#edge)
     return isOver ? 'authentication-too-old' : origin
@@ -118,10 +121,11 @@ export class SessionKeeper {
     if (unusable !== undefined) return unusable
     if (profile === undefined || isPolicyUnknown(edge, profile)) return 'policy-unknown'
     const objection = objectionToSession(session, edge, profile)
-    return objection ?? (this.#isDeclined(hello) ? 'declined' : undefined)
+    return objection ?? (this.isDeclined(hello) ? 'declined' : undefined)
   }
 
-  #isDeclined(hello: ClientHello | undefined): boolean {
+  /** The owner's `shouldStore` says that the sessions of this client are not to be kept. */
+  isDeclined(hello: ClientHello | undefined): boolean {
     const { shouldStore, reportError } = this.#edge
     if (shouldStore === undefined) return false
     try {
@@ -148,8 +152,9 @@ export class SessionKeeper {
     if (remainingSec <= 0) return 'authentication-too-old'
     session.setTimeout(remainingSec)
     const binding = bindingOf(edge, serverName, profile, ownPolicy)
-    stamp(session, origin, binding)
-    this.#connection.setSessionIdContext(contextOf(edge, binding))
+    const sessionIdContext = contextOf(edge, binding)
+    stamp(session, origin, binding, sessionIdContext)
+    this.#connection.setSessionIdContext(sessionIdContext)
     return undefined
   }
 
@@ -188,19 +193,21 @@ export class SessionKeeper {
 }
 
 /** Why nobody could ever resume a session of TLS 1.3. */
-function whyUnusable({ server }: Edge, hello: ClientHello | undefined): NotKeptReason | undefined {
+function whyUnusable(edge: Edge, hello: ClientHello | undefined): NotKeptReason | undefined {
   // Only a hello that was read proves for which name the session was made: a second hello may name another.
   if (hello === undefined) return 'unread-hello'
   if (!supportsPsk(hello)) return 'psk-modes-unsupported'
-  return usesTickets(server) ? 'stateless-ticket' : undefined
+  return usesNodeTickets(edge) ? 'stateless-ticket' : undefined
 }
 
 /** Nobody vouches for a chain that did not verify, so that only its first certificate is looked at. */
 function originOf(session: SslSession, facts: HandshakeFacts): SessionOrigin {
-  const { X509Certificate } = nodeCrypto()
   const leaf = session.peerCertificate
-  const leafEndSec = leaf === undefined ? Number.POSITIVE_INFINITY : endSec(new X509Certificate(leaf).validTo)
-  const chainEndSec = session.verifyResult === 0 ? facts.chainEndSec : Number.POSITIVE_INFINITY
+  if (leaf === undefined)
+    return { authenticatedAtSec: session.timeSec, chainEndSec: Number.POSITIVE_INFINITY }
+  const { X509Certificate } = nodeCrypto()
+  const leafEndSec = endSec(new X509Certificate(leaf).validTo)
+  const chainEndSec = session.verifyResult === 0 ? facts.chainEndSec() : Number.POSITIVE_INFINITY
   return { authenticatedAtSec: session.timeSec, chainEndSec: Math.min(leafEndSec, chainEndSec) }
 }
 

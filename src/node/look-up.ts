@@ -10,10 +10,17 @@ import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 import type { ResumptionVerdict } from '../session/verdict.ts'
 import { byteKey } from '../store/byte-key.ts'
-import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown } from './edge.ts'
+import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown, usesNodeTickets } from './edge.ts'
 import type { JudgedTickets } from './judged-tickets.ts'
-import { negotiatedVersion, resumptionOffer, supportsPsk, ticketOffer } from './resumption-offer.ts'
-import { sessionTimeoutSec, usesTickets } from './server-setup.ts'
+import {
+  negotiatedVersion,
+  type OfferedSession,
+  offeredTickets,
+  resumptionOffer,
+  supportsPsk,
+  ticketOffer,
+} from './resumption-offer.ts'
+import { sessionTimeoutSec } from './server-setup.ts'
 import { serverVersions } from './server-versions.ts'
 import {
   type Binding,
@@ -37,10 +44,14 @@ export interface Found {
 }
 
 /** What is to become of a ClientHello: the one answer of a lookup. */
-export type Decision =
+export type Decision = (
   | { readonly resume: true; readonly source: SessionSource; readonly found: Found }
   /** `found`: present when libssl is to see the session all the same, and to refuse it with the alert that is due. */
   | { readonly resume: false; readonly reason: HandshakeReason; readonly found?: Found }
+) & {
+  /** What the owner's policy says about the tickets that may follow; undefined when it was not asked. */
+  readonly ticketPolicy?: string | undefined | false
+}
 
 const DECLINED: Examination = { isDeclined: true }
 
@@ -57,15 +68,17 @@ export function full(reason: HandshakeReason): Decision {
 
 /**
  * May this ClientHello resume what it offers? Every rule is asked here, in one order: whether the cache may be asked at all; the
- * model with its caches, or with the ticket that could be opened; of what they found expiry, format, server name, single use, the
+ * model with its caches, or with the tickets that could be opened; of what they found expiry, format, server name, single use, the
  * owner's policy, trust, marks, age, and the edge's rules; and libssl's own.
  *
+ * @param ticketVersion - see {@link ticketVersionOf}
  * @returns a promise only when an external cache or the owner's policy gave one; it never rejects
  */
 export function lookUp(
   edge: Edge,
   connection: SslConnection,
   hello: ClientHello,
+  ticketVersion: number | undefined,
   inArrivalContext: InArrivalContext,
 ): Awaitable<Decision> {
   const { server } = edge
@@ -73,15 +86,46 @@ export function lookUp(
   const version = negotiatedVersion(hello, serverVersions(server))
   // Node will tell the client.
   if (version === undefined) return full('not-offered')
-  if (usesTickets(server) && hasStatelessTicket(hello, version)) return full('stateless-ticket')
+  if (usesNodeTickets(edge) && hasStatelessTicket(hello, version)) return full('stateless-ticket')
   if (isPolicyUnknown(edge, edge.profiles.of(serverName))) return full('policy-unknown')
-  return new Inquiry(edge, connection, hello, version, inArrivalContext).answer()
+  const inquiry = new Inquiry(edge, connection, hello, version, inArrivalContext)
+  if (ticketVersion === undefined || edge.tickets === undefined) return inquiry.answer()
+  const decision = inquiry.answerByTickets(edge.tickets)
+  return edge.policy === undefined
+    ? decision
+    : andThen(decision, (one) => withTicketPolicy(edge, connection, one, hello, inArrivalContext))
 }
 
-interface OpenedOffer {
-  readonly ticket: Uint8Array
+/** The tickets of a resumed connection are under the answer by which it resumes; those of another under one of their own. */
+function withTicketPolicy(
+  edge: Edge,
+  { session }: SslConnection,
+  decision: Decision,
+  hello: ClientHello,
+  inArrivalContext: InArrivalContext,
+): Awaitable<Decision> {
+  if (decision.resume) return { ...decision, ticketPolicy: decision.found.binding.ownPolicy }
+  // The handshake has failed already.
+  if (session === undefined) return decision
+  const answer = askPolicy(edge, inArrivalContext, hello.serverName, session, hello)
+  return andThen(answer, (ticketPolicy) => ({ ...decision, ticketPolicy }))
+}
+
+/** A stateless ticket that could be opened. */
+interface OpenedOffer extends OfferedSession {
   readonly origin: SessionOrigin
 }
+
+/** The edge's own rules about one session. */
+interface Judgement {
+  readonly examination: Examination
+  readonly found: Found
+  /** Why it was declined. */
+  readonly objection: HandshakeReason | undefined
+}
+
+/** What each offer may cost: clients have one ticket, some have two. */
+const MAX_OPENED = 4
 
 /** One question to the model, and what came to light on the way. */
 class Inquiry {
@@ -90,10 +134,10 @@ class Inquiry {
   readonly #hello: ClientHello
   readonly #version: number
   readonly #inArrivalContext: InArrivalContext
-  /** The stateless ticket that is being judged, if it is one. */
-  #opened: OpenedOffer | undefined
-  #found: Found | undefined
-  #objection: HandshakeReason | undefined
+  readonly #opened: Map<SslSession, OpenedOffer> = new Map()
+  readonly #judgements: Map<SslSession, Judgement> = new Map()
+  /** The one about the session that the model has found. */
+  #judgement: Judgement | undefined
 
   constructor(
     edge: Edge,
@@ -110,86 +154,132 @@ class Inquiry {
   }
 
   answer(): Awaitable<Decision> {
-    return andThen(this.#connection.resumeSession(this.#offer()), (verdict) => this.#decide(verdict))
+    return this.#ask(resumptionOffer(this.#hello, this.#version, this.#examine))
   }
 
-  #offer(): ResumptionOffer {
-    const hello = this.#hello
-    const tickets = this.#version === TLS1_3_VERSION ? this.#edge.tickets : undefined
-    if (tickets === undefined) return resumptionOffer(hello, this.#version, this.#examine)
+  answerByTickets(tickets: JudgedTickets): Awaitable<Decision> {
     this.#connection.clearOptions(SslOption.NO_TICKET)
-    return ticketOffer(hello, (ticket) => this.#open(tickets, ticket), this.#examine)
+    const offered = offeredTickets(this.#hello, this.#version).slice(0, MAX_OPENED)
+    const opened = offered.flatMap((ticket) => this.#open(tickets, ticket) ?? [])
+    return andThen(this.#choose(opened), (chosen) =>
+      this.#ask(ticketOffer(this.#hello, this.#version, chosen, this.#examine)),
+    )
   }
 
-  #open(tickets: JudgedTickets, ticket: Uint8Array): SslSession | undefined {
+  #ask(offer: ResumptionOffer): Awaitable<Decision> {
+    return andThen(this.#connection.resumeSession(offer), (verdict) => this.#decide(verdict))
+  }
+
+  #open(tickets: JudgedTickets, ticket: Uint8Array): OpenedOffer | undefined {
     const content = tickets.openTicket(ticket)
     if (content === undefined) return undefined
     const { session, origin } = content
-    this.#opened = { ticket, origin }
     const { serverName } = this.#hello
     // Node's libssl leaves it out; that it was this name follows from the session id context, or the ticket is refused.
     session.setHostname(serverName === undefined ? undefined : Buffer.from(serverName, 'latin1'))
-    return session
+    const offer = { ticket, session, origin }
+    this.#opened.set(session, offer)
+    return offer
   }
 
-  readonly #examine = (session: SslSession): Awaitable<Examination> => {
+  /** The first that is good; the first of all when none is, for the model to say why. */
+  #choose(opened: readonly OpenedOffer[], index = 0): Awaitable<OpenedOffer | undefined> {
+    const offer = opened[index]
+    if (opened.length < 2 || offer === undefined) return opened[0]
+    const { session } = offer
+    return andThen(this.#judge(session), ({ examination }) => {
+      const isGood =
+        !examination.isDeclined &&
+        !isExpired(session, this.#edge.context.now()) &&
+        equalBytes(session.sessionIdContext, examination.sessionIdContext)
+      return isGood ? offer : this.#choose(opened, index + 1)
+    })
+  }
+
+  readonly #examine = (session: SslSession): Awaitable<Examination> =>
+    andThen(this.#judge(session), (judgement) => {
+      this.#judgement = judgement
+      return judgement.examination
+    })
+
+  #judge(session: SslSession): Awaitable<Judgement> {
+    const known = this.#judgements.get(session)
+    if (known !== undefined) return known
+    return andThen(this.#judgeAnew(session), (judgement) => {
+      this.#judgements.set(session, judgement)
+      return judgement
+    })
+  }
+
+  #judgeAnew(session: SslSession): Awaitable<Judgement> {
     const edge = this.#edge
     const { serverName } = this.#hello
-    const opened = this.#opened
-    const { origin } = this.#bind(session, undefined)
+    const found = this.#bind(session, undefined)
     // The model judges, counts and forgets what has expired, whatever it was made for.
-    if (isExpired(session, edge.context.now())) return accept(session.sessionIdContext)
-    const reason = opened === undefined ? objectionToFound(edge, session, origin, serverName) : undefined
-    if (reason !== undefined) return this.#decline(reason)
+    if (isExpired(session, edge.context.now())) return accept(found, session.sessionIdContext)
+    const reason =
+      found.ticket === undefined ? objectionToFound(edge, session, found.origin, serverName) : undefined
+    if (reason !== undefined) return decline(found, reason)
     return andThen(askPolicy(edge, this.#inArrivalContext, serverName, session, this.#hello), (answer) => {
-      if (answer === false) return this.#decline('policy-refused')
+      if (answer === false) return decline(found, 'policy-refused')
       const bound = this.#bind(session, answer)
       const expected = expectedContext(edge, bound)
       // R3.3, the session id context is the isolation of names and trust profiles; the model says so.
       const later = equalBytes(session.sessionIdContext, expected) ? objectionToBound(edge, bound) : undefined
-      return later === undefined ? accept(expected) : this.#decline(later)
+      if (later !== undefined) return decline(bound, later)
+      return accept(bound, expected)
     })
   }
 
   #bind(session: SslSession, ownPolicy: string | undefined): Found {
     const edge = this.#edge
     const { serverName } = this.#hello
-    this.#found = {
+    const opened = this.#opened.get(session)
+    return {
       session,
-      origin: this.#opened?.origin ?? readOrigin(session),
+      origin: opened?.origin ?? readOrigin(session),
       binding: bindingOf(edge, serverName, edge.profiles.of(serverName), ownPolicy),
-      ticket: this.#opened?.ticket,
+      ticket: opened?.ticket,
     }
-    return this.#found
-  }
-
-  #decline(reason: HandshakeReason): Examination {
-    this.#objection = reason
-    return DECLINED
   }
 
   #decide(verdict: ResumptionVerdict): Decision {
-    const found = this.#found
+    const { found, objection } = this.#judgement ?? {}
     if (verdict.resume && found !== undefined) return { resume: true, source: verdict.source, found }
     const refusal = verdict.resume ? 'declined' : verdict.reason
-    const reason = this.#objection ?? refined(this.#edge, this.#hello, this.#version, refusal, found)
+    const reason = objection ?? refined(this.#edge, this.#hello, this.#version, refusal, found)
     return found !== undefined && LIBSSL_ALERTS.has(refusal) ? { resume: false, reason, found } : full(reason)
   }
 }
 
+function accept(found: Found, sessionIdContext: Uint8Array): Judgement {
+  return { examination: { isDeclined: false, sessionIdContext }, found, objection: undefined }
+}
+
+function decline(found: Found, objection: HandshakeReason): Judgement {
+  return { examination: DECLINED, found, objection }
+}
+
 /**
- * The tickets of the attachment, for a connection whose tickets are all judged. Others have none at all: of a ClientHello that was
- * not read, nobody knows what it offers.
+ * The version in which a connection may have stateless tickets, which are all judged. Others have none at all: of a ClientHello that
+ * was not read, nobody knows what it offers.
+ *
+ * @param isDeclined - by the owner's `shouldStore`
+ * @returns undefined for none
  */
-export function ticketsFor(
+export function ticketVersionOf(
   edge: Edge,
-  hello: ClientHello | undefined,
-  profile: TrustProfile | undefined,
-): JudgedTickets | undefined {
-  const { tickets, server } = edge
-  if (tickets === undefined || hello === undefined || profile === undefined) return undefined
-  const isUsable = negotiatedVersion(hello, serverVersions(server)) === TLS1_3_VERSION && supportsPsk(hello)
-  return isUsable && !isPolicyUnknown(edge, profile) ? tickets : undefined
+  hello: ClientHello,
+  isDeclined: () => boolean,
+): number | undefined {
+  const { tickets, server, requireExtendedMasterSecret } = edge
+  const version = tickets && negotiatedVersion(hello, serverVersions(server))
+  if (version === undefined || tickets?.has(version) !== true) return undefined
+  if (version === TLS1_3_VERSION) return supportsPsk(hello) ? version : undefined
+  // What is known at once keeps such a session out of a ticket, which libssl makes before anybody can object.
+  const isUsable =
+    hello.sessionTicket !== undefined && (hello.extendedMasterSecret || !requireExtendedMasterSecret)
+  return isUsable && !isDeclined() ? version : undefined
 }
 
 /**
@@ -197,15 +287,18 @@ export function ticketsFor(
  * switch and the marks may have changed meanwhile.
  */
 export function confirmed(edge: Edge, decision: Decision): Decision {
-  const { found } = decision
-  if (found === undefined) return decision
+  const { found, ticketPolicy } = decision
+  const objection = found && objectionNow(edge, found)
+  return objection === undefined ? decision : { ...full(objection), ticketPolicy }
+}
+
+function objectionNow(edge: Edge, found: Found): HandshakeReason | undefined {
   const { binding } = found
-  if (!edge.enabled) return full('disabled')
+  if (!edge.enabled) return 'disabled'
   const profile = edge.profiles.of(binding.serverName)
-  if (isPolicyUnknown(edge, profile)) return full('policy-unknown')
-  if (!isSameProfile(binding.profile, profile)) return full('trust-changed')
-  const objection = revocationOf(edge, found)
-  return objection === undefined ? decision : full(objection)
+  if (isPolicyUnknown(edge, profile)) return 'policy-unknown'
+  if (!isSameProfile(binding.profile, profile)) return 'trust-changed'
+  return revocationOf(edge, found)
 }
 
 /** What a session is bound to. */
@@ -225,10 +318,6 @@ export function contextOf({ bindSessions, ownContext }: Edge, binding: Binding):
 
 function expectedContext(edge: Edge, { binding, ticket }: Found): Uint8Array {
   return ticket === undefined ? contextOf(edge, binding) : Buffer.from(ticketContextOf(binding))
-}
-
-function accept(sessionIdContext: Uint8Array): Examination {
-  return { isDeclined: false, sessionIdContext }
 }
 
 /** Neither cache would be asked. */
@@ -317,5 +406,5 @@ function whyNotFound({ context, usedIds }: Edge, hello: ClientHello, version: nu
 }
 
 function hasStatelessTicket(hello: ClientHello, version: number): boolean {
-  return version < TLS1_3_VERSION ? (hello.sessionTicketLength ?? 0) > 0 : hello.pskIdentities.length > 0
+  return version < TLS1_3_VERSION ? (hello.sessionTicket?.length ?? 0) > 0 : hello.pskIdentities.length > 0
 }

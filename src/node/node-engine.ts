@@ -8,9 +8,12 @@ import { UnsupportedRuntimeError } from '../errors.ts'
  * never connected, and refuses a Node that is built otherwise.
  */
 
+let loadedTls: typeof tls | undefined
+
 /** Loaded when it is first needed, as `node:crypto` is. */
 export function nodeTls(): typeof tls {
-  return process.getBuiltinModule('node:tls')
+  loadedTls ??= process.getBuiltinModule('node:tls')
+  return loadedTls
 }
 
 /** A Node server as its own properties describe it; they are those of `createServer` and `setSecureContext`. */
@@ -81,10 +84,15 @@ export function tlsHandleOf(socket: tls.TLSSocket): TlsHandle | undefined {
   return handle != null && isTlsHandle(handle) ? handle : undefined
 }
 
-/** In the listeners of newSession and resumeSession, which name no socket: the handle of their connection. */
-export function currentTlsHandle(): TlsHandle | undefined {
-  const resource = executionAsyncResource()
-  return isTlsHandle(resource) ? resource : undefined
+/** In the listeners of newSession and resumeSession, which name no socket: what was prepared for their handle. */
+export function currentListener(): HelloListener | undefined {
+  return (executionAsyncResource() as ListenedHandle)[LISTENER]
+}
+
+/** @returns what was prepared for the handle of a socket */
+export function listenerOf(socket: tls.TLSSocket): HelloListener | undefined {
+  const { _handle: handle } = socket as { _handle?: ListenedHandle | null }
+  return handle?.[LISTENER]
 }
 
 let captured: TlsHandle | undefined
@@ -117,8 +125,12 @@ function ownerSymbolOf(handle: object): symbol | undefined {
 /** The TLSSocket of the handle is not destroyed: Node's own callbacks may run on it. */
 function isAlive(handle: TlsHandle): boolean {
   if (ownerSymbol === undefined) return false
-  const { [ownerSymbol]: owner } = handle as unknown as Readonly<Record<symbol, tls.TLSSocket | undefined>>
-  return owner !== undefined && tlsHandleOf(owner) === handle
+  const { [ownerSymbol]: owner } = handle as unknown as Readonly<Record<symbol, HandleOwner | undefined>>
+  return owner?._handle === handle
+}
+
+interface HandleOwner {
+  readonly _handle?: object | null
 }
 
 /** What is to happen around the moment in which libssl looks for a session. */
@@ -129,35 +141,50 @@ export interface HelloListener {
   afterHello(): void
 }
 
-const helloListeners = new WeakMap<TlsHandle, HelloListener>()
+/** On a handle: what a WeakMap would say of it, without the work of a collector that must look after each of its keys. */
+const LISTENER = Symbol('sslctx.listener')
+
+interface ListenedHandle {
+  [LISTENER]?: HelloListener
+}
+
 /** By Node's own function, of which there is one for each callback. */
-const guarded = new Map<NativeCallback, NativeCallback>()
+const guards = new Map<NativeCallback, NativeCallback>()
 
 /**
  * A connection that was handed over late may die in the very turn in which Node gets it, which never happens to Node alone:
  * its deferred callbacks would meet a socket without a handle, and throw where nobody catches. They are not run then.
  */
 function guardCallbacks(handle: TlsHandle): void {
-  handle.onclienthello = guard(handle.onclienthello, (self, { sessionId, tlsTicket }, proceed) => {
-    const listener = helloListeners.get(self)
-    listener?.beforeHello((sessionId?.length ?? 0) > 0 && tlsTicket !== true)
-    proceed()
-    if (isAlive(self)) listener?.afterHello()
-  })
-  handle.oncertcb = guard(handle.oncertcb, (_self, _info, proceed) => proceed())
+  handle.onclienthello = guarded(handle.onclienthello, aroundHello)
+  handle.oncertcb = guarded(handle.oncertcb, ifAlive)
 }
 
-function guard(
+function guarded(
   original: NativeCallback,
-  run: (self: TlsHandle, info: Parameters<NativeCallback>[0], proceed: () => void) => void,
+  guard: (original: NativeCallback) => NativeCallback,
 ): NativeCallback {
-  const known = guarded.get(original)
+  const known = guards.get(original)
   if (known !== undefined) return known
-  const guardedCallback: NativeCallback = function (info) {
-    if (isAlive(this)) run(this, info, () => Reflect.apply(original, this, [info]))
+  const callback = guard(original)
+  guards.set(original, callback)
+  return callback
+}
+
+function ifAlive(original: NativeCallback): NativeCallback {
+  return function (info) {
+    if (isAlive(this)) original.call(this, info)
   }
-  guarded.set(original, guardedCallback)
-  return guardedCallback
+}
+
+function aroundHello(original: NativeCallback): NativeCallback {
+  return function (info) {
+    if (!isAlive(this)) return
+    const { [LISTENER]: listener } = this as ListenedHandle
+    listener?.beforeHello((info.sessionId?.length ?? 0) > 0 && info.tlsTicket !== true)
+    original.call(this, info)
+    if (listener !== undefined && isAlive(this)) listener.afterHello()
+  }
 }
 
 /**
@@ -179,7 +206,7 @@ export function acceptWith(
   if (handle === undefined) return
   guardCallbacks(handle)
   const listener = prepare(handle)
-  helloListeners.set(handle, listener)
+  ;(handle as ListenedHandle)[LISTENER] = listener
   deliver = () => {
     for (const chunk of bytes) if (isAlive(handle)) handle.receive(chunk)
     // By now the older lines have read a ClientHello for which they have no callback.
@@ -249,16 +276,12 @@ const RENEWED_TICKET = 2
 const NO_KEYS = [Buffer.alloc(32), Buffer.alloc(16), Buffer.alloc(16), Buffer.alloc(16)] as const
 
 /**
- * A second SecureContext of a server, with tickets of TLS 1.3 by keys of ours; all else is as the server has it.
+ * A second SecureContext of a server; all else is as the server has it.
  *
  * @param secureOptions - in place of the server's
- * @throws {@link UnsupportedRuntimeError} when this Node has no callback for the keys
+ * @throws {@link UnsupportedRuntimeError} when this Node has no callback for the keys of tickets
  */
-export function ticketContext(
-  server: TlsServer,
-  secureOptions: number,
-  source: TicketKeySource,
-): tls.SecureContext {
+export function secondContext(server: TlsServer, secureOptions: number): tls.SecureContext {
   // Node's own function reads what was set from the server, and writes to this object what it makes of it.
   const shadow = Object.create(server) as TlsServer
   Reflect.apply(nodeTls().Server.prototype.setSecureContext, shadow, [{ ...server, secureOptions }])
@@ -272,6 +295,12 @@ export function ticketContext(
       `Node.js ${process.version}`,
       'its SecureContext has no ticket key callback',
     )
+  return secureContext
+}
+
+/** Has libssl ask for the keys of the tickets that it makes and reads. */
+export function answerTickets(secureContext: tls.SecureContext, source: TicketKeySource): void {
+  const native = secureContext.context as unknown as NativeContext
   native.enableTicketKeyCallback()
   // What is thrown here ends the connection, and while a ticket is made it is nobody's to catch.
   native.onticketkeycallback = (name, iv, isEncrypting) => {
@@ -281,7 +310,6 @@ export function ticketContext(
       return [UNKNOWN_TICKET, ...NO_KEYS]
     }
   }
-  return secureContext
 }
 
 function sealed(secrets: TicketSecrets | undefined): readonly (number | Buffer)[] {

@@ -1,5 +1,5 @@
 import type { ClientHello } from '../codec/client-hello.ts'
-import type { PskIdentity, ResumptionOffer } from '../session/offer.ts'
+import type { ResumptionOffer, TicketOffer } from '../session/offer.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { SslSession } from '../session/ssl-session.ts'
@@ -51,32 +51,51 @@ export function resumptionOffer(
   }
 }
 
-/** What each offer may cost: clients have one ticket, some have two. */
-const MAX_OPENED = 4
+/** The stateless tickets that a ClientHello offers, or what may be one, in its order. */
+export function offeredTickets(
+  { pskIdentities, sessionTicket }: ClientHello,
+  protocolVersion: number,
+): readonly Uint8Array[] {
+  if (protocolVersion === TLS1_3_VERSION) return pskIdentities.map(({ identity }) => identity)
+  return sessionTicket === undefined || sessionTicket.length === 0 ? [] : [sessionTicket]
+}
+
+/** The session in one of the offered tickets. */
+export interface OfferedSession {
+  readonly ticket: Uint8Array
+  readonly session: SslSession
+}
 
 /**
- * The same to a server with stateless tickets of TLS 1.3: the first that can be opened is the one that counts.
+ * What a ClientHello offers to a server with stateless tickets.
  *
- * @param open - of a ticket
+ * @param chosen - the ticket that libssl is to take, if it is good; all others it is to leave alone
  */
 export function ticketOffer(
   hello: ClientHello,
-  open: (ticket: Uint8Array) => SslSession | undefined,
+  protocolVersion: number,
+  chosen: OfferedSession | undefined,
   examine: NonNullable<ResumptionOffer['examine']>,
 ): ResumptionOffer {
-  let session: SslSession | undefined
-  const pskIdentities = hello.pskIdentities.slice(0, MAX_OPENED).map((psk): PskIdentity => {
-    if (session !== undefined) return { ...psk, ticket: { status: 'no-decrypt' } }
-    session = open(psk.identity)
-    return session === undefined
-      ? { ...psk, ticket: { status: 'no-decrypt' } }
-      : { ...psk, ticket: { status: 'success-renew', session } }
-  })
+  const verdictOn = (ticket: Uint8Array): TicketOffer =>
+    ticket === chosen?.ticket
+      ? { status: 'success-renew', session: chosen.session }
+      : { status: 'no-decrypt' }
+  const { sessionId, pskIdentities, sessionTicket, extendedMasterSecret, cipherSuites } = hello
+  if (protocolVersion < TLS1_3_VERSION) {
+    const ticket: TicketOffer =
+      sessionTicket === undefined || sessionTicket.length === 0
+        ? { status: 'empty' }
+        : verdictOn(sessionTicket)
+    return { protocolVersion, sessionId, ticket, extendedMasterSecret, cipherSuites, examine }
+  }
   return {
-    protocolVersion: TLS1_3_VERSION,
-    sessionId: hello.sessionId,
+    protocolVersion,
+    sessionId,
     pskModeSupported: supportsPsk(hello),
-    ...(pskIdentities.length > 0 && { pskIdentities }),
+    ...(pskIdentities.length > 0 && {
+      pskIdentities: pskIdentities.map((psk) => ({ ...psk, ticket: verdictOn(psk.identity) })),
+    }),
     examine,
   }
 }

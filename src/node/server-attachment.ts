@@ -18,6 +18,11 @@ export interface ServerHandshake extends HandshakeMessage {
 
 /** What {@link attachServer} may be told; each has its default. */
 export interface AttachServerOptions {
+  /**
+   * What the server is called in messages, metrics and on the status page; by default what its context has as session id context.
+   * Another attached server of that name makes it `shop 2`.
+   */
+  readonly name?: string | undefined
   /** Milliseconds that caches and `policy` may take, 1000 by default; later answers mean nothing, and the handshake is full. */
   readonly lookupTimeoutMs?: number | undefined
   /**
@@ -64,6 +69,12 @@ export interface AttachServerOptions {
 
 /** A server and a context at work together. */
 export interface ServerAttachment {
+  /** What it is, to those who show figures. */
+  readonly kind: 'attachment'
+  /** What the server is called; no other one that is attached in this process is called so. */
+  readonly name: string
+  /** False once it is closed, or disposed of. */
+  readonly isAttached: boolean
   /** False: nothing is looked up and nothing is kept, as if there were no cache. May be changed at any time. */
   enabled: boolean
   /** The one that was attached. */

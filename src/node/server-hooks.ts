@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
 import { ServerSetupError } from '../errors.ts'
 import { nodeTls, type TlsServer } from './node-engine.ts'
-import { keepServerOptions, RESUME_LISTENER_MESSAGE } from './server-setup.ts'
+import { keepServerOptions, RESUME_LISTENER_MESSAGE, ticketKeysRefused } from './server-setup.ts'
 import { TrustProfiles } from './trust-profile.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: EventEmitter's own type of a listener
@@ -80,13 +80,25 @@ export class ServerHooks {
     })
   }
 
-  /** Certificates may be renewed and names added while attached. @param onRenewed - the server has another SecureContext */
-  watchContexts(onRenewed: () => void): void {
+  /** Keys of the owner's would be used by nobody. */
+  refuseTicketKeys(): void {
+    this.#override('setTicketKeys', () => {
+      throw ticketKeysRefused()
+    })
+  }
+
+  /**
+   * Certificates may be renewed and names added while attached.
+   *
+   * @param onRenewed - the server has another SecureContext
+   * @param hasTickets - under keys of ours
+   */
+  watchContexts(onRenewed: () => void, hasTickets: boolean): void {
     const server = this.#server
     const { setSecureContext, addContext } = server
     this.#override('setSecureContext', (options: tls.SecureContextOptions): void => {
       // What is no object, Node refuses.
-      const kept = isObject(options) ? keepServerOptions(server, options) : options
+      const kept = isObject(options) ? keepServerOptions(server, options, hasTickets) : options
       unlessItThrows(server, () => {
         Reflect.apply(setSecureContext, server, [kept])
         onRenewed()
@@ -103,7 +115,7 @@ export class ServerHooks {
     )
   }
 
-  #override(name: 'setSecureContext' | 'addContext', value: Listener): void {
+  #override(name: 'setSecureContext' | 'addContext' | 'setTicketKeys', value: Listener): void {
     const previous = Object.getOwnPropertyDescriptor(this.#server, name)
     Object.defineProperty(this.#server, name, { value, configurable: true, writable: true })
     this.#undo.push(() => {

@@ -3,18 +3,30 @@ import { DEFAULT_TIMEOUT_SEC } from '../context/context-state.ts'
 import type { SslContext } from '../context/ssl-context.ts'
 import { nodeCrypto } from '../crypto.ts'
 import { ServerSetupError, type SetupProblem } from '../errors.ts'
-import { anInteger, checkOptions } from '../session/arguments.ts'
+import { A_BOOLEAN, anInteger, checkOptions } from '../session/arguments.ts'
 import { SslOption, TLS1_3_VERSION, VerifyMode } from '../session/ssl-constants.ts'
 import { checkContext } from './attach-options.ts'
 import { nodeFeatures, type TlsServer } from './node-engine.ts'
 import type { AttachServerOptions } from './server-attachment.ts'
-import { serverVersions } from './server-versions.ts'
+import { serverVersions, versionNumber } from './server-versions.ts'
+import { DEFAULT_TICKET_VERSIONS } from './ticket-keys.ts'
 
 /** What Node takes for sessionTimeout. */
 const MAX_NODE_TIMEOUT_SEC = 2 ** 31 - 1
 const ALLOW_NO_DHE_KEX = 0x400
 /** What Node sends after a full TLS 1.3 handshake. */
 const NODE_NUM_TICKETS = 2
+
+/** What {@link serverOptions} may be told. */
+export interface ServerOptionsSettings {
+  /** SSL_OP_ bits of yours, which would otherwise be overwritten. */
+  readonly secureOptions?: number | undefined
+  /**
+   * For a server that is attached with the option `tickets`: without SSL_OP_NO_TICKET, so that it has Node's own tickets when it is
+   * not attached. False by default.
+   */
+  readonly tickets?: boolean | undefined
+}
 
 /** What `createServer()` of tls, https and http2 needs, to be spread into its options. */
 export interface ServerOptions {
@@ -28,21 +40,18 @@ export interface ServerOptions {
  * The options under which a Node server works with `context`: SSL_OP_NO_TICKET, so that every resumption asks the cache,
  * and a session id context and timeout of its own. Spread them after your own.
  *
- * @param options - `secureOptions`: SSL_OP_ bits of yours, which would otherwise be overwritten
  * @throws {@link ArgumentError} for another context, and for options that do not exist
  */
-export function serverOptions(
-  context: SslContext,
-  options: { readonly secureOptions?: number } = {},
-): ServerOptions {
+export function serverOptions(context: SslContext, options: ServerOptionsSettings = {}): ServerOptions {
   checkContext('serverOptions', context)
-  checkOptions('serverOptions', options, { secureOptions: anInteger(0, 0xffff_ffff) })
+  checkOptions('serverOptions', options, { secureOptions: anInteger(0, 0xffff_ffff), tickets: A_BOOLEAN })
+  const ticketOption = options.tickets === true ? 0 : SslOption.NO_TICKET
   // Node compares it with what it gets back, and that is rewritten; it only has to be there, and the same everywhere.
   const digest = nodeCrypto().createHash('sha256').update('sslctx').update(context.getSessionIdContext())
   return {
     sessionIdContext: digest.digest('hex').slice(0, 32),
     sessionTimeout: Math.min(sessionTimeoutSec(context), MAX_NODE_TIMEOUT_SEC),
-    secureOptions: ((options.secureOptions ?? 0) | context.getOptions() | SslOption.NO_TICKET) >>> 0,
+    secureOptions: ((options.secureOptions ?? 0) | context.getOptions() | ticketOption) >>> 0,
   }
 }
 
@@ -64,10 +73,11 @@ export function checkSetup(server: TlsServer, context: SslContext, required: Set
   const refuse = (problem: SetupProblem, message: string): void => {
     if (!required.tolerate.includes(problem)) throw new ServerSetupError(problem, message)
   }
-  if (usesTickets(server))
+  if (usesTickets(server) && !required.hasTickets)
     refuse(
       'tickets',
-      'tickets are on, so clients resume past the cache: spread serverOptions(context) into createServer()',
+      'tickets are on, so clients resume past the cache: spread serverOptions(context) into createServer(), or give ' +
+        'attachServer the option tickets',
     )
   if (server.sessionIdContext === argvContext())
     refuse(
@@ -94,8 +104,9 @@ export function checkSetup(server: TlsServer, context: SslContext, required: Set
 /** @throws {@link ServerSetupError} for what stateless tickets cannot have */
 export function checkTicketSetup(
   server: TlsServer,
-  { singleUse, waitForStore, bindSessions, policy }: AttachServerOptions,
+  { singleUse, waitForStore, bindSessions, tickets }: AttachServerOptions,
 ): void {
+  const versions = tickets?.versions ?? DEFAULT_TICKET_VERSIONS
   const contradictions: readonly (readonly [boolean, string])[] = [
     [
       singleUse === true,
@@ -107,22 +118,25 @@ export function checkTicketSetup(
       'bindSessions: false: a ticket is good for one server name and trust; leave it out',
     ],
     [
-      policy !== undefined,
-      'policy: its answer cannot be in a ticket; leave out tickets, and give the context a store',
-    ],
-    [
       server.ticketKeys !== undefined,
       'ticketKeys: the keys are those of the keyRing; leave them out of createServer()',
     ],
-    [usesTickets(server), 'tickets of Node: spread serverOptions(context) into createServer()'],
+    [
+      versions.includes('TLSv1.2') && server.requestCert === true,
+      'TLSv1.2 and client certificates: nobody can tell when the chain of a client ends, while libssl makes its ticket; ' +
+        'leave TLSv1.2 out of versions, and it resumes by session id',
+    ],
     [
       ((server.secureOptions ?? 0) & ALLOW_NO_DHE_KEX) !== 0,
       'SSL_OP_ALLOW_NO_DHE_KEX: without a new key exchange, who has the secret of the keyRing reads every connection; take it out of secureOptions',
     ],
-    [
-      !serverVersions(server).includes(TLS1_3_VERSION),
-      "a server without TLS 1.3: they are for that version alone; leave out tickets, or maxVersion: 'TLSv1.2'",
-    ],
+    ...versions.map(
+      (version) =>
+        [
+          !serverVersions(server).includes(versionNumber(version) ?? 0),
+          `a server without ${version}: leave out tickets, that version of theirs, or what keeps the server from it`,
+        ] as const,
+    ),
   ]
   const found = contradictions.find(([isThere]) => isThere)
   if (found !== undefined)
@@ -173,6 +187,14 @@ function losesDataWhileWaiting(server: TlsServer): boolean {
   return isTls13 && !nodeFeatures(server._sharedCreds).hasEarlyClientHello
 }
 
+/** Whoever sets keys of his own wants them to be used. */
+export function ticketKeysRefused(): ServerSetupError {
+  return new ServerSetupError(
+    'contradicting-options',
+    'tickets do not go with ticketKeys: the keys are those of the keyRing; to change them, use its replaceSecrets()',
+  )
+}
+
 /**
  * Certificates are renewed by `setSecureContext({ key, cert })`, which by itself would drop what serverOptions set, and
  * with it every policy of the cache.
@@ -183,7 +205,10 @@ function losesDataWhileWaiting(server: TlsServer): boolean {
 export function keepServerOptions(
   server: TlsServer,
   options: tls.SecureContextOptions,
+  hasTickets: boolean,
 ): tls.SecureContextOptions {
+  if (hasTickets && (options as { readonly ticketKeys?: unknown }).ticketKeys !== undefined)
+    throw ticketKeysRefused()
   const { sessionIdContext, sessionTimeout, secureOptions = 0 } = server
   const contradicts =
     (options.sessionIdContext !== undefined && options.sessionIdContext !== sessionIdContext) ||

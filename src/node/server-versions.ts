@@ -16,20 +16,51 @@ export function versionNumber(name: string): number | undefined {
 /** A version that this table does not know is a later one; too low a guess would be dangerous, see negotiatedVersion. */
 const bound = (name: string): number => versionNumber(name) ?? TLS1_3_VERSION
 
+/** What decides about the versions of a server, and may be set at any time. */
+interface VersionSettings {
+  readonly minVersion: string
+  readonly maxVersion: string
+  readonly secureOptions: number | undefined
+  readonly secureProtocol: string | undefined
+}
+
+/** Most processes have servers of one kind. */
+let latest: { readonly settings: VersionSettings; readonly versions: readonly number[] } | undefined
+
 /** The versions that the server will speak, highest first: by `secureProtocol`, or by range, and SSL_OP_NO_TLSv1_x. */
 export function serverVersions(server: TlsServer): readonly number[] {
-  const [min, max] = versionRange(server)
-  const options = server.secureOptions ?? 0
+  const { secureOptions, secureProtocol } = server
+  const { DEFAULT_MIN_VERSION, DEFAULT_MAX_VERSION } = nodeTls()
+  const minVersion = server.minVersion ?? DEFAULT_MIN_VERSION
+  const maxVersion = server.maxVersion ?? DEFAULT_MAX_VERSION
+  const known = latest?.settings
+  if (
+    latest === undefined ||
+    known?.minVersion !== minVersion ||
+    known.maxVersion !== maxVersion ||
+    known.secureOptions !== secureOptions ||
+    known.secureProtocol !== secureProtocol
+  ) {
+    const settings: VersionSettings = { minVersion, maxVersion, secureOptions, secureProtocol }
+    latest = { settings, versions: versionsOf(settings) }
+  }
+  return latest.versions
+}
+
+function versionsOf(settings: VersionSettings): readonly number[] {
+  const [min, max] = versionRange(settings)
+  const options = settings.secureOptions ?? 0
   return VERSIONS.filter(({ version, off }) => version >= min && version <= max && (options & off) === 0).map(
     ({ version }) => version,
   )
 }
 
-function versionRange({ secureProtocol, minVersion, maxVersion }: TlsServer): readonly [number, number] {
-  if (secureProtocol === undefined || secureProtocol === '') {
-    const { DEFAULT_MIN_VERSION, DEFAULT_MAX_VERSION } = nodeTls()
-    return [bound(minVersion ?? DEFAULT_MIN_VERSION), bound(maxVersion ?? DEFAULT_MAX_VERSION)]
-  }
+function versionRange({
+  secureProtocol,
+  minVersion,
+  maxVersion,
+}: VersionSettings): readonly [number, number] {
+  if (secureProtocol === undefined || secureProtocol === '') return [bound(minVersion), bound(maxVersion)]
   // "TLSv1_2_server_method" is one version, "TLS_method" all of them, "SSLv23_method" those up to TLS 1.2.
   const [, minor] = /^TLSv1(?:_(\d))?_(?:server_|client_)?method$/.exec(secureProtocol) ?? [undefined, null]
   if (minor !== null) return [0x0301 + Number(minor ?? 0), 0x0301 + Number(minor ?? 0)]

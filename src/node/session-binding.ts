@@ -56,21 +56,35 @@ interface BindingHashes {
   readonly context: Uint8Array
   readonly tag: Uint8Array
   readonly ticketContext: string
+  /** The server name in bytes; null without one. */
+  readonly hostname: Uint8Array | null
 }
 
 /** The latest, since a server has few of them and hashing takes longer than a lookup. Names and answers are bounded. */
 const known = new LRUCache<string, BindingHashes>({ max: 1000 })
 /** Longer answers of `policy` are hashed each time. */
 const MAX_KNOWN_LENGTH = 512
+/** Without an answer of `policy` there is one for each profile, which is one for each server name: it need not be looked for. */
+const ofProfiles = new WeakMap<TrustProfile, BindingHashes>()
 
 function hashesOf(binding: Binding): BindingHashes {
+  if (binding.ownPolicy !== undefined) return hashesWithPolicy(binding)
+  const latest = ofProfiles.get(binding.profile)
+  if (latest !== undefined && isSameBinding(latest.binding, binding)) return latest
+  const hashes = hashesWithPolicy(binding)
+  ofProfiles.set(binding.profile, hashes)
+  return hashes
+}
+
+function hashesWithPolicy(binding: Binding): BindingHashes {
   const { serverName, ownPolicy } = binding
   const key = `${serverName === undefined ? '' : `=${serverName}`}:${ownPolicy ?? ''}`
   const latest = known.get(key)
   if (latest !== undefined && isSameBinding(latest.binding, binding)) return latest
   const tag = hashTrust(binding)
   const context = hashBinding(binding, tag)
-  const hashes = { binding, context, tag, ticketContext: ticketText(context, binding) }
+  const hostname = serverName === undefined ? null : Buffer.from(serverName, 'latin1')
+  const hashes = { binding, context, tag, ticketContext: ticketText(context, binding), hostname }
   if (key.length <= MAX_KNOWN_LENGTH) known.set(key, hashes)
   return hashes
 }
@@ -120,37 +134,63 @@ export interface SessionOrigin {
 
 /** With the trust under which the session was made, which tells a changed profile from another context. */
 interface StampedOrigin extends SessionOrigin {
-  readonly trustTag: Uint8Array
+  /** All of [18], and not to be changed. */
+  readonly stamp: Uint8Array
 }
 
 const FORMAT_VERSION = 1
 const TAG_LENGTH = 16
 /** version(1), authenticatedAtSec(6), chainEndSec(6), trustTag(16); Infinity is the largest number of six bytes. */
-const LENGTH = 1 + 6 + 6 + TAG_LENGTH
+const AUTHENTICATED_AT = 1
+const CHAIN_END_AT = AUTHENTICATED_AT + 6
+const TAG_AT = CHAIN_END_AT + 6
+const LENGTH = TAG_AT + TAG_LENGTH
 const MAX_UINT48 = 2 ** 48 - 1
 
-/** Makes a session good for the binding alone, and tells where it comes from: [6] and [18] of its DER. */
-export function stamp(session: SslSession, origin: SessionOrigin, binding: Binding): void {
-  const { serverName } = binding
-  session.setHostname(serverName === undefined ? undefined : Buffer.from(serverName, 'latin1'))
-  const bytes = Buffer.alloc(LENGTH)
-  bytes.writeUInt8(FORMAT_VERSION, 0)
-  bytes.writeUIntBE(origin.authenticatedAtSec, 1, 6)
-  bytes.writeUIntBE(Math.min(origin.chainEndSec, MAX_UINT48), 7, 6)
-  bytes.set(hashesOf(binding).tag, 13)
-  session.setTicketAppData(bytes)
+/**
+ * Makes a session good for the binding alone, and tells where it comes from: [4], [6] and [18] of its DER, at once.
+ *
+ * @param sessionIdContext - without it, [4] stays as it is
+ */
+export function stamp(
+  session: SslSession,
+  origin: SessionOrigin,
+  binding: Binding,
+  sessionIdContext?: Uint8Array,
+): void {
+  const { hostname, tag } = hashesOf(binding)
+  const bytes = new Uint8Array(LENGTH)
+  bytes[0] = FORMAT_VERSION
+  writeUint48(bytes, AUTHENTICATED_AT, origin.authenticatedAtSec)
+  writeUint48(bytes, CHAIN_END_AT, Math.min(origin.chainEndSec, MAX_UINT48))
+  bytes.set(tag, TAG_AT)
+  sessionInternals.edit(session, { sessionIdContext, hostname, ticketAppData: bytes })
 }
 
 /** @returns undefined for a session of another format, or of nobody's */
 export function readOrigin(session: SslSession): StampedOrigin | undefined {
-  const { ticketAppData: data } = sessionInternals.content(session)
-  if (data === undefined || data.length !== LENGTH || data[0] !== FORMAT_VERSION) return undefined
-  const bytes = Buffer.from(data.buffer, data.byteOffset, data.length)
-  const chainEndSec = bytes.readUIntBE(7, 6)
+  const { ticketAppData: stamp } = session
+  if (stamp === undefined || stamp.length !== LENGTH || stamp[0] !== FORMAT_VERSION) return undefined
+  const chainEndSec = readUint48(stamp, CHAIN_END_AT)
   return {
-    authenticatedAtSec: bytes.readUIntBE(1, 6),
+    authenticatedAtSec: readUint48(stamp, AUTHENTICATED_AT),
     chainEndSec: chainEndSec === MAX_UINT48 ? Number.POSITIVE_INFINITY : chainEndSec,
-    trustTag: new Uint8Array(bytes.subarray(13)),
+    stamp,
+  }
+}
+
+/** Six bytes, big endian: more than the operators on integers take. */
+function readUint48(bytes: Uint8Array, offset: number): number {
+  let value = 0
+  for (let index = 0; index < 6; index++) value = value * 0x100 + (bytes[offset + index] ?? 0)
+  return value
+}
+
+function writeUint48(bytes: Uint8Array, offset: number, value: number): void {
+  let rest = value
+  for (let index = 5; index >= 0; index--) {
+    bytes[offset + index] = rest % 0x100
+    rest = Math.floor(rest / 0x100)
   }
 }
 
@@ -159,8 +199,8 @@ export function mismatchReason(
   origin: SessionOrigin | undefined,
   binding: Binding,
 ): 'trust-changed' | 'session-id-context-mismatch' {
-  const tag = (origin as StampedOrigin | undefined)?.trustTag
-  return tag !== undefined && equalBytes(tag, hashesOf(binding).tag)
+  const stamp = (origin as StampedOrigin | undefined)?.stamp
+  return stamp !== undefined && equalBytes(stamp.subarray(TAG_AT), hashesOf(binding).tag)
     ? 'session-id-context-mismatch'
     : 'trust-changed'
 }

@@ -18,6 +18,7 @@
  *   } origin;
  */
 import { nodeCrypto } from '../crypto.ts'
+import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { SslSession } from '../session/ssl-session.ts'
 import type { SessionOrigin } from './session-binding.ts'
 import {
@@ -65,11 +66,19 @@ export function openTicket(
     const decipher = nodeCrypto().createDecipheriv(CIPHER, keys.cipher, iv)
     const state = ticket.subarray(HEAD_LENGTH, ticket.length - MAC_LENGTH)
     const der = Buffer.concat([decipher.update(state), decipher.final()])
-    return { session: SslSession.fromDer(der), origin: readOriginBlock(iv, keys) }
+    const session = SslSession.fromDer(der)
+    return { session, origin: originOf(session, iv, keys) }
   } catch {
     // Authentic, and still nothing that this version reads: made by another one.
     return undefined
   }
+}
+
+/** A renewed ticket of TLS 1.2 has the time of its full handshake; one of TLS 1.3 has its own. */
+function originOf(session: SslSession, iv: Uint8Array, keys: TicketKeys): SessionOrigin {
+  return session.protocolVersion < TLS1_3_VERSION
+    ? { authenticatedAtSec: session.timeSec, chainEndSec: Number.POSITIVE_INFINITY }
+    : readOriginBlock(iv, keys)
 }
 
 function isAuthentic(ticket: Uint8Array, { mac }: TicketKeys): boolean {

@@ -16,6 +16,11 @@ export interface TicketKeys {
   readonly origin: Buffer
 }
 
+/** A version of TLS, as Node names it, that can have tickets. */
+export type TicketVersion = 'TLSv1.2' | 'TLSv1.3'
+
+export const DEFAULT_TICKET_VERSIONS: readonly TicketVersion[] = ['TLSv1.3']
+
 /** Which tickets can be opened. */
 export interface TicketKeyRules {
   /** Milliseconds for which new tickets get the same keys. The same in all processes. */

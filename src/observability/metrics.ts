@@ -1,38 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { SessionStats, SslContextEvent } from '../session/contracts.ts'
-
-/** A context, as far as its figures go. */
-export interface MeasuredContext {
-  readonly stats: SessionStats
-  readonly cacheStats: {
-    readonly stored: number
-    readonly replaced: number
-    readonly oldestTimeLeftSec: number | undefined
-  }
-  getSessionCacheSize(): number
-}
-
-/** What `guarded` returns, as far as its figures go. */
-export interface MeasuredStore {
-  readonly stats: {
-    readonly droppedWrites: number
-    readonly droppedDeletions: number
-    readonly queuedWrites: number
-    readonly breakers: Readonly<Record<'reads' | 'writes' | 'removals', 'closed' | 'half-open' | 'open'>>
-  }
-}
-
-/** What `attachServer` returns, as far as its figures go. */
-export interface MeasuredAttachment {
-  readonly stats: { readonly notKept: Readonly<Partial<Record<string, number>>> }
-}
-
-/** By the name that is to be their label; a name is yours to choose, and there should be few. */
-export interface MetricSources {
-  readonly contexts?: Readonly<Record<string, MeasuredContext>>
-  readonly stores?: Readonly<Record<string, MeasuredStore>>
-  readonly attachments?: Readonly<Record<string, MeasuredAttachment>>
-}
+import type { SslContextEvent } from '../session/contracts.ts'
+import type { MeasuredAttachment, MeasuredContext, MeasuredStore, Parts } from './subject.ts'
 
 /** One metric, in whatever system. No label is ever an id or a server name: their number is bounded. */
 export interface Metric<Kind extends RecordedKind | ObservedKind = RecordedKind | ObservedKind> {
@@ -72,17 +40,18 @@ export const BUCKETS: readonly number[] = [
 ]
 
 /**
- * Shows all that the process publishes on its channels, and the figures of the sources, in a system of metrics.
+ * Shows what the process publishes on its channels, and the figures of the parts, in a system of metrics.
  *
+ * @param parts - asked at each look
  * @returns ends it
  */
-export function showMetrics(system: MetricSystem, sources: MetricSources): () => void {
-  const { contexts = {}, stores = {}, attachments = {} } = sources
+export function showMetrics(system: MetricSystem, parts: () => Parts): () => void {
   const ends = [
-    ...CONTEXT_METRICS.map((metric) => read(system, metric, 'context', contexts)),
-    ...STORE_METRICS.map((metric) => read(system, metric, 'store', stores)),
-    ...ATTACHMENT_METRICS.map((metric) => read(system, metric, 'attachment', attachments)),
-    ...HEARD.map((metric) => hear(system, metric)),
+    ...CONTEXT_METRICS.map((metric) => read(system, metric, 'context', () => parts().contexts)),
+    ...STORE_METRICS.map((metric) => read(system, metric, 'store', () => parts().stores)),
+    ...ATTACHMENT_METRICS.map((metric) => read(system, metric, 'server', () => parts().attachments)),
+    ...HEARD.map((metric) => hear(system, metric, parts)),
+    ...CONTEXT_EVENTS.map((metric) => hearContexts(system, metric, parts().contexts)),
   ]
   return () => {
     for (const end of ends) end()
@@ -91,14 +60,45 @@ export function showMetrics(system: MetricSystem, sources: MetricSources): () =>
 
 interface HeardMetric extends Metric<RecordedKind> {
   readonly channel: string
-  readonly tell: (tell: Tell, message: unknown) => void
+  readonly tell: (tell: Tell, message: unknown, parts: () => Parts) => void
 }
 
-function hear(system: MetricSystem, { channel, tell, ...metric }: HeardMetric): () => void {
+function hear(
+  system: MetricSystem,
+  { channel, tell, ...metric }: HeardMetric,
+  parts: () => Parts,
+): () => void {
   const record = system.record(metric)
-  const listener = (message: unknown): void => tell(record, message)
+  const listener = (message: unknown): void => tell(record, message, parts)
   subscribe(channel, listener)
   return () => void unsubscribe(channel, listener)
+}
+
+/** @returns the name under which a part is shown that calls itself `own` */
+function shownName(parts: Readonly<Record<string, { readonly name: string }>>, own: string): string {
+  for (const [name, part] of Object.entries(parts)) if (part.name === own) return name
+  return own
+}
+
+interface EventMetric extends Metric<'counter'> {
+  readonly type: SslContextEvent['type']
+  readonly labelsOf: (event: SslContextEvent) => Labels
+}
+
+function hearContexts(
+  system: MetricSystem,
+  { type, labelsOf, ...metric }: EventMetric,
+  contexts: Readonly<Record<string, MeasuredContext>>,
+): () => void {
+  const record = system.record({ ...metric, labels: ['context', ...metric.labels] })
+  const ends = Object.entries(contexts).map(([context, source]) =>
+    source.subscribe((event) => {
+      if (event.type === type) record(1, { context, ...labelsOf(event) })
+    }),
+  )
+  return () => {
+    for (const end of ends) end()
+  }
 }
 
 interface ReadMetric<Source> extends Omit<Metric<ObservedKind>, 'labels'> {
@@ -111,22 +111,23 @@ function read<Source>(
   system: MetricSystem,
   { tell, labels = [], ...metric }: ReadMetric<Source>,
   label: string,
-  sources: Readonly<Record<string, Source>>,
+  sources: () => Readonly<Record<string, Source>>,
 ): () => void {
   return system.observe({ ...metric, labels: [label, ...labels] }, (observe) => {
-    for (const [name, source] of Object.entries(sources))
+    for (const [name, source] of Object.entries(sources()))
       tell((value, more) => observe(value, { [label]: name, ...more }), source)
   })
 }
 
 interface HandshakeMessage {
+  readonly server: string
   readonly outcome: string
   readonly reason: string
   readonly protocol: string | undefined
   readonly lookupMs: number
 }
 
-type ClientHandshakeMessage = Omit<HandshakeMessage, 'lookupMs'>
+type ClientHandshakeMessage = Omit<HandshakeMessage, 'lookupMs' | 'server'>
 
 interface StoreCallMessage {
   readonly store: string
@@ -135,15 +136,13 @@ interface StoreCallMessage {
   readonly error: Error | undefined
 }
 
-type EventOf<T extends SslContextEvent['type']> = Extract<SslContextEvent, { readonly type: T }>
-
 /** What a channel carries is known where it is published. */
 function heard<Message>(
   channel: string,
   metric: Metric<RecordedKind>,
-  tell: (tell: Tell, message: Message) => void,
+  tell: (tell: Tell, message: Message, parts: () => Parts) => void,
 ): HeardMetric {
-  return { ...metric, channel, tell: (record, message) => tell(record, message as Message) }
+  return { ...metric, channel, tell: (record, message, parts) => tell(record, message as Message, parts) }
 }
 
 const HEARD: readonly HeardMetric[] = [
@@ -154,9 +153,10 @@ const HEARD: readonly HeardMetric[] = [
       kind: 'counter',
       unit: '{handshake}',
       help: 'Handshakes of attached servers, by their outcome and why it was that one.',
-      labels: ['outcome', 'reason', 'protocol'],
+      labels: ['server', 'outcome', 'reason', 'protocol'],
     },
-    (tell, { outcome, reason, protocol = 'none' }) => tell(1, { outcome, reason, protocol }),
+    (tell, { server, outcome, reason, protocol = 'none' }, parts) =>
+      tell(1, { server: shownName(parts().attachments, server), outcome, reason, protocol }),
   ),
   heard<HandshakeMessage>(
     'sslctx:handshake',
@@ -165,9 +165,10 @@ const HEARD: readonly HeardMetric[] = [
       kind: 'histogram',
       unit: 's',
       help: 'From a whole ClientHello until Node gets it: the caches and the policy.',
-      labels: ['outcome'],
+      labels: ['server', 'outcome'],
     },
-    (tell, { outcome, lookupMs }) => tell(lookupMs / 1000, { outcome }),
+    (tell, { server, outcome, lookupMs }, parts) =>
+      tell(lookupMs / 1000, { server: shownName(parts().attachments, server), outcome }),
   ),
   heard<ClientHandshakeMessage>(
     'sslctx:client',
@@ -180,39 +181,6 @@ const HEARD: readonly HeardMetric[] = [
     },
     (tell, { outcome, reason, protocol = 'none' }) => tell(1, { outcome, reason, protocol }),
   ),
-  heard(
-    'sslctx:new-session',
-    {
-      name: 'sslctx.sessions_new',
-      kind: 'counter',
-      unit: '{session}',
-      help: 'Sessions that handshakes have made and reported.',
-      labels: [],
-    },
-    (tell) => tell(1, {}),
-  ),
-  heard<EventOf<'session-removed'>>(
-    'sslctx:session-removed',
-    {
-      name: 'sslctx.sessions_removed',
-      kind: 'counter',
-      unit: '{session}',
-      help: 'Sessions that have left an internal cache, by why.',
-      labels: ['reason'],
-    },
-    (tell, { reason }) => tell(1, { reason }),
-  ),
-  heard<EventOf<'callback-error'>>(
-    'sslctx:callback-error',
-    {
-      name: 'sslctx.callback.errors',
-      kind: 'counter',
-      unit: '{error}',
-      help: 'Callbacks, those of stores among them, that threw, rejected or answered with the wrong thing.',
-      labels: ['callback'],
-    },
-    (tell, { callback }) => tell(1, { callback }),
-  ),
   heard<StoreCallMessage>(
     'sslctx:store-call',
     {
@@ -222,9 +190,44 @@ const HEARD: readonly HeardMetric[] = [
       help: 'Calls of guarded stores, until their answer, error or deadline.',
       labels: ['store', 'operation', 'outcome'],
     },
-    (tell, { store, operation, durationMs, error }) =>
-      tell(durationMs / 1000, { store, operation, outcome: error === undefined ? 'answered' : 'failed' }),
+    (tell, { store, operation, durationMs, error }, parts) =>
+      tell(durationMs / 1000, {
+        store: shownName(parts().stores, store),
+        operation,
+        outcome: error === undefined ? 'answered' : 'failed',
+      }),
   ),
+]
+
+/** Events of the contexts that are shown; their channels say nothing of whose they are. */
+const CONTEXT_EVENTS: readonly EventMetric[] = [
+  {
+    type: 'new-session',
+    name: 'sslctx.sessions_new',
+    kind: 'counter',
+    unit: '{session}',
+    help: 'Sessions that handshakes have made and reported.',
+    labels: [],
+    labelsOf: () => ({}),
+  },
+  {
+    type: 'session-removed',
+    name: 'sslctx.sessions_removed',
+    kind: 'counter',
+    unit: '{session}',
+    help: 'Sessions that have left an internal cache, by why.',
+    labels: ['reason'],
+    labelsOf: (event) => ('reason' in event ? { reason: event.reason } : {}),
+  },
+  {
+    type: 'callback-error',
+    name: 'sslctx.callback.errors',
+    kind: 'counter',
+    unit: '{error}',
+    help: 'Callbacks, those of stores among them, that threw, rejected or answered with the wrong thing.',
+    labels: ['callback'],
+    labelsOf: (event) => ('callback' in event ? { callback: event.callback } : {}),
+  },
 ]
 
 /** All of `SessionStats` but the number of sessions. */

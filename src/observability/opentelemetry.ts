@@ -1,13 +1,15 @@
-import {
-  BUCKETS,
-  type Labels,
-  type Metric,
-  type MetricSources,
-  type MetricSystem,
-  showMetrics,
-} from './metrics.ts'
+import { BUCKETS, type Labels, type Metric, type MetricSystem, showMetrics } from './metrics.ts'
 
-export type { MeasuredAttachment, MeasuredContext, MeasuredStore, MetricSources } from './metrics.ts'
+import { partsOf, type Subject } from './subject.ts'
+
+export type {
+  MeasuredAttachment,
+  MeasuredContext,
+  MeasuredParts,
+  MeasuredSessions,
+  MeasuredStore,
+  Subject,
+} from './subject.ts'
 
 /** What is used of a meter of `@opentelemetry/api`: `metrics.getMeter('sslctx')`. */
 export interface Meter {
@@ -42,10 +44,12 @@ interface ObservableInstrument {
  * The figures of `prometheusMetrics`, as instruments of a meter. Attributes are called `sslctx.reason` and so on; none is ever
  * an id or a server name: their number is bounded.
  *
+ * @param subject - a `ServerSessions`, what `attachServer` returned, or parts by name
  * @returns ends it
+ * @throws {@link ArgumentError} for another subject
  */
-export function openTelemetryMetrics(meter: Meter, options: MetricSources = {}): () => void {
-  return showMetrics(systemOf(meter), options)
+export function openTelemetryMetrics(meter: Meter, subject: Subject = {}): () => void {
+  return showMetrics(systemOf(meter), partsOf('openTelemetryMetrics', subject))
 }
 
 const OBSERVABLES = {

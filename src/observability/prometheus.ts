@@ -1,13 +1,15 @@
-import {
-  BUCKETS,
-  type Labels,
-  type Metric,
-  type MetricSources,
-  type MetricSystem,
-  showMetrics,
-} from './metrics.ts'
+import { checkOptions } from '../session/arguments.ts'
+import { BUCKETS, type Labels, type Metric, type MetricSystem, showMetrics } from './metrics.ts'
+import { partsOf, type Subject } from './subject.ts'
 
-export type { MeasuredAttachment, MeasuredContext, MeasuredStore } from './metrics.ts'
+export type {
+  MeasuredAttachment,
+  MeasuredContext,
+  MeasuredParts,
+  MeasuredSessions,
+  MeasuredStore,
+  Subject,
+} from './subject.ts'
 
 /** What is used of `prom-client`: hand over the module, `import * as promClient from 'prom-client'`. */
 export interface PromClient {
@@ -34,21 +36,29 @@ interface Observable {
   observe(labels: Labels, value: number): void
 }
 
-/** Whose figures {@link prometheusMetrics} shows, and where. */
-export interface PrometheusOptions extends MetricSources {
+/** Where {@link prometheusMetrics} shows its figures. */
+export interface PrometheusOptions {
   /** Registries, the default one by default. */
   readonly registers?: readonly object[]
 }
 
 /**
- * Metrics in a registry of `prom-client`: handshakes, sessions and calls of guarded stores of the whole process, and the figures
- * of the contexts, stores and attachments that are named. No label is ever an id or a server name: their number is bounded.
+ * Metrics in a registry of `prom-client`: handshakes and calls of guarded stores of the whole process, and the figures of the
+ * subject. No label is ever an id or a server name: their number is bounded.
  *
- * @returns ends the counting; the metrics stay, and those of what was named go on being read
+ * @param subject - a `ServerSessions`, what `attachServer` returned, or parts by name
+ * @returns ends the counting; the metrics stay, and those of the subject go on being read
+ * @throws {@link ArgumentError} for another subject
  */
-export function prometheusMetrics(promClient: PromClient, options: PrometheusOptions = {}): () => void {
-  const { registers, ...sources } = options
-  return showMetrics(systemOf(promClient, registers), sources)
+export function prometheusMetrics(
+  promClient: PromClient,
+  subject: Subject = {},
+  options: PrometheusOptions = {},
+): () => void {
+  checkOptions('prometheusMetrics', options, {
+    registers: { kind: 'an array of registries', isGood: Array.isArray },
+  })
+  return showMetrics(systemOf(promClient, options.registers), partsOf('prometheusMetrics', subject))
 }
 
 function systemOf(

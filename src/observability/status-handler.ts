@@ -1,35 +1,35 @@
 import { createHash } from 'node:crypto'
 import type { SessionStats } from '../session/contracts.ts'
-import type { HandshakeCounts } from '../session/handshakes.ts'
+import { type HandshakeCounts, NO_HANDSHAKES } from '../session/handshakes.ts'
 import {
   between,
   countDecisions,
   type HandshakeCounter,
   History,
+  type HistoryView,
   type Interval,
-  type ShownContext,
-  type ShownStore,
+  viewOf,
 } from './status-history.ts'
 import { isRefusal, STATUS_PAGE, STATUS_SCRIPT, STATUS_STYLE } from './status-page.ts'
+import {
+  type MeasuredAttachment,
+  type MeasuredContext,
+  type MeasuredServer,
+  type MeasuredStore,
+  type Parts,
+  partsOf,
+  type Subject,
+} from './subject.ts'
 
 export type { HandshakeCounts, OutcomeCounts } from '../session/handshakes.ts'
-export type { ShownContext, ShownStore } from './status-history.ts'
-
-/** What `attachServer` returns, as far as its figures go. */
-export interface ShownAttachment {
-  readonly enabled: boolean
-  readonly context: ShownContext
-  readonly stats: HandshakeCounts & {
-    readonly notKept: Readonly<Record<string, number>>
-    readonly pendingWrites: number
-  }
-}
-
-/** What else is shown. */
-export interface StatusOptions {
-  /** What `guarded` returned, by a name that is shown. */
-  readonly stores?: Readonly<Record<string, ShownStore>>
-}
+export type {
+  MeasuredAttachment,
+  MeasuredContext,
+  MeasuredParts,
+  MeasuredSessions,
+  MeasuredStore,
+  Subject,
+} from './subject.ts'
 
 /** What is used of `http.IncomingMessage`. */
 export interface StatusRequest {
@@ -85,7 +85,7 @@ export interface ServerStatus {
   /** OpenSSL's. */
   readonly counters: SessionStats
   /** Sessions that were made and not kept; null of a context alone. */
-  readonly notKept: Readonly<Record<string, number>> | null
+  readonly notKept: Readonly<Partial<Record<string, number>>> | null
   /** Null of a context alone. */
   readonly pendingWrites: number | null
 }
@@ -148,32 +148,23 @@ export interface StoreStatus {
   }[]
 }
 
-type Shown = ShownContext | ShownAttachment
-
 /**
  * A status page, as a request handler of any Node HTTP server: JSON for `Accept: application/json` or `?format=json`, else an
  * HTML page that needs nothing else and updates itself. It shows no session, id or server name; who may see it is for the
  * server to decide. Its Content-Security-Policy takes the place of one that was set before.
  *
- * @param of - a context, an attachment, or several of them by names that are shown. An attachment tells what Node did, also
- *   before the handler was made; a context alone what the model decided since
+ * @param subject - a `ServerSessions`, what `attachServer` returned, or parts by name. An attachment tells what Node did, also
+ *   before the handler was made; a context without one what the model decided since
  * @returns counts and samples until it is closed, and does not keep the process alive
+ * @throws {@link ArgumentError} for another subject
  */
-export function statusHandler(
-  of: Shown | Readonly<Record<string, Shown>>,
-  options: StatusOptions = {},
-): StatusHandler {
-  const servers = mapValues(isShown(of) ? { server: of } : of, watchServer)
-  const stores = mapValues(options.stores ?? {}, watchStore)
-  const report = (): StatusReport => ({
-    time: new Date().toISOString(),
-    servers: mapValues(servers, (server) => server.report()),
-    stores: mapValues(stores, (store) => store.report()),
-  })
-  const close = (): void => {
-    for (const watched of [...Object.values(servers), ...Object.values(stores)]) watched.close()
-  }
-  return Object.assign(makeHandler(report), { close, [Symbol.dispose]: close })
+export function statusHandler(subject: Subject): StatusHandler {
+  const figures = new Figures(partsOf('statusHandler', subject))
+  const close = (): void => figures.close()
+  return Object.assign(
+    makeHandler(() => figures.report()),
+    { close, [Symbol.dispose]: close },
+  )
 }
 
 function makeHandler(report: () => StatusReport): (request: StatusRequest, response: StatusResponse) => void {
@@ -216,74 +207,125 @@ function wantsJson({ url = '', headers: { accept = '' } }: StatusRequest): boole
   return accept.includes('application/json') && !accept.includes('text/html')
 }
 
-interface Watched<T> {
-  report(): T
-  close(): void
+/** What is read of a server when a sample is taken; no handshake is any slower. */
+interface ServerFigures {
+  readonly counts: HandshakeCounts
+  readonly sessions: number
+  readonly unstored: number
 }
 
-function watchServer(shown: Shown): Watched<ServerStatus> {
-  const { attachment, context, counts, end } = sourceOf(shown)
-  const history = new History(() => ({
-    counts: counts(),
-    sessions: context.stats.number,
-    unstored: unstoredBy(attachment),
-  }))
-  return {
-    report() {
-      const view = history.look()
-      const now = spanOf(view.last(1))
-      const hour = spanOf(view.last(59))
+type StoreFigures = Omit<StoreStatus, 'minutes'>
+
+/** Of all that was shown at a moment. */
+interface Sampled {
+  readonly servers: ReadonlyMap<object, ServerFigures>
+  readonly stores: ReadonlyMap<object, StoreFigures>
+}
+
+const NOTHING: ServerFigures = {
+  counts: { handshakes: NO_HANDSHAKES, reasons: {}, protocols: {} },
+  sessions: 0,
+  unstored: 0,
+}
+const NO_CALLS: StoreFigures = {
+  breaker: 'closed',
+  breakers: { reads: 'closed', writes: 'closed', removals: 'closed' },
+  ...{ queuedWrites: 0, droppedWrites: 0, droppedDeletions: 0, pendingCalls: 0 },
+  ...{ calls: 0, failedCalls: 0, failedWrites: 0 },
+}
+
+/** The figures of whatever is there, now and in each minute of the last hour. */
+class Figures {
+  readonly #parts: () => Parts
+  readonly #decisions: Map<MeasuredContext, HandshakeCounter> = new Map()
+  readonly #history: History<Sampled>
+
+  constructor(parts: () => Parts) {
+    this.#parts = parts
+    for (const shown of Object.values(parts().servers))
+      if (!isAttachment(shown)) this.#decisions.set(shown, countDecisions(shown))
+    this.#history = new History(() => this.#sample())
+  }
+
+  close(): void {
+    this.#history.close()
+    for (const { end } of this.#decisions.values()) end()
+  }
+
+  report(): StatusReport {
+    const view = this.#history.look()
+    const parts = this.#parts()
+    return {
+      time: new Date().toISOString(),
+      servers: mapValues(parts.servers, (shown) =>
+        reportServer(
+          shown,
+          viewOf(view, ({ servers }) => servers.get(shown) ?? NOTHING),
+        ),
+      ),
+      stores: mapValues(parts.stores, (store) =>
+        reportStore(viewOf(view, ({ stores }) => stores.get(store) ?? NO_CALLS)),
+      ),
+    }
+  }
+
+  #sample(): Sampled {
+    const parts = this.#parts()
+    return {
+      servers: new Map(
+        Object.values(parts.servers).map((shown) => [shown, this.#serverFigures(shown)] as const),
+      ),
+      stores: new Map(Object.values(parts.stores).map((store) => [store, storeFigures(store)] as const)),
+    }
+  }
+
+  #serverFigures(shown: MeasuredServer): ServerFigures {
+    if (!isAttachment(shown))
       return {
-        verdict: judge(now, hour, attachment?.enabled !== false),
-        now,
-        hour,
-        total: view.figures.counts,
-        minutes: view.minutes.map((minute) => ({
-          time: new Date(minute.from.atMs).toISOString(),
-          ...spanOf(minute),
-          sessions: minute.to.figures.sessions,
-        })),
-        cache: {
-          sessions: view.figures.sessions,
-          size: context.getSessionCacheSize(),
-          timeoutSec: context.getSessionTimeout(),
-          oldestTimeLeftSec: context.cacheStats.oldestTimeLeftSec ?? null,
-        },
-        counters: context.stats,
-        notKept: attachment?.stats.notKept ?? null,
-        pendingWrites: attachment?.stats.pendingWrites ?? null,
+        counts: this.#decisions.get(shown)?.counts() ?? NOTHING.counts,
+        sessions: shown.stats.number,
+        unstored: 0,
       }
-    },
-    close() {
-      history.close()
-      end()
-    },
+    const { handshakes, protocols, reasons, notKept } = shown.stats
+    return {
+      counts: { handshakes, protocols, reasons },
+      sessions: shown.context.stats.number,
+      unstored: STORE_REASONS.reduce((total, reason) => total + (notKept[reason] ?? 0), 0),
+    }
   }
 }
 
-interface Source extends HandshakeCounter {
-  readonly attachment?: ShownAttachment
-  readonly context: ShownContext
-}
-
-/** An attachment counts by itself, and is read when a sample is taken: no handshake is any slower. */
-function sourceOf(shown: Shown): Source {
-  if (!('enabled' in shown)) return { context: shown, ...countDecisions(shown) }
-  return {
-    attachment: shown,
-    context: shown.context,
-    counts() {
-      const { handshakes, protocols, reasons } = shown.stats
-      return { handshakes, protocols, reasons }
-    },
-    end: () => undefined,
-  }
+function isAttachment(shown: MeasuredServer): shown is MeasuredAttachment {
+  return 'kind' in shown
 }
 
 const STORE_REASONS = ['store-failed', 'store-timeout']
 
-function unstoredBy(attachment: ShownAttachment | undefined): number {
-  return STORE_REASONS.reduce((total, reason) => total + (attachment?.stats.notKept[reason] ?? 0), 0)
+function reportServer(shown: MeasuredServer, view: HistoryView<ServerFigures>): ServerStatus {
+  const attachment = isAttachment(shown) ? shown : undefined
+  const context = isAttachment(shown) ? shown.context : shown
+  const now = spanOf(view.last(1))
+  const hour = spanOf(view.last(59))
+  return {
+    verdict: judge(now, hour, attachment?.enabled !== false),
+    now,
+    hour,
+    total: view.figures.counts,
+    minutes: view.minutes.map((minute) => ({
+      time: new Date(minute.from.atMs).toISOString(),
+      ...spanOf(minute),
+      sessions: minute.to.figures.sessions,
+    })),
+    cache: {
+      sessions: view.figures.sessions,
+      size: context.getSessionCacheSize(),
+      timeoutSec: context.getSessionTimeout(),
+      oldestTimeLeftSec: context.cacheStats.oldestTimeLeftSec ?? null,
+    },
+    counters: context.stats,
+    notKept: attachment?.stats.notKept ?? null,
+    pendingWrites: attachment?.stats.pendingWrites ?? null,
+  }
 }
 
 function spanOf({
@@ -329,29 +371,22 @@ function commonestRefusal({ reasons, unstored }: Span): string | null {
   return reason === 'not-found' && unstored >= count / 2 ? 'store-failed' : reason
 }
 
-function watchStore(store: ShownStore): Watched<StoreStatus> {
-  const history = new History(() => storeFigures(store))
+function reportStore({ figures, minutes }: HistoryView<StoreFigures>): StoreStatus {
   return {
-    report() {
-      const { figures, minutes } = history.look()
-      return {
-        ...figures,
-        minutes: minutes.map(({ from, to }) => ({
-          time: new Date(from.atMs).toISOString(),
-          queuedWrites: to.figures.queuedWrites,
-          droppedWrites: to.figures.droppedWrites - from.figures.droppedWrites,
-          failedCalls: to.figures.failedCalls - from.figures.failedCalls,
-          failedWrites: to.figures.failedWrites - from.figures.failedWrites,
-        })),
-      }
-    },
-    close: () => history.close(),
+    ...figures,
+    minutes: minutes.map(({ from, to }) => ({
+      time: new Date(from.atMs).toISOString(),
+      queuedWrites: to.figures.queuedWrites,
+      droppedWrites: to.figures.droppedWrites - from.figures.droppedWrites,
+      failedCalls: to.figures.failedCalls - from.figures.failedCalls,
+      failedWrites: to.figures.failedWrites - from.figures.failedWrites,
+    })),
   }
 }
 
 const WRITES = ['set', 'delete', 'addMarks']
 
-function storeFigures({ stats }: ShownStore): Omit<StoreStatus, 'minutes'> {
+function storeFigures({ stats }: MeasuredStore): StoreFigures {
   const { breaker, breakers, queuedWrites, droppedWrites, droppedDeletions, pendingCalls } = stats
   const { calls, failures, timeouts } = stats
   const failedWrites = WRITES.reduce(
@@ -368,14 +403,6 @@ function storeFigures({ stats }: ShownStore): Omit<StoreStatus, 'minutes'> {
 
 function sum(counts: Readonly<Record<string, number>>): number {
   return Object.values(counts).reduce((total, count) => total + count, 0)
-}
-
-/** Whatever the names of several are, none of them stands for a boolean or a function. */
-function isShown(of: Shown | Readonly<Record<string, Shown>>): of is Shown {
-  return (
-    ('enabled' in of && typeof of.enabled === 'boolean') ||
-    ('subscribe' in of && typeof of.subscribe === 'function')
-  )
 }
 
 function mapValues<T, U>(record: Readonly<Record<string, T>>, map: (value: T) => U): Record<string, U> {

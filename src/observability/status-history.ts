@@ -1,4 +1,3 @@
-import type { SslContextListener } from '../session/contracts.ts'
 import {
   type HandshakeCounts,
   HandshakeTally,
@@ -7,24 +6,7 @@ import {
   type OutcomeCounts,
 } from '../session/handshakes.ts'
 import type { ResumptionVerdict } from '../session/verdict.ts'
-import type { MeasuredContext, MeasuredStore } from './metrics.ts'
-
-/** An `SslContext`, as far as its figures go. */
-export interface ShownContext extends MeasuredContext {
-  getSessionTimeout(): number
-  subscribe(listener: SslContextListener): () => void
-}
-
-/** What `guarded` returns, as far as its figures go. */
-export interface ShownStore extends MeasuredStore {
-  readonly stats: MeasuredStore['stats'] & {
-    readonly breaker: 'closed' | 'half-open' | 'open'
-    readonly pendingCalls: number
-    readonly calls: Readonly<Record<string, number>>
-    readonly failures: Readonly<Record<string, number>>
-    readonly timeouts: Readonly<Record<string, number>>
-  }
-}
+import type { MeasuredContext } from './subject.ts'
 
 interface Sample<T> {
   /** Milliseconds since the epoch, for people. */
@@ -46,6 +28,22 @@ export interface HistoryView<T> {
   readonly minutes: readonly Interval<T>[]
   /** The last whole minutes and the running one, or as many as there are. */
   last(wholeMinutes: number): Interval<T>
+}
+
+/** The same of one of several whose figures are read together. @param pick - its figures, at any moment */
+export function viewOf<T, U>(
+  { figures, minutes, last }: HistoryView<T>,
+  pick: (figures: T) => U,
+): HistoryView<U> {
+  const picked = ({ from, to }: Interval<T>): Interval<U> => ({
+    from: { ...from, figures: pick(from.figures) },
+    to: { ...to, figures: pick(to.figures) },
+  })
+  return {
+    figures: pick(figures),
+    minutes: minutes.map(picked),
+    last: (wholeMinutes) => picked(last(wholeMinutes)),
+  }
 }
 
 const SAMPLE_MS = 60_000
@@ -102,7 +100,7 @@ export interface HandshakeCounter {
 }
 
 /** What a context decides, for one that is shown without its server. */
-export function countDecisions(context: ShownContext): HandshakeCounter {
+export function countDecisions(context: MeasuredContext): HandshakeCounter {
   const tally = new HandshakeTally()
   const end = context.subscribe((event) => {
     if (event.type !== 'resumption') return

@@ -10,6 +10,8 @@ export interface HandshakeMessage {
   readonly protocol: string | undefined
   /** As the client sent it, a UTF-16 unit for each byte; undefined when it sent none. */
   readonly serverName: string | undefined
+  /** The attached server: `attachment.name`. */
+  readonly server: string
   /** Milliseconds from the connection's arrival until its ClientHello was whole. */
   readonly readAheadMs: number
   /** Milliseconds from there until Node got the connection: the caches and the owner's policy. */

@@ -1,14 +1,27 @@
-import { decodePem, encodePem } from '../codec/pem.ts'
 import {
-  decodeSslSession,
-  encodeSslSession,
-  locateSessionId,
-  type SslSessionFields,
-} from '../codec/ssl-session-der.ts'
+  compactDer,
+  compactFields,
+  derOfCompact,
+  editCompact,
+  fieldsOfCompact,
+  octetsLength,
+  readNumber,
+  readOctets,
+  readPeerCertificate,
+  readText,
+  type SessionEdits,
+  sessionIdLength,
+  writeSessionId,
+} from '../codec/compact-session.ts'
+import type { Span } from '../codec/der.ts'
+import { latin1 } from '../codec/latin1.ts'
+import { decodePem, encodePem } from '../codec/pem.ts'
+import { encodeSslSession, outlineSslSession, type SslSessionFields } from '../codec/ssl-session-der.ts'
 import { ArgumentError, SessionDerError } from '../errors.ts'
 import { checkBytes, kindOf } from './arguments.ts'
 import { copyBytes, equalBytes, redactId, toHex } from './bytes.ts'
 import { checkIdLength, checkSeconds } from './ranges.ts'
+import { type SessionTraits, sharedTraits } from './session-traits.ts'
 
 /** What a session holds besides its times, which may lie in it and mean nothing; `cipherSuite` is unknown until the ServerHello. */
 export type SessionContent = Omit<SslSessionFields, 'cipherSuite' | 'timeSec' | 'timeoutSec'> & {
@@ -31,33 +44,29 @@ const UNWRITTEN_TIMEOUT_SEC = 3
 /** R6.6: 2^64 nanoseconds; a later expiry saturates and means "never". */
 const MAX_EXPIRY_MS = 18_446_744_073_709
 const EMPTY = new Uint8Array(0)
-/** TLSEXT_max_fragment_length_UNSPECIFIED: not negotiated yet. */
-const MAX_FRAGMENT_LENGTH_UNSPECIFIED = 255
 const FLAG_EXTENDED_MASTER_SECRET = 1
+
+/** R6.1, shared by new sessions: whoever changes it has a copy. 255 is TLSEXT_max_fragment_length_UNSPECIFIED. */
+const NEW_CONTENT: SessionContent = {
+  protocolVersion: 0,
+  sessionId: EMPTY,
+  masterKey: EMPTY,
+  sessionIdContext: EMPTY,
+  verifyResult: 1,
+  ticketLifetimeHintSec: 0n,
+  compressionId: 0,
+  flags: 0,
+  ticketAgeAdd: 0,
+  maxEarlyData: 0,
+  maxFragmentLengthMode: 255,
+  kexGroup: 0,
+}
+const NEW_TRAITS: SessionTraits = sharedTraits(NEW_CONTENT, EMPTY)
 
 /** Something has ended its life. */
 const NOT_RESUMABLE = 1
 /** Every part has been in DER, so that nothing is lost by putting it there again. */
 const ENCODABLE = 2
-
-/** Shared by sessions, and never changed. */
-export interface SessionTraits {
-  readonly protocolVersion: number
-  readonly cipherSuite: number | undefined
-  readonly sessionIdContext: Uint8Array
-  readonly flags: number
-  readonly compressionId: number
-  readonly maxFragmentLengthMode: number
-}
-
-const NO_TRAITS: SessionTraits = {
-  protocolVersion: 0,
-  cipherSuite: undefined,
-  sessionIdContext: EMPTY,
-  flags: 0,
-  compressionId: 0,
-  maxFragmentLengthMode: MAX_FRAGMENT_LENGTH_UNSPECIFIED,
-}
 
 /** What only the model itself may do with a session: see {@link sessionInternals}. */
 export interface SessionInternals {
@@ -68,6 +77,8 @@ export interface SessionInternals {
   timeMs(session: SslSession): number
   /** Writes fields of a session that no cache holds under the old ones. */
   update(session: SslSession, part: Partial<SessionContent>): void
+  /** As the public setters do it, all at once. Nothing is copied where nothing changes. */
+  edit(session: SslSession, edits: SessionEdits): void
   /** Sets the creation time with its milliseconds; every order but `except` is put right. */
   setTimeMs(session: SslSession, timeMs: number, except?: ExpiryOrder): void
   setNotResumable(session: SslSession, notResumable: boolean): void
@@ -76,11 +87,14 @@ export interface SessionInternals {
   /** For caches: the session takes as little memory as it can. What it holds stays the same. */
   compact(session: SslSession): void
   hasId(session: SslSession): boolean
+  isId(session: SslSession, sessionId: Uint8Array): boolean
   /** @returns the length of the id, whose bytes are now the first of `target` */
   writeId(session: SslSession, target: Uint8Array): number
   addOrder(session: SslSession, order: ExpiryOrder): void
   removeOrder(session: SslSession, order: ExpiryOrder): void
 }
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
 
 export let sessionInternals: SessionInternals
 
@@ -91,15 +105,15 @@ export let sessionInternals: SessionInternals
  */
 export class SslSession {
   /** What every resumption looks at, so that nothing is decoded for it: in front, and in one place. */
-  #traits: SessionTraits = NO_TRAITS
+  #traits: SessionTraits = NEW_TRAITS
   /** The creation time in two small integers, since a larger number would be an object of its own. */
   #timeSec = 0
   #timeRestMs = 0
   #timeoutSec: number = NEW_SESSION_TIMEOUT_SEC
   /** NOT_RESUMABLE and ENCODABLE: fields of their own would take eight bytes each. */
   #bits = 0
-  /** Compact, it is the DER, one UTF-16 unit a byte: a string takes a tenth of the memory of the objects. */
-  #content: SessionContent | string
+  /** What was in DER is compact: nothing of it is decoded until somebody asks. */
+  #content: SessionContent | string = NEW_CONTENT
   #orders: readonly ExpiryOrder[] = NO_ORDERS
 
   /**
@@ -109,20 +123,6 @@ export class SslSession {
    */
   constructor(nowMs: number = Date.now()) {
     this.#setTimeMs(nowMs)
-    this.#content = {
-      protocolVersion: 0,
-      sessionId: EMPTY,
-      masterKey: EMPTY,
-      sessionIdContext: EMPTY,
-      verifyResult: 1,
-      ticketLifetimeHintSec: 0n,
-      compressionId: 0,
-      flags: 0,
-      ticketAgeAdd: 0,
-      maxEarlyData: 0,
-      maxFragmentLengthMode: MAX_FRAGMENT_LENGTH_UNSPECIFIED,
-      kexGroup: 0,
-    }
   }
 
   /**
@@ -134,12 +134,14 @@ export class SslSession {
    */
   static fromDer(der: Uint8Array, nowMs: number = Date.now()): SslSession {
     checkBytes('DER of a session', der)
-    const content = decodeSslSession(der)
-    const { timeSec, timeoutSec } = content
+    const outline = outlineSslSession(der)
+    const { timeSec, timeoutSec, sessionIdContext } = outline
     const session = new SslSession(nowMs)
-    session.#content = textOf(der)
-    lastRead = { of: session, content }
-    session.#lift()
+    session.#content = compactDer(der, outline)
+    session.#traits = sharedTraits(
+      outline,
+      sessionIdContext === undefined ? EMPTY : part(der, sessionIdContext),
+    )
     session.#setBit(ENCODABLE, true)
     if (timeSec !== 0) session.#setTimeMs(timeSec * 1000)
     session.#timeoutSec = timeoutSec === 0 ? UNWRITTEN_TIMEOUT_SEC : timeoutSec
@@ -161,11 +163,13 @@ export class SslSession {
    * @throws {@link SessionDerError} when the session has no cipher suite yet (R12.2)
    */
   toDer(sessionIdContext?: Uint8Array): Uint8Array {
-    const content = this.#read()
-    if (!hasSuite(content)) throw new SessionDerError('session has no cipher suite and cannot be encoded', 0)
-    if (sessionIdContext === undefined) return encodeSslSession(content, this)
-    checkIdLength('session id context', sessionIdContext)
-    return encodeSslSession({ ...content, sessionIdContext }, this)
+    const content = this.#content
+    const isCompact = typeof content === 'string'
+    if (!isCompact && !hasSuite(content))
+      throw new SessionDerError('session has no cipher suite and cannot be encoded', 0)
+    if (sessionIdContext !== undefined) checkIdLength('session id context', sessionIdContext)
+    if (isCompact) return derOfCompact(content, this, sessionIdContext)
+    return encodeSslSession(sessionIdContext === undefined ? content : { ...content, sessionIdContext }, this)
   }
 
   /** {@link toDer} as PEM. Holds the master key. */
@@ -194,7 +198,9 @@ export class SslSession {
 
   /** A copy, 0 to 32 bytes. */
   get sessionId(): Uint8Array {
-    return copyBytes(this.#read().sessionId)
+    const bytes = new Uint8Array(this.#idLength)
+    this.#writeId(bytes)
+    return bytes
   }
 
   /** A copy, 0 to 32 bytes. */
@@ -204,30 +210,33 @@ export class SslSession {
 
   /** The server name the session was made for, if it was acknowledged. */
   get hostname(): string | undefined {
-    const { hostname } = this.#read()
-    return hostname && textOf(hostname)
+    const content = this.#content
+    if (typeof content === 'string') return readText(content, 'hostname')
+    return content.hostname && latin1(content.hostname, 0, content.hostname.length)
   }
 
   /** `SSL_SESSION_get0_peer(3)`: the DER of the peer's certificate, a copy; undefined when it showed none. */
   get peerCertificate(): Uint8Array | undefined {
-    const { peerCertificate } = this.#read()
-    return peerCertificate && copyBytes(peerCertificate)
+    const content = this.#content
+    if (typeof content === 'string') return readPeerCertificate(content)
+    return content.peerCertificate && copyBytes(content.peerCertificate)
   }
 
   /** `SSL_get_verify_result(3)` of the handshake that made it: 0 is X509_V_OK, also when the peer showed no certificate. */
   get verifyResult(): number {
-    return this.#read().verifyResult
+    return this.#number('verifyResult')
   }
 
   /** `SSL_SESSION_get0_ticket_appdata(3)`, a copy. */
   get ticketAppData(): Uint8Array | undefined {
-    const { ticketAppData } = this.#read()
-    return ticketAppData && copyBytes(ticketAppData)
+    const content = this.#content
+    if (typeof content === 'string') return readOctets(content, 'ticketAppData')
+    return content.ticketAppData && copyBytes(content.ticketAppData)
   }
 
   /** The NamedGroup of the key exchange, RFC 8446 §4.2.7; 0 when it had none. */
   get kexGroup(): number {
-    return this.#read().kexGroup
+    return this.#number('kexGroup')
   }
 
   /** `SSL_SESSION_get_ticket_lifetime_hint(3)`, seconds. */
@@ -237,11 +246,12 @@ export class SslSession {
 
   /** `SSL_SESSION_get_max_early_data(3)`, bytes. */
   get maxEarlyData(): number {
-    return this.#read().maxEarlyData
+    return this.#number('maxEarlyData')
   }
 
   get hasTicket(): boolean {
-    return (this.#read().ticket?.length ?? 0) > 0
+    const content = this.#content
+    return (typeof content === 'string' ? octetsLength(content, 'ticket') : (content.ticket?.length ?? 0)) > 0
   }
 
   get extendedMasterSecret(): boolean {
@@ -266,7 +276,7 @@ export class SslSession {
 
   /** R11.3: has an id or a ticket, and nothing has ended its life. Says nothing about its age. */
   get isResumable(): boolean {
-    return !this.#hasBit(NOT_RESUMABLE) && (this.#read().sessionId.length > 0 || this.hasTicket)
+    return !this.#hasBit(NOT_RESUMABLE) && (this.#idLength > 0 || this.hasTicket)
   }
 
   /**
@@ -297,24 +307,17 @@ export class SslSession {
    * @throws {@link SessionRangeError} when longer (R9.1)
    */
   setSessionIdContext(context: Uint8Array): void {
-    this.#own().sessionIdContext = copyBytes(checkIdLength('session id context', context))
-    this.#lift()
+    this.#edit({ sessionIdContext: checkIdLength('session id context', context) })
   }
 
   /** `SSL_SESSION_set1_hostname(3)`. @param hostname - copied; undefined for none */
   setHostname(hostname: Uint8Array | undefined): void {
-    if (hostname !== undefined) this.#own().hostname = copyBytes(hostname)
-    else if (this.#read().hostname !== undefined) {
-      const { hostname: _, ...content } = this.#read()
-      this.#replace(content)
-    }
-    // R12.5: the DER's would end there.
-    if (hostname?.includes(0) === true) this.#setBit(ENCODABLE, false)
+    this.#edit({ hostname: hostname ?? null })
   }
 
   /** `SSL_SESSION_set1_ticket_appdata(3)`: libssl carries it into the tickets of a resumed connection. @param data - copied */
   setTicketAppData(data: Uint8Array): void {
-    this.#own().ticketAppData = copyBytes(data)
+    this.#edit({ ticketAppData: data })
   }
 
   #hasBit(bit: number): boolean {
@@ -334,17 +337,49 @@ export class SslSession {
     this.#timeRestMs = timeMs - this.#timeSec * 1000
   }
 
+  get #idLength(): number {
+    const content = this.#content
+    return typeof content === 'string' ? sessionIdLength(content) : content.sessionId.length
+  }
+
+  #writeId(target: Uint8Array): number {
+    const content = this.#content
+    if (typeof content === 'string') return writeSessionId(content, target)
+    target.set(content.sessionId)
+    return content.sessionId.length
+  }
+
+  #number(name: 'verifyResult' | 'kexGroup' | 'maxEarlyData'): number {
+    const content = this.#content
+    return typeof content === 'string' ? readNumber(content, name) : content[name]
+  }
+
   #read(): SessionContent {
-    if (typeof this.#content !== 'string') return this.#content
-    if (lastRead?.of !== this) lastRead = { of: this, content: decodeCompact(this.#content) }
+    const text = this.#content
+    if (typeof text !== 'string') return text
+    if (lastRead?.text !== text) lastRead = { text, content: fieldsOfCompact(text) }
     return lastRead.content
   }
 
   /** The content, which no other session has, to be changed. */
-  #own(): { -readonly [K in keyof SessionContent]: SessionContent[K] } {
-    const content = this.#read()
+  #own(): Writable<SessionContent> {
+    const content = this.#content === NEW_CONTENT ? { ...NEW_CONTENT } : this.#read()
+    // It no longer is what its text says.
+    if (typeof this.#content === 'string') lastRead = undefined
     this.#content = content
     return content
+  }
+
+  #edit(edits: SessionEdits): void {
+    const { sessionIdContext, hostname } = edits
+    // R12.5: the DER's would end there.
+    const isEncodable = hostname?.includes(0) !== true
+    if (typeof this.#content === 'string' && isEncodable) this.#content = editCompact(this.#content, edits)
+    else {
+      this.#content = edited(this.#own(), edits)
+      if (!isEncodable) this.#setBit(ENCODABLE, false)
+    }
+    if (sessionIdContext !== undefined) this.#traits = sharedTraits(this.#traits, sessionIdContext)
   }
 
   #replace(content: SessionContent): void {
@@ -353,14 +388,14 @@ export class SslSession {
   }
 
   #lift(): void {
-    this.#traits = sharedTraits(this.#read())
+    const content = this.#read()
+    this.#traits = sharedTraits(content, content.sessionIdContext)
   }
 
   #compact(): void {
     const content = this.#content
     if (typeof content === 'string' || !this.#hasBit(ENCODABLE) || !hasSuite(content)) return
-    this.#content = textOf(encodeSslSession(content, NO_TIMES))
-    if (lastRead?.of === this) lastRead = undefined
+    this.#content = compactFields(content)
   }
 
   /** Without secrets: `JSON.stringify`, `console.log` and `util.inspect` show this. */
@@ -369,8 +404,8 @@ export class SslSession {
       protocolVersion: `0x${this.protocolVersion.toString(16).padStart(4, '0')}`,
       cipherSuite:
         this.cipherSuite === undefined ? null : `0x${this.cipherSuite.toString(16).padStart(4, '0')}`,
-      sessionId: redactId(this.#read().sessionId),
-      sessionIdContext: toHex(this.#read().sessionIdContext),
+      sessionId: redactId(this.sessionId),
+      sessionIdContext: toHex(this.#traits.sessionIdContext),
       timeSec: this.timeSec,
       timeoutSec: this.#timeoutSec,
       isResumable: this.isResumable,
@@ -396,20 +431,12 @@ export class SslSession {
         if (!names.every((name) => ALWAYS_ENCODABLE.has(name))) session.#setBit(ENCODABLE, false)
       },
       compact: (session) => session.#compact(),
-      hasId: (session) =>
-        typeof session.#content === 'string'
-          ? locateSessionId(session.#content).length > 0
-          : session.#content.sessionId.length > 0,
-      writeId(session, target) {
-        const content = session.#content
-        if (typeof content !== 'string') {
-          target.set(content.sessionId)
-          return content.sessionId.length
-        }
-        const { offset, length } = locateSessionId(content)
-        for (let index = 0; index < length; index++) target[index] = content.charCodeAt(offset + index)
-        return length
+      edit: (session, edits) => session.#edit(edits),
+      hasId: (session) => session.#idLength > 0,
+      isId(session, sessionId) {
+        return session.#idLength === sessionId.length && equalBytes(session.sessionId, sessionId)
       },
+      writeId: (session, target) => session.#writeId(target),
       setTimeMs(session, timeMs, except) {
         session.#setTimeMs(timeMs)
         for (const order of session.#orders) {
@@ -449,60 +476,33 @@ const ALWAYS_ENCODABLE: ReadonlySet<string> = new Set([
   'maxEarlyData',
 ])
 
-/** The times of a compact session are not those of its DER. */
-const NO_TIMES = { timeSec: 0, timeoutSec: 0 }
-
 const NO_ORDERS: readonly ExpiryOrder[] = []
 
-/** One object for all sessions that agree in these: a process has few kinds of them. The latest kinds are remembered. */
-const knownTraits: SessionTraits[] = []
-const MAX_KNOWN_TRAITS = 8
-let nextTraits = 0
+/** Whoever asks for all of a compact session mostly does so again. */
+let lastRead: { readonly text: string; readonly content: SessionContent } | undefined
 
-function sharedTraits(content: SessionContent): SessionTraits {
-  for (const traits of knownTraits) if (hasTraits(content, traits)) return traits
-  const { protocolVersion, cipherSuite, sessionIdContext, flags, compressionId, maxFragmentLengthMode } =
-    content
-  const traits: SessionTraits = {
-    protocolVersion,
-    cipherSuite,
-    sessionIdContext: copyBytes(sessionIdContext),
-    flags,
-    compressionId,
-    maxFragmentLengthMode,
+/** @param content - to be changed, perhaps */
+function edited(
+  content: Writable<SessionContent>,
+  { sessionIdContext, hostname, ticketAppData }: SessionEdits,
+): SessionContent {
+  if (sessionIdContext !== undefined) content.sessionIdContext = copyBytes(sessionIdContext)
+  if (ticketAppData !== undefined) content.ticketAppData = copyBytes(ticketAppData)
+  if (hostname === undefined) return content
+  if (hostname !== null) content.hostname = copyBytes(hostname)
+  else {
+    const { hostname: _, ...others } = content
+    return others
   }
-  knownTraits[nextTraits] = traits
-  nextTraits = (nextTraits + 1) % MAX_KNOWN_TRAITS
-  return traits
-}
-
-function hasTraits(content: SessionContent, traits: SessionTraits): boolean {
-  return (
-    content.protocolVersion === traits.protocolVersion &&
-    content.cipherSuite === traits.cipherSuite &&
-    content.flags === traits.flags &&
-    content.compressionId === traits.compressionId &&
-    content.maxFragmentLengthMode === traits.maxFragmentLengthMode &&
-    equalBytes(content.sessionIdContext, traits.sessionIdContext)
-  )
-}
-
-/** Whoever reads a field of a compact session mostly reads another one next. */
-let lastRead: { readonly of: SslSession; readonly content: SessionContent } | undefined
-
-/** One UTF-16 unit a byte. A call takes only so many arguments; spread out, they would take seven times as long. */
-function textOf(bytes: Uint8Array): string {
-  if (bytes.length <= 4096) return Reflect.apply(String.fromCharCode, undefined, bytes)
-  return textOf(bytes.subarray(0, 4096)) + textOf(bytes.subarray(4096))
-}
-
-function decodeCompact(text: string): SessionContent {
-  const der = new Uint8Array(text.length)
-  for (let index = 0; index < text.length; index++) der[index] = text.charCodeAt(index)
-  return decodeSslSession(der)
+  return content
 }
 
 /** `ssl_session_dup` drops the hint with the ticket. */
 function withoutTicket({ ticket, ...content }: SessionContent): SessionContent {
   return { ...content, ticketLifetimeHintSec: 0n }
+}
+
+/** A view. */
+function part(bytes: Uint8Array, { start, end }: Span): Uint8Array {
+  return bytes.subarray(start, end)
 }

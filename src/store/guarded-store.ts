@@ -68,6 +68,8 @@ export interface GuardStats extends CallCounts {
 }
 
 export interface GuardedStore extends SessionStore {
+  /** What it is called in events and metrics. */
+  readonly name: string
   readonly stats: GuardStats
 }
 
@@ -106,6 +108,11 @@ export function guarded(store: SessionStore, options: GuardOptions = {}): Guarde
   return new Guard(store, options)
 }
 
+/** Whether it is what {@link guarded} returned. */
+export function isGuarded(store: SessionStore): store is GuardedStore {
+  return store instanceof Guard
+}
+
 /** Those that begin before a change of their key has its result may share; what begins after that must not hear from before. */
 interface SharedGet {
   readonly answer: PromiseLike<Uint8Array | undefined>
@@ -113,6 +120,7 @@ interface SharedGet {
 }
 
 class Guard implements GuardedStore {
+  readonly name: string
   declare readonly confidentiality?: 'in-process' | 'sealed'
   declare readonly watchMarks?: NonNullable<SessionStore['watchMarks']>
   readonly #store: SessionStore
@@ -128,12 +136,13 @@ class Guard implements GuardedStore {
     checkMethods('the store of guarded', store, STORE_METHODS, 'a SessionStore')
     checkOptions('guarded', options, RULES)
     if (options.breaker !== undefined) checkOptions('the breaker of guarded', options.breaker, BREAKER_RULES)
-    const { breaker = {}, now = () => performance.now(), onEvent } = options
+    const { name = 'store', breaker = {}, now = () => performance.now(), onEvent } = options
+    this.name = name
     this.#store = store
     this.#now = now
     this.#deadlineMs = checkInteger('deadlineMs', options.deadlineMs ?? 250, MAX_INT32, 1)
     this.#calls = new StoreCalls({
-      name: options.name ?? 'store',
+      name,
       deadlineMs: this.#deadlineMs,
       failures: checkInteger('breaker.failures', breaker.failures ?? 5, MAX_INT32, 1),
       retryAfterMs: checkInteger('breaker.retryAfterMs', breaker.retryAfterMs ?? 1000, MAX_INT32, 1),

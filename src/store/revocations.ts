@@ -85,7 +85,7 @@ const EMPTY = new Uint8Array(0)
  * Times are compared with the clocks of the processes that made the sessions, which must agree within what is tolerable.
  */
 export class Revocations {
-  readonly #store: SessionStore
+  readonly #store: SessionStore | undefined
   readonly #keyRing: KeyRing
   readonly #maxStaleMs: number
   readonly #now: () => number
@@ -113,8 +113,12 @@ export class Revocations {
   /** The first refresh, good or bad: wait for it before listening, so that the first clients resume. */
   readonly ready: Promise<void>
 
-  constructor(store: SessionStore, keyRing: KeyRing, options: RevocationsOptions = {}) {
-    checkStore('Revocations', store)
+  /**
+   * @param store - may hold other things as well; without one nothing is revoked, and what would revoke is rejected with
+   * `ERR_SESSION_STORE_NONE`
+   */
+  constructor(store: SessionStore | undefined, keyRing: KeyRing, options: RevocationsOptions = {}) {
+    if (store !== undefined) checkStore('Revocations', store)
     checkKeyRing('Revocations', keyRing)
     checkOptions('Revocations', options, { maxStaleMs: CHECKED_LATER, now: A_FUNCTION, onError: A_FUNCTION })
     const { maxStaleMs = 10_000, now = Date.now, onError = () => undefined } = options
@@ -126,12 +130,17 @@ export class Revocations {
     this.#writer = new MarkWriter({
       keyRing,
       now,
-      add: (marks) => this.#inTime(store.addMarks(marks)),
+      add: (marks) => this.#inTime(store?.addMarks(marks)),
       newest: () => this.#chain.newest(this.#allBeforeMs),
       onMade: (marks) => {
         for (const mark of marks) this.#adopt(mark)
       },
     })
+    if (store === undefined) {
+      this.#freshSinceMs = Number.POSITIVE_INFINITY
+      this.ready = Promise.resolve()
+      return
+    }
     this.ready = this.#refreshAndGoOn()
     this.#watch().catch((error: unknown) => this.#report(error))
   }
@@ -160,6 +169,7 @@ export class Revocations {
 
   /** Reads the marks now. Rejects as the store does. */
   refresh(): Promise<void> {
+    if (this.#store === undefined) return Promise.resolve()
     if (this.#running === undefined) {
       this.#running = this.#refresh().finally(() => {
         this.#running = undefined
@@ -192,7 +202,7 @@ export class Revocations {
   get stats(): RevocationStats {
     return {
       marks: this.#held.size,
-      staleMs: performance.now() - this.#freshSinceMs,
+      staleMs: Math.max(0, performance.now() - this.#freshSinceMs),
       failedRefreshes: this.#failedRefreshes,
       unverified: this.#unverified,
       broken: this.#broken,
@@ -210,6 +220,12 @@ export class Revocations {
     checkOptions('revoke', options, { madeBeforeMs: CHECKED_LATER })
     const { madeBeforeMs = this.#now() } = options
     checkInteger('madeBeforeMs', madeBeforeMs, this.#now())
+    if (this.#store === undefined)
+      throw new SessionStoreError(
+        'there is no store for the mark, so that it would hold in this process alone, until it restarts: give Revocations ' +
+          'a store, or end tickets by replaceSecrets of their key ring, or by authenticatedAfterMs in all processes',
+        { code: 'ERR_SESSION_STORE_NONE' },
+      )
     const content: MarkContent = { kind, subject, madeBeforeMs }
     const [name = ''] = namesOf(this.#keyRing, kind, subject)
     if (this.#chain.size + this.#writer.waiting >= MAX_MARKS) throw tooManyMarks()
@@ -249,7 +265,7 @@ export class Revocations {
 
   /** @returns the roots among the marks of the store */
   async #read(): Promise<Mark[]> {
-    const stored = (await this.#inTime(this.#store.getMarks())) ?? []
+    const stored = (await this.#inTime(this.#store?.getMarks())) ?? []
     if (stored.length > MAX_MARKS) throw tooManyMarks()
     const known = new Map<string, Mark | undefined>()
     const roots: Mark[] = []
@@ -336,7 +352,7 @@ export class Revocations {
 
   /** Pushed marks come one by one: they revoke at once, and are examined when they are read with the others. */
   async #watch(): Promise<void> {
-    const end = await this.#store.watchMarks?.((bytes) => {
+    const end = await this.#store?.watchMarks?.((bytes) => {
       const mark = this.#held.size < MAX_MARKS ? readMark(this.#keyRing, bytes) : undefined
       if (mark !== undefined && !isTip(mark) && mark.madeBeforeMs >= this.#now() - MARK_LIFE_MS)
         this.#hold(mark)

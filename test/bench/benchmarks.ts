@@ -10,26 +10,33 @@ import {
   uint,
   vector,
 } from '../codec/client-hello-builder.ts'
-import { missingCommand } from '../peers.ts'
 import { redisProblem } from '../store/redis-server.ts'
 import type { Benchmark, Measure, Peer, Side } from './compare.ts'
-import { nginxServer } from './nginx.ts'
+import { handshakeBenchmarks, nginxBenchmark, type Setting } from './handshakes.ts'
 import { runLibssl, runSide } from './programs.ts'
 import type { ClusterStart } from './sides/redis-cluster.ts'
 import { makeTemplate } from './sides/sessions.ts'
-import type { ServerKind } from './sides/tls-server.ts'
-import { type LoadKind, nodeServer, redisCluster, serverCpu, throughput } from './tls-load.ts'
+import { redisCluster, throughput } from './tls-load.ts'
 
 const MILLION = 1_000_000
 
 export interface Peers {
   /** The name of the libssl that cc links, or why there is none. */
   readonly libssl: { readonly version?: string; readonly missing?: string }
-  readonly certificate: Certificate
+  /** This Node and the newest, with ECDSA and RSA; the first is what one row alone is measured with. */
+  readonly settings: readonly [Setting, ...Setting[]]
 }
 
 export function benchmarks(peers: Peers): Benchmark[] {
-  return [...cacheBenchmarks(peers), ...codecBenchmarks(), ...serverBenchmarks(peers), startBenchmark()]
+  const [usual] = peers.settings
+  return [
+    ...cacheBenchmarks(peers),
+    ...codecBenchmarks(),
+    ...handshakeBenchmarks(peers.settings),
+    redisBenchmark(usual.certificate),
+    nginxBenchmark(usual),
+    startBenchmark(),
+  ]
 }
 
 function libsslPeer(peers: Peers, operation: string, sessions: number, batches: number, note?: string): Peer {
@@ -182,80 +189,27 @@ function postQuantumHello(): Uint8Array {
   )
 }
 
-/** Each is short. */
-const HANDSHAKE_ROUNDS = 75
-
-function serverBenchmarks({ certificate }: Peers): Benchmark[] {
-  const cpu = (kind: ServerKind | 'unobserved', load: LoadKind): Side =>
-    serverCpu(() => nodeServer(kind, certificate), load)
-  const tls12 = { version: 'TLSv1.2', resumes: true } as const
-  const tls13 = { version: 'TLSv1.3', resumes: true } as const
-  const row = (
-    name: string,
-    what: string,
-    target: number,
-    load: LoadKind,
-    peers: Benchmark['peers'],
-  ): Benchmark => ({
+function redisBenchmark(certificate: Certificate): Benchmark {
+  const redis = (kind: ClusterStart['kind']): Side =>
+    throughput(() => redisCluster(kind, certificate), { version: 'TLSv1.2', resumes: true })
+  const peer = (name: string, kind: ClusterStart['kind'], target?: null): Peer => ({
     name,
-    what: `server CPU of ${what}`,
-    unit: 'us',
-    target,
-    rounds: HANDSHAKE_ROUNDS,
-    ours: cpu('attached', load),
-    peers,
+    missing: redisProblem,
+    measure: redis(kind),
+    ...(target === null && { target }),
   })
-  const map = (load: LoadKind): Peer => ({ name: 'a hand-written Map', measure: cpu('map', load) })
-  const node = (name: string, load: LoadKind): Peer => ({ name, measure: cpu('tickets', load) })
-  // What Node alone takes for a server that has listeners of sessions at all.
-  const floor = (load: LoadKind): Peer => ({ ...map(load), target: null })
-  const redis = (kind: ClusterStart['kind']): Side => throughput(() => redisCluster(kind, certificate), tls12)
-  const full = (version: LoadKind['version']): LoadKind => ({ version, resumes: false })
-  const fullRow = (name: string, load: LoadKind): Benchmark =>
-    row(name, `a full handshake, ${load.version}`, 1.02, load, [node('without the cache', load), floor(load)])
-  return [
-    row('tls12-resume', 'a resumed handshake, TLS 1.2', 1, tls12, [
-      map(tls12),
-      { name: 'ours without events and counts', target: 1.02, measure: cpu('unobserved', tls12) },
-      { name: 'ours with all channels heard', target: null, measure: cpu('heard', tls12) },
-    ]),
-    row('tls13-resume', 'a resumed handshake, TLS 1.3', 1.05, tls13, [
-      node("Node's stateless tickets", tls13),
-    ]),
-    fullRow('full', full('TLSv1.3')),
-    fullRow('full-tls12', full('TLSv1.2')),
-    {
-      name: 'redis-resume',
-      what: 'time from one resumed handshake to the next, TLS 1.2, four workers and Redis',
-      unit: 'us',
-      target: 1,
-      ours: redis('store'),
-      peers: [
-        { name: 'listeners over the bare client', missing: redisProblem, measure: redis('hand-written') },
-        { name: 'ours without the seal', missing: redisProblem, measure: redis('unsealed'), target: null },
-        {
-          name: 'ours without seal and guard',
-          missing: redisProblem,
-          measure: redis('unguarded'),
-          target: null,
-        },
-      ],
-    },
-    {
-      name: 'nginx',
-      what: 'server CPU of a resumed handshake, TLS 1.2',
-      unit: 'us',
-      rounds: HANDSHAKE_ROUNDS,
-      ours: cpu('attached', tls12),
-      peers: [
-        {
-          name: 'nginx with a shared session cache',
-          missing: missingCommand('nginx', '-v'),
-          measure: serverCpu(() => nginxServer(certificate), tls12),
-        },
-      ],
-    },
-  ]
+  return {
+    name: 'redis-resume',
+    what: 'time from one resumed handshake to the next, TLS 1.2, four workers and Redis',
+    unit: 'us',
+    target: 1,
+    ours: redis('store'),
+    peers: [
+      peer('listeners over the bare client', 'hand-written'),
+      peer('ours without the seal', 'unsealed', null),
+      peer('ours without seal and guard', 'unguarded', null),
+    ],
+  }
 }
 
 function startBenchmark(): Benchmark {

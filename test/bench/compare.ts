@@ -41,6 +41,8 @@ export interface Benchmark {
   readonly target?: number
   /** 5 by default. */
   readonly rounds?: number
+  /** The sides are measured in pairs on one processor, so that a ratio is known to a few per cent, or not at all. */
+  readonly isPaired?: boolean
   readonly ours: Side
   readonly peers: readonly Peer[]
 }
@@ -51,11 +53,18 @@ export interface Spread {
   readonly most: number
 }
 
+/** Where the median of what the rounds were drawn from lies, with 95 per cent. */
+export interface Interval {
+  readonly low: number
+  readonly high: number
+}
+
 export interface Comparison {
   readonly benchmark: Benchmark
   readonly peer: string
   readonly target: number | undefined
   readonly ratio: Spread
+  readonly interval: Interval
   readonly ours: Spread
   readonly theirs: Spread
   /** Medians. */
@@ -78,11 +87,13 @@ export async function compare(benchmark: Benchmark, roundFactor = 1): Promise<Co
   )
   return peers.map((peer, index) => {
     const samples = theirs[index] ?? []
+    const ratios = ours.map(({ value }, round) => value / (samples[round]?.value ?? Number.NaN))
     return {
       benchmark,
       peer: peer.name,
       target: peer.target === null ? undefined : (peer.target ?? benchmark.target),
-      ratio: spread(ours.map(({ value }, round) => value / (samples[round]?.value ?? Number.NaN))),
+      ratio: spread(ratios),
+      interval: intervalOfMedian(ratios),
       ours: spread(ours.map(({ value }) => value)),
       theirs: spread(samples.map(({ value }) => value)),
       ourParts: medianParts(ours),
@@ -129,6 +140,21 @@ export function spread(values: readonly number[]): Spread {
     least: at(0),
     most: at(sorted.length - 1),
   }
+}
+
+/** How many of the values are below the median is a coin tossed for each: so its place among them is known, whatever they are. */
+export function intervalOfMedian(values: readonly number[]): Interval {
+  const sorted = values.toSorted((left, right) => left - right)
+  const { length } = sorted
+  // The largest number of values that may be left out at each end.
+  let outside = 0
+  for (let tail = 0.5 ** length, chance = tail; chance <= 0.025; outside++) {
+    tail *= (length - outside) / (outside + 1)
+    chance += tail
+  }
+  const low = sorted[Math.max(0, outside - 1)] ?? Number.NaN
+  const high = sorted[Math.min(length - 1, length - outside)] ?? Number.NaN
+  return { low, high }
 }
 
 function medianParts(samples: readonly Sample[]): Record<string, number> {

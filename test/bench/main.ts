@@ -10,10 +10,10 @@ import { freemem } from 'node:os'
 import { versions } from 'node:process'
 import { parseArgs } from 'node:util'
 import { benchmarks, growth, type Peers } from './benchmarks.ts'
-import { makeServerCertificate } from './certificate.ts'
 import { type Benchmark, type Comparison, compare } from './compare.ts'
 import { build, buildLibssl } from './programs.ts'
 import { benchLine, resultsChart, resultsFile, summaryTable } from './report.ts'
+import { findSettings } from './settings.ts'
 
 /** What 10^7 sessions of libssl need, the larger of the two. */
 const TEN_MILLION_BYTES = 12 * 2 ** 30
@@ -24,7 +24,7 @@ const { values, positionals } = parseArgs({
 })
 
 await build()
-const peers: Peers = { libssl: await buildLibssl(), certificate: await makeServerCertificate() }
+const peers: Peers = { libssl: await buildLibssl(), settings: await findSettings() }
 const selected = select(positionals)
 const missing = new Map(
   selected

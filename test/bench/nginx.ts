@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Certificate } from '../certificate.ts'
+import { onMeasuredCpu } from './programs.ts'
 import type { Target } from './tls-load.ts'
 
 /** Clock ticks of /proc, in microseconds: USER_HZ is 100 on Linux whatever the kernel's own. */
@@ -18,9 +19,11 @@ export async function nginxServer({ key, cert }: Certificate): Promise<Target> {
   writeFileSync(join(directory, 'key.pem'), key)
   writeFileSync(join(directory, 'cert.pem'), cert)
   writeFileSync(join(directory, 'nginx.conf'), configuration(directory, port))
-  const child = spawn('nginx', ['-c', join(directory, 'nginx.conf'), '-p', directory, '-e', 'stderr'], {
-    stdio: 'ignore',
-  })
+  const [command = '', ...options] = onMeasuredCpu(
+    'nginx',
+    ...['-c', join(directory, 'nginx.conf'), '-p', directory, '-e', 'stderr'],
+  )
+  const child = spawn(command, options, { stdio: 'ignore' })
   await isListening(port)
   return {
     port,

@@ -1,10 +1,11 @@
 import { type ChildProcess, execFile, fork } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { availableParallelism } from 'node:os'
+import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
-import { build as bundle, type Plugin } from 'esbuild'
 import ts from 'typescript'
+import { missingCommand } from '../peers.ts'
 import type { Sample } from './compare.ts'
 
 const exec = promisify(execFile)
@@ -34,47 +35,6 @@ export async function build(): Promise<void> {
   const sides = join(here, 'sides')
   for (const file of readdirSync(sides))
     writeFileSync(sidePath(file.slice(0, -3)), transpile(join(sides, file)))
-  await buildUnobserved()
-}
-
-/** What the library would be without its events and its counts of handshakes. */
-const UNOBSERVED: Readonly<Record<string, string>> = {
-  'channels.ts': `
-    export const observer = undefined
-    export const isHandshakeHeard = () => false
-    export const publishHandshake = () => undefined`,
-  'handshake-tally.ts': `
-    export class HandshakeTally {
-      counts = { reasons: {}, protocols: {} }
-      count() {}
-    }`,
-}
-
-const unobserve: Plugin = {
-  name: 'unobserve',
-  setup(bundler) {
-    bundler.onLoad({ filter: /\/observability\/[^/]*$/ }, ({ path }) => {
-      const contents = UNOBSERVED[basename(path)]
-      return contents === undefined ? undefined : { contents }
-    })
-  },
-}
-
-async function buildUnobserved(): Promise<void> {
-  const outfile = join(out, 'unobserved.mjs')
-  await bundle({
-    entryPoints: [join(root, 'src/index.ts')],
-    outfile,
-    bundle: true,
-    packages: 'external',
-    platform: 'node',
-    format: 'esm',
-    target: 'node20.19',
-    plugins: [unobserve],
-  })
-  const server = readFileSync(sidePath('tls-server'), 'utf8')
-  const observed = pathToFileURL(join(root, 'dist/index.js')).href
-  writeFileSync(sidePath('tls-server-unobserved'), server.replace(observed, './unobserved.mjs'))
 }
 
 function transpile(file: string): string {
@@ -114,7 +74,24 @@ export async function runLibssl(...args: readonly (string | number)[]): Promise<
   return JSON.parse(stdout) as Sample
 }
 
-/** Starts a side that goes on, and speaks by messages. */
-export function startSide(side: string): ChildProcess {
-  return fork(sidePath(side), [], { execArgv: [], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+/** Of what is measured on one processor: it is the last, since the system's own work goes to the first more often. */
+const MEASURED_CPU = availableParallelism() - 1
+
+/** Why nothing can be tied to a processor here. */
+export const tasksetProblem: string | undefined = missingCommand('taskset', '--version')
+
+/** @returns the command that starts a program on the processor of the measurement */
+export function onMeasuredCpu(...command: readonly string[]): string[] {
+  return ['taskset', '--cpu-list', String(MEASURED_CPU), ...command]
+}
+
+/**
+ * Starts a side that goes on, and speaks by messages.
+ *
+ * @param binary - the Node that runs it
+ * @param isPinned - it shares the processor of the measurement with all others that do
+ */
+export function startSide(side: string, binary: string = process.execPath, isPinned = false): ChildProcess {
+  const [execPath = binary, ...execArgv] = isPinned ? onMeasuredCpu(binary) : [binary]
+  return fork(sidePath(side), [], { execPath, execArgv, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
 }

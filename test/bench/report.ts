@@ -1,6 +1,6 @@
 import { arch, cpus, release, totalmem, type } from 'node:os'
 import { chart } from './chart.ts'
-import type { Comparison, Spread } from './compare.ts'
+import type { Comparison, Interval, Spread } from './compare.ts'
 
 export interface Run {
   readonly comparisons: readonly Comparison[]
@@ -9,9 +9,9 @@ export interface Run {
   readonly versions: Readonly<Record<string, string>>
 }
 
-export function benchLine({ benchmark, peer, ratio, ours, theirs }: Comparison): string {
+export function benchLine({ benchmark, peer, ratio, interval, ours, theirs }: Comparison): string {
   const { name, unit } = benchmark
-  return `bench: ${name} ratio ${digits(ratio.median)} ours ${digits(ours.median)} ${unit} peer ${digits(theirs.median)} ${unit} (${peer})`
+  return `bench: ${name} ratio ${digits(ratio.median)} [${known(interval)}] ours ${digits(ours.median)} ${unit} peer ${digits(theirs.median)} ${unit} (${peer})`
 }
 
 /** Three significant digits, without an exponent. */
@@ -23,9 +23,18 @@ function range({ least, most }: Spread): string {
   return `${digits(least)} to ${digits(most)}`
 }
 
-function verdict({ target, ratio }: Comparison): string {
+function known({ low, high }: Interval): string {
+  return `${digits(low)} to ${digits(high)}`
+}
+
+/** A ratio that is known less well says nothing. */
+const MAX_INTERVAL_WIDTH = 0.04
+
+function verdict({ benchmark, target, ratio, interval }: Comparison): string {
   if (target === undefined) return ''
-  return ratio.median <= target ? 'yes' : 'no'
+  if (benchmark.isPaired !== true) return ratio.median <= target ? 'yes' : 'no'
+  if (interval.high - interval.low > MAX_INTERVAL_WIDTH * ratio.median) return 'not measured'
+  return interval.low <= target ? 'yes' : 'no'
 }
 
 export function summaryTable(comparisons: readonly Comparison[]): string {
@@ -36,6 +45,7 @@ export function summaryTable(comparisons: readonly Comparison[]): string {
     'peer',
     'unit',
     'ratio',
+    '95 %',
     'of rounds',
     'to reach',
     'reached',
@@ -48,6 +58,7 @@ export function summaryTable(comparisons: readonly Comparison[]): string {
     digits(one.theirs.median),
     one.benchmark.unit,
     digits(one.ratio.median),
+    known(one.interval),
     range(one.ratio),
     one.target === undefined ? '' : `<= ${one.target}`,
     verdict(one),
@@ -73,8 +84,12 @@ export function resultsFile(run: Run): string {
   return `# How fast
 
 Written by \`npm run bench\`. A ratio is ours / peer: below 1 is better. Both sides run in turn, each in a process of its own;
-a figure is the median of the rounds, and the ratio the median of the rounds' ratios. Times are of CPU, with all threads of the
-process, unless they say otherwise.
+a figure is the median of the rounds, and the ratio the median of the rounds' ratios; the true median lies in the column "95 %" with
+that probability. Times are of CPU, with all threads of the process, unless they say otherwise.
+
+Handshakes are measured in pairs, the servers and their clients on one processor (\`taskset\`): on two, a virtual machine would measure
+how long it takes to wake one up. Such a row is reached when the lower end of its interval is, and "not measured" when the interval is wider
+than 4 %.
 
 ![Ratios](results.svg)
 

@@ -4,15 +4,13 @@ import { once } from 'node:events'
 import type { Certificate } from '../certificate.ts'
 import { startRedis } from '../store/redis-server.ts'
 import type { Lasting, Sample } from './compare.ts'
+import type { Setting } from './handshakes.ts'
 import { startSide } from './programs.ts'
 import type { Load, LoadResult } from './sides/load-generator.ts'
 import type { ClusterStart } from './sides/redis-cluster.ts'
 import type { FromServer, ServerKind, ToServer } from './sides/tls-server.ts'
 
-/**
- * Connections at a time. Where CPU is measured it is one: cores of a virtual machine may share what they run on, so that a
- * microsecond of the server costs two while the load generator runs too.
- */
+/** Connections at a time. Where CPU is measured it is one, so that server and client take turns on their one processor. */
 const LANES = { cpu: 1, throughput: 8 } as const
 /**
  * For each process that serves, until its engine has compiled what runs often, on both sides: with 400, all handshakes cost up
@@ -24,7 +22,10 @@ const WORKERS = 4
 /** In a round. */
 const CONNECTIONS = { cpu: 150, throughput: 2000 } as const
 
-export type LoadKind = Pick<Load, 'version' | 'resumes'>
+export interface LoadKind extends Pick<Load, 'version' | 'resumes'> {
+  /** What the clients offer is refused each time. */
+  readonly isRefused?: boolean
+}
 
 /** A server under load. */
 export interface Target {
@@ -36,7 +37,7 @@ export interface Target {
   stop(): Promise<void>
 }
 
-/** Microseconds of CPU that the server spends on a handshake. */
+/** Microseconds of CPU that the server spends on a handshake; it shares its processor with its clients. */
 export function serverCpu(start: () => Promise<Target>, kind: LoadKind): Lasting {
   return underLoad(start, kind, 'cpu', ({ cpuUs, handshakesPerSecond }) => ({
     value: cpuUs,
@@ -67,7 +68,7 @@ function underLoad(
   return {
     async open() {
       const target = await start()
-      const generator = startSide('load-generator')
+      const generator = startSide('load-generator', process.execPath, measured === 'cpu')
       const lanes = LANES[measured]
       const connections = CONNECTIONS[measured]
       const load = async (count: number): Promise<LoadResult> => {
@@ -93,15 +94,67 @@ function underLoad(
 }
 
 /** The first connection of each lane has nothing to offer. */
-function checkLoad({ resumes }: LoadKind, { resumed, full, failed }: LoadResult, lanes: number): void {
-  const isAsExpected = failed === 0 && (resumes ? full <= lanes : resumed === 0)
+function checkLoad(
+  { resumes, isRefused }: LoadKind,
+  { resumed, full, failed }: LoadResult,
+  lanes: number,
+): void {
+  const isAsExpected = failed === 0 && (resumes && isRefused !== true ? full <= lanes : resumed === 0)
   if (!isAsExpected) throw new Error(`${resumed} resumed, ${full} full, ${failed} failed`)
 }
 
-export function nodeServer(kind: ServerKind | 'unobserved', { key, cert }: Certificate): Promise<Target> {
-  const start = (side: string, as: ServerKind): Promise<Target> =>
-    startTarget(side, { type: 'start', kind: as, key, cert } satisfies ToServer)
-  return kind === 'unobserved' ? start('tls-server-unobserved', 'attached') : start('tls-server', kind)
+const IDLE_CONNECTIONS = 1000
+
+/**
+ * Bytes of heap that an idle connection takes on the server.
+ *
+ * @param allowance - bytes that are added
+ */
+export function idleHeap(start: () => Promise<NodeTarget>, allowance: number): Lasting {
+  const load = { version: 'TLSv1.3', resumes: true } as const
+  return {
+    async open() {
+      const target = await start()
+      const generator = startSide('load-generator', process.execPath, true)
+      const ask = async (connections: number, isHeld: boolean): Promise<void> => {
+        generator.send({ ...load, port: target.port, connections, lanes: 1, isHeld } satisfies Load)
+        await message(generator)
+      }
+      await ask(WARM_UP, false)
+      return {
+        async measure() {
+          const before = await target.heapBytes()
+          await ask(IDLE_CONNECTIONS, true)
+          const held = await target.heapBytes()
+          // They are let go of with the next load.
+          await ask(1, false)
+          return { value: (held - before) / IDLE_CONNECTIONS + allowance }
+        },
+        async close() {
+          await stop(generator)
+          await target.stop()
+        },
+      }
+    },
+  }
+}
+
+/** A server that tells its heap. */
+export interface NodeTarget extends Target {
+  heapBytes(): Promise<number>
+}
+
+/** The least code that does a job: `floor` for sessions, `ticket-floor` for tickets. */
+export type FloorKind = 'floor' | 'ticket-floor'
+
+export function nodeServer(
+  kind: ServerKind | FloorKind,
+  { binary, certificate }: Pick<Setting, 'binary' | 'certificate'>,
+): Promise<NodeTarget> {
+  const { key, cert } = certificate
+  const isFloor = kind === 'floor' || kind === 'ticket-floor'
+  const side = startSide(isFloor ? `${kind}-server` : 'tls-server', binary, true)
+  return startTarget(side, { type: 'start', kind: isFloor ? 'map' : kind, key, cert })
 }
 
 /** Workers, and a Redis of their own. */
@@ -109,7 +162,7 @@ export async function redisCluster(kind: ClusterStart['kind'], { key, cert }: Ce
   const redis = await startRedis()
   const secret = randomBytes(32).toString('hex')
   const start: ClusterStart = { kind, workers: WORKERS, redisPort: redis.port, key, cert, secret }
-  const target = await startTarget('redis-cluster', start)
+  const target = await startTarget(startSide('redis-cluster'), start)
   return {
     ...target,
     processes: WORKERS,
@@ -120,8 +173,7 @@ export async function redisCluster(kind: ClusterStart['kind'], { key, cert }: Ce
   }
 }
 
-async function startTarget(side: string, start: ToServer | ClusterStart): Promise<Target> {
-  const child = startSide(side)
+async function startTarget(child: ChildProcess, start: ToServer | ClusterStart): Promise<NodeTarget> {
   const ask = async (question: ToServer | ClusterStart): Promise<FromServer> => {
     child.send(question)
     return (await message(child)) as FromServer
@@ -135,6 +187,11 @@ async function startTarget(side: string, start: ToServer | ClusterStart): Promis
       const usage = await ask({ type: 'usage' })
       if (usage.type !== 'usage') throw new Error('the server does not say what it has used')
       return usage.cpuUs
+    },
+    async heapBytes() {
+      const heap = await ask({ type: 'heap' })
+      if (heap.type !== 'heap') throw new Error('the server does not say what it holds')
+      return heap.bytes
     },
     stop: () => stop(child),
   }

@@ -4,6 +4,7 @@ import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { parseTarget } from '../../src/cli/target.ts'
 import { wrap } from '../../src/cli/terminal.ts'
+import { ServerSessions } from '../../src/index.ts'
 import { run } from './run-command.ts'
 import { folderWithCertificate } from './servers.ts'
 
@@ -20,7 +21,7 @@ describe('sslctx', () => {
     },
   )
 
-  test.each(['doctor', 'inspect', 'bench'])(
+  test.each(['doctor', 'inspect', 'bench', 'secret'])(
     'takes every option that the help of %s names, and no other',
     async (command) => {
       const { stdout } = await run([command, '--help'])
@@ -52,6 +53,7 @@ describe('sslctx', () => {
     [['inspect', 'a', 'b'], 'inspect needs one FILE'],
     [['inspect', '/no/such/file'], "cannot read '/no/such/file' (ENOENT)"],
     [['bench'], 'bench needs one HOST:PORT'],
+    [['secret', '64'], 'secret takes no arguments'],
     [['bench', 'x:1', '--protocol', '1.1'], '--protocol must be 1.2 or 1.3'],
     [['bench', 'x:1', '--connections', '1e9'], '--connections must be a whole number from 1 to 1000'],
   ] as const)('ends with 2 and says what is wrong with %j', async (args, message) => {
@@ -60,6 +62,14 @@ describe('sslctx', () => {
     expect(stderr).toEqual(
       typeof message === 'string' ? expect.stringContaining(message) : expect.stringMatching(message),
     )
+  })
+
+  test('prints a secret that ServerSessions takes, and another one each time', async () => {
+    const [one, other] = [await run(['secret']), await run(['secret'])]
+    expect(one).toEqual({ exitCode: 0, stderr: '', stdout: expect.stringMatching(/^[0-9a-f]{64}\n$/) })
+    expect(one.stdout).not.toBe(other.stdout)
+    const secrets = [one, other].map(({ stdout }) => stdout.trim())
+    expect(() => new ServerSessions({ name: 'shop', secrets })).not.toThrow()
   })
 
   test('refuses a client certificate that is none, without quoting the file', async () => {

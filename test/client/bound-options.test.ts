@@ -1,6 +1,11 @@
 import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
-import { bindingOf, CLIENT_OPTIONS, type ConnectOptions } from '../../src/client/bound-options.ts'
+import {
+  bindingOf,
+  CLIENT_OPTIONS,
+  type ConnectOptions,
+  hasContextOptions,
+} from '../../src/client/bound-options.ts'
 import { makeCertificate } from '../certificate.ts'
 import { authority, certificate, connect, localLookup, make, startTls } from './harness.ts'
 
@@ -79,6 +84,7 @@ describe('the binding of a session', () => {
   test.each([
     ['defaults of Node', { ciphers: tls.DEFAULT_CIPHERS, minVersion: tls.DEFAULT_MIN_VERSION }],
     ['the host that is the default', { host: 'localhost' }],
+    ['what https.Agent gives instead of nothing', { path: null as never, servername: '' }],
   ])('is the same without and with %s', (_name, options) => {
     expect(bindingOf({ port: 443, ca: authority.cert, ...options }, key)).toBe(bindingOf(BASE, key))
   })
@@ -115,6 +121,10 @@ describe('the binding of a session', () => {
   test.each([
     ['a socket without a name', { socket: {} as never, host: '' }],
     ['a value of a class', { ca: new Map() as never }],
+    [
+      'a value that is read anew each time',
+      { key: [Object.defineProperty({}, 'pem', { get: () => 'key' })] as never },
+    ],
     ['a value that is a function', { key: (() => 'key') as never }],
   ])('cannot be told with %s', (_name, options) => {
     expect(bindingOf({ ...BASE, ...options }, key)).toBeUndefined()
@@ -124,6 +134,8 @@ describe('the binding of a session', () => {
     const binding = (options: ConnectOptions) => bindingOf({ ...BASE, ...options }, key)
     expect(binding({ ALPNProtocols: ['ab', 'c'] })).not.toBe(binding({ ALPNProtocols: ['a', 'bc'] }))
     expect(binding({ ca: ['1', '2'] })).not.toBe(binding({ ca: '12' }))
+    // biome-ignore lint/suspicious/noSparseArray: holes are what is asked about
+    expect(binding({ ca: ['1', ,] as never })).not.toBe(binding({ ca: [, '1'] as never }))
     expect(binding({ key: [{ pem: 'a', passphrase: 'b' }] })).not.toBe(
       binding({ key: [{ pem: 'b', passphrase: 'a' }] }),
     )
@@ -131,14 +143,14 @@ describe('the binding of a session', () => {
 })
 
 /** What this line of Node reads of the options of a client. */
-function readOptions(): Set<string> {
+function readOptions({ isOfContext = false } = {}): Set<string> {
   const read = new Set<string>()
   const watched = new Proxy<Record<string, unknown>>(
     {},
     { get: (_target, name) => void read.add(String(name)) },
   )
   tls.createSecureContext(watched)
-  for (const source of [tls.connect, tls.TLSSocket])
+  for (const source of isOfContext ? [] : [tls.connect, tls.TLSSocket])
     for (const [, name = ''] of source.toString().matchAll(/\boptions\.([a-zA-Z]+)/g)) read.add(name)
   return read
 }
@@ -147,6 +159,16 @@ test('the table has every option that this Node reads', () => {
   const read = [...readOptions()]
   expect(read.length).toBeGreaterThan(30)
   expect(read.filter((name) => !Object.hasOwn(CLIENT_OPTIONS, name))).toEqual([])
+})
+
+test('what a SecureContext is made of is bound, or keeps it from being used again', () => {
+  const ofContext = [...readOptions({ isOfContext: true })].filter(
+    (name) => CLIENT_OPTIONS[name] !== 'opaque',
+  )
+  expect(ofContext.length).toBeGreaterThan(15)
+  const free = ofContext.filter((name) => CLIENT_OPTIONS[name] !== 'bound' && name !== 'singleUse')
+  expect(free.length).toBeGreaterThan(3)
+  for (const name of free) expect([name, hasContextOptions({ [name]: 1 })]).toEqual([name, true])
 })
 
 /** Of the bound options those under which a connection comes about here. */

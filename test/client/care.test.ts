@@ -249,3 +249,20 @@ test.each([
     expect.objectContaining({ code: 'ERR_ARGUMENT_INVALID', message: expect.stringContaining(message) }),
   )
 })
+
+test.each<[string, (sessions: ClientSessions) => unknown]>([
+  ['connect', (sessions) => sessions.connect(443 as never)],
+  ['connect', (sessions) => sessions.connect(undefined as never)],
+  ['onSecureConnect', (sessions) => sessions.connect({}, 'listener' as never)],
+  ['agent', (sessions) => sessions.agent(null as never)],
+  ['http2', (sessions) => sessions.http2([] as never)],
+  ['undici', (sessions) => sessions.undici('options' as never)],
+  ['timeout', (sessions) => sessions.undici({ timeout: -1 })],
+  ['allowH2', (sessions) => sessions.undici({ allowH2: 'yes' as never })],
+  ['dispatcher', (sessions) => sessions.dispatcher(1 as never)],
+  ['dispatcher.connect', (sessions) => sessions.dispatcher({ connect: (() => undefined) as never })],
+])('a method refuses what is no options: %s', (name, call) => {
+  expect(() => call(make())).toThrow(
+    expect.objectContaining({ code: 'ERR_ARGUMENT_INVALID', message: expect.stringContaining(name) }),
+  )
+})

@@ -7,7 +7,7 @@ import { afterTest, connect, make, startTls } from './harness.ts'
 test('sslctx_client_handshakes_total counts what the handshakes of clients came to, by no host', async () => {
   const server = await startTls()
   const register = new promClient.Registry()
-  afterTest(prometheusMetrics(promClient, { registers: [register] }))
+  afterTest(prometheusMetrics(promClient, {}, { registers: [register] }))
   const sessions = make()
   for (let connection = 0; connection < 4; connection++) await connect(sessions, server.options)
   const samples = await scrape(register)

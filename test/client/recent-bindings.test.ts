@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto'
+import tls from 'node:tls'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { bindingOf, type ConnectOptions } from '../../src/client/bound-options.ts'
 import { RecentBindings } from '../../src/client/recent-bindings.ts'
+import { makeCertificate } from '../certificate.ts'
 
+const certificate = await makeCertificate('authority', { isAuthority: true })
 const key = new Uint8Array(randomBytes(32))
 const material = fc.oneof(
   fc.constantFrom('a', 'ab', ''),
@@ -45,4 +48,27 @@ test('a recent binding is not that of bytes, or a list, which its owner has writ
   expect(after).not.toBe(before)
   ca.push(Buffer.from('another'))
   expect(bindings.of(given)).not.toBe(after)
+})
+
+test('equal options get one SecureContext; others, and what binds nothing, do not', () => {
+  const ca = certificate.cert
+  const bindings = new RecentBindings(key)
+  const contextOf = (given: ConnectOptions) => {
+    const name = bindings.of(given)
+    return name === undefined ? undefined : bindings.secureContext(given, name)
+  }
+  const first = contextOf({ host: 'a', port: 1, ca })
+  expect(first).toBeDefined()
+  // As tls.connect has it, a context of single use would end with its first connection.
+  expect(first).not.toHaveProperty('singleUse')
+  expect(contextOf({ host: 'a', port: 1, ca: Buffer.from(ca), singleUse: true } as ConnectOptions)).toBe(
+    first,
+  )
+  expect(contextOf({ host: 'a', port: 1, ca: [ca, ca] })).not.toBe(first)
+  expect(contextOf({ host: 'b', port: 1, ca })).not.toBe(first)
+  expect(contextOf({ host: 'a', port: 1, ca, sessionTimeout: 5 })).toBeUndefined()
+  expect(contextOf({ host: 'a', port: 1, ca, secureContext: tls.createSecureContext() })).toBeUndefined()
+  expect(contextOf({ host: 'a', port: 1, ca: [ca, ca] })).toBe(
+    contextOf({ host: 'a', port: 1, ca: [ca, ca] }),
+  )
 })

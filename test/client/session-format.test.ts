@@ -31,8 +31,6 @@ describe.each(versions)('a session that is given by hand, %s', (version) => {
 
   test.each([
     ['wrapped', (der: Buffer) => wrapped('localhost', der)],
-    ['bare', (der: Buffer) => der],
-    ['bare, as text', (der: Buffer) => der.toString('latin1')],
     ['wrapped, as text', (der: Buffer) => wrapped('localhost', der).toString('latin1')],
   ])('is offered: %s', async (_name, form) => {
     const server = await startTls(range)
@@ -43,6 +41,13 @@ describe.each(versions)('a session that is given by hand, %s', (version) => {
     )
     expect(result).toMatchObject({ isResumed: true, authorized: true })
     expect(sessions.stats.reasons).toEqual({ 'own-session': 1 })
+  })
+
+  test('bare is worth what it is to this Node alone', async () => {
+    const server = await startTls(range)
+    const options = { ...server.options, ...named, session: await sessionOf(server, named) }
+    const alone = await finished(tls.connect(options))
+    expect(await finished(make().connect(options))).toEqual(alone)
   })
 
   test('is not offered to another server than its wrapping names', async () => {

@@ -2,9 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import net from 'node:net'
 import { describe, expect, test } from 'vitest'
+import { SharedTickets } from '../../src/client/shared-tickets.ts'
+import type { Ticket } from '../../src/client/ticket-cache.ts'
 import { decodeClientHello } from '../../src/codec/client-hello.ts'
 import { ClientHelloCollector } from '../../src/codec/client-hello-records.ts'
 import { type ClientSessions, MemoryStore, type SessionStore } from '../../src/index.ts'
+import { makeTls13Session, START_SEC } from '../context/fixtures.ts'
 import { delegate } from '../store/delegate.ts'
 import {
   afterTest,
@@ -18,6 +21,7 @@ import {
 } from './harness.ts'
 
 const secrets = [randomBytes(32)]
+const START_MS = START_SEC * 1000
 
 /** Answers after a while, as an engine over a network does. */
 function remote(store: SessionStore): SessionStore {
@@ -58,6 +62,37 @@ describe.each(Object.keys(ENGINES))('ClientSessions with a store %s', (name) => 
     expect(watch.tickets.length).toBeGreaterThan(50)
     expect(new Set(watch.tickets).size).toBe(watch.tickets.length)
     expect(server.seen).toEqual({ connections: 100, resumed: watch.tickets.length })
+  })
+
+  test('each of several processes resumes as if it were alone', async () => {
+    const server = await startSingleUseTls()
+    const store = engine()
+    const processes = Array.from({ length: 4 }, () => make({ store, secrets }))
+    for (let round = 0; round < 10; round++) {
+      const visits = processes.flatMap((sessions) => [1, 2, 3].map(() => connect(sessions, server.options)))
+      await Promise.all(visits)
+    }
+    // All but the first burst.
+    expect(server.seen.connections).toBe(120)
+    expect(server.seen.resumed).toBeGreaterThanOrEqual(108)
+  })
+
+  test('what a process has when it closes is for the next one, once', async () => {
+    const server = await startSingleUseTls()
+    const watch = await watched(server)
+    const store = engine()
+    const before = make({ store, secrets })
+    await Promise.all([1, 2, 3, 4].map(() => connect(before, watch.options)))
+    expect(before.stats.tickets).toBeGreaterThan(3)
+    await before.close()
+    expect(before.stats.tickets).toBe(0)
+    await using next = make({ store, secrets })
+    await Promise.all([1, 2, 3, 4].map(() => connect(next, watch.options)))
+    expect(next.stats.reasons).toEqual({ resumed: 4 })
+    // Without the store it goes on.
+    expect(await connect(before, watch.options)).toMatchObject({ isResumed: false })
+    expect(await connect(before, watch.options)).toMatchObject({ isResumed: true })
+    expect(new Set(watch.tickets).size).toBe(watch.tickets.length)
   })
 
   test('what was verified otherwise is not found', async () => {
@@ -155,6 +190,52 @@ test('a store without secrets is refused', () => {
   expect(() => make({ store: new MemoryStore(), secrets: [new Uint8Array(8)] })).toThrow(
     expect.objectContaining({ code: 'ERR_KEY_WEAK' }),
   )
+})
+
+test('close ends in time, and closes no store of the owner', async () => {
+  const server = await startTls()
+  let isClosed = false
+  const engine = new MemoryStore()
+  const never = () => new Promise<never>(() => undefined)
+  const store: SessionStore = {
+    ...delegate(engine),
+    set: never,
+    close: () => {
+      isClosed = true
+    },
+  }
+  const sessions = make({ store, secrets, deadlineMs: 20 })
+  await connect(sessions, server.options)
+  await sessions.close()
+  await sessions.close()
+  expect(isClosed).toBe(false)
+})
+
+test('a ticket in the store is replaced before it is old', async () => {
+  const store = new MemoryStore({ now: () => START_MS })
+  const writer = new SharedTickets(store, { isReused: false, deadlineMs: 100 })
+  const of = (id: number): Ticket => ({
+    session: makeTls13Session(id, { timeSec: START_SEC, timeoutSec: 1000 }),
+    bytes: 100,
+    verifiedAtMs: START_MS,
+    chainEndMs: Number.POSITIVE_INFINITY,
+    authorized: true,
+    authorizationError: null,
+  })
+  expect(writer.offer('origin', of(1), START_MS, false)).toBe(true)
+  // The second is for this process, the third and fourth are for others, and then it has given enough.
+  expect(writer.offer('origin', of(2), START_MS, false)).toBe(false)
+  expect(writer.offer('origin', of(3), START_MS, true)).toBe(true)
+  expect(writer.offer('origin', of(4), START_MS, true)).toBe(true)
+  expect(writer.offer('origin', of(5), START_MS, true)).toBe(false)
+  expect(writer.offer('origin', of(6), START_MS + 249_000, false)).toBe(false)
+  expect(writer.offer('origin', of(7), START_MS + 250_000, false)).toBe(true)
+  const ids: (number | undefined)[] = []
+  for (let turn = 0; turn < 4; turn++) {
+    const taken = await writer.take('origin', START_MS, () => undefined)
+    ids.push(taken?.session.sessionId[0])
+  }
+  expect(ids.sort()).toEqual([3, 4, 7, undefined])
 })
 
 test('without a store no ticket is offered twice', async () => {

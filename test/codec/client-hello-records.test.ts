@@ -111,6 +111,21 @@ describe('a ClientHello is collected', () => {
     expect(final).toEqual(complete(hello))
   })
 
+  test('as a view on the one chunk that it has come in, wherever that lies in its memory', () => {
+    const chunk = concat(bytes(3), records(hello), bytes(9)).subarray(3)
+    const collector = new ClientHelloCollector()
+    const progress = collector.push(chunk)
+    expect(progress).toStrictEqual(complete(hello))
+    expect(progress.state === 'complete' && progress.message.buffer).toBe(chunk.buffer)
+    expect(collector.received).toBe(chunk.length)
+  })
+
+  test('from the fragment of a record that is itself not whole yet', () => {
+    const wire = record(concat(hello, bytes(100)))
+    expect(collect(wire.subarray(0, 5 + hello.length))).toEqual(complete(hello))
+    expect(collect(wire.subarray(0, 4 + hello.length))).toEqual({ state: 'incomplete' })
+  })
+
   test('from a Buffer, into a Uint8Array', () => {
     const progress = collect(Buffer.from(records(hello)))
     expect(progress).toStrictEqual(complete(hello))

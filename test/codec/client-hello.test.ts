@@ -72,7 +72,7 @@ describe('a ClientHello is decoded', () => {
       cipherSuites: [0x0a0a, 0x1301, 0x1302, 0xc02f],
       serverName: 'shop.example',
       extendedMasterSecret: true,
-      sessionTicketLength: 0,
+      sessionTicket: bytes(0),
       alpnProtocols: ['h2', 'http/1.1'],
       supportedVersions: [0x2a2a, 0x0304, 0x0303],
       pskKeyExchangeModes: [1],
@@ -326,7 +326,7 @@ describe('application_layer_protocol_negotiation (RFC 7301 §3.1)', () => {
 
 describe('session_ticket (RFC 5077 §3.2)', () => {
   test.each([0, 1, 192, 65_531])('may have a ticket of %i bytes', (length) => {
-    expect(decodeExtensions(sessionTicket(bytes(length))).sessionTicketLength).toBe(length)
+    expect(decodeExtensions(sessionTicket(bytes(length))).sessionTicket).toEqual(bytes(length))
   })
 })
 
@@ -562,8 +562,8 @@ describe('the ClientHello of a real client', () => {
         expect(hello).not.toHaveProperty('pskKeyExchangeModes')
         expect(hello).not.toHaveProperty('serverName')
       }
-      expect(hellos[0]).toMatchObject({ sessionId: bytes(0), sessionTicketLength: 0 })
-      expect(hellos[1]?.sessionTicketLength).toBeGreaterThan(100)
+      expect(hellos[0]).toMatchObject({ sessionId: bytes(0), sessionTicket: bytes(0) })
+      expect(hellos[1]?.sessionTicket?.length).toBeGreaterThan(100)
     })
   })
 
@@ -602,7 +602,7 @@ describe('the ClientHello of a real client', () => {
       expect(hellos.map(({ sessionId }) => sessionId.length)).toEqual([0, 32])
       for (const hello of hellos) {
         expect(hello).not.toHaveProperty('serverName')
-        expect(hello).not.toHaveProperty('sessionTicketLength')
+        expect(hello).not.toHaveProperty('sessionTicket')
         expect(hello).not.toHaveProperty('supportedVersions')
         expect(hello.extendedMasterSecret).toBe(true)
       }

@@ -1,12 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import {
-  type Examination,
-  type ResumptionOffer,
-  type ResumptionVerdict,
-  SessionCacheMode,
-  type SslConnection,
-  type SslSession,
-} from '../../src/index.ts'
+import { SessionCacheMode, type SslSession } from '../../src/index.ts'
+import type { Examination, ResumptionOffer, ResumptionVerdict, SslConnection } from '../../src/model.ts'
 import { TLS1_2_VERSION, TLS1_3_VERSION } from '../../src/session/ssl-constants.ts'
 import {
   decide,

@@ -6,11 +6,11 @@ import {
   guarded,
   KeyRing,
   SslContext,
-  type StoreCallbacks,
   sealed,
   serverOptions,
   storeCallbacks,
 } from '../../src/index.ts'
+import type { StoreCallbacks } from '../../src/model.ts'
 import { lmdbStore } from '../../src/store/lmdb-store.ts'
 import type { FromServer, SharedStore, ToServer } from './messages.ts'
 

@@ -110,13 +110,18 @@ export class SnippetPlace {
 /** `sslctx`, `sslctx/redis` and so on, each with its source below the root of the project. */
 export function packageSources(): Readonly<Record<string, string>> {
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-    exports: Record<string, { default?: string }>
+    exports: Record<string, { import?: { default: string } }>
   }
   return Object.fromEntries(
-    Object.entries(exports).flatMap(([name, { default: file }]) =>
-      file === undefined
+    Object.entries(exports).flatMap(([name, entry]) =>
+      entry.import === undefined
         ? []
-        : [[join('sslctx', name), join('src', relative('dist', file)).replace(/\.js$/, '.ts')]],
+        : [
+            [
+              join('sslctx', name),
+              join('src', relative('dist', entry.import.default)).replace(/\.js$/, '.ts'),
+            ],
+          ],
     ),
   )
 }

@@ -33,10 +33,14 @@ export function findEngines(): Promise<readonly Engine[]> {
   return Promise.all(
     engineMajors.map(async (major) => {
       const binary = await enginePath(major)
-      const { stdout } = await run(binary, ['-p', 'process.versions.node'])
-      return { version: stdout.trim(), binary }
+      return { version: await engineVersion(binary), binary }
     }),
   )
+}
+
+export async function engineVersion(binary: string): Promise<string> {
+  const { stdout } = await run(binary, ['-p', 'process.versions.node'])
+  return stdout.trim()
 }
 
 /**

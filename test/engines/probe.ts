@@ -1,3 +1,4 @@
+import { executionAsyncResource } from 'node:async_hooks'
 import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
 import { Duplex } from 'node:stream'
@@ -12,7 +13,7 @@ import {
   serverOptions,
   storeCallbacks,
 } from '../../src/index.ts'
-import { captureTlsHandle, currentTlsHandle } from '../../src/node/node-engine.ts'
+import { captureTlsHandle, type TlsHandle } from '../../src/node/node-engine.ts'
 import { type Certificate, makeCertificate } from '../certificate.ts'
 import { type Client, nodeClient, opensslClient, type Protocol } from './clients.ts'
 
@@ -221,7 +222,9 @@ async function chainShown(): Promise<string> {
   )
   let chain: readonly string[] = []
   server.on('newSession', (_id: Buffer, _session: Buffer, done: () => void) => {
-    chain = chainOf(currentTlsHandle()?.getPeerCertificate(true) as tls.DetailedPeerCertificate | undefined)
+    // Node's session events happen in the name of its handle.
+    const handle = executionAsyncResource() as TlsHandle
+    chain = chainOf(handle.getPeerCertificate(true) as tls.DetailedPeerCertificate | undefined)
     done()
   })
   const client = nodeClient({ key, cert: `${cert}\n${intermediate.cert}` })

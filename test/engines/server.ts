@@ -3,13 +3,13 @@ import type { AddressInfo } from 'node:net'
 import tls from 'node:tls'
 import {
   attachServer,
-  type CallbackStore,
   type ServerHandshake,
   SessionCacheMode,
   SslContext,
   serverOptions,
   storeCallbacks,
 } from '../../src/index.ts'
+import type { CallbackStore } from '../../src/model.ts'
 import type { Certificate } from '../certificate.ts'
 import { connectStore } from '../shared-store.ts'
 

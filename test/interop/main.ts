@@ -108,7 +108,7 @@ try {
 
 const report = { results, clients, missing, doctored }
 console.log(`\n${resultTables(report)}\n\n${doctorTable(doctored)}\n`)
-if (!isQuick) writeFileSync(new URL('./RESULTS.md', import.meta.url), resultsFile(report))
+if (!isQuick) writeFileSync(new URL('../../docs/interop.md', import.meta.url), resultsFile(report))
 for (const [client, reason] of missing) console.log(`missing: ${client}: ${reason}`)
 for (const { name, missing: reason } of doctored) if (reason) console.log(`missing: ${name}: ${reason}`)
 console.log(closingLine(results))

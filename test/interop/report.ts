@@ -79,7 +79,7 @@ function cell(result: PairResult | undefined, reasons: readonly string[]): strin
   return `${offered}/${resumed}${reason === undefined ? '' : ` [${reasons.indexOf(reason) + 1}]`}`
 }
 
-/** RESULTS.md: without date, so that it changes when a result or a version does. */
+/** docs/interop.md: without date, so that it changes when a result or a version does. */
 export function resultsFile(report: Report): string {
   const clients = [...report.clients].map(
     ([name, { version, manner }]) => `- ${name} (${version}): ${manner}.`,

@@ -5,12 +5,12 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import {
   attachServer,
-  type CallbackStore,
   type ServerHandshake,
   SslContext,
   serverOptions,
   storeCallbacks,
 } from '../../src/index.ts'
+import type { CallbackStore } from '../../src/model.ts'
 import { connectStore } from '../shared-store.ts'
 import type { FromServer, Start, Visit } from './messages.ts'
 import { CLUSTER_SIZE, serverKey } from './setups.ts'

@@ -1,13 +1,8 @@
 import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
 import tls from 'node:tls'
-import {
-  attachServer,
-  type CallbackStore,
-  SslContext,
-  serverOptions,
-  storeCallbacks,
-} from '../../src/index.ts'
+import { attachServer, SslContext, serverOptions, storeCallbacks } from '../../src/index.ts'
+import type { CallbackStore } from '../../src/model.ts'
 import { connectStore } from '../shared-store.ts'
 import { SETTINGS, type WorkerReport, type WorkerSettings } from './fleet.ts'
 

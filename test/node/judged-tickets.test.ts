@@ -5,7 +5,7 @@ import type { ClientHello } from '../../src/codec/client-hello.ts'
 import { KeyRing, SslContext, SslSession, serverOptions } from '../../src/index.ts'
 import { JudgedTickets, TicketHandshake } from '../../src/node/judged-tickets.ts'
 import type { TlsServer } from '../../src/node/node-engine.ts'
-import { ticketOffer } from '../../src/node/resumption-offer.ts'
+import { TLS1_3_VERSION } from '../../src/session/ssl-constants.ts'
 import { V2 as DER } from '../codec/session-fields.ts'
 import { afterTest, certificate, NAME } from './harness.ts'
 import { SECRET, startTicketed } from './tickets-harness.ts'
@@ -23,6 +23,7 @@ function makeTickets(): JudgedTickets {
 function begin(tickets: JudgedTickets, offered: readonly Buffer[], accepted?: Buffer): TicketHandshake {
   const pskIdentities = offered.map((identity) => ({ identity, obfuscatedTicketAge: 0 }))
   return tickets.begin({
+    version: TLS1_3_VERSION,
     hello: { pskIdentities } as unknown as ClientHello,
     accepted: accepted && { ticket: accepted, session },
     objection: () => undefined,
@@ -40,27 +41,6 @@ function ticketOf(tickets: JudgedTickets, filler: number): Buffer {
 
 const ask = (tickets: JudgedTickets, ticket: Buffer): boolean =>
   tickets.open(ticket.subarray(0, 16), ticket.subarray(16, 32)) !== undefined
-
-describe('a ClientHello with several tickets', () => {
-  const identities = [1, 2, 3, 4, 5].map((byte) => ({
-    identity: Uint8Array.of(byte),
-    obfuscatedTicketAge: 0,
-  }))
-  const hello = { sessionId: new Uint8Array(0), pskIdentities: identities, pskKeyExchangeModes: [1] }
-  const statusesOf = (good: readonly number[]): readonly (string | undefined)[] => {
-    const open = ([byte]: Uint8Array): SslSession | undefined => (good.includes(byte!) ? session : undefined)
-    const examine = () => ({ isDeclined: true }) as const
-    return (ticketOffer(hello as unknown as ClientHello, open, examine).pskIdentities ?? []).map(
-      ({ ticket }) => ticket?.status,
-    )
-  }
-
-  test('is judged by the first that opens, of four at most', () => {
-    const [no, yes] = ['no-decrypt', 'success-renew']
-    expect(statusesOf([2, 3])).toEqual([no, yes, no, no])
-    expect(statusesOf([5])).toEqual([no, no, no, no])
-  })
-})
 
 describe('what libssl is told about a ticket', () => {
   test('is no, while nobody has judged it, and again when its connection is over', () => {

@@ -24,11 +24,12 @@ async function serve(store: SessionStore) {
     ...TLS13,
     context: { sessionCacheMode: NO_INTERNAL, ...storeCallbacks(guard) },
   })
-  const end = prometheusMetrics(promClient, {
+  const parts = {
     contexts: { shop: harness.context },
     stores: { memory: guard },
-    registers: [register],
-  })
+    attachments: { shop: harness.attachment },
+  }
+  const end = prometheusMetrics(promClient, parts, { registers: [register] })
   ends.push(end)
   return { harness, register, end }
 }
@@ -38,10 +39,10 @@ test('counts handshakes by outcome, reason and protocol, and nothing by id or se
   const { session } = await connect(harness)
   await connect(harness, session)
   expect(await scrape(register, 'sslctx_handshakes_total', 'sslctx_lookup_duration_seconds_count')).toEqual([
-    'sslctx_handshakes_total{outcome="full",reason="not-offered",protocol="TLSv1.3"} 1',
-    'sslctx_handshakes_total{outcome="resumed",reason="external",protocol="TLSv1.3"} 1',
-    'sslctx_lookup_duration_seconds_count{outcome="full"} 1',
-    'sslctx_lookup_duration_seconds_count{outcome="resumed"} 1',
+    'sslctx_handshakes_total{server="shop",outcome="full",reason="not-offered",protocol="TLSv1.3"} 1',
+    'sslctx_handshakes_total{server="shop",outcome="resumed",reason="external",protocol="TLSv1.3"} 1',
+    'sslctx_lookup_duration_seconds_count{server="shop",outcome="full"} 1',
+    'sslctx_lookup_duration_seconds_count{server="shop",outcome="resumed"} 1',
   ])
   expect(await register.metrics()).not.toContain(NAME)
 })
@@ -95,7 +96,7 @@ test('has the calls of a store by operation and outcome, and the state of its br
     'sslctx_store_call_duration_seconds_count{store="memory",operation="set",outcome="failed"} 5',
   ])
   expect(await scrape(register, 'sslctx_callback_errors_total')).toContain(
-    'sslctx_callback_errors_total{callback="get"} 5',
+    'sslctx_callback_errors_total{context="shop",callback="get"} 5',
   )
 })
 
@@ -109,16 +110,16 @@ test('stops when it is told to', async () => {
 test('counts what leaves an internal cache, by why', async () => {
   const register = new promClient.Registry()
   const harness = await start(TLS13)
-  ends.push(prometheusMetrics(promClient, { contexts: { shop: harness.context }, registers: [register] }))
+  ends.push(prometheusMetrics(promClient, { contexts: { shop: harness.context } }, { registers: [register] }))
   await connect(harness)
   expect(await scrape(register, 'sslctx_sessions', 'sslctx_sessions_new_total')).toEqual([
     'sslctx_sessions{context="shop"} 2',
-    'sslctx_sessions_new_total 2',
+    'sslctx_sessions_new_total{context="shop"} 2',
   ])
   harness.context.flushSessions(0)
   expect(await scrape(register, 'sslctx_sessions', 'sslctx_sessions_removed_total')).toEqual([
     'sslctx_sessions{context="shop"} 0',
-    'sslctx_sessions_removed_total{reason="flush"} 2',
+    'sslctx_sessions_removed_total{context="shop",reason="flush"} 2',
   ])
   afterTest(() => register.clear())
 })

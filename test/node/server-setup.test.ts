@@ -6,11 +6,10 @@ import {
   attachServer,
   SslContext,
   type SslContextOptions,
-  SslOption,
   serverOptions,
   UnsupportedRuntimeError,
-  VerifyMode,
 } from '../../src/index.ts'
+import { SslOption, VerifyMode } from '../../src/model.ts'
 import { nodeFeatures, requireNode } from '../../src/node/node-engine.ts'
 import { makeCertificate } from '../certificate.ts'
 import { certificate, connect, NAME, reasons, start } from './harness.ts'

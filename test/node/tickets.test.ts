@@ -380,14 +380,9 @@ describe('attachServer refuses tickets together with', () => {
     ['singleUse', { attach: { singleUse: true } }],
     ['waitForStore', { attach: { waitForStore: true, tolerate: ['wait-for-store'] as const } }],
     ['bindSessions: false', { attach: { bindSessions: false } }],
-    ['policy', { attach: { policy: () => '' } }],
     ['ticketKeys', { server: { ticketKeys: randomBytes(48) } }],
-    [
-      'tickets of Node',
-      { server: { secureOptions: 0 }, attach: { tolerate: ['tickets', 'unsupported-setting'] as const } },
-    ],
     ['SSL_OP_ALLOW_NO_DHE_KEX', { server: { secureOptions: 0x4000 | 0x400 } }],
-    ['a server without TLS 1.3', TLS12],
+    ['a server without TLSv1.3', TLS12],
   ])('%s', async (what, options) => {
     await expect(startTicketed(options)).rejects.toMatchObject({
       code: 'ERR_SERVER_SETUP',

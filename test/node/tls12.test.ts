@@ -14,9 +14,9 @@ import {
   SessionCacheMode,
   SslContext,
   type SslContextOptions,
-  SslOption,
   SslSession,
 } from '../../src/index.ts'
+import { SslOption } from '../../src/model.ts'
 import { V2 } from '../codec/session-fields.ts'
 import { missingCommand, peerTest } from '../peers.ts'
 import {

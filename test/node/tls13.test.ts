@@ -4,13 +4,13 @@ import https from 'node:https'
 import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import {
-  type CallbackStore,
   MemoryStore,
   SessionCacheMode,
   type SslContextOptions,
   type StoreEntry,
   storeCallbacks,
 } from '../../src/index.ts'
+import type { CallbackStore } from '../../src/model.ts'
 import { certificate, connect, NAME, NO_INTERNAL, reasons, start, TLS13 } from './harness.ts'
 
 function external(store: CallbackStore): SslContextOptions {

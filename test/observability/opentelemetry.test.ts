@@ -23,7 +23,7 @@ beforeEach(async () => {
   exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
   const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 1_000_000 })
   provider = new MeterProvider({ readers: [reader] })
-  end = openTelemetryMetrics(provider.getMeter('sslctx'), shop)
+  end = openTelemetryMetrics(provider.getMeter('sslctx'), shop.parts)
 })
 afterEach(async () => {
   end()
@@ -60,11 +60,11 @@ describe('openTelemetryMetrics', () => {
   test('counts full, resumed and failed handshakes by outcome, reason and protocol', async () => {
     await makeTraffic()
     expect(await points('sslctx.handshakes')).toEqual([
-      ['full not-offered TLSv1.2', 2],
-      ['resumed internal TLSv1.2', 1],
-      ['full not-offered TLSv1.3', 2],
-      ['resumed internal TLSv1.3', 1],
-      ['failed not-tls none', 1],
+      ['shop full not-offered TLSv1.2', 2],
+      ['shop resumed internal TLSv1.2', 1],
+      ['shop full not-offered TLSv1.3', 2],
+      ['shop resumed internal TLSv1.3', 1],
+      ['shop failed not-tls none', 1],
     ])
   })
 
@@ -76,8 +76,8 @@ describe('openTelemetryMetrics', () => {
     shop.context.flushSessions(0)
     expect(await points('sslctx.sessions')).toEqual([['shop', 0]])
     expect(await points('sslctx.sessions_removed')).toEqual([
-      ['evict', 1],
-      ['flush', 3],
+      ['shop evict', 1],
+      ['shop flush', 3],
     ])
     expect(await points('sslctx.sessions_not_kept')).toEqual([['shop declined', 3]])
   })
@@ -108,7 +108,7 @@ describe('openTelemetryMetrics', () => {
       dataPoints.map((point) => point.attributes),
     )
     expect([...new Set(attributes.flatMap((some) => Object.keys(some)))].sort()).toEqual(
-      ['attachment', 'calls', 'context', 'operation', 'outcome', 'protocol', 'reason', 'store'].map(
+      ['calls', 'context', 'operation', 'outcome', 'protocol', 'reason', 'server', 'store'].map(
         (label) => `sslctx.${label}`,
       ),
     )

@@ -1,18 +1,16 @@
 import * as promClient from 'prom-client'
 import { expect, test } from 'vitest'
-import { SslContext } from '../../src/index.ts'
+import { guarded, MemoryStore, SslContext } from '../../src/index.ts'
 import { prometheusMetrics } from '../../src/observability/prometheus.ts'
 
 /** What one process of a cluster hands to the one that adds up. */
 async function metricsOf(breaker: 'closed' | 'open'): Promise<unknown> {
   const registry = new promClient.Registry()
   const breakers = { reads: 'closed', writes: breaker, removals: 'closed' } as const
-  const stats = { droppedWrites: 1, droppedDeletions: 0, queuedWrites: 2, breakers }
-  const end = prometheusMetrics(promClient, {
-    registers: [registry],
-    stores: { shop: { stats } },
-    contexts: { shop: new SslContext() },
-  })
+  const store = guarded(new MemoryStore())
+  const stats = { ...store.stats, droppedWrites: 1, queuedWrites: 2, breakers }
+  const parts = { stores: { shop: { name: 'store', stats } }, contexts: { shop: new SslContext() } }
+  const end = prometheusMetrics(promClient, parts, { registers: [registry] })
   end()
   return registry.getMetricsAsJSON()
 }

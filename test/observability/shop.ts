@@ -16,8 +16,8 @@ import {
   serverOptions,
   storeCallbacks,
 } from '../../src/index.ts'
-import type { MetricSources } from '../../src/observability/metrics.ts'
 import { prometheusMetrics } from '../../src/observability/prometheus.ts'
+import type { MeasuredParts } from '../../src/observability/subject.ts'
 import { makeCertificate } from '../certificate.ts'
 
 /** Its sessions are not kept. */
@@ -33,7 +33,8 @@ export interface Client {
 }
 
 /** A server with all that can be measured about one, measured. */
-export interface Shop extends Required<MetricSources> {
+export interface Shop {
+  readonly parts: MeasuredParts
   readonly context: SslContext
   readonly guard: GuardedStore
   readonly register: promClient.Registry
@@ -66,14 +67,14 @@ export async function openShop(
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   const register = new promClient.Registry()
-  const sources = {
+  const parts = {
     contexts: { shop: context },
     stores: { sessions: guard },
     attachments: { shop: attachment },
   }
-  const end = prometheusMetrics(promClient, { ...sources, registers: [register] })
+  const end = prometheusMetrics(promClient, parts, { registers: [register] })
   return {
-    ...sources,
+    parts,
     context,
     guard,
     register,

@@ -18,17 +18,19 @@ import { V2 } from '../codec/session-fields.ts'
 import { idOf, makeSession, offer12, STATEFUL, serve, testContext } from '../context/fixtures.ts'
 import { afterTest, connect, type Harness, listen, NAME, start, TLS12, TLS13 } from '../node/harness.ts'
 
-type Shown = Parameters<typeof statusHandler>
+type Subject = Parameters<typeof statusHandler>[0]
+
+const NOBODY: Subject = { contexts: { server: new SslContext() } }
 
 /** A real server that answers with nothing but the status. */
-async function mount(...[of, options]: Shown): Promise<string> {
-  const handler = statusHandler(of, options)
+async function mount(subject: Subject): Promise<string> {
+  const handler = statusHandler(subject)
   afterTest(handler.close)
   return `http://127.0.0.1:${await listen(http.createServer(handler))}/`
 }
 
-async function ask(...shown: Shown): Promise<() => Promise<StatusReport>> {
-  const url = await mount(...shown)
+async function ask(subject: Subject): Promise<() => Promise<StatusReport>> {
+  const url = await mount(subject)
   return async () => (await (await fetch(`${url}?format=json`)).json()) as StatusReport
 }
 
@@ -56,7 +58,7 @@ describe('the JSON of statusHandler', () => {
     vi.setSystemTime('2026-01-01T00:00:00Z')
     const guard = guarded(new MemoryStore())
     const harness = await start({ ...TLS13, context: storeCallbacks(guard) })
-    const report = await ask({ shop: harness.attachment }, { stores: { memory: guard } })
+    const report = await ask({ attachments: { shop: harness.attachment }, stores: { memory: guard } })
     const { session } = await connect(harness)
     await connect(harness, session)
     vi.advanceTimersByTime(30_000)
@@ -114,7 +116,7 @@ describe('the JSON of statusHandler', () => {
   test('keeps the figures of each minute for an hour, and those of now apart', async () => {
     stopClock()
     const harness = await start(TLS13)
-    const report = await ask({ shop: harness.attachment })
+    const report = await ask({ attachments: { shop: harness.attachment } })
     const { session } = await connect(harness)
     vi.advanceTimersByTime(60_000)
     await connect(harness, session)
@@ -143,7 +145,8 @@ describe('the JSON of statusHandler', () => {
   test('tells handshakes of before it was made, but counts them to no minute', async () => {
     const harness = await start(TLS13)
     await connect(harness)
-    const { total, hour, verdict } = (await (await ask(harness.attachment))()).servers['server'] ?? {}
+    const { total, hour, verdict } =
+      (await (await ask({ attachments: { server: harness.attachment } }))()).servers['server'] ?? {}
     expect(total?.handshakes.full).toBe(1)
     expect(hour?.handshakes).toEqual({ resumed: 0, full: 0, failed: 0 })
     expect(verdict).toEqual({ state: 'idle', because: null, span: 'hour' })
@@ -151,7 +154,7 @@ describe('the JSON of statusHandler', () => {
 
   test('tells protocols apart', async () => {
     const harness = await start()
-    const report = await ask(harness.attachment)
+    const report = await ask({ attachments: { server: harness.attachment } })
     const { session } = await connect(harness, undefined, { maxVersion: 'TLSv1.2' })
     await connect(harness, session, { maxVersion: 'TLSv1.2' })
     await connect(harness)
@@ -164,7 +167,7 @@ describe('the JSON of statusHandler', () => {
   test('says of those who offered a session whether they resume, and why most do not', async () => {
     stopClock()
     const harness = await start(TLS13)
-    const report = await ask(harness.attachment)
+    const report = await ask({ attachments: { server: harness.attachment } })
     const verdict = async () => (await report()).servers['server']?.verdict
     const { session } = await connect(harness)
     expect(await verdict()).toEqual({ state: 'nothing-offered', because: null, span: 'hour' })
@@ -203,7 +206,7 @@ describe('the JSON of statusHandler', () => {
     })
     const context = { sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL }
     const harness = await start({ ...TLS13, context: { ...context, ...storeCallbacks(guard) } })
-    const report = await ask({ shop: harness.attachment }, { stores: { sessions: guard } })
+    const report = await ask({ attachments: { shop: harness.attachment }, stores: { sessions: guard } })
     let session: Buffer | undefined
     for (let visit = 0; visit < 5; visit++) ({ session } = await connect(harness, session))
     const { servers, stores } = await report()
@@ -221,7 +224,7 @@ describe('the JSON of statusHandler', () => {
 
   test('of a context alone is what the model decides', async () => {
     const fixture = testContext(STATEFUL)
-    const report = await ask({ model: fixture.context })
+    const report = await ask({ contexts: { model: fixture.context } })
     const { session } = serve(fixture, offer12())
     serve(fixture, offer12(session?.sessionId))
     serve(fixture, offer12(idOf(9)))
@@ -238,7 +241,7 @@ describe('the JSON of statusHandler', () => {
 
   test('counts what ends a handshake of a context as failed', async () => {
     const fixture = testContext(STATEFUL)
-    const report = await ask(fixture.context)
+    const report = await ask({ contexts: { server: fixture.context } })
     fixture.context.addSession(makeSession(1))
     serve(fixture, { ...offer12(idOf(1)), cipherSuites: [] })
     expect((await report()).servers['server']?.now).toMatchObject({
@@ -250,13 +253,13 @@ describe('the JSON of statusHandler', () => {
 
   test('has several servers under whatever names they are given', async () => {
     const { attachment } = await start(TLS13)
-    const report = await ask({ subscribe: attachment, enabled: new SslContext() })
-    expect(Object.keys((await report()).servers)).toEqual(['subscribe', 'enabled'])
+    const report = await ask({ attachments: { kind: attachment }, contexts: { contexts: new SslContext() } })
+    expect(Object.keys((await report()).servers)).toEqual(['contexts', 'kind'])
   })
 
   test('has the time left of the session that would be evicted next, and none of an empty cache', async () => {
     const context = new SslContext({ now: () => 1_000_000 })
-    const report = await ask(context)
+    const report = await ask({ contexts: { server: context } })
     const timeLeft = async (): Promise<unknown> => (await report()).servers['server']?.cache.oldestTimeLeftSec
     expect(await timeLeft()).toBe(null)
     const session = SslSession.fromDer(V2)
@@ -269,7 +272,7 @@ describe('the JSON of statusHandler', () => {
 
 describe('statusHandler', () => {
   test('answers GET and HEAD, and nothing else', async () => {
-    const url = await mount(new SslContext())
+    const url = await mount(NOBODY)
     for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH']) {
       const { status, headers } = await fetch(url, { method })
       expect([method, status, headers.get('allow')]).toEqual([method, 405, 'GET, HEAD'])
@@ -282,7 +285,7 @@ describe('statusHandler', () => {
   })
 
   test('is kept by no cache, and taken for nothing else than it is', async () => {
-    const url = await mount(new SslContext())
+    const url = await mount(NOBODY)
     for (const query of ['', '?format=json']) {
       const { headers } = await fetch(url + query)
       expect([
@@ -294,7 +297,7 @@ describe('statusHandler', () => {
   })
 
   test('forbids with its policy all but its own script, style and address', async () => {
-    const policy = (await fetch(await mount(new SslContext()))).headers.get('content-security-policy')
+    const policy = (await fetch(await mount(NOBODY))).headers.get('content-security-policy')
     expect(policy).toMatch(
       /^default-src 'none'; script-src 'sha256-[\w+/]{43}='; style-src 'sha256-[\w+/]{43}='; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'$/,
     )
@@ -308,14 +311,14 @@ describe('statusHandler', () => {
     ['?a=1&format=json', '*/*', 'application/json'],
     ['?format=html', 'application/json', 'application/json'],
   ])('answers %j with Accept: %s as %s', async (query, accept, type) => {
-    const url = await mount(new SslContext())
+    const url = await mount(NOBODY)
     expect((await fetch(url + query, { headers: { accept } })).headers.get('content-type')).toBe(type)
   })
 
   test.each(['//', '//[', '/%', '/?%ff=%', 'http://[/', '*'])(
     'takes the address %s as any other',
     async (path) => {
-      const request = http.get({ host: '127.0.0.1', port: new URL(await mount(new SslContext())).port, path })
+      const request = http.get({ host: '127.0.0.1', port: new URL(await mount(NOBODY)).port, path })
       const [response] = (await once(request, 'response')) as [http.IncomingMessage]
       response.resume()
       expect(response.statusCode).toBe(200)
@@ -323,7 +326,7 @@ describe('statusHandler', () => {
   )
 
   test('is a handler of http2 servers too', async () => {
-    const handler = statusHandler(new SslContext())
+    const handler = statusHandler(NOBODY)
     afterTest(handler.close)
     const client = http2.connect(`http://127.0.0.1:${await listen(http2.createServer(handler))}`)
     afterTest(() => client.destroy())
@@ -335,7 +338,7 @@ describe('statusHandler', () => {
   test('shows no session, id or server name', async () => {
     const guard = guarded(new MemoryStore())
     const harness = await start({ ...TLS12, context: storeCallbacks(guard) })
-    const url = await mount(harness.attachment, { stores: { memory: guard } })
+    const url = await mount({ attachments: { shop: harness.attachment }, stores: { memory: guard } })
     const { session } = await connect(harness)
     await resumeElsewhere(harness, session)
     const texts = [await (await fetch(url)).text(), await (await fetch(`${url}?format=json`)).text()]
@@ -366,11 +369,11 @@ describe('statusHandler', () => {
         end()
       }
     }
-    const handler = statusHandler(context, { stores: { memory: guarded(new MemoryStore()) } })
-    expect([vi.getTimerCount(), listeners.size]).toEqual([2, 1])
+    const handler = statusHandler({ contexts: { context }, stores: { memory: guarded(new MemoryStore()) } })
+    expect([vi.getTimerCount(), listeners.size]).toEqual([1, 1])
     handler.close()
     expect([vi.getTimerCount(), listeners.size]).toEqual([0, 0])
-    const other = statusHandler(context)
+    const other = statusHandler({ contexts: { context } })
     other[Symbol.dispose]()
     expect([vi.getTimerCount(), listeners.size]).toEqual([0, 0])
   })

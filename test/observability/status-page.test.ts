@@ -68,7 +68,7 @@ async function serveStatus({
         else response.end('hello')
       }),
   })
-  const handler = statusHandler({ [name]: harness.attachment }, { stores: { memory: guard } })
+  const handler = statusHandler({ attachments: { [name]: harness.attachment }, stores: { memory: guard } })
   show = mount(handler)
   afterTest(handler.close)
   afterTest(() => (harness.server as https.Server).closeAllConnections())

@@ -105,7 +105,7 @@ let passedMs = 0
 performance.now = () => monotonic() + passedMs
 
 const servers = [await serve(), await serve()] as const
-const handler = statusHandler({ shop: servers[0].attachment }, { stores: { sessions: store } })
+const handler = statusHandler({ attachments: { shop: servers[0].attachment }, stores: { sessions: store } })
 const clients = Array.from({ length: CLIENTS }, newClient)
 for (let minute = 0; minute < MINUTES; minute++) {
   isDown = minute >= OUTAGE[0] && minute < OUTAGE[1]

@@ -1,6 +1,7 @@
 import { setImmediate as endOfTurn } from 'node:timers/promises'
 import type { SslConnection } from '../../src/context/ssl-connection.ts'
-import { SessionCacheMode, SslContext, SslOption, SslSession, storeCallbacks } from '../../src/index.ts'
+import { SessionCacheMode, SslContext, SslSession, storeCallbacks } from '../../src/index.ts'
+import { SslOption } from '../../src/model.ts'
 import {
   type Binding,
   bindingContext,

@@ -13,8 +13,8 @@ import {
   SslSession,
   sealed,
   storeCallbacks,
-  VerifyMode,
 } from '../../src/index.ts'
+import { VerifyMode } from '../../src/model.ts'
 import { lmdbStore } from '../../src/store/lmdb-store.ts'
 import { memcachedStore } from '../../src/store/memcached-store.ts'
 import {

@@ -3,7 +3,8 @@
  *
  *   node cache.mjs <operation> <sessions> <batches>
  */
-import { type ResumptionOffer, SslContext, SslSession } from '../../../src/index.ts'
+import { SslContext, SslSession } from '../../../src/index.ts'
+import type { ResumptionOffer } from '../../../src/model.ts'
 import {
   ABSENT,
   BATCH,

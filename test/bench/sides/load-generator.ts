@@ -12,6 +12,8 @@ export interface Load {
   readonly connections: number
   /** Connections at a time. */
   readonly lanes: number
+  /** The connections stay open until the next load begins. */
+  readonly isHeld?: boolean
 }
 
 export interface LoadResult {
@@ -21,10 +23,16 @@ export interface LoadResult {
   readonly elapsedMs: number
 }
 
+/** By a load that held them. */
+let held: tls.TLSSocket[] = []
+
 type Outcome = { readonly isReused: boolean; readonly session: Buffer | undefined }
 
 /** A connection until its handshake is over and, if sessions are kept, its session is there. */
-async function connect({ port, version, resumes }: Load, session: Buffer | undefined): Promise<Outcome> {
+async function connect(
+  { port, version, resumes, isHeld }: Load,
+  session: Buffer | undefined,
+): Promise<Outcome> {
   const socket = tls.connect({
     port,
     host: '127.0.0.1',
@@ -44,15 +52,26 @@ async function connect({ port, version, resumes }: Load, session: Buffer | undef
     if (version === 'TLSv1.3') await once(socket, 'data')
     else if (resumes && session === undefined) brought ??= socket.getSession()
     const isReused = socket.isSessionReused()
-    socket.end()
-    await once(socket.resume(), 'close')
+    if (isHeld === true) held.push(socket)
+    else {
+      socket.end()
+      await once(socket.resume(), 'close')
+    }
     return { isReused, session: brought }
   } finally {
-    socket.destroy()
+    if (isHeld !== true) socket.destroy()
   }
 }
 
+async function letGo(): Promise<void> {
+  const closed = held.map((socket) => once(socket, 'close'))
+  for (const socket of held) socket.end()
+  held = []
+  await Promise.all(closed)
+}
+
 async function run(load: Load): Promise<LoadResult> {
+  await letGo()
   const count = { resumed: 0, full: 0, failed: 0 }
   let left = load.connections
   const lane = async (): Promise<void> => {

@@ -1,35 +1,56 @@
 /**
  * A TLS server in a process of its own; see {@link ServerKind}. Speaks {@link ToServer} and {@link FromServer}.
  */
+import { randomBytes } from 'node:crypto'
 import { subscribe } from 'node:diagnostics_channel'
 import tls from 'node:tls'
-import { attachServer, SslContext, serverOptions } from '../../../src/index.ts'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import {
+  type AttachServerOptions,
+  attachServer,
+  KeyRing,
+  SslContext,
+  serverOptions,
+} from '../../../src/index.ts'
 
 /**
- * `attached`: ours. `heard`: ours, with somebody on each channel. `map`: a hand-written Map in newSession and resumeSession. `tickets`: Node as it is, with its stateless
- * tickets.
+ * `attached`: ours. `heard`: ours, with somebody on each channel. `map`: a hand-written Map in newSession and resumeSession.
+ * `ticketed`: ours, with stateless tickets; `refusing`: the same, which opens and judges every ticket, and refuses it.
+ * `tickets`: Node as it is, with its stateless tickets. `stock`: Node without tickets, and without a listener of sessions.
  */
-export type ServerKind = 'attached' | 'heard' | 'map' | 'tickets'
+export type ServerKind = 'attached' | 'heard' | 'ticketed' | 'refusing' | 'map' | 'tickets' | 'stock'
 
 export type ToServer =
   | { readonly type: 'start'; readonly kind: ServerKind; readonly key: string; readonly cert: string }
   | { readonly type: 'usage' }
+  | { readonly type: 'heap' }
 
 export type FromServer =
   | { readonly type: 'listening'; readonly port: number }
   | { readonly type: 'usage'; readonly cpuUs: number }
+  /** After a collection. */
+  | { readonly type: 'heap'; readonly bytes: number }
 
 const CHANNELS = ['handshake', 'resumption', 'new-session', 'session-removed', 'callback-error']
 const SSL_OP_NO_TICKET = 0x4000
 
 function createServer({ kind, key, cert }: Extract<ToServer, { type: 'start' }>): tls.Server {
   if (kind === 'tickets') return tls.createServer({ key, cert })
+  if (kind === 'stock') return tls.createServer({ key, cert, secureOptions: SSL_OP_NO_TICKET })
   if (kind === 'map') return handWritten({ key, cert })
   if (kind === 'heard') for (const name of CHANNELS) subscribe(`sslctx:${name}`, () => undefined)
   const context = new SslContext({ sessionIdContext: 'bench', sessionCacheSize: 20_480 })
   const server = tls.createServer({ key, cert, ...serverOptions(context) })
-  attachServer(server, context)
+  attachServer(server, context, ticketOptions(kind))
   return server
+}
+
+function ticketOptions(kind: ServerKind): AttachServerOptions {
+  if (kind !== 'ticketed' && kind !== 'refusing') return {}
+  const tickets = { keyRing: new KeyRing([randomBytes(32)]) }
+  // Looked at last, so that such a refusal costs most.
+  return kind === 'refusing' ? { tickets, authenticatedAfterMs: Date.now() * 2 } : { tickets }
 }
 
 function handWritten(options: tls.TlsOptions): tls.Server {
@@ -47,6 +68,14 @@ function handWritten(options: tls.TlsOptions): tls.Server {
   return server
 }
 
+function heapBytes(): number {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
+  collect()
+  return process.memoryUsage().heapUsed
+}
+
 function send(message: FromServer): void {
   process.send?.(message)
 }
@@ -55,6 +84,11 @@ process.on('message', (message: ToServer) => {
   if (message.type === 'usage') {
     const { user, system } = process.cpuUsage()
     send({ type: 'usage', cpuUs: user + system })
+    return
+  }
+  if (message.type === 'heap') {
+    // What only the last turn has held is over by then.
+    setImmediate(() => send({ type: 'heap', bytes: heapBytes() }))
     return
   }
   const server = createServer(message)

@@ -1,0 +1,24 @@
+/** Who has which name. One that is closed gives its name back, and so does one that is collected. */
+const owners = new Map<string, WeakRef<object>>()
+
+/**
+ * Two attached servers of a process never have the same name, so that their figures stay apart.
+ *
+ * @param wish - what the server is to be called; when somebody has that name already, it gets a number
+ */
+export function takeServerName(wish: string, owner: object): string {
+  let name = wish
+  for (let number = 2; owners.get(name)?.deref() !== undefined; number++) name = `${wish} ${number}`
+  owners.set(name, new WeakRef(owner))
+  return name
+}
+
+export function returnServerName(name: string, owner: object): void {
+  if (owners.get(name)?.deref() === owner) owners.delete(name)
+}
+
+/** @returns a session id context that people can read, as the name of its servers; `server` for another one */
+export function defaultServerName(sessionIdContext: Uint8Array): string {
+  const text = Buffer.from(sessionIdContext).toString('latin1')
+  return /^[!-~]([ -~]*[!-~])?$/.test(text) ? text : 'server'
+}

@@ -1,0 +1,46 @@
+import type { FieldsWithoutTimes } from '../codec/ssl-session-der.ts'
+import { copyBytes, equalBytes } from './bytes.ts'
+
+/** Shared by sessions, and never changed. */
+export interface SessionTraits extends TraitNumbers {
+  readonly sessionIdContext: Uint8Array
+}
+
+/** `cipherSuite` is unknown until the ServerHello. */
+export type TraitNumbers = Pick<
+  FieldsWithoutTimes,
+  'protocolVersion' | 'flags' | 'compressionId' | 'maxFragmentLengthMode'
+> & { readonly cipherSuite?: number | undefined }
+
+/** One object for all sessions that agree in these: a process has few kinds of them. The latest kinds are remembered. */
+const known: SessionTraits[] = []
+const MAX_KNOWN = 8
+let next = 0
+
+/** @param sessionIdContext - copied */
+export function sharedTraits(numbers: TraitNumbers, sessionIdContext: Uint8Array): SessionTraits {
+  for (const traits of known) if (isOf(traits, numbers, sessionIdContext)) return traits
+  const { protocolVersion, cipherSuite, flags, compressionId, maxFragmentLengthMode } = numbers
+  const traits: SessionTraits = {
+    protocolVersion,
+    cipherSuite,
+    sessionIdContext: copyBytes(sessionIdContext),
+    flags,
+    compressionId,
+    maxFragmentLengthMode,
+  }
+  known[next] = traits
+  next = (next + 1) % MAX_KNOWN
+  return traits
+}
+
+function isOf(traits: SessionTraits, numbers: TraitNumbers, sessionIdContext: Uint8Array): boolean {
+  return (
+    numbers.protocolVersion === traits.protocolVersion &&
+    numbers.cipherSuite === traits.cipherSuite &&
+    numbers.flags === traits.flags &&
+    numbers.compressionId === traits.compressionId &&
+    numbers.maxFragmentLengthMode === traits.maxFragmentLengthMode &&
+    equalBytes(sessionIdContext, traits.sessionIdContext)
+  )
+}

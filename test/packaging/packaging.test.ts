@@ -1,0 +1,4 @@
+import { testProjects } from './harness.ts'
+import { PROJECTS } from './projects.ts'
+
+testProjects(PROJECTS)
