@@ -676,6 +676,9 @@ describe('hasMatchingSessionId (R8.8)', () => {
     connection.accept()
     decide(connection, offer12())
     expect(connection.hasMatchingSessionId(idOf(1))).toBe(false)
+    // SSL_clear makes it one of any version again.
+    connection.clear()
+    expect(connection.hasMatchingSessionId(idOf(1))).toBe(true)
   })
 })
 
@@ -820,6 +823,14 @@ describe('anti-replay (R10.8, R10.9)', () => {
     expect(serve(test, offer13(ticket)).sessionReused).toBe(true)
     expect(serve(test, offer13(ticket)).sessionReused).toBe(false)
     expect(test.context.stats.misses).toBe(1)
+  })
+
+  test('uses up a ticket also when its hash is another, and nothing is resumed', () => {
+    const test = testContext(options)
+    const session = makeTls13Session(1, { cipherSuite: 0x1301 })
+    test.context.addSession(session)
+    expect(decide(accepted(test), offer13(idOf(1)))).toEqual({ resume: false, reason: 'cipher-hash-mismatch' })
+    expect(test.removed).toEqual([[session, 'delete']])
   })
 
   test('refuses what was not in the internal cache', () => {
