@@ -47,7 +47,7 @@ interface ObservableInstrument {
  *
  * @param subject - a `ServerSessions`, what `attachServer` returned, or parts by name
  * @returns ends it
- * @throws {@link ArgumentError} for another subject
+ * @throws `ArgumentError` for another subject
  */
 export function openTelemetryMetrics(meter: Meter, subject: Subject = {}): () => void {
   const methods = ['createCounter', 'createHistogram', ...Object.values(OBSERVABLES)]

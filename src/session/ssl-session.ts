@@ -313,7 +313,8 @@ export class SslSession {
    */
   setSessionIdContext(context: Uint8Array): void {
     checkBytes('session id context', context)
-    this.#edit({ sessionIdContext: checkIdLength('session id context', context) })
+    checkIdLength('session id context', context)
+    if (!equalBytes(context, this.#traits.sessionIdContext)) this.#edit({ sessionIdContext: context })
   }
 
   /** `SSL_SESSION_set1_hostname(3)`. @param hostname - copied; undefined for none */
