@@ -70,7 +70,7 @@ const PROOFS: Readonly<Record<string, readonly Proof[]>> = {
   ],
   'A client can make lookups': [stolen('with a hundred PSK identities makes one lookup in the store')],
   'A client that offers many stateless tickets': [
-    ['test/node/judged-tickets.test.ts', 'is judged by the first that opens, of four at most'],
+    ['test/node/tickets-identities.test.ts', 'no more than four are looked at'],
   ],
   'A ClientHello of more than 128 KiB': [
     ['test/codec/client-hello-records.test.ts', 'a ClientHello is oversized as soon as its length has come'],
