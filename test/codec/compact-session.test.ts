@@ -204,6 +204,22 @@ describe('a compact session', () => {
     expect(other.sessionIdContext).toEqual(sessionIdContext)
   })
 
+  test('stays what it is when it is set to what it is', () => {
+    const session = SslSession.fromDer(V3)
+    session.setHostname(Buffer.from('example.org'))
+    session.setTicketAppData(hex('617070'))
+    session.setSessionIdContext(hex('637478'))
+    expect(toHex(session.toDer())).toBe(toHex(V3))
+    const bare = SslSession.fromDer(V2)
+    bare.setHostname(undefined)
+    expect(toHex(bare.toDer())).toBe(toHex(V2))
+    session.setTicketAppData(hex('61707000'))
+    session.setHostname(Buffer.from('example.com'))
+    const fields = decodeSslSession(session.toDer())
+    expect(toHex(fields.ticketAppData ?? hex(''))).toBe('61707000')
+    expect(session.hostname).toBe('example.com')
+  })
+
   test('tells the same when it cannot be compact', () => {
     const peerCertificate = hex('30020500')
     const fields = { ...decodeSslSession(V3), peerCertificate }
