@@ -160,7 +160,7 @@ export interface StoreStatus {
  * @param subject - a `ServerSessions`, what `attachServer` returned, or parts by name. An attachment tells what Node did, also
  *   before the handler was made; a context without one what the model decided since
  * @returns counts and samples until it is closed, and does not keep the process alive
- * @throws {@link ArgumentError} for another subject
+ * @throws `ArgumentError` for another subject
  */
 export function statusHandler(subject: Subject): StatusHandler {
   const figures = new Figures(partsOf('statusHandler', subject))
