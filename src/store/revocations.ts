@@ -1,5 +1,5 @@
 import { nodeCrypto } from '../crypto.ts'
-import { ArgumentError, RevocationUnavailableError, SessionRangeError } from '../errors.ts'
+import { ArgumentError, RevocationUnavailableError, SessionRangeError, SessionStoreError } from '../errors.ts'
 import { A_FUNCTION, CHECKED_LATER, checkBytes, checkOptions, kindOf } from '../session/arguments.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { checkInteger } from '../session/ranges.ts'
