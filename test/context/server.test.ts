@@ -829,7 +829,10 @@ describe('anti-replay (R10.8, R10.9)', () => {
     const test = testContext(options)
     const session = makeTls13Session(1, { cipherSuite: 0x1301 })
     test.context.addSession(session)
-    expect(decide(accepted(test), offer13(idOf(1)))).toEqual({ resume: false, reason: 'cipher-hash-mismatch' })
+    expect(decide(accepted(test), offer13(idOf(1)))).toEqual({
+      resume: false,
+      reason: 'cipher-hash-mismatch',
+    })
     expect(test.removed).toEqual([[session, 'delete']])
   })
 
