@@ -8,7 +8,6 @@ import {
   readNumber,
   readOctets,
   readPeerCertificate,
-  readText,
   type SessionEdits,
   sessionIdLength,
   writeSessionId,
@@ -211,8 +210,9 @@ export class SslSession {
   /** The server name the session was made for, if it was acknowledged. */
   get hostname(): string | undefined {
     const content = this.#content
-    if (typeof content === 'string') return readText(content, 'hostname')
-    return content.hostname && latin1(content.hostname, 0, content.hostname.length)
+    // Not a part of the text, which would keep all of it, the master key too, as long as somebody has the name.
+    const hostname = typeof content === 'string' ? readOctets(content, 'hostname') : content.hostname
+    return hostname && latin1(hostname, 0, hostname.length)
   }
 
   /** `SSL_SESSION_get0_peer(3)`: the DER of the peer's certificate, a copy; undefined when it showed none. */
@@ -307,7 +307,8 @@ export class SslSession {
    * @throws {@link SessionRangeError} when longer (R9.1)
    */
   setSessionIdContext(context: Uint8Array): void {
-    this.#edit({ sessionIdContext: checkIdLength('session id context', context) })
+    checkIdLength('session id context', context)
+    if (!equalBytes(context, this.#traits.sessionIdContext)) this.#edit({ sessionIdContext: context })
   }
 
   /** `SSL_SESSION_set1_hostname(3)`. @param hostname - copied; undefined for none */

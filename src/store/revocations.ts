@@ -1,5 +1,5 @@
 import { nodeCrypto } from '../crypto.ts'
-import { ArgumentError, SessionRangeError, SessionStoreError } from '../errors.ts'
+import { ArgumentError, RevocationUnavailableError, SessionRangeError, SessionStoreError } from '../errors.ts'
 import { A_FUNCTION, CHECKED_LATER, checkBytes, checkOptions, kindOf } from '../session/arguments.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { checkInteger } from '../session/ranges.ts'
@@ -109,13 +109,15 @@ export class Revocations {
   #running: Promise<void> | undefined
   #next: Promise<void> | undefined
   #endWatching: (() => Awaitable<void>) | undefined
+  /** Or about to. */
+  #isWatching = false
   #isClosed = false
   /** The first refresh, good or bad: wait for it before listening, so that the first clients resume. */
   readonly ready: Promise<void>
 
   /**
    * @param store - may hold other things as well; without one nothing is revoked, and what would revoke is rejected with
-   * `ERR_SESSION_STORE_NONE`
+   * `ERR_REVOCATION_UNAVAILABLE`
    */
   constructor(store: SessionStore | undefined, keyRing: KeyRing, options: RevocationsOptions = {}) {
     if (store !== undefined) checkStore('Revocations', store)
@@ -142,7 +144,7 @@ export class Revocations {
       return
     }
     this.ready = this.#refreshAndGoOn()
-    this.#watch().catch((error: unknown) => this.#report(error))
+    this.#watchIfNeeded()
   }
 
   /**
@@ -221,10 +223,9 @@ export class Revocations {
     const { madeBeforeMs = this.#now() } = options
     checkInteger('madeBeforeMs', madeBeforeMs, this.#now())
     if (this.#store === undefined)
-      throw new SessionStoreError(
+      throw new RevocationUnavailableError(
         'there is no store for the mark, so that it would hold in this process alone, until it restarts: give Revocations ' +
           'a store, or end tickets by replaceSecrets of their key ring, or by authenticatedAfterMs in all processes',
-        { code: 'ERR_SESSION_STORE_NONE' },
       )
     const content: MarkContent = { kind, subject, madeBeforeMs }
     const [name = ''] = namesOf(this.#keyRing, kind, subject)
@@ -350,6 +351,16 @@ export class Revocations {
     }
   }
 
+  /** An engine that could not be watched, since it was not there yet, is asked again when it answers. */
+  #watchIfNeeded(): void {
+    if (this.#isWatching || this.#isClosed) return
+    this.#isWatching = true
+    this.#watch().catch((error: unknown) => {
+      this.#isWatching = false
+      this.#report(error)
+    })
+  }
+
   /** Pushed marks come one by one: they revoke at once, and are examined when they are read with the others. */
   async #watch(): Promise<void> {
     const end = await this.#store?.watchMarks?.((bytes) => {
@@ -364,6 +375,7 @@ export class Revocations {
   async #refreshAndGoOn(): Promise<void> {
     try {
       await this.refresh()
+      this.#watchIfNeeded()
     } catch (error) {
       this.#failedRefreshes++
       this.#report(error)

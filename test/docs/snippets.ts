@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -92,6 +93,7 @@ export class SnippetPlace {
       env: {
         ...process.env,
         TSX_TSCONFIG_PATH: this.#configPath,
+        TLS_SECRET: randomBytes(32).toString('hex'),
         SSLCTX_SNIPPET_GIVEN: JSON.stringify(given),
       },
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -138,6 +140,7 @@ function compilerOptions(): object {
     rewriteRelativeImportExtensions: false,
     allowJs: true,
     checkJs: true,
+    noPropertyAccessFromIndexSignature: false,
     noUnusedLocals: false,
     noUnusedParameters: false,
     skipLibCheck: true,
