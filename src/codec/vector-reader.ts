@@ -2,7 +2,7 @@ import { ClientHelloError } from '../errors.ts'
 import { latin1 } from './latin1.ts'
 
 /**
- * A cursor over a whole handshake message, RFC 8446 §4. Between `enter` and `leave` it is in the content of one vector, RFC 8446 §3.4, and has no
+ * A cursor over a whole handshake message, RFC 9846 §4. Between `enter` and `leave` it is in the content of one vector, RFC 9846 §3.4, and has no
  * way to get out of it. It reads a thing whole or throws. What follows the last thing is refused by `end`, or by a loop
  * that goes on until nothing remains.
  */

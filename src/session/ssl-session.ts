@@ -234,7 +234,7 @@ export class SslSession {
     return content.ticketAppData && copyBytes(content.ticketAppData)
   }
 
-  /** The NamedGroup of the key exchange, RFC 8446 §4.2.7; 0 when it had none. */
+  /** The NamedGroup of the key exchange, RFC 9846 §4.3.7 (RFC 8446 §4.2.7); 0 when it had none. */
   get kexGroup(): number {
     return this.#number('kexGroup')
   }
