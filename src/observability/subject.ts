@@ -115,7 +115,7 @@ function hasFigures(value: unknown, name: string): boolean {
 /**
  * @param caller - for the message
  * @returns tells the parts of the moment: servers come and go
- * @throws {@link ArgumentError} for what is no subject
+ * @throws `ArgumentError` for what is no subject
  */
 export function partsOf(caller: string, subject: Subject): () => Parts {
   if (isA('sessions', subject)) return () => partsOfSessions(subject)
