@@ -40,7 +40,7 @@ export const CALLBACK: readonly JunkKind[] = ['function']
 export const OPTIONAL_CALLBACK: readonly JunkKind[] = ['function', 'undefined']
 export const LIST: readonly JunkKind[] = ['empty array']
 export const OPTIONS: readonly JunkKind[] = ['empty object', 'undefined']
-export const ANYTHING: readonly JunkKind[] = JUNK_KINDS
+export const ANYTHING: readonly JunkKind[] = [...JUNK_KINDS]
 /** Something of the library's own, or of an engine's, for which nothing else will do. */
 export const NOTHING_ELSE: readonly JunkKind[] = []
 export const OPTIONAL: readonly JunkKind[] = ['undefined']
