@@ -110,8 +110,6 @@ export class SessionStoreError extends SessionCacheError {
     | 'ERR_SESSION_STORE_DELETION_DROPPED'
     /** Single revocation marks are missing, or have been swapped: nothing of before resumes. */
     | 'ERR_SESSION_STORE_MARKS_MISSING'
-    /** There is no store for the marks, so that a revocation would hold in one process, until it restarts. */
-    | 'ERR_SESSION_STORE_NONE'
 
   /** The engine works, and does not want to write: it is full, read-only, or forbids it. It goes on answering `get`. */
   readonly isRefusal: boolean
