@@ -26,7 +26,7 @@ export class SessionDerError extends SessionCacheError {
   }
 }
 
-/** The bytes are not a ClientHello (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2). */
+/** The bytes are not a ClientHello (RFC 9846 §4.2.2, RFC 8446 §4.1.2, RFC 5246 §7.4.1.2). */
 export class ClientHelloError extends SessionCacheError {
   readonly code = 'ERR_CLIENT_HELLO_INVALID'
 
