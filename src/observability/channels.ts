@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
 import type { SslContextObserver } from '../session/contracts.ts'
-import { isLogged, logEvent, logHandshake } from './debug-log.ts'
+import { isLogged, logAttached, logEvent, logHandshake } from './debug-log.ts'
 
 /**
  * The channels of `node:diagnostics_channel` on which everything is published, of all contexts, attachments and guarded stores
@@ -35,6 +35,7 @@ export const observer: SslContextObserver = {
     if (channels.handshake.hasSubscribers) channels.handshake.publish(handshake)
     logHandshake(handshake)
   },
+  hearAttached: logAttached,
 }
 
 /** What a client's handshake came to. */
