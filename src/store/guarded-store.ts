@@ -18,6 +18,7 @@ import {
   inTime,
   StoreCalls,
   type StoreEvent,
+  type StoreFailure,
   timedOut,
   unavailable,
 } from './store-calls.ts'
@@ -65,6 +66,8 @@ export interface GuardStats extends CallCounts {
   /** That of the kind which is worst off. */
   readonly breaker: BreakerState
   readonly breakers: Readonly<Record<CallKind, BreakerState>>
+  /** Undefined as long as all goes well. */
+  readonly lastFailure: StoreFailure | undefined
 }
 
 export interface GuardedStore extends SessionStore {
@@ -176,6 +179,7 @@ class Guard implements GuardedStore {
       pendingCalls: this.#calls.unanswered,
       breaker: worstOf(Object.values(breakers)),
       breakers,
+      lastFailure: this.#calls.lastFailure,
     }
   }
 
