@@ -197,6 +197,7 @@ describe('the package', () => {
       'WeakKeyError',
       'attachServer',
       'guarded',
+      'keyFile',
       'sealed',
       'serverOptions',
       'storeCallbacks',

@@ -7,6 +7,7 @@ const cache = createDebug('sslctx:cache')
 const callback = createDebug('sslctx:callback')
 const handshake = createDebug('sslctx:handshake')
 const attach = createDebug('sslctx:attach')
+const client = createDebug('sslctx:client')
 
 const NAMESPACES = {
   handshake,
@@ -79,4 +80,22 @@ function clientOf(socket: unknown): string {
   const { remoteAddress, remotePort } = socket as Partial<HandshakeMessage>
   if (remoteAddress === undefined) return ''
   return `${remoteAddress.includes(':') ? `[${remoteAddress}]` : remoteAddress}:${remotePort} `
+}
+
+/** A `ClientHandshake`, as far as it is shown. */
+export interface LoggedClientHandshake {
+  readonly outcome: string
+  readonly reason: string
+  readonly protocol: string | undefined
+  readonly host: string
+  readonly port: number | undefined
+  readonly source: string | undefined
+}
+
+/** The outcome of a client's handshake, for `DEBUG=sslctx:client`. */
+export function logClientHandshake(shown: LoggedClientHandshake): void {
+  if (!client.enabled) return
+  const { protocol, host, port, outcome, reason, source } = shown
+  const from = source === undefined ? '' : `, from ${source}`
+  client('%s %j: %s (%s%s)', protocol, `${host}:${port}`, outcome, reason, from)
 }

@@ -8,10 +8,12 @@ import { STATUS_SCRIPT } from './status-script-text.ts'
 import { partsOf, type Subject } from './subject.ts'
 
 export type { HandshakeCounts, OutcomeCounts } from '../session/handshakes.ts'
+export type { ClientsSpan, ClientsStatus, ClientsVerdict } from './status-clients.ts'
 export { relayStatus } from './status-cluster.ts'
 export type { Minute, ServerStatus, Span, StatusReport, StatusVerdict, StoreStatus } from './status-report.ts'
 export type {
   MeasuredAttachment,
+  MeasuredClients,
   MeasuredContext,
   MeasuredParts,
   MeasuredSessions,

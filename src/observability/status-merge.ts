@@ -1,4 +1,5 @@
 import type { HandshakeCounts } from '../session/handshakes.ts'
+import { type ClientsSpan, type ClientsStatus, judgeClients } from './status-clients.ts'
 import {
   judge,
   type Minute,
@@ -21,6 +22,10 @@ export function mergeReports(reports: readonly [StatusReport, ...StatusReport[]]
     servers: mergeByName(
       reports.map(({ servers }) => servers),
       mergeServers,
+    ),
+    clients: mergeByName(
+      reports.map(({ clients }) => clients),
+      mergeClients,
     ),
     stores: mergeByName(
       reports.map(({ stores }) => stores),
@@ -116,6 +121,35 @@ function mergeCaches(some: readonly Cache[]): Cache | null {
     size: some.some(({ size }) => size === 0) ? 0 : sum(some.map(({ size }) => size)),
     timeoutSec: first.timeoutSec,
     oldestTimeLeftSec: left.length === 0 ? null : Math.min(...left),
+  }
+}
+
+function mergeClients(some: Some<ClientsStatus>): ClientsStatus {
+  const now = mergeClientsSpans(some.map((one) => one.now))
+  const hour = mergeClientsSpans(some.map((one) => one.hour))
+  const levels = some.map(({ origins, tickets, bytes }) => ({ origins, tickets, bytes }))
+  return {
+    verdict: judgeClients(now, hour),
+    now,
+    hour,
+    total: mergeCounts(some.map(({ total }) => total)),
+    minutes: byMinute(some.map(({ minutes }) => minutes)).map((minutes) => ({
+      ...{ time: minutes[0].time, ...mergeClientsSpans(minutes) },
+      tickets: sum(minutes.map(({ tickets }) => tickets)),
+    })),
+    ...addUp(levels),
+    counters: addUp(some.map(({ counters }) => counters)),
+  }
+}
+
+function mergeClientsSpans(some: readonly ClientsSpan[]): ClientsSpan {
+  const counts = mergeCounts(some)
+  const { resumed, full } = counts.handshakes
+  return {
+    ...counts,
+    seconds: Math.max(...some.map(({ seconds }) => seconds)),
+    rate: resumed + full === 0 ? null : resumed / (resumed + full),
+    known: sum(some.map(({ known }) => known)),
   }
 }
 

@@ -1,3 +1,4 @@
+import { CLIENT_REASONS } from '../session/client-reasons.ts'
 import { HANDSHAKE_REASONS, NOT_KEPT_REASONS, type ReasonRow } from '../session/reasons.ts'
 import { STATUS_SCRIPT } from './status-script-text.ts'
 
@@ -21,7 +22,8 @@ export function isRefusal(reason: string): boolean {
 export const STATUS_WORDS: string = JSON.stringify({
   words: words(HANDSHAKE_REASONS),
   notKept: words(NOT_KEPT_REASONS),
-  resumed: Object.keys(ROWS).filter((name) => ROWS[name]?.kind === 'resumed'),
+  ofClients: words(CLIENT_REASONS),
+  resumed: ['resumed', ...Object.keys(ROWS).filter((name) => ROWS[name]?.kind === 'resumed')],
 }).replaceAll('<', '\\u003c')
 
 export const STATUS_STYLE: string = `

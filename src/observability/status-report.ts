@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import type { SessionStats } from '../session/contracts.ts'
 import { type HandshakeCounts, NO_HANDSHAKES } from '../session/handshakes.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
+import { type ClientsFigures, type ClientsStatus, NO_CLIENTS, reportClients } from './status-clients.ts'
 import {
   between,
   countDecisions,
@@ -29,6 +30,7 @@ export interface StatusReport {
     readonly processes: number | null
   }
   readonly servers: Readonly<Record<string, ServerStatus>>
+  readonly clients: Readonly<Record<string, ClientsStatus>>
   readonly stores: Readonly<Record<string, StoreStatus>>
 }
 
@@ -134,6 +136,7 @@ type StoreFigures = Omit<StoreStatus, 'minutes'>
 interface Sampled {
   readonly servers: ReadonlyMap<object, ServerFigures>
   readonly stores: ReadonlyMap<object, StoreFigures>
+  readonly clients: ReadonlyMap<object, ClientsFigures>
 }
 
 const NOTHING: ServerFigures = {
@@ -183,6 +186,9 @@ export class Figures {
           viewOf(view, ({ servers }) => servers.get(shown) ?? NOTHING),
         ),
       ),
+      clients: mapValues(parts.clients, (one) =>
+        reportClients(viewOf(view, ({ clients }) => clients.get(one) ?? NO_CLIENTS)),
+      ),
       stores: mapValues(parts.stores, (store) =>
         reportStore(viewOf(view, ({ stores }) => stores.get(store) ?? NO_CALLS)),
       ),
@@ -196,6 +202,7 @@ export class Figures {
         Object.values(parts.servers).map((shown) => [shown, this.#serverFigures(shown)] as const),
       ),
       stores: new Map(Object.values(parts.stores).map((store) => [store, storeFigures(store)] as const)),
+      clients: new Map(Object.values(parts.clients).map((one) => [one, one.stats] as const)),
     }
   }
 

@@ -1,10 +1,10 @@
-// What the status page runs in the browser. The build puts it into the page, with what it draws with; its types are checked with the
-// others.
+// What the status page runs in the browser. The build puts it into the page, with the other files of it; their types are checked as all
+// others are.
 
 /** @import { Minute, ServerStatus, Span, StatusReport, StatusVerdict } from './status-report.ts' */
-/** @import { Figure, Key } from './status-drawing.js' */
-/** @typedef {Readonly<Record<string, string>>} Words */
+/** @import { Figure } from './status-drawing.js' */
 
+import { clientsViews, showClients } from './status-client-views.js'
 import {
   announce,
   bar,
@@ -18,41 +18,22 @@ import {
   forget,
   html,
   lastOf,
-  legend,
   niceTop,
   percent,
   rateOf,
   section,
-  svg,
   table,
   tile,
   verdictCard,
   viewOf,
   whole,
 } from './status-drawing.js'
+import { HEADLINES, notKept, reasonRows, showRates, showReasons, WHY_HEAD, words } from './status-reasons.js'
 import { showAlarms, showStore, storeViews } from './status-stores.js'
 
-/** @type {{ readonly words: Words, readonly notKept: Words, readonly resumed: readonly string[] }} */
-const { words, notKept, resumed: resumedReasons } = JSON.parse(find('#words').textContent ?? '')
 const PERIOD_MS = 2000
 const state = find('#state')
 const scope = find('#scope')
-
-/** @type {Map<string, string>} */
-const colours = new Map()
-
-/**
- * A reason keeps its colour for as long as the page is open.
- *
- * @param {string} reason
- */
-function colourOf(reason) {
-  if (resumedReasons.includes(reason)) return reason === 'internal' ? 's0' : 's0-soft'
-  if (reason === 'not-offered') return 'rest'
-  const colour = colours.get(reason) ?? `s${1 + (colours.size % 5)}`
-  colours.set(reason, colour)
-  return colour
-}
 
 /** @param {string} name */
 function serverView(name) {
@@ -81,16 +62,6 @@ function serverView(name) {
 
 /** @type {Map<string, ReturnType<typeof serverView>>} */
 const serverViews = new Map()
-
-/** @type {Readonly<Record<StatusVerdict['state'], readonly [className: string, headline: string]>>} */
-const HEADLINES = {
-  resuming: ['good', '✓ Resuming'],
-  'resuming-in-part': ['fair', '! Resuming in part'],
-  'not-resuming': ['bad', '✕ Not resuming'],
-  'nothing-offered': ['', '– Nobody offers a session'],
-  idle: ['', '– No handshakes'],
-  disabled: ['bad', '✕ Switched off'],
-}
 
 /**
  * @param {StatusVerdict} verdict
@@ -178,15 +149,8 @@ function showServer(name, server) {
  * @param {ServerStatus} server
  */
 function showTables(parts, { total, now, hour, minutes, counters, notKept: lost }) {
-  const known = Object.entries(total.reasons).sort(
-    ([one, left], [other, right]) => (hour.reasons[other] ?? 0) - (hour.reasons[one] ?? 0) || right - left,
-  )
-  const why = known.map(([reason, count]) => [
-    ...[html('code', '', reason), words[reason] ?? ''],
-    ...[now.reasons[reason] ?? 0, hour.reasons[reason] ?? 0, count],
-  ])
-  const whyHead = ['Reason', 'What it means', 'Now', 'Last hour', 'In all']
-  parts.why.replaceChildren(table('Why handshakes resumed, and why not', whyHead, why))
+  const why = reasonRows({ total, now, hour }, words)
+  parts.why.replaceChildren(table('Why handshakes resumed, and why not', WHY_HEAD, why))
   const minuteHead = ['From', 'Resumed', 'Full', 'Failed', 'Rate', 'By protocol', 'Cached']
   const rows = [...minutes].reverse().map(minuteRow)
   parts.minutes.host.replaceChildren(table('Each minute, the last one first', minuteHead, rows))
@@ -211,73 +175,6 @@ function minuteRow({ time, handshakes, rate, protocols, sessions }) {
   )
   const { resumed, full, failed } = handshakes
   return [clock(time), resumed, full, failed, percent(rate), byProtocol.join(', '), sessions]
-}
-
-const DASHES = ['', '6 3', '2 3', '8 3 2 3']
-const CURVES = ['s0', 's5', 's2', 's3']
-
-/**
- * @param {Figure} figure
- * @param {Span} hour
- * @param {readonly Minute[]} minutes
- */
-function showRates({ host, keys }, hour, minutes) {
-  const protocols = Object.entries(hour.protocols).sort(([one], [other]) => (one < other ? 1 : -1))
-  const rates = protocols.map(([protocol, counts]) => `${protocol}: ${percent(rateOf(counts))}`)
-  const label = `Resumption rate, ${lastOf(hour)}. ${rates.join(', ')}`
-  chart(host, label, { top: 1, text: '100 %' }, minutes.length, (drawing, x, y, step) => {
-    protocols.forEach(([protocol], index) => {
-      const points = minutes.map((minute, at) => {
-        const counts = minute.protocols[protocol]
-        const rate = counts === undefined ? null : rateOf(counts)
-        const text = `${clock(minute.time)} ${protocol}: ${percent(rate)}`
-        return rate === null ? undefined : { x: x(at) + step / 2, y: y(rate), text }
-      })
-      curve(drawing, points, CURVES[index % 4] ?? '', DASHES[index % 4])
-    })
-  })
-  /** @type {Key[]} */
-  const entries = rates.map((rate, index) => [
-    CURVES[index % 4] ?? '',
-    `${rate} in the ${lastOf(hour)}`,
-    DASHES[index % 4] ?? '',
-  ])
-  legend(keys, entries)
-}
-
-/**
- * @param {Figure} figure
- * @param {Span} hour
- * @param {readonly Minute[]} minutes
- */
-function showReasons({ host, keys }, hour, minutes) {
-  const isResumed = (/** @type {string} */ reason) => Number(resumedReasons.includes(reason))
-  const reasons = Object.entries(hour.reasons).sort(
-    ([one, left], [other, right]) => isResumed(other) - isResumed(one) || right - left,
-  )
-  const totals = minutes.map((minute) => Object.values(minute.reasons).reduce((sum, count) => sum + count, 0))
-  const label = `Handshakes, ${lastOf(hour)}. ${reasons.map(([reason, count]) => `${reason}: ${count}`).join(', ')}`
-  chart(host, label, niceTop(totals), minutes.length, (drawing, x, y, step) => {
-    minutes.forEach((minute, at) => {
-      let below = 0
-      for (const [reason] of reasons) {
-        const count = minute.reasons[reason] ?? 0
-        if (count === 0) continue
-        const place = {
-          x: x(at) + 1,
-          width: Math.max(1, step - 2),
-          y: y(below + count),
-          height: y(below) - y(below + count),
-        }
-        const title = svg('title', {}, `${clock(minute.time)} ${reason}: ${count}`)
-        drawing.append(svg('rect', { ...place, class: `mark ${colourOf(reason)}` }, title))
-        below += count
-      }
-    })
-  })
-  /** @type {Key[]} */
-  const entries = reasons.map(([reason]) => [colourOf(reason), reason])
-  legend(keys, entries)
 }
 
 /**
@@ -320,8 +217,10 @@ function show(report) {
   scope.textContent = scopeOf(report.process)
   showAlarms(report.stores)
   forget(serverViews, report.servers)
+  forget(clientsViews, report.clients)
   forget(storeViews, report.stores)
   for (const [name, server] of Object.entries(report.servers)) showServer(name, server)
+  for (const [name, clients] of Object.entries(report.clients)) showClients(name, clients)
   for (const [name, store] of Object.entries(report.stores)) showStore(name, store)
 }
 

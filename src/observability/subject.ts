@@ -1,5 +1,5 @@
 import { ArgumentError } from '../errors.ts'
-import { checkOptions, kindOf, type OptionRule } from '../session/arguments.ts'
+import { checkOptions, hasMethod, kindOf, type OptionRule } from '../session/arguments.ts'
 import type { SessionStats, SslContextListener } from '../session/contracts.ts'
 import type { HandshakeCounts } from '../session/handshakes.ts'
 
@@ -58,11 +58,22 @@ export interface MeasuredSessions {
   readonly attachments: readonly MeasuredAttachment[]
 }
 
+/** `ClientSessions`, as far as its figures go. */
+export interface MeasuredClients {
+  readonly stats: HandshakeCounts & {
+    readonly sessions: SessionStats
+    readonly origins: number
+    readonly tickets: number
+    readonly bytes: number
+  }
+}
+
 /** The parts, each by the name under which it is to be shown. A name is yours to choose, and there should be few. */
 export interface MeasuredParts {
   readonly contexts?: Readonly<Record<string, MeasuredContext>> | undefined
   readonly stores?: Readonly<Record<string, MeasuredStore>> | undefined
   readonly attachments?: Readonly<Record<string, MeasuredAttachment>> | undefined
+  readonly clients?: Readonly<Record<string, MeasuredClients>> | undefined
 }
 
 /** Whose figures are shown: a `ServerSessions`, what `attachServer` returned, or parts by name. */
@@ -76,47 +87,68 @@ export interface Parts {
   readonly contexts: Readonly<Record<string, MeasuredContext>>
   readonly stores: Readonly<Record<string, MeasuredStore>>
   readonly attachments: Readonly<Record<string, MeasuredAttachment>>
+  readonly clients: Readonly<Record<string, MeasuredClients>>
   /** What is shown as a server each. */
   readonly servers: Readonly<Record<string, MeasuredServer>>
 }
 
-const AN_OBJECT: OptionRule = {
-  kind: 'an object with a name for each',
-  isGood: (value) => typeof value === 'object' && value !== null,
-}
+/** Recognised by what is read of them: those of another copy of the library will do as well. */
 const PARTS: Readonly<Record<keyof MeasuredParts, OptionRule>> = {
-  contexts: AN_OBJECT,
-  stores: AN_OBJECT,
-  attachments: AN_OBJECT,
+  contexts: aRecordOf('SslContexts', isContext),
+  stores: aRecordOf('what guarded returned', (value) => hasFigures(value, 'breakers')),
+  attachments: aRecordOf('what attachServer returned', (value) => hasFigures(value, 'notKept')),
+  clients: aRecordOf('ClientSessions', (value) => hasFigures(value, 'origins')),
+}
+
+function aRecordOf(what: string, isGood: (value: unknown) => boolean): OptionRule {
+  return {
+    kind: `an object with a name for each, and ${what}`,
+    isGood: (value) => isPlain(value) && Object.values(value as object).every(isGood),
+  }
+}
+
+function isContext(value: unknown): boolean {
+  return hasMethod(value, 'getSessionCacheSize') && hasMethod(value, 'subscribe')
+}
+
+function hasFigures(value: unknown, name: string): boolean {
+  const stats: unknown = typeof value === 'object' && value !== null ? Reflect.get(value, 'stats') : undefined
+  return typeof stats === 'object' && stats !== null && name in stats
 }
 
 /**
  * @param caller - for the message
  * @returns tells the parts of the moment: servers come and go
- * @throws {@link ArgumentError} for what is no subject
+ * @throws `ArgumentError` for what is no subject
  */
 export function partsOf(caller: string, subject: Subject): () => Parts {
   if (isA('sessions', subject)) return () => partsOfSessions(subject)
   if (isA('attachment', subject)) {
     const { name, context } = subject
     const attachments = { [name]: subject }
-    const parts = { contexts: { [name]: context }, stores: {}, attachments, servers: attachments }
+    const parts = {
+      contexts: { [name]: context },
+      stores: {},
+      attachments,
+      clients: {},
+      servers: attachments,
+    }
     return () => parts
   }
   if (!isPlain(subject))
     throw new ArgumentError(
-      `${caller} is about a ServerSessions, what attachServer returned, or parts as in { contexts, stores, attachments }, ` +
+      `${caller} is about a ServerSessions, what attachServer returned, or parts as in { contexts, stores, attachments, clients }, ` +
         `got ${kindOf(subject)}`,
     )
   checkOptions(`${caller}, given parts by name,`, subject, PARTS)
-  const { contexts = {}, stores = {}, attachments = {} } = subject
+  const { contexts = {}, stores = {}, attachments = {}, clients = {} } = subject
   const names = Object.values(stores).map(({ name }) => name)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined)
     throw new ArgumentError(
       `two stores of ${caller} are called ${twice}, and could not be told apart: give each guarded(store, { name })`,
     )
-  const parts = { contexts, stores, attachments, servers: serversOf(contexts, attachments) }
+  const parts = { contexts, stores, attachments, clients, servers: serversOf(contexts, attachments) }
   return () => parts
 }
 
@@ -149,6 +181,7 @@ function partsOfSessions({ name, context, store, attachments }: MeasuredSessions
     contexts: { [name]: context },
     stores: store === undefined ? {} : { [store.name]: store },
     attachments: servers,
+    clients: {},
     servers,
   }
 }

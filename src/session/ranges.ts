@@ -12,6 +12,16 @@ export function checkSeconds(name: string, seconds: number): number {
   return checkInteger(name, seconds, MAX_SESSION_SECONDS)
 }
 
+/**
+ * A moment, of a clock that need not tick in whole milliseconds.
+ *
+ * @throws {@link SessionRangeError} unless it is a number from 0 to 18446744073999
+ */
+export function checkMilliseconds(name: string, ms: number): void {
+  if (typeof ms !== 'number' || !(ms >= 0 && ms < (MAX_SESSION_SECONDS + 1) * 1000))
+    throw new SessionRangeError(`${name} must be milliseconds since the epoch, got ${kindOf(ms)}`)
+}
+
 /** @throws {@link SessionRangeError} unless `value` is an integer from `minimum` to `maximum` */
 export function checkInteger(name: string, value: number, maximum: number, minimum: number = 0): number {
   if (!Number.isInteger(value) || value < minimum || value > maximum)
@@ -21,7 +31,7 @@ export function checkInteger(name: string, value: number, maximum: number, minim
   return value
 }
 
-/** RFC 8446 §4.6.1: servers must not use a longer lifetime of tickets, clients must not cache for longer. */
+/** RFC 9846 §4.7.1 (RFC 8446 §4.6.1): servers must not use a longer lifetime of tickets, clients must not cache for longer. */
 export const ONE_WEEK_SEC = 604_800 as const
 
 /** SSL_MAX_SSL_SESSION_ID_LENGTH and SSL_MAX_SID_CTX_LENGTH are the same number, R3.2 and R9.1. */

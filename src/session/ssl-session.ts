@@ -8,7 +8,6 @@ import {
   readNumber,
   readOctets,
   readPeerCertificate,
-  readText,
   type SessionEdits,
   sessionIdLength,
   writeSessionId,
@@ -20,7 +19,7 @@ import { encodeSslSession, outlineSslSession, type SslSessionFields } from '../c
 import { ArgumentError, SessionDerError } from '../errors.ts'
 import { checkBytes, kindOf } from './arguments.ts'
 import { copyBytes, equalBytes, redactId, toHex } from './bytes.ts'
-import { checkIdLength, checkSeconds } from './ranges.ts'
+import { checkIdLength, checkMilliseconds, checkSeconds } from './ranges.ts'
 import { type SessionTraits, sharedTraits } from './session-traits.ts'
 
 /** What a session holds besides its times, which may lie in it and mean nothing; `cipherSuite` is unknown until the ServerHello. */
@@ -120,8 +119,10 @@ export class SslSession {
    * An empty session, as `SSL_SESSION_new(3)`: timeout 304 seconds, verify result 1.
    *
    * @param nowMs - its creation time, milliseconds since the epoch
+   * @throws {@link SessionRangeError} for what is no such time (D5)
    */
   constructor(nowMs: number = Date.now()) {
+    checkMilliseconds('creation time', nowMs)
     this.#setTimeMs(nowMs)
   }
 
@@ -167,7 +168,10 @@ export class SslSession {
     const isCompact = typeof content === 'string'
     if (!isCompact && !hasSuite(content))
       throw new SessionDerError('session has no cipher suite and cannot be encoded', 0)
-    if (sessionIdContext !== undefined) checkIdLength('session id context', sessionIdContext)
+    if (sessionIdContext !== undefined) {
+      checkBytes('session id context', sessionIdContext)
+      checkIdLength('session id context', sessionIdContext)
+    }
     if (isCompact) return derOfCompact(content, this, sessionIdContext)
     return encodeSslSession(sessionIdContext === undefined ? content : { ...content, sessionIdContext }, this)
   }
@@ -211,8 +215,9 @@ export class SslSession {
   /** The server name the session was made for, if it was acknowledged. */
   get hostname(): string | undefined {
     const content = this.#content
-    if (typeof content === 'string') return readText(content, 'hostname')
-    return content.hostname && latin1(content.hostname, 0, content.hostname.length)
+    // Not a part of the text, which would keep all of it, the master key too, as long as somebody has the name.
+    const hostname = typeof content === 'string' ? readOctets(content, 'hostname') : content.hostname
+    return hostname && latin1(hostname, 0, hostname.length)
   }
 
   /** `SSL_SESSION_get0_peer(3)`: the DER of the peer's certificate, a copy; undefined when it showed none. */
@@ -234,7 +239,7 @@ export class SslSession {
     return content.ticketAppData && copyBytes(content.ticketAppData)
   }
 
-  /** The NamedGroup of the key exchange, RFC 8446 §4.2.7; 0 when it had none. */
+  /** The NamedGroup of the key exchange, RFC 9846 §4.3.7 (RFC 8446 §4.2.7); 0 when it had none. */
   get kexGroup(): number {
     return this.#number('kexGroup')
   }
@@ -307,16 +312,20 @@ export class SslSession {
    * @throws {@link SessionRangeError} when longer (R9.1)
    */
   setSessionIdContext(context: Uint8Array): void {
-    this.#edit({ sessionIdContext: checkIdLength('session id context', context) })
+    checkBytes('session id context', context)
+    checkIdLength('session id context', context)
+    if (!equalBytes(context, this.#traits.sessionIdContext)) this.#edit({ sessionIdContext: context })
   }
 
   /** `SSL_SESSION_set1_hostname(3)`. @param hostname - copied; undefined for none */
   setHostname(hostname: Uint8Array | undefined): void {
+    if (hostname !== undefined) checkBytes('hostname', hostname)
     this.#edit({ hostname: hostname ?? null })
   }
 
   /** `SSL_SESSION_set1_ticket_appdata(3)`: libssl carries it into the tickets of a resumed connection. @param data - copied */
   setTicketAppData(data: Uint8Array): void {
+    checkBytes('ticket application data', data)
     this.#edit({ ticketAppData: data })
   }
 

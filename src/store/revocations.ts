@@ -1,5 +1,5 @@
 import { nodeCrypto } from '../crypto.ts'
-import { ArgumentError, SessionRangeError, SessionStoreError } from '../errors.ts'
+import { ArgumentError, RevocationUnavailableError, SessionRangeError, SessionStoreError } from '../errors.ts'
 import { A_FUNCTION, CHECKED_LATER, checkBytes, checkOptions, kindOf } from '../session/arguments.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { checkInteger } from '../session/ranges.ts'
@@ -117,7 +117,7 @@ export class Revocations {
 
   /**
    * @param store - may hold other things as well; without one nothing is revoked, and what would revoke is rejected with
-   * `ERR_SESSION_STORE_NONE`
+   * `ERR_REVOCATION_UNAVAILABLE`
    */
   constructor(store: SessionStore | undefined, keyRing: KeyRing, options: RevocationsOptions = {}) {
     if (store !== undefined) checkStore('Revocations', store)
@@ -191,8 +191,10 @@ export class Revocations {
   /**
    * @param session - the one to be resumed
    * @param authenticatedAtSec - of the full handshake that it goes back to, seconds since the epoch
+   * @throws {@link ArgumentError} for anything else: it must not pass for a session that nobody has revoked
    */
   objectionTo(session: RevocableSession, authenticatedAtSec: number): RevocationObjection | undefined {
+    checkRevocable(session, authenticatedAtSec)
     if (performance.now() - this.#freshSinceMs > this.#maxStaleMs) return 'revocation-unknown'
     const authenticatedAtMs = authenticatedAtSec * 1000
     if (authenticatedAtMs < this.#allBeforeMs) return 'revoked'
@@ -223,10 +225,9 @@ export class Revocations {
     const { madeBeforeMs = this.#now() } = options
     checkInteger('madeBeforeMs', madeBeforeMs, this.#now())
     if (this.#store === undefined)
-      throw new SessionStoreError(
+      throw new RevocationUnavailableError(
         'there is no store for the mark, so that it would hold in this process alone, until it restarts: give Revocations ' +
           'a store, or end tickets by replaceSecrets of their key ring, or by authenticatedAfterMs in all processes',
-        { code: 'ERR_SESSION_STORE_NONE' },
       )
     const content: MarkContent = { kind, subject, madeBeforeMs }
     const [name = ''] = namesOf(this.#keyRing, kind, subject)
@@ -244,7 +245,7 @@ export class Revocations {
 
   async #refresh(): Promise<void> {
     const startedMs = performance.now()
-    this.#forgetExpired()
+    await this.#forgetExpired()
     let roots = await this.#read()
     if (roots.length === 0) await this.#beginAnew()
     else {
@@ -342,14 +343,14 @@ export class Revocations {
     this.#held.set(name, { name, kind, madeBeforeMs })
   }
 
-  #forgetExpired(): void {
+  async #forgetExpired(): Promise<void> {
     const nowMs = this.#now()
-    this.#chain.forgetExpired(nowMs)
-    for (const [name, { kind, madeBeforeMs }] of this.#held) {
-      if (madeBeforeMs >= nowMs - MARK_LIFE_MS) continue
+    await this.#chain.forgetExpired(nowMs)
+    await inTurns(this.#held, ([name, { kind, madeBeforeMs }]) => {
+      if (madeBeforeMs >= nowMs - MARK_LIFE_MS) return
       this.#held.delete(name)
       this.#counts[kind]--
-    }
+    })
   }
 
   /** An engine that could not be watched, since it was not there yet, is asked again when it answers. */
@@ -410,6 +411,19 @@ function subjectsOf({ peerCertificate, hostname }: RevocableSession): (readonly 
       ? []
       : [['client', () => nodeCrypto().createHash('sha256').update(peerCertificate).digest()] as const]),
   ]
+}
+
+function checkRevocable(session: RevocableSession, authenticatedAtSec: number): void {
+  if (typeof session !== 'object' || session === null)
+    throw new ArgumentError(`the session of objectionTo must be an SslSession, got ${kindOf(session)}`)
+  const { hostname, peerCertificate } = session
+  if (peerCertificate !== undefined) checkBytes('peerCertificate of the session', peerCertificate)
+  if (hostname !== undefined && typeof hostname !== 'string')
+    throw new ArgumentError(`the hostname of the session must be a string, got ${kindOf(hostname)}`)
+  if (!Number.isFinite(authenticatedAtSec))
+    throw new ArgumentError(
+      `authenticatedAtSec must be a number of seconds, got ${kindOf(authenticatedAtSec)}`,
+    )
 }
 
 function readFingerprint(fingerprint: Uint8Array | string): Uint8Array {

@@ -258,6 +258,13 @@ describe('the ServerHello', () => {
     })
   })
 
+  test('resumes in TLS 1.3 with another suite of the same hash (R11.5)', () => {
+    const connection = connecting(testContext(), ticketed({ cipherSuite: 0x1301 }))
+    const offer = connection.clientHello(ANY)
+    const hello = { protocolVersion: TLS13, sessionId: offer.sessionId, pskSelected: true }
+    expect(connection.processServerHello({ ...hello, cipherSuite: 0x1303 })).toEqual({ resume: true })
+  })
+
   test('keeps the top bit of the flags when it sets the extended master secret', () => {
     const session = makeSession(1, { sessionId: new Uint8Array(0), ticket: TICKET, flags: 0x8000_0000 })
     const connection = connecting(testContext(), session)
@@ -531,6 +538,15 @@ describe('alerts (R5.2)', () => {
       expect(connection.session?.isResumable).toBe(resumable)
     },
   )
+
+  test.each([
+    ['warning', true],
+    ['fatal', false],
+  ] as const)('of TLS 1.2 that is close_notify and %s: resumable is %s', (level, resumable) => {
+    const connection = visit(testContext(), makeSession(1), TLS12, true)
+    connection.receiveAlert(level, Alert.CLOSE_NOTIFY)
+    expect(connection.session?.isResumable).toBe(resumable)
+  })
 
   test('no_renegotiation ends a client that asked for it', () => {
     const connection = visit(testContext(), undefined, TLS12, false)

@@ -374,6 +374,17 @@ describe('flushSessions (R5.3)', () => {
   })
 })
 
+test('a session that leaves one of two contexts is still put in order in the other (D3)', () => {
+  const [one, other] = [testContext(), testContext()]
+  const moving = makeSession(1, { timeoutSec: 10 })
+  for (const test of [one, other]) test.context.addSession(moving)
+  other.context.addSession(makeSession(2, { timeoutSec: 20 }))
+  one.context.removeSession(moving)
+  expect(order(other)).toEqual([2, 1])
+  moving.setTimeout(30)
+  expect(order(other)).toEqual([1, 2])
+})
+
 describe('callbacks (D4)', () => {
   test('the remove callback sees the cache as it is after the change, and may change it', () => {
     const test = testContext({ sessionCacheSize: 2 })
@@ -385,6 +396,20 @@ describe('callbacks (D4)', () => {
     for (let id = 1; id <= 3; id++) test.context.addSession(makeSession(id))
     expect(seen.slice(0, 1)).toEqual([2])
     expect(test.context.stats.number).toBe(2)
+  })
+
+  test.each([
+    ['evicts', (test: TestContext) => test.context.addSession(makeSession(9))],
+    ['flushes', (test: TestContext) => test.context.flushSessions(0)],
+  ])('what %s several at once flags all of them before the callback hears of the first', (_, act) => {
+    const test = testContext()
+    const sessions = [1, 2, 3].map((id) => makeSession(id))
+    for (const session of sessions) test.context.addSession(session)
+    test.context.setSessionCacheSize(1)
+    const seen: boolean[][] = []
+    test.context.setRemoveSessionCallback(() => seen.push(sessions.map(({ isResumable }) => isResumable)))
+    act(test)
+    expect(seen).toEqual(new Array(3).fill([false, false, false]))
   })
 
   test('one that throws or rejects becomes an event, and the removal stands', async () => {

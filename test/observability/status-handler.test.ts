@@ -86,6 +86,7 @@ describe('the JSON of statusHandler', () => {
           pendingWrites: 0,
         },
       },
+      clients: {},
       stores: {
         memory: {
           ...{
@@ -384,7 +385,7 @@ describe('statusHandler', () => {
 })
 
 test('the status page has words for every reason', () => {
-  const { words, notKept } = JSON.parse(STATUS_WORDS) as Record<'words' | 'notKept', object>
+  const { words, notKept } = JSON.parse(STATUS_WORDS) as Record<'words' | 'notKept' | 'ofClients', object>
   expect(Object.keys(words)).toEqual(Object.keys(HANDSHAKE_REASONS))
   expect(Object.keys(notKept)).toEqual(Object.keys(NOT_KEPT_REASONS))
   expect(STATUS_WORDS).not.toMatch(/[`*\]]\(|`|</)
