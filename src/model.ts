@@ -43,7 +43,13 @@ export type {
   SslContextObserver,
   SslContextPorts,
 } from './session/contracts.ts'
-export type { HandshakeCounts, HandshakeMessage, Outcome, OutcomeCounts } from './session/handshakes.ts'
+export type {
+  AttachedMessage,
+  HandshakeCounts,
+  HandshakeMessage,
+  Outcome,
+  OutcomeCounts,
+} from './session/handshakes.ts'
 export type { Examination, PskIdentity, ResumptionOffer, TicketOffer, TicketStatus } from './session/offer.ts'
 export type { EdgeReason, NotKeptReason, RefusalReason, SessionSource } from './session/reasons.ts'
 export { SessionCacheMode } from './session/session-cache-mode.ts'

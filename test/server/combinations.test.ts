@@ -118,9 +118,6 @@ async function tryOut(combination: Combination): Promise<Behaviour> {
 
 const all = combinations()
 const possible = all.filter((one) => whyNot(one) === undefined)
-/** Refused when a server is attached: no ticket can hold what a policy has answered. */
-const isRefusedLater = (one: Combination): boolean =>
-  one.policy !== undefined && behaviourOf(one).elsewhere['TLSv1.3'] === 'ticket'
 
 describe('ServerSessions', () => {
   test('refuses what cannot be, by one code, and says what to write', async () => {
@@ -133,16 +130,7 @@ describe('ServerSessions', () => {
     }
   })
 
-  test('refuses at attach what no ticket can hold', async () => {
-    const refused = possible.filter(isRefusedLater)
-    expect(refused.length).toBeGreaterThan(0)
-    for (const combination of refused)
-      expect(await codeOf(() => startProcess(optionsOf(combination, new MemoryStore())))).toBe(
-        'ERR_SERVER_SETUP',
-      )
-  })
-
-  test.each(possible.filter((one) => !isRefusedLater(one)).map((one) => [titleOf(one), one] as const))(
+  test.each(possible.map((one) => [titleOf(one), one] as const))(
     'with %s does what it says, in two processes and both versions',
     async (_, combination) => {
       expect(await tryOut(combination)).toEqual(behaviourOf(combination))
