@@ -83,6 +83,14 @@ const EMPTY = new Uint8Array(0)
  * A process that starts cannot tell the marks of now from those of an earlier moment, if somebody has put all of those back.
  *
  * Times are compared with the clocks of the processes that made the sessions, which must agree within what is tolerable.
+ *
+ * @example
+ * ```ts
+ * const keyRing = new KeyRing([secret])
+ * const revocations = new Revocations(sealed(guarded(openMyStore('shop')), keyRing), keyRing)
+ * await revocations.ready
+ * await revocations.revokeServerName('old.shop.example')
+ * ```
  */
 export class Revocations {
   readonly #store: SessionStore | undefined

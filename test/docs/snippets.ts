@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -34,11 +35,15 @@ export function isSnippet({ language }: Fence): boolean {
   return LANGUAGES.has(language)
 }
 
-export function snippetOf({ place, language, code, remark }: Fence): Snippet {
+/** @param imported - names of `sslctx` that it may use without importing them */
+export function snippetOf(
+  { place, language, code, remark }: Fence,
+  imported: readonly string[] = [],
+): Snippet {
   return {
     place,
     fileName: `${place.replaceAll(/\W/g, '-')}.${language}`,
-    program: programOf(code, remark),
+    program: programOf(code, remark, imported),
     whyNotRun: remark?.startsWith(NOT_RUN) === true ? remark.slice(NOT_RUN.length) : undefined,
     engine: engineOf(code),
   }
@@ -68,7 +73,7 @@ export class SnippetPlace {
     return join(this.#directory, fileName)
   }
 
-  /** @returns what the compiler says, `docs/guide.md:12: …` */
+  /** @returns what the compiler says, `docs/stores.md:12: …` */
   compile(): readonly string[] {
     const read = ts.readConfigFile(this.#configPath, (path) => readFileSync(path, 'utf8'))
     const { options } = ts.parseJsonConfigFileContent(read.config, ts.sys, this.#directory)
@@ -92,6 +97,7 @@ export class SnippetPlace {
       env: {
         ...process.env,
         TSX_TSCONFIG_PATH: this.#configPath,
+        TLS_SECRET: randomBytes(32).toString('hex'),
         SSLCTX_SNIPPET_GIVEN: JSON.stringify(given),
       },
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -138,6 +144,7 @@ function compilerOptions(): object {
     rewriteRelativeImportExtensions: false,
     allowJs: true,
     checkJs: true,
+    noPropertyAccessFromIndexSignature: false,
     noUnusedLocals: false,
     noUnusedParameters: false,
     skipLibCheck: true,
