@@ -1,5 +1,5 @@
 export type { ConnectOptions } from './client/bound-options.ts'
-export type { ClientHandshake, ClientReason } from './client/client-reason.ts'
+export type { ClientHandshake } from './client/client-outcome.ts'
 export {
   ClientSessions,
   type ClientSessionsOptions,
@@ -28,6 +28,7 @@ export type { AttachServerOptions, ServerAttachment, ServerHandshake } from './n
 export { type ServerOptions, serverOptions } from './node/server-setup.ts'
 export { ServerSessions } from './server/server-sessions.ts'
 export type { ServerSessionsOptions } from './server/server-sessions-options.ts'
+export type { ClientReason } from './session/client-reasons.ts'
 export type { HandshakeReason } from './session/reasons.ts'
 export { SessionCacheMode } from './session/session-cache-mode.ts'
 export type { SessionStore, StoredMark, StoreEntry } from './session/session-store.ts'

@@ -18,7 +18,7 @@ const mayImport: Record<string, readonly string[]> = {
   store: ['session', 'codec', 'errors.ts', 'crypto.ts', 'lru-cache', 'node:*'],
   observability: ['session', 'errors.ts', 'debug', 'node:*'],
   node: ['context', 'store', 'session', 'codec', 'errors.ts', 'crypto.ts', 'lru-cache', 'node:*'],
-  cli: ['session', 'codec', 'errors.ts', 'node:*'],
+  cli: ['node', 'store', 'session', 'codec', 'errors.ts', 'node:*'],
   client: [
     'node',
     'context',

@@ -10,6 +10,7 @@ import {
 } from './client-options.ts'
 import { HandshakeError } from './failure.ts'
 import { readBounded } from './files.ts'
+import { type OpenedView, openedJson, openedText, type TicketOpener, ticketOpener } from './opened-ticket.ts'
 import { type Endpoint, labelOf, shakeHands } from './probe.ts'
 import { refusal } from './refusal.ts'
 import { serverName } from './server-name.ts'
@@ -28,6 +29,9 @@ file has that name: what it gives to a client that connects.
 
   --secrets                 also the master key, the ticket and the application's data in it. Who has them can
                             decrypt connections and pose as one of their ends
+  --secret-file FILE        also what is in its stateless ticket, when that is one of attachServer({ tickets }): FILE has
+                            the secret of the KeyRing, as bytes, hexadecimal digits or base64
+  --name TEXT               with it, the sessionIdContext of the server; empty by default
   --json                    for machines, one line for each session
   --help
 
@@ -44,6 +48,8 @@ const OPTIONS = {
   ...CLIENT_OPTIONS,
   protocol: { type: 'string' },
   secrets: { type: 'boolean' },
+  'secret-file': { type: 'string' },
+  name: { type: 'string' },
 } as const
 /** A session is some kilobytes, and what is longer is none. */
 const MAX_INPUT_BYTES = 1_048_576
@@ -51,6 +57,8 @@ const MAX_INPUT_BYTES = 1_048_576
 interface InspectValues extends ClientOptions {
   readonly servername?: string | undefined
   readonly protocol?: string | undefined
+  readonly 'secret-file'?: string | undefined
+  readonly name?: string | undefined
 }
 
 /** @returns the exit code */
@@ -59,22 +67,48 @@ export async function inspectCommand(args: readonly string[], terminal: Terminal
   const [source] = positionals
   if (source === undefined || positionals.length > 1)
     throw new UsageError('inspect needs one FILE, HOST[:PORT], or - for standard input')
+  const opener = openerOf(values)
   const inputs = isFile(source) ? await readInputs(source, terminal) : await sessionsOf(source, values)
   const views = inputs.map((input): SessionView => {
     const fields = decodeInput(input, source)
     return { input, fields, showsSecrets: values.secrets === true, nowMs: Date.now() }
   })
-  terminal.stdout.write(values.json === true ? views.map(jsonOf).join('') : textOf(views))
-  return views.some((view) => isExpired(view)) ? ExitCode.PROBLEM : ExitCode.OK
+  const seen = views.map((view): Seen => ({ view, ...(opener && { opened: opened(view, opener) }) }))
+  terminal.stdout.write(values.json === true ? seen.map(jsonOf).join('') : textOf(seen))
+  const isGood = seen.every((one) => !isExpired(one.view) && !('opened' in one && one.opened === undefined))
+  return isGood ? ExitCode.OK : ExitCode.PROBLEM
 }
 
-function jsonOf(view: SessionView): string {
-  return jsonLine(sessionJson(view))
+/** A session, and what is in its ticket when that was asked for. */
+interface Seen {
+  readonly view: SessionView
+  readonly opened?: OpenedView | undefined
 }
 
-function textOf(views: readonly SessionView[]): string {
-  if (views.length === 1) return views.map(sessionText).join('')
-  return views.map((view, index) => `${index + 1} of ${views.length}:\n${sessionText(view)}`).join('\n')
+function openerOf({ 'secret-file': file, name }: InspectValues): TicketOpener | undefined {
+  if (file === undefined && name !== undefined) throw new UsageError('--name needs --secret-file')
+  return file === undefined ? undefined : ticketOpener(file, name ?? '')
+}
+
+function opened({ fields: { ticket }, nowMs }: SessionView, opener: TicketOpener): OpenedView | undefined {
+  return ticket && opener.open(ticket, nowMs)
+}
+
+function jsonOf(seen: Seen): string {
+  const { view } = seen
+  return jsonLine({
+    ...sessionJson(view),
+    ...('opened' in seen && { inTicket: openedJson(view, seen.opened) }),
+  })
+}
+
+function textOf(all: readonly Seen[]): string {
+  const texts = all.map((seen) => {
+    const text = sessionText(seen.view)
+    return 'opened' in seen ? `${text}${openedText(seen.view, seen.opened)}` : text
+  })
+  if (texts.length === 1) return texts.join('')
+  return texts.map((text, index) => `${index + 1} of ${texts.length}:\n${text}`).join('\n')
 }
 
 /** What cannot be the name of a host, or is there, is a file. */

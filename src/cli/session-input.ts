@@ -21,7 +21,7 @@ const LENGTH_BYTES = 2
 const DER_SEQUENCE = 0x30
 const END_OF_BLOCK = /^-----END SSL SESSION PARAMETERS-----[ \t\r]*$/m
 
-export type SessionForm = 'DER' | 'PEM' | 'Node client session' | 'base64' | 'hexadecimal' | 'JSON'
+export type SessionForm = 'DER' | 'PEM' | 'Node client session' | 'base64' | 'hexadecimal' | 'JSON' | 'ticket'
 
 export interface SessionInput {
   readonly der: Uint8Array

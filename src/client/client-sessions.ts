@@ -4,7 +4,7 @@ import { SslContext } from '../context/ssl-context.ts'
 import { nodeCrypto } from '../crypto.ts'
 import { ArgumentError, UnsealedStoreError } from '../errors.ts'
 import { nodeTls } from '../node/node-engine.ts'
-import { observer, publishClientHandshake } from '../observability/channels.ts'
+import { observer, tellClientHandshake } from '../observability/channels.ts'
 import {
   A_BOOLEAN,
   A_FUNCTION,
@@ -16,7 +16,9 @@ import {
   type OptionRule,
 } from '../session/arguments.ts'
 import { isPromiseLike } from '../session/awaitable.ts'
+import type { ClientReason } from '../session/client-reasons.ts'
 import type { SessionStats } from '../session/contracts.ts'
+import { type HandshakeCounts, HandshakeTally } from '../session/handshakes.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import type { SessionStore } from '../session/session-store.ts'
 import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
@@ -27,7 +29,7 @@ import { checkStore } from '../store/store-arguments.ts'
 import { agentOf } from './agent.ts'
 import { Attempt, type AttemptContext } from './attempt.ts'
 import type { ConnectOptions } from './bound-options.ts'
-import type { ClientHandshake, ClientReason } from './client-reason.ts'
+import type { ClientHandshake } from './client-outcome.ts'
 import { connectLate } from './connect-late.ts'
 import { type Dispatcher, type DispatcherOptions, fetchDispatcher } from './fetch-dispatcher.ts'
 import { RecentBindings } from './recent-bindings.ts'
@@ -59,9 +61,10 @@ export interface ClientSessionsOptions {
 }
 
 /** A moment's view. */
-export interface ClientSessionsStats {
+export interface ClientSessionsStats extends HandshakeCounts {
   /** Of the model, `SSL_CTX_sess_connect(3)` and its family. */
   readonly sessions: SessionStats
+  /** By why they resumed or did not. */
   readonly reasons: Readonly<Partial<Record<ClientReason, number>>>
   readonly origins: number
   readonly tickets: number
@@ -105,6 +108,7 @@ export class ClientSessions {
   readonly #context: SslContext
   readonly #cache: TicketCache
   readonly #bindings: RecentBindings
+  readonly #tally = new HandshakeTally()
   readonly #attempts: AttemptContext
 
   /**
@@ -207,7 +211,7 @@ export class ClientSessions {
   }
 
   get stats(): ClientSessionsStats {
-    return { sessions: this.#context.stats, reasons: { ...this.#reasons }, ...this.#cache.size }
+    return { sessions: this.#context.stats, ...this.#tally.counts, ...this.#cache.size }
   }
 
   /** Forgets all sessions of this process; what is in the store stays. */
@@ -239,11 +243,9 @@ export class ClientSessions {
     return this.close()
   }
 
-  readonly #reasons: Partial<Record<ClientReason, number>> = {}
-
   #hear(handshake: ClientHandshake, onHandshake: ClientSessionsOptions['onHandshake']): void {
-    this.#reasons[handshake.reason] = (this.#reasons[handshake.reason] ?? 0) + 1
-    publishClientHandshake(handshake)
+    this.#tally.count(handshake.outcome, handshake.reason, handshake.protocol)
+    tellClientHandshake(handshake)
     try {
       onHandshake?.(handshake)
     } catch {

@@ -1,4 +1,5 @@
 import type { Awaitable } from '../session/awaitable.ts'
+import { copyBytes, equalBytes } from '../session/bytes.ts'
 import type { GenerateSessionId, NotResumableCallback, SessionConnection } from '../session/contracts.ts'
 import type { RefusalReason } from '../session/reasons.ts'
 import { Alert, type AlertLevel, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
@@ -85,6 +86,11 @@ export class ConnectionState {
 
   hasOption(option: number): boolean {
     return (this.options & option) !== 0
+  }
+
+  /** @param context - copied, unless it is the same as before, as it mostly is */
+  setSessionIdContext(context: Uint8Array): void {
+    if (!equalBytes(context, this.sessionIdContext)) this.sessionIdContext = copyBytes(context)
   }
 
   /** With anti-replay a ticket may be used once: it is deleted from the internal cache by its use (R10.8). */

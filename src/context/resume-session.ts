@@ -53,7 +53,7 @@ function examine(state: ConnectionState, offer: ResumptionOffer, candidate: Cand
     // Removed meanwhile.
     if (isResumable && !session.isResumable) return { resume: false, reason: 'not-found' }
     if (examination.isDeclined) return { resume: false, reason: 'declined' }
-    state.sessionIdContext = copyBytes(examination.sessionIdContext)
+    state.setSessionIdContext(examination.sessionIdContext)
     return candidate
   }
   const failed = (error: unknown): Candidate => {

@@ -151,7 +151,7 @@ export class SslConnection implements SessionConnection {
 
   /** R9.1. @throws {@link SessionRangeError} when longer than 32 bytes */
   setSessionIdContext(context: Uint8Array): void {
-    this.#state.sessionIdContext = copyBytes(checkIdLength('session id context', context))
+    this.#state.setSessionIdContext(checkIdLength('session id context', context))
   }
 
   setVerifyMode(mode: number): void {
@@ -250,7 +250,7 @@ export class SslConnection implements SessionConnection {
       state.protocolVersion === outcome.protocolVersion
     if (!isAsDecided) this.#decide(outcome)
     if (!state.hit && !state.isTls13) this.adoptSession(outcome.made ?? new SslSession())
-    this.serverHello()
+    this.#settleSession(true)
     this.finishHandshake()
   }
 
@@ -279,6 +279,12 @@ export class SslConnection implements SessionConnection {
 
   /** The server has chosen its cipher suite: R11.8, and R1.7 for the ServerHello. */
   serverHello({ isForwardSecure = true }: CipherChoice = {}): ServerHelloParameters {
+    const session = this.#settleSession(isForwardSecure)
+    return { sessionId: session.sessionId, ticketExpected: this.#state.ticketExpected }
+  }
+
+  /** What the session is from the ServerHello on. */
+  #settleSession(isForwardSecure: boolean): SslSession {
     const session = this.#expectSession('serverHello')
     const state = this.#state
     settleMaxFragmentLength(session)
@@ -289,7 +295,7 @@ export class SslConnection implements SessionConnection {
         sessionInternals.update(session, { sessionId: new Uint8Array(0) })
     }
     if (!state.isTls13 && state.hasOption(SslOption.NO_TICKET)) state.ticketExpected = false
-    return { sessionId: session.sessionId, ticketExpected: state.ticketExpected }
+    return session
   }
 
   /** What the client's next ClientHello is to offer (R11.2). */

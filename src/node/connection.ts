@@ -9,7 +9,6 @@ import { cipherSuiteHash } from '../session/judge-session.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
 import type { EdgeReason, HandshakeReason, NotKeptReason } from '../session/reasons.ts'
 import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
-import type { SslSession } from '../session/ssl-session.ts'
 import { byteKey } from '../store/byte-key.ts'
 import type { FollowedHandshake } from './attachment-ledger.ts'
 import { type Edge, isPolicyUnknown, usesNodeTickets } from './edge.ts'
@@ -387,8 +386,8 @@ export class Connection implements HelloListener, ReadAheadListener {
     const protocol = socket.getProtocol() ?? ''
     const version = versionNumber(protocol) ?? 0
     if (this.#hello === undefined) this.#serverName = serverNameOf(socket.servername)
-    const session = this.#tickets && readSession(socket.getSession())
-    const rejection = this.#rejection(socket, session, version)
+    const ticketed = this.#tickets && socket.getSession()
+    const rejection = this.#rejection(socket, ticketed, version)
     if (rejection !== undefined) {
       this.#reject(socket, rejection, protocol)
       return
@@ -397,7 +396,7 @@ export class Connection implements HelloListener, ReadAheadListener {
     this.#recordOutcome(version, isReused, getDer)
     const reason = this.#reason(isReused, getDer)
     const isTooLarge = !isReused && this.#isTooLarge(socket)
-    this.#issueTickets(socket, session, isTooLarge)
+    this.#issueTickets(socket, ticketed, isTooLarge)
     this.#phase = { name: 'established' }
     this.#report(isReused ? 'resumed' : 'full', reason, { protocol, socket })
     // By then the tickets of TLS 1.3 have come, if Node shows them.
@@ -411,12 +410,12 @@ export class Connection implements HelloListener, ReadAheadListener {
   /** Why the finished connection must not live. */
   #rejection(
     socket: tls.TLSSocket,
-    session: SslSession | undefined,
+    der: Uint8Array | undefined,
     version: number,
   ): HandshakeReason | undefined {
     if (this.#hasChangedServerName(version, serverNameOf(socket.servername))) return 'server-name-changed'
     if (this.#tickets === undefined || !socket.isSessionReused()) return undefined
-    return this.#tickets.isJudged(session) ? undefined : 'ticket-unjudged'
+    return this.#tickets.isJudged(der) ? undefined : 'ticket-unjudged'
   }
 
   #reject(socket: tls.TLSSocket, reason: HandshakeReason, protocol: string): void {
@@ -429,7 +428,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   }
 
   /** Right after this, libssl makes the tickets. */
-  #issueTickets(socket: tls.TLSSocket, session: SslSession | undefined, isTooLarge: boolean): void {
+  #issueTickets(socket: tls.TLSSocket, der: Uint8Array | undefined, isTooLarge: boolean): void {
     if (this.#tickets === undefined) return
     if (this.#ticketVersion !== TLS1_3_VERSION) {
       this.#tickets.end()
@@ -439,9 +438,9 @@ export class Connection implements HelloListener, ReadAheadListener {
     const inherited = socket.isSessionReused() ? this.#decision.found?.origin : undefined
     // Node would not show the session of a ticket that is too large, and nothing prove whose it is.
     const origin =
-      session === undefined || handle === undefined || isTooLarge
+      handle === undefined || isTooLarge
         ? ('unreadable' as const)
-        : this.#keeper.originForTicket(session, inherited, this.#factsOf(handle), this.#decision.ticketPolicy)
+        : this.#keeper.originForTicket(der, inherited, this.#factsOf(handle), this.#decision.ticketPolicy)
     const isRefused = typeof origin === 'string'
     this.#tickets.issue(isRefused ? undefined : origin)
     if (isRefused && !isTooLarge) this.edge.countNotKept(origin)

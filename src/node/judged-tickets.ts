@@ -1,11 +1,10 @@
 import type tls from 'node:tls'
 import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslContext } from '../context/ssl-context.ts'
-import { equalBytes } from '../session/bytes.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import type { HandshakeReason } from '../session/reasons.ts'
 import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION } from '../session/ssl-constants.ts'
-import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
+import { SslSession, sessionInternals } from '../session/ssl-session.ts'
 import { byteKey } from '../store/byte-key.ts'
 import type { KeyRing } from '../store/key-ring.ts'
 import {
@@ -259,14 +258,18 @@ export class TicketHandshake {
   /**
    * After a HelloRetryRequest a client may offer a ticket that was judged for another connection only.
    *
-   * @param resumed - what the connection has resumed
+   * @param der - of what the connection has resumed
    */
-  isJudged(resumed: SslSession | undefined): boolean {
+  isJudged(der: Uint8Array | undefined): boolean {
+    if (der === undefined) return false
+    const { accepted } = this.#verdicts
+    // The PSK of TLS 1.3, which a resumed connection has from its ticket until it makes a new one: 32 random bytes or more.
+    if (accepted !== undefined && includes(der, sessionInternals.content(accepted.session).masterKey))
+      return true
+    const resumed = readSession(der)
     if (resumed === undefined) return false
     // An external PSK; each session in a ticket of TLS 1.3 has an id.
-    if (resumed.protocolVersion === TLS1_3_VERSION && resumed.sessionId.length === 0) return true
-    const { accepted } = this.#verdicts
-    return accepted !== undefined && hasSameSecret(resumed, accepted.session)
+    return resumed.protocolVersion === TLS1_3_VERSION && resumed.sessionId.length === 0
   }
 
   /** The handshake is over, and the tickets that follow at once come from this full handshake. @param origin - undefined: there are to be none */
@@ -299,7 +302,18 @@ function headKey(ticket: Uint8Array): string | undefined {
   return head && byteKey(head)
 }
 
-/** The PSK of TLS 1.3, which a resumed connection has from its ticket until it makes a new one. */
-function hasSameSecret(one: SslSession, other: SslSession): boolean {
-  return equalBytes(sessionInternals.content(one).masterKey, sessionInternals.content(other).masterKey)
+function includes(bytes: Uint8Array, part: Uint8Array): boolean {
+  return part.length > 0 && asBuffer(bytes).includes(asBuffer(part))
+}
+
+function asBuffer({ buffer, byteOffset, length }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, length)
+}
+
+function readSession(der: Uint8Array): SslSession | undefined {
+  try {
+    return SslSession.fromDer(der)
+  } catch {
+    return undefined
+  }
 }

@@ -68,7 +68,7 @@ export class SessionKeeper {
     // libssl carries it from what was resumed into the new ticket.
     const inherited = session.protocolVersion === TLS1_3_VERSION ? readOrigin(session) : undefined
     const isResumed = inherited !== undefined
-    const objection = this.#objection(session, facts)
+    const objection = this.#objection(session.protocolVersion, session, facts)
     if (objection !== undefined) return this.#finish(session, isResumed, objection)
     this.#origin ??= inherited ?? originOf(session, facts)
     const origin = this.#origin
@@ -85,22 +85,30 @@ export class SessionKeeper {
   /**
    * What a stateless ticket of TLS 1.3 is to carry, before it is made.
    *
-   * @param session - of the connection
+   * @param der - of the connection's session
    * @param inherited - of the ticket that was resumed
    * @param ownPolicy - what the owner's policy said when the ClientHello came
    * @returns why there is to be none
    */
   originForTicket(
-    session: SslSession,
+    der: Uint8Array | undefined,
     inherited: SessionOrigin | undefined,
     facts: HandshakeFacts,
     ownPolicy: string | undefined | false,
   ): SessionOrigin | NotKeptReason {
     this.#hasMade = true
-    const objection = this.#objection(session, facts)
+    // What resumed without a client certificate has nothing more to say.
+    const isSilent = inherited !== undefined && facts.profile?.requestCert === false
+    const session = isSilent ? undefined : readSession(der)
+    if (session === undefined && !isSilent) return 'unreadable'
+    const objection = this.#objection(TLS1_3_VERSION, session, facts)
     if (objection !== undefined) return objection
     if (this.#edge.policy !== undefined && typeof ownPolicy !== 'string') return 'policy-refused'
-    const origin = inherited ?? originOf(session, facts)
+    return this.#unlessOver(inherited ?? (session && originOf(session, facts)))
+  }
+
+  #unlessOver(origin: SessionOrigin | undefined): SessionOrigin | NotKeptReason {
+    if (origin === undefined) return 'unreadable'
     const isOver = isTooOld(origin, this.#edge.context.now(), this.#edge)
     return isOver ? 'authentication-too-old' : origin
   }
@@ -113,14 +121,18 @@ export class SessionKeeper {
     return falseWhenLate(answer, this.#edge.lookupTimeoutMs)
   }
 
-  #objection(session: SslSession, { hello, profile, isRejected }: HandshakeFacts): NotKeptReason | undefined {
+  #objection(
+    protocolVersion: number,
+    session: SslSession | undefined,
+    { hello, profile, isRejected }: HandshakeFacts,
+  ): NotKeptReason | undefined {
     const edge = this.#edge
     if (!edge.enabled) return 'disabled'
     if (isRejected) return 'server-name-changed'
-    const unusable = session.protocolVersion === TLS1_3_VERSION ? whyUnusable(edge, hello) : undefined
+    const unusable = protocolVersion === TLS1_3_VERSION ? whyUnusable(edge, hello) : undefined
     if (unusable !== undefined) return unusable
     if (profile === undefined || isPolicyUnknown(edge, profile)) return 'policy-unknown'
-    const objection = objectionToSession(session, edge, profile)
+    const objection = session && objectionToSession(session, edge, profile)
     return objection ?? (this.isDeclined(hello) ? 'declined' : undefined)
   }
 

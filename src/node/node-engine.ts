@@ -31,6 +31,8 @@ export interface TlsServer extends tls.Server {
   readonly ciphers?: string
   readonly sigalgs?: string
   readonly ticketKeys?: unknown
+  /** What node:cluster tells each of its workers. */
+  _setServerData(data: unknown): void
   /** What new connections are made with; `setSecureContext` replaces it. */
   readonly _sharedCreds: tls.SecureContext
   /** What `addContext` has set, the latest last. */

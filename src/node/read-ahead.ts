@@ -41,7 +41,6 @@ export class ReadAhead {
   readonly #timer: NodeJS.Timeout
   /** The method of others that ours stands for. */
   readonly #push: Duplex['push']
-  readonly #hadOwnPush: boolean
   #chunks: Buffer[] = []
   #following = 0
   #state: 'reading' | 'heard' | 'released' = 'reading'
@@ -51,8 +50,13 @@ export class ReadAhead {
     this.#socket = socket
     this.#listener = listener
     this.#push = socket.push
-    this.#hadOwnPush = Object.hasOwn(socket, 'push')
-    socket.push = this.#take
+    // Not by assignment and deletion, which would make a slower object of the socket for the rest of its life.
+    Object.defineProperty(socket, 'push', {
+      value: this.#take,
+      writable: true,
+      configurable: true,
+      enumerable: false,
+    })
     this.#timer = setTimeout(() => this.#hear({ state: 'stalled' }), timeoutMs)
     this.#timer.unref()
   }
@@ -86,10 +90,7 @@ export class ReadAhead {
     const socket = this.#socket
     socket.off('end', this.#end)
     // Somebody else may have put another one over it, which then calls ours.
-    if (socket.push === this.#take) {
-      if (this.#hadOwnPush) socket.push = this.#push
-      else Reflect.deleteProperty(socket, 'push')
-    }
+    if (socket.push === this.#take) socket.push = this.#push
     return true
   }
 

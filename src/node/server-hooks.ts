@@ -82,8 +82,21 @@ export class ServerHooks {
 
   /** Keys of the owner's would be used by nobody. */
   refuseTicketKeys(): void {
-    this.#override('setTicketKeys', () => {
-      throw ticketKeysRefused()
+    const server = this.#server
+    const { setTicketKeys, _setServerData: setServerData } = server
+    let isCluster = false
+    this.#override('setTicketKeys', (keys: Buffer) => {
+      if (!isCluster) throw ticketKeysRefused()
+      Reflect.apply(setTicketKeys, server, [keys])
+    })
+    // node:cluster gives each worker the keys of its first, by that same method.
+    this.#override('_setServerData', (data: unknown) => {
+      isCluster = true
+      try {
+        Reflect.apply(setServerData, server, [data])
+      } finally {
+        isCluster = false
+      }
     })
   }
 
@@ -115,7 +128,7 @@ export class ServerHooks {
     )
   }
 
-  #override(name: 'setSecureContext' | 'addContext' | 'setTicketKeys', value: Listener): void {
+  #override(name: Overridden, value: Listener): void {
     const previous = Object.getOwnPropertyDescriptor(this.#server, name)
     Object.defineProperty(this.#server, name, { value, configurable: true, writable: true })
     this.#undo.push(() => {
@@ -132,6 +145,8 @@ export class ServerHooks {
     for (const undo of this.#undo.splice(0).reverse()) undo()
   }
 }
+
+type Overridden = 'setSecureContext' | 'addContext' | 'setTicketKeys' | '_setServerData'
 
 function isObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null

@@ -1,8 +1,40 @@
-import type { KeyObject } from 'node:crypto'
+import type { Cipher, Decipher, KeyObject } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { nodeCrypto } from '../crypto.ts'
 import { byteKey } from '../store/byte-key.ts'
 import type { KeyRing } from '../store/key-ring.ts'
+
+/**
+ * AES-128 of single blocks, each for itself. Node's objects for it are kept, since one costs more than its block, and nothing of a
+ * block stays in them.
+ */
+export class BlockCipher {
+  readonly #encryption: Cipher
+  readonly #decryption: Decipher
+
+  constructor(key: Buffer) {
+    const { createCipheriv, createDecipheriv } = nodeCrypto()
+    this.#encryption = createCipheriv(BLOCK, key, null).setAutoPadding(false)
+    this.#decryption = createDecipheriv(BLOCK, key, null).setAutoPadding(false)
+  }
+
+  /** @param block - 16 bytes */
+  encrypt(block: Uint8Array): Buffer {
+    checkBlock(block)
+    return this.#encryption.update(block)
+  }
+
+  /** @param block - 16 bytes */
+  decrypt(block: Uint8Array): Buffer {
+    checkBlock(block)
+    return this.#decryption.update(block)
+  }
+}
+
+/** A part of a block would stay, and be the beginning of the next. */
+function checkBlock({ length }: Uint8Array): void {
+  if (length !== BLOCK_LENGTH) throw new TypeError(`a block has ${BLOCK_LENGTH} bytes, got ${length}`)
+}
 
 /** All keys of one secret, one server context and one period: none is used for two purposes. */
 export interface TicketKeys {
@@ -12,8 +44,8 @@ export interface TicketKeys {
   readonly mac: Buffer
   /** 16 bytes: AES-128-CBC of the session in it. */
   readonly cipher: Buffer
-  /** 16 bytes: AES-128 of the one block that is the IV, which holds the origin of the session. */
-  readonly origin: Buffer
+  /** AES-128 of the one block that is the IV, which holds the origin of the session. */
+  readonly origin: BlockCipher
 }
 
 /** A version of TLS, as Node names it, that can have tickets. */
@@ -33,6 +65,7 @@ export const KEY_NAME_LENGTH = 16
 /** What info of HKDF begins with: other keys for another format. */
 const FORMAT = 'sslctx ticket 1'
 const BLOCK = 'aes-128-ecb'
+export const BLOCK_LENGTH = 16
 /** Four bytes of it are the period, the others are zero. */
 const PERIOD_LENGTH = 4
 const NO_SALT = new Uint8Array(0)
@@ -100,7 +133,10 @@ export class TicketKeyRing {
     const secrets = this.#keyRing.derive(this.#purpose)
     if (secrets !== this.#secrets) {
       this.#secrets = secrets
-      this.#roots = secrets.map((key) => ({ key, nameKey: derive(key, 'name', KEY_NAME_LENGTH) }))
+      this.#roots = secrets.map((key) => ({
+        key,
+        names: new BlockCipher(derive(key, 'name', BLOCK_LENGTH)),
+      }))
       this.#known.clear()
       this.#current = undefined
     }
@@ -114,7 +150,7 @@ export class TicketKeyRing {
       name,
       mac: derive(root.key, `mac ${purposes}`, 32),
       cipher: derive(root.key, `cipher ${purposes}`, 16),
-      origin: derive(root.key, `origin ${purposes}`, 16),
+      origin: new BlockCipher(derive(root.key, `origin ${purposes}`, BLOCK_LENGTH)),
     }
     const dated = { period, keys }
     this.#known.set(byteKey(name), dated)
@@ -129,7 +165,8 @@ interface DatedKeys {
 
 interface Root {
   readonly key: KeyObject
-  readonly nameKey: Buffer
+  /** Makes and reads the names of keys. */
+  readonly names: BlockCipher
 }
 
 function derive(key: KeyObject, purpose: string, length: number): Buffer {
@@ -137,22 +174,13 @@ function derive(key: KeyObject, purpose: string, length: number): Buffer {
 }
 
 /** One block of the cipher: whoever does not have its key learns nothing of the period, and can make no name. */
-function nameOf({ nameKey }: Root, period: number): Buffer {
+function nameOf({ names }: Root, period: number): Buffer {
   const block = Buffer.alloc(KEY_NAME_LENGTH)
   block.writeUInt32BE(period)
-  return encryptBlock(nameKey, block)
+  return names.encrypt(block)
 }
 
-function periodOf({ nameKey }: Root, name: Uint8Array): number | undefined {
-  const block = decryptBlock(nameKey, name)
+function periodOf({ names }: Root, name: Uint8Array): number | undefined {
+  const block = names.decrypt(name)
   return block.subarray(PERIOD_LENGTH).every((byte) => byte === 0) ? block.readUInt32BE() : undefined
-}
-
-/** AES-128 of one block of 16 bytes. */
-export function encryptBlock(key: Buffer, block: Uint8Array): Buffer {
-  return nodeCrypto().createCipheriv(BLOCK, key, null).setAutoPadding(false).update(block)
-}
-
-export function decryptBlock(key: Buffer, block: Uint8Array): Buffer {
-  return nodeCrypto().createDecipheriv(BLOCK, key, null).setAutoPadding(false).update(block)
 }

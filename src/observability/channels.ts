@@ -1,6 +1,12 @@
 import { channel } from 'node:diagnostics_channel'
 import type { SslContextObserver } from '../session/contracts.ts'
-import { isLogged, logEvent, logHandshake } from './debug-log.ts'
+import {
+  isLogged,
+  type LoggedClientHandshake,
+  logClientHandshake,
+  logEvent,
+  logHandshake,
+} from './debug-log.ts'
 
 /**
  * The channels of `node:diagnostics_channel` on which everything is published, of all contexts, attachments and guarded stores
@@ -37,7 +43,8 @@ export const observer: SslContextObserver = {
   },
 }
 
-/** What a client's handshake came to. */
-export function publishClientHandshake(handshake: object): void {
+/** What a client's handshake came to: to the channel, and to `DEBUG=sslctx:client`. */
+export function tellClientHandshake(handshake: LoggedClientHandshake): void {
   if (channels.client.hasSubscribers) channels.client.publish(handshake)
+  logClientHandshake(handshake)
 }

@@ -6,6 +6,7 @@ const resumption = createDebug('sslctx:resumption')
 const cache = createDebug('sslctx:cache')
 const callback = createDebug('sslctx:callback')
 const handshake = createDebug('sslctx:handshake')
+const client = createDebug('sslctx:client')
 
 const NAMESPACES = {
   handshake,
@@ -44,4 +45,22 @@ export function logEvent(event: SslContextEvent): void {
 /** The outcome of a server's handshake, for `DEBUG=sslctx:handshake`. */
 export function logHandshake({ protocol, serverName, outcome, reason }: HandshakeMessage): void {
   handshake('%s %j: %s (%s)', protocol, serverName, outcome, reason)
+}
+
+/** A `ClientHandshake`, as far as it is shown. */
+export interface LoggedClientHandshake {
+  readonly outcome: string
+  readonly reason: string
+  readonly protocol: string | undefined
+  readonly host: string
+  readonly port: number | undefined
+  readonly source: string | undefined
+}
+
+/** The outcome of a client's handshake, for `DEBUG=sslctx:client`. */
+export function logClientHandshake(shown: LoggedClientHandshake): void {
+  if (!client.enabled) return
+  const { protocol, host, port, outcome, reason, source } = shown
+  const from = source === undefined ? '' : `, from ${source}`
+  client('%s %j: %s (%s%s)', protocol, `${host}:${port}`, outcome, reason, from)
 }

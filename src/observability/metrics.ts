@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { SslContextEvent } from '../session/contracts.ts'
-import type { MeasuredAttachment, MeasuredContext, MeasuredStore, Parts } from './subject.ts'
+import type { MeasuredAttachment, MeasuredClients, MeasuredContext, MeasuredStore, Parts } from './subject.ts'
 
 /** One metric, in whatever system. No label is ever an id or a server name: their number is bounded. */
 export interface Metric<Kind extends RecordedKind | ObservedKind = RecordedKind | ObservedKind> {
@@ -50,6 +50,7 @@ export function showMetrics(system: MetricSystem, parts: () => Parts): () => voi
     ...CONTEXT_METRICS.map((metric) => read(system, metric, 'context', () => parts().contexts)),
     ...STORE_METRICS.map((metric) => read(system, metric, 'store', () => parts().stores)),
     ...ATTACHMENT_METRICS.map((metric) => read(system, metric, 'server', () => parts().attachments)),
+    ...CLIENT_METRICS.map((metric) => read(system, metric, 'client', () => parts().clients)),
     ...HEARD.map((metric) => hear(system, metric, parts)),
     ...CONTEXT_EVENTS.map((metric) => hearContexts(system, metric, parts().contexts)),
   ]
@@ -354,5 +355,22 @@ const ATTACHMENT_METRICS: readonly ReadMetric<MeasuredAttachment>[] = [
     tell: (tell, { stats: { notKept } }) => {
       for (const [reason, count = 0] of Object.entries(notKept)) tell(count, { reason })
     },
+  },
+]
+
+const CLIENT_METRICS: readonly ReadMetric<MeasuredClients>[] = [
+  {
+    name: 'sslctx.client.tickets',
+    kind: 'amount',
+    unit: '{ticket}',
+    help: 'Tickets and sessions that ClientSessions keeps in memory.',
+    tell: (tell, { stats }) => tell(stats.tickets),
+  },
+  {
+    name: 'sslctx.client.origins',
+    kind: 'amount',
+    unit: '{origin}',
+    help: 'Servers, each with its options, that it knows.',
+    tell: (tell, { stats }) => tell(stats.origins),
   },
 ]

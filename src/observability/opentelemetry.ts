@@ -46,7 +46,7 @@ interface ObservableInstrument {
  *
  * @param subject - a `ServerSessions`, what `attachServer` returned, or parts by name
  * @returns ends it
- * @throws {@link ArgumentError} for another subject
+ * @throws `ArgumentError` for another subject
  */
 export function openTelemetryMetrics(meter: Meter, subject: Subject = {}): () => void {
   return showMetrics(systemOf(meter), partsOf('openTelemetryMetrics', subject))

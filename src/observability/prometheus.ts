@@ -48,7 +48,7 @@ export interface PrometheusOptions {
  *
  * @param subject - a `ServerSessions`, what `attachServer` returned, or parts by name
  * @returns ends the counting; the metrics stay, and those of the subject go on being read
- * @throws {@link ArgumentError} for another subject
+ * @throws `ArgumentError` for another subject
  */
 export function prometheusMetrics(
   promClient: PromClient,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { SessionStats } from '../session/contracts.ts'
 import { type HandshakeCounts, NO_HANDSHAKES } from '../session/handshakes.ts'
+import { type ClientsFigures, type ClientsStatus, NO_CLIENTS, reportClients } from './status-clients.ts'
 import {
   between,
   countDecisions,
@@ -22,8 +23,10 @@ import {
 } from './subject.ts'
 
 export type { HandshakeCounts, OutcomeCounts } from '../session/handshakes.ts'
+export type { ClientsSpan, ClientsStatus, ClientsVerdict } from './status-clients.ts'
 export type {
   MeasuredAttachment,
+  MeasuredClients,
   MeasuredContext,
   MeasuredParts,
   MeasuredSessions,
@@ -59,6 +62,7 @@ export interface StatusReport {
   /** ISO 8601. */
   readonly time: string
   readonly servers: Readonly<Record<string, ServerStatus>>
+  readonly clients: Readonly<Record<string, ClientsStatus>>
   readonly stores: Readonly<Record<string, StoreStatus>>
 }
 
@@ -156,7 +160,7 @@ export interface StoreStatus {
  * @param subject - a `ServerSessions`, what `attachServer` returned, or parts by name. An attachment tells what Node did, also
  *   before the handler was made; a context without one what the model decided since
  * @returns counts and samples until it is closed, and does not keep the process alive
- * @throws {@link ArgumentError} for another subject
+ * @throws `ArgumentError` for another subject
  */
 export function statusHandler(subject: Subject): StatusHandler {
   const figures = new Figures(partsOf('statusHandler', subject))
@@ -220,6 +224,7 @@ type StoreFigures = Omit<StoreStatus, 'minutes'>
 interface Sampled {
   readonly servers: ReadonlyMap<object, ServerFigures>
   readonly stores: ReadonlyMap<object, StoreFigures>
+  readonly clients: ReadonlyMap<object, ClientsFigures>
 }
 
 const NOTHING: ServerFigures = {
@@ -263,6 +268,9 @@ class Figures {
           viewOf(view, ({ servers }) => servers.get(shown) ?? NOTHING),
         ),
       ),
+      clients: mapValues(parts.clients, (one) =>
+        reportClients(viewOf(view, ({ clients }) => clients.get(one) ?? NO_CLIENTS)),
+      ),
       stores: mapValues(parts.stores, (store) =>
         reportStore(viewOf(view, ({ stores }) => stores.get(store) ?? NO_CALLS)),
       ),
@@ -276,6 +284,7 @@ class Figures {
         Object.values(parts.servers).map((shown) => [shown, this.#serverFigures(shown)] as const),
       ),
       stores: new Map(Object.values(parts.stores).map((store) => [store, storeFigures(store)] as const)),
+      clients: new Map(Object.values(parts.clients).map((one) => [one, one.stats] as const)),
     }
   }
 

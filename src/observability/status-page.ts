@@ -1,3 +1,4 @@
+import { CLIENT_REASONS } from '../session/client-reasons.ts'
 import { HANDSHAKE_REASONS, NOT_KEPT_REASONS, type ReasonRow } from '../session/reasons.ts'
 
 const ROWS: Readonly<Record<string, ReasonRow>> = HANDSHAKE_REASONS
@@ -71,7 +72,8 @@ export const STATUS_SCRIPT: string = `
 'use strict'
 const WORDS = ${JSON.stringify(words(HANDSHAKE_REASONS))}
 const NOT_KEPT = ${JSON.stringify(words(NOT_KEPT_REASONS))}
-const RESUMED = ${JSON.stringify(Object.keys(ROWS).filter((name) => ROWS[name]?.kind === 'resumed'))}
+const CLIENT_WORDS = ${JSON.stringify(words(CLIENT_REASONS))}
+const RESUMED = ${JSON.stringify(['resumed', ...Object.keys(ROWS).filter((name) => ROWS[name]?.kind === 'resumed')])}
 const PERIOD_MS = 2000
 const HEIGHT = 130
 const LEFT = 34
@@ -105,8 +107,8 @@ const rateOf = ({ resumed, full }) => (resumed + full === 0 ? null : resumed / (
 /* A reason keeps its colour for as long as the page is open. */
 const colours = new Map()
 function colourOf(reason) {
-  if (RESUMED.includes(reason)) return reason === 'internal' ? 's0' : 's0-soft'
-  if (reason === 'not-offered') return 'rest'
+  if (RESUMED.includes(reason)) return reason === 'internal' || reason === 'resumed' ? 's0' : 's0-soft'
+  if (reason === 'not-offered' || reason === 'nothing-to-offer') return 'rest'
   if (!colours.has(reason)) colours.set(reason, 's' + (1 + (colours.size % 5)))
   return colours.get(reason)
 }
@@ -274,6 +276,42 @@ function showSessions({ host, keys }, cache, minutes) {
   keys.replaceChildren()
 }
 
+function clientsView(name) {
+  const parts = {
+    verdict: verdictCard(), tiles: html('div', 'tiles'), rates: figure('Resumed share of all handshakes, by protocol'),
+    reasons: figure('Handshakes a minute, by reason'), why: html('div', 'card'), counters: details("OpenSSL's counters"),
+  }
+  const section = html('section', '', html('h2', '', 'Clients ' + name), parts.verdict, parts.tiles,
+    html('div', 'grid', parts.rates.card, parts.reasons.card), parts.why, html('div', 'card', parts.counters.card))
+  section.setAttribute('aria-label', 'Clients ' + name)
+  main.append(section)
+  return parts
+}
+function explainClients({ state, because }, { seconds, known, handshakes }) {
+  if (state === 'idle') return 'None was completed in the last ' + duration(seconds) + '.'
+  if (state === 'nothing-known') return whole(handshakes.resumed + handshakes.full) + ' handshakes in the last ' + duration(seconds) + ', all with servers that are new or give no tickets.'
+  const what = percent(handshakes.resumed / known) + ' with servers that were known: ' + whole(handshakes.resumed) + ' of ' + whole(known) + ', last ' + duration(seconds) + '.'
+  return because === null ? what : what + ' Mostly because of ' + because + ': ' + (CLIENT_WORDS[because] ?? '')
+}
+function showClients(name, clients) {
+  if (!views.has('clients ' + name)) views.set('clients ' + name, clientsView(name))
+  const parts = views.get('clients ' + name)
+  const { verdict, now, hour, minutes } = clients
+  const [className, headline] = verdict.state === 'nothing-known' ? ['', '– Nothing to resume yet'] : HEADLINES[verdict.state]
+  announce(parts.verdict, className, headline, explainClients(verdict, clients[verdict.span]))
+  parts.tiles.replaceChildren(
+    tile('Resumed of all', percent(now.rate), html('span', 'soft', 'last ' + duration(now.seconds))),
+    tile('The same, last hour', percent(hour.rate), html('span', 'soft', whole(hour.handshakes.resumed) + ' of ' + whole(hour.handshakes.resumed + hour.handshakes.full))),
+    tile('Handshakes', now.seconds === 0 ? '–' : ((now.handshakes.resumed + now.handshakes.full) / now.seconds).toFixed(1) + ' /s', html('span', 'soft', whole(hour.handshakes.failed) + ' failed, last hour')),
+    tile('Tickets kept', whole(clients.tickets), html('span', 'soft', 'of ' + whole(clients.origins) + ' servers, ' + whole(clients.bytes) + ' bytes')))
+  showRates(parts.rates, hour, minutes)
+  showReasons(parts.reasons, hour, minutes)
+  const known = Object.entries(clients.total.reasons).sort((a, b) => (hour.reasons[b[0]] ?? 0) - (hour.reasons[a[0]] ?? 0) || b[1] - a[1])
+  parts.why.replaceChildren(table('Why connections resumed, and why not', ['Reason', 'What it means', 'Now', 'Last hour', 'In all'],
+    known.map(([reason, count]) => [html('code', '', reason), CLIENT_WORDS[reason] ?? '', now.reasons[reason] ?? 0, hour.reasons[reason] ?? 0, count])))
+  parts.counters.host.replaceChildren(table('As SSL_CTX_sess_number(3) describes them', ['Counter', 'Value'], Object.entries(clients.counters)))
+}
+
 const BREAKERS = { closed: ['good', '✓ Healthy'], 'half-open': ['fair', '! Being tried again'], open: ['bad', '✕ Not asked: it has failed'] }
 /* One that is full or read-only goes on answering: then nothing new is kept, or nothing is removed. */
 function healthOf({ breakers, minutes }) {
@@ -315,6 +353,7 @@ let shown
 function show(report) {
   shown = report
   for (const [name, server] of Object.entries(report.servers)) showServer(name, server)
+  for (const [name, clients] of Object.entries(report.clients)) showClients(name, clients)
   for (const [name, store] of Object.entries(report.stores)) showStore(name, store)
 }
 async function update() {

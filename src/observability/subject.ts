@@ -54,11 +54,22 @@ export interface MeasuredSessions {
   readonly attachments: readonly MeasuredAttachment[]
 }
 
+/** `ClientSessions`, as far as its figures go. */
+export interface MeasuredClients {
+  readonly stats: HandshakeCounts & {
+    readonly sessions: SessionStats
+    readonly origins: number
+    readonly tickets: number
+    readonly bytes: number
+  }
+}
+
 /** The parts, each by the name under which it is to be shown. A name is yours to choose, and there should be few. */
 export interface MeasuredParts {
   readonly contexts?: Readonly<Record<string, MeasuredContext>> | undefined
   readonly stores?: Readonly<Record<string, MeasuredStore>> | undefined
   readonly attachments?: Readonly<Record<string, MeasuredAttachment>> | undefined
+  readonly clients?: Readonly<Record<string, MeasuredClients>> | undefined
 }
 
 /** Whose figures are shown: a `ServerSessions`, what `attachServer` returned, or parts by name. */
@@ -72,6 +83,7 @@ export interface Parts {
   readonly contexts: Readonly<Record<string, MeasuredContext>>
   readonly stores: Readonly<Record<string, MeasuredStore>>
   readonly attachments: Readonly<Record<string, MeasuredAttachment>>
+  readonly clients: Readonly<Record<string, MeasuredClients>>
   /** What is shown as a server each. */
   readonly servers: Readonly<Record<string, MeasuredServer>>
 }
@@ -84,6 +96,7 @@ const PARTS: Readonly<Record<keyof MeasuredParts, OptionRule>> = {
   contexts: AN_OBJECT,
   stores: AN_OBJECT,
   attachments: AN_OBJECT,
+  clients: AN_OBJECT,
 }
 
 /**
@@ -96,23 +109,29 @@ export function partsOf(caller: string, subject: Subject): () => Parts {
   if (isA('attachment', subject)) {
     const { name, context } = subject
     const attachments = { [name]: subject }
-    const parts = { contexts: { [name]: context }, stores: {}, attachments, servers: attachments }
+    const parts = {
+      contexts: { [name]: context },
+      stores: {},
+      attachments,
+      clients: {},
+      servers: attachments,
+    }
     return () => parts
   }
   if (!isPlain(subject))
     throw new ArgumentError(
-      `${caller} is about a ServerSessions, what attachServer returned, or parts as in { contexts, stores, attachments }, ` +
+      `${caller} is about a ServerSessions, what attachServer returned, or parts as in { contexts, stores, attachments, clients }, ` +
         `got ${kindOf(subject)}`,
     )
   checkOptions(`${caller}, given parts by name,`, subject, PARTS)
-  const { contexts = {}, stores = {}, attachments = {} } = subject
+  const { contexts = {}, stores = {}, attachments = {}, clients = {} } = subject
   const names = Object.values(stores).map(({ name }) => name)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined)
     throw new ArgumentError(
       `two stores of ${caller} are called ${twice}, and could not be told apart: give each guarded(store, { name })`,
     )
-  const parts = { contexts, stores, attachments, servers: serversOf(contexts, attachments) }
+  const parts = { contexts, stores, attachments, clients, servers: serversOf(contexts, attachments) }
   return () => parts
 }
 
@@ -145,6 +164,7 @@ function partsOfSessions({ name, context, store, attachments }: MeasuredSessions
     contexts: { [name]: context },
     stores: store === undefined ? {} : { [store.name]: store },
     attachments: servers,
+    clients: {},
     servers,
   }
 }

@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import type tls from 'node:tls'
 import { nodeCrypto } from '../crypto.ts'
 import { ArgumentError, RevocationUnavailableError, SessionStateError } from '../errors.ts'
@@ -16,11 +17,9 @@ import { storeCallbacks } from '../store/store-callbacks.ts'
 import { readSecrets } from './secrets.ts'
 import { type Plan, planOf, type ServerSessionsOptions } from './server-sessions-options.ts'
 
-/** What one server may be told besides: as {@link AttachServerOptions}, and before the options of the `ServerSessions`. */
-export type ServerSessionsAttachOptions = Omit<
-  AttachServerOptions,
-  'tickets' | 'revocations' | 'singleUse' | 'waitForStore'
->
+/** Decided for all servers, and no server's own. */
+const COMMON = ['tickets', 'revocations', 'singleUse', 'waitForStore'] as const
+type OwnOptions = Omit<AttachServerOptions, (typeof COMMON)[number]>
 
 /**
  * The sessions of a TLS server: in one process, or in all processes that have the same secrets, with or without a store. It puts
@@ -50,8 +49,8 @@ export class ServerSessions {
   /** Undefined where nothing can be revoked. */
   readonly revocations: Revocations | undefined
   /**
-   * Until then, sessions of before this process are not resumed from a store, since nobody knows yet what was revoked. It never
-   * rejects; a store that is down is asked again. A server may listen before.
+   * The marks of revocations have been read, or cannot be read for the moment: until they are, nothing resumes that may have been
+   * revoked. It never rejects; a store that is down is asked again. A server may listen before.
    */
   readonly ready: Promise<void>
   readonly #options: ServerSessionsOptions
@@ -76,7 +75,7 @@ export class ServerSessions {
     this.context = newContext(options, store)
     if (canRevoke && store !== undefined && this.#keyRing !== undefined)
       this.revocations = new Revocations(store, this.#keyRing, options.revocations || {})
-    this.ready = this.revocations?.ready ?? Promise.resolve()
+    this.ready = this.revocations === undefined ? Promise.resolve() : readyOf(this.revocations)
   }
 
   /** One that is sealed already stays as it is. */
@@ -99,10 +98,14 @@ export class ServerSessions {
    * Puts the sessions to work in a `tls`, `https` or `http2` server, before it listens. Several servers may have them.
    *
    * @param server - made with {@link serverOptions}
+   * @param own - what this server alone is told, before the options of the constructor
    * @throws {@link ServerSetupError} when the server is set up so that it would silently never resume
    * @throws {@link SessionStateError} after {@link close}
    */
-  attach(server: tls.Server, own: ServerSessionsAttachOptions = {}): ServerAttachment {
+  attach(
+    server: tls.Server,
+    own: Omit<AttachServerOptions, 'tickets' | 'revocations' | 'singleUse' | 'waitForStore'> = {},
+  ): ServerAttachment {
     this.#checkOpen()
     const { singleUse, waitForStore, maxAuthenticationAgeSec, authenticatedAfterMs, policy, onHandshake } =
       this.#options
@@ -223,6 +226,19 @@ function newContext(
   })
 }
 
+/** Milliseconds between the first attempts to read the marks: clients of stores connect while the server is being made. */
+const FIRST_ATTEMPTS_MS: readonly number[] = [25, 75, 225]
+
+/** Never rejects, and never waits for long. */
+async function readyOf(revocations: Revocations): Promise<void> {
+  await revocations.ready
+  for (const delayMs of FIRST_ATTEMPTS_MS) {
+    if (Number.isFinite(revocations.stats.staleMs)) return
+    await wait(delayMs)
+    await revocations.refresh().catch(() => undefined)
+  }
+}
+
 const MAX_SESSION_ID_CONTEXT = 32
 
 /** The name itself, so that whoever has used the parts with it goes on; a long one does not fit. */
@@ -232,12 +248,10 @@ function sessionIdContextOf(name: string): Uint8Array {
   return new Uint8Array(nodeCrypto().createHash('sha256').update('sslctx name').update(bytes).digest())
 }
 
-const COMMON: readonly string[] = ['tickets', 'revocations', 'singleUse', 'waitForStore']
-
-/** What is decided for all servers is no server's own; undefined is as if it were not there. */
-function checkedOwn(own: ServerSessionsAttachOptions): ServerSessionsAttachOptions {
+/** Undefined is as if it were not there. */
+function checkedOwn(own: OwnOptions): OwnOptions {
   const given = Object.entries(own).filter(([, value]) => value !== undefined)
-  const [common] = given.find(([name]) => COMMON.includes(name)) ?? []
+  const [common] = given.find(([name]) => COMMON.some((one) => one === name)) ?? []
   if (common !== undefined)
     throw new ArgumentError(`${common} is for all servers: give it to the constructor of ServerSessions`)
   return Object.fromEntries(given)

@@ -317,7 +317,8 @@ export class SslSession {
    * @throws {@link SessionRangeError} when longer (R9.1)
    */
   setSessionIdContext(context: Uint8Array): void {
-    this.#edit({ sessionIdContext: checkIdLength('session id context', context) })
+    checkIdLength('session id context', context)
+    if (!equalBytes(context, this.#traits.sessionIdContext)) this.#edit({ sessionIdContext: context })
   }
 
   /** `SSL_SESSION_set1_hostname(3)`. @param hostname - copied; undefined for none */

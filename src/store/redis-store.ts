@@ -138,8 +138,9 @@ function onKey(name: string, key: Buffer, ...args: readonly (string | Buffer)[])
 }
 
 function setCommand(key: Buffer, { value, expiresAtMs }: StoreEntry, now: number): RedisCommand {
-  const leftMs = Math.ceil(expiresAtMs - now)
-  if (leftMs <= 0) return onKey('del', key)
+  if (expiresAtMs < now) return onKey('del', key)
+  // The last millisecond is one of its life; Redis takes no 0.
+  const leftMs = Math.max(1, Math.ceil(expiresAtMs - now))
   if (leftMs > Number.MAX_SAFE_INTEGER) return onKey('set', key, viewOf(value))
   return { name: 'set', key, args: [key, viewOf(value), 'px', String(leftMs)] }
 }

@@ -117,6 +117,8 @@ export class Revocations {
   #running: Promise<void> | undefined
   #next: Promise<void> | undefined
   #endWatching: (() => Awaitable<void>) | undefined
+  /** Or about to. */
+  #isWatching = false
   #isClosed = false
   /** The first refresh, good or bad: wait for it before listening, so that the first clients resume. */
   readonly ready: Promise<void>
@@ -150,7 +152,7 @@ export class Revocations {
       return
     }
     this.ready = this.#refreshAndGoOn()
-    this.#watch().catch((error: unknown) => this.#report(error))
+    this.#watchIfNeeded()
   }
 
   /**
@@ -358,6 +360,16 @@ export class Revocations {
     }
   }
 
+  /** An engine that could not be watched, since it was not there yet, is asked again when it answers. */
+  #watchIfNeeded(): void {
+    if (this.#isWatching || this.#isClosed) return
+    this.#isWatching = true
+    this.#watch().catch((error: unknown) => {
+      this.#isWatching = false
+      this.#report(error)
+    })
+  }
+
   /** Pushed marks come one by one: they revoke at once, and are examined when they are read with the others. */
   async #watch(): Promise<void> {
     const end = await this.#store?.watchMarks?.((bytes) => {
@@ -372,6 +384,7 @@ export class Revocations {
   async #refreshAndGoOn(): Promise<void> {
     try {
       await this.refresh()
+      this.#watchIfNeeded()
     } catch (error) {
       this.#failedRefreshes++
       this.#report(error)

@@ -55,13 +55,17 @@ const named = (part: 'bound' | 'opaque') =>
   Object.keys(CLIENT_OPTIONS).filter((name) => CLIENT_OPTIONS[name] === part)
 
 describe('the binding of a session', () => {
-  test.each(named('bound'))('covers %s', (name) => {
+  test.each(Object.keys(OTHER))('covers %s', (name) => {
     expect(bindingOf({ ...BASE, ...OTHER[name] }, key)).not.toBe(bindingOf(BASE, key))
   })
 
-  test.each(named('opaque'))('cannot be told with %s', (name) => {
-    expect(OPAQUE[name]).toBeDefined()
+  test.each(Object.keys(OPAQUE))('cannot be told with %s', (name) => {
     expect(bindingOf({ ...BASE, ...OPAQUE[name] }, key)).toBeUndefined()
+  })
+
+  test('is tried with each option of the table', () => {
+    expect(Object.keys(OTHER)).toEqual(named('bound'))
+    expect(Object.keys(OPAQUE)).toEqual(named('opaque'))
   })
 
   test('has another value for each value of each option', () => {

@@ -258,6 +258,13 @@ describe('the ServerHello', () => {
     })
   })
 
+  test('resumes in TLS 1.3 with another suite of the same hash (R11.5)', () => {
+    const connection = connecting(testContext(), ticketed({ cipherSuite: 0x1301 }))
+    const offer = connection.clientHello(ANY)
+    const hello = { protocolVersion: TLS13, sessionId: offer.sessionId, pskSelected: true }
+    expect(connection.processServerHello({ ...hello, cipherSuite: 0x1303 })).toEqual({ resume: true })
+  })
+
   test('keeps the top bit of the flags when it sets the extended master secret', () => {
     const session = makeSession(1, { sessionId: new Uint8Array(0), ticket: TICKET, flags: 0x8000_0000 })
     const connection = connecting(testContext(), session)

@@ -387,6 +387,20 @@ describe('callbacks (D4)', () => {
     expect(test.context.stats.number).toBe(2)
   })
 
+  test.each([
+    ['evicts', (test: TestContext) => test.context.addSession(makeSession(9))],
+    ['flushes', (test: TestContext) => test.context.flushSessions(0)],
+  ])('what %s several at once flags all of them before the callback hears of the first', (_, act) => {
+    const test = testContext()
+    const sessions = [1, 2, 3].map((id) => makeSession(id))
+    for (const session of sessions) test.context.addSession(session)
+    test.context.setSessionCacheSize(1)
+    const seen: boolean[][] = []
+    test.context.setRemoveSessionCallback(() => seen.push(sessions.map(({ isResumable }) => isResumable)))
+    act(test)
+    expect(seen).toEqual(new Array(3).fill([false, false, false]))
+  })
+
   test('one that throws or rejects becomes an event, and the removal stands', async () => {
     const test = testContext()
     const error = new Error('no')

@@ -17,6 +17,7 @@ import {
   TLS12,
   TLS13,
   testContext,
+  visit,
 } from './fixtures.ts'
 
 const { SERVER, NO_INTERNAL, NO_INTERNAL_LOOKUP, NO_INTERNAL_STORE, NO_AUTO_CLEAR, OFF, CLIENT } =
@@ -392,7 +393,8 @@ describe('the new callback (R2.4b)', () => {
     serve(test, offer12())
     test.context.setNewSessionCallback(() => Promise.reject(new Error('async')))
     serve(test, offer12())
-    await Promise.resolve()
+    // A whole turn, in which every promise settles that can.
+    await new Promise(setImmediate)
     const errors = test.events.flatMap((event) =>
       event.type === 'callback-error' ? [`${event.callback}: ${(event.error as Error).message}`] : [],
     )
@@ -439,6 +441,32 @@ describe('the flush every 255 connections (R2.5 to R2.9)', () => {
     test.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
     serveMany(test, 300, TLS12)
     expect(test.removed).toEqual([])
+  })
+
+  test('does not come with a mode without SERVER in TLS 1.3 either, whose sessions have ids (R2.5)', () => {
+    const test = testContext({ ...STATEFUL, sessionCacheMode: CLIENT, numTickets: 1 })
+    test.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
+    serveMany(test, 300, TLS13)
+    expect(test.removed).toEqual([])
+  })
+
+  test("is not due by the other role's counter (R2.9)", () => {
+    const test = testContext({ ...STATEFUL, sessionCacheMode: SERVER | CLIENT })
+    for (let turn = 0; turn < 255; turn++) visit(test, undefined, TLS12, false)
+    test.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
+    serveMany(test, 1, TLS12)
+    expect(test.removed).toEqual([])
+    visit(test, undefined, TLS12, false)
+    expect(test.removed.map(([, reason]) => reason)).toEqual(['flush'])
+  })
+
+  test('comes after the new session is stored, for which it makes no room (R2.4a, R2.5)', () => {
+    const test = testContext({ ...STATEFUL, sessionCacheSize: 1 })
+    serveMany(test, 255, TLS12)
+    test.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
+    test.removed.length = 0
+    serveMany(test, 1, TLS12)
+    expect(test.removed.map(([, reason]) => reason)).toEqual(['evict'])
   })
 
   test('is skipped when its connection has nothing to store (R2.7), and comes with a resumed one', () => {
@@ -648,6 +676,9 @@ describe('hasMatchingSessionId (R8.8)', () => {
     connection.accept()
     decide(connection, offer12())
     expect(connection.hasMatchingSessionId(idOf(1))).toBe(false)
+    // SSL_clear makes it one of any version again.
+    connection.clear()
+    expect(connection.hasMatchingSessionId(idOf(1))).toBe(true)
   })
 })
 
@@ -792,6 +823,14 @@ describe('anti-replay (R10.8, R10.9)', () => {
     expect(serve(test, offer13(ticket)).sessionReused).toBe(true)
     expect(serve(test, offer13(ticket)).sessionReused).toBe(false)
     expect(test.context.stats.misses).toBe(1)
+  })
+
+  test('uses up a ticket also when its hash is another, and nothing is resumed', () => {
+    const test = testContext(options)
+    const session = makeTls13Session(1, { cipherSuite: 0x1301 })
+    test.context.addSession(session)
+    expect(decide(accepted(test), offer13(idOf(1)))).toEqual({ resume: false, reason: 'cipher-hash-mismatch' })
+    expect(test.removed).toEqual([[session, 'delete']])
   })
 
   test('refuses what was not in the internal cache', () => {
@@ -998,6 +1037,14 @@ describe('the not-resumable callback (R11.8)', () => {
     const test = testContext({ ...STATEFUL, notResumableCallback: () => true })
     serve(test, offer13())
     expect(test.created).toEqual([])
+  })
+
+  test('true in TLS 1.3: a ticket that is asked for later is neither stored nor reported (R2.2)', () => {
+    const test = testContext({ ...STATEFUL, numTickets: 1, notResumableCallback: () => true })
+    const connection = serve(test, offer13())
+    expect(connection.newSessionTicket()).toBe(true)
+    issueAll(connection)
+    expect([test.created, test.context.stats.number]).toEqual([[], 0])
   })
 
   test('false: all goes on; a resumed session is not asked about', () => {

@@ -30,7 +30,7 @@ const fences = pages.flatMap(fencesOf)
 
 describe('a snippet of README.md and docs/', () => {
   const servername = 'shop.example'
-  const snippets = fences.filter(isSnippet).map(snippetOf)
+  const snippets = fences.filter(isSnippet).map((fence) => snippetOf(fence))
   const problems = { redis: redisProblem, memcached: missingMemcached, none: undefined }
   const cleanUp: (() => Promise<void>)[] = []
   let place: SnippetPlace

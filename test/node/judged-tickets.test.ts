@@ -75,7 +75,7 @@ describe('a connection that has resumed', () => {
   test('has resumed what was judged for it, when it has the same secret', () => {
     const tickets = makeTickets()
     const ticket = ticketOf(tickets, 1)
-    expect(begin(tickets, [ticket], ticket).isJudged(SslSession.fromDer(DER))).toBe(true)
+    expect(begin(tickets, [ticket], ticket).isJudged(DER)).toBe(true)
   })
 
   test('has not, when nothing was accepted, or another secret, or it cannot be read', () => {
@@ -85,8 +85,8 @@ describe('a connection that has resumed', () => {
     const at = altered.indexOf(Buffer.from([0x04, 0x30]))
     expect(at).toBeGreaterThan(0)
     altered[at + 2]! ^= 1
-    expect(begin(tickets, [ticket]).isJudged(session)).toBe(false)
-    expect(begin(tickets, [ticket], ticket).isJudged(SslSession.fromDer(altered))).toBe(false)
+    expect(begin(tickets, [ticket]).isJudged(DER)).toBe(false)
+    expect(begin(tickets, [ticket], ticket).isJudged(altered)).toBe(false)
     expect(begin(tickets, [ticket], ticket).isJudged(undefined)).toBe(false)
   })
 

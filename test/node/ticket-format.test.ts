@@ -2,9 +2,13 @@ import { createCipheriv, createHmac, randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { KeyRing, SslSession } from '../../src/index.ts'
 import { makeOriginBlock, openTicket, ticketHead } from '../../src/node/stateless-ticket.ts'
-import { TicketKeyRing, type TicketKeys } from '../../src/node/ticket-keys.ts'
-import { V2 as DER } from '../codec/session-fields.ts'
+import { BlockCipher, TicketKeyRing, type TicketKeys } from '../../src/node/ticket-keys.ts'
+import { V2 } from '../codec/session-fields.ts'
 
+const TLS12_DER = V2
+/** The same in TLS 1.3. */
+const DER = Buffer.from(TLS12_DER)
+DER.set([2, 2, 3, 4], DER.indexOf(Buffer.of(2, 2, 3, 3)))
 const HOUR_MS = 3_600_000
 /** The first moment of a period. */
 const NOW_MS = 1_800_000 * 1_000_000 - ((1_800_000 * 1_000_000) % HOUR_MS)
@@ -26,10 +30,14 @@ function ticketOf(keys: TicketKeys, from = origin, der: Uint8Array = DER): Buffe
 
 describe('the keys of tickets', () => {
   test('are the same for all who have the secret, and none serves two purposes', () => {
+    const shown = ({ name, mac, cipher, origin: block }: TicketKeys): string[] =>
+      [name, mac.subarray(0, 16), cipher, block.encrypt(Buffer.alloc(16))].map((key) => key.toString('hex'))
     const keys = ringOf().current(NOW_MS)
-    expect(ringOf().current(NOW_MS + HOUR_MS - 1)).toEqual(keys)
-    const parts = Object.values(keys).map((key: Buffer) => key.subarray(0, 16).toString('hex'))
-    expect(new Set(parts).size).toBe(4)
+    expect(shown(ringOf().current(NOW_MS + HOUR_MS - 1))).toEqual(shown(keys))
+    expect(new Set(shown(keys)).size).toBe(4)
+    // That of the origin is not that of the session.
+    const asCipher = createCipheriv('aes-128-ecb', keys.cipher, null).setAutoPadding(false)
+    expect(keys.origin.encrypt(Buffer.alloc(16))).not.toEqual(asCipher.update(Buffer.alloc(16)))
   })
 
   test('are others in each period, and for each name of a server', () => {
@@ -77,11 +85,32 @@ describe('the keys of tickets', () => {
   })
 })
 
+describe('the cipher of single blocks', () => {
+  test('keeps nothing of a block, and takes no part of one', () => {
+    const cipher = new BlockCipher(randomBytes(16))
+    const blocks = [randomBytes(16), randomBytes(16)]
+    for (const block of [...blocks, ...blocks]) expect(cipher.decrypt(cipher.encrypt(block))).toEqual(block)
+    for (const length of [0, 15, 17, 32]) {
+      expect(() => cipher.encrypt(Buffer.alloc(length))).toThrow(TypeError)
+      expect(() => cipher.decrypt(Buffer.alloc(length))).toThrow(TypeError)
+    }
+    expect(cipher.decrypt(cipher.encrypt(blocks[0]!))).toEqual(blocks[0])
+  })
+})
+
 describe('a ticket', () => {
   test('opens to the session in it, and where that comes from', () => {
     const opened = openTicket(ticketOf(ringOf().current(NOW_MS)), ringOf(), NOW_MS)
     expect(opened?.session.toDer()).toEqual(SslSession.fromDer(DER).toDer())
     expect(opened?.origin).toEqual(origin)
+  })
+
+  test('of TLS 1.2 comes from the moment that is in its session, whatever the origin says', () => {
+    const opened = openTicket(ticketOf(ringOf().current(NOW_MS), origin, TLS12_DER), ringOf(), NOW_MS)
+    expect(opened?.origin).toEqual({
+      authenticatedAtSec: opened?.session.timeSec,
+      chainEndSec: Number.POSITIVE_INFINITY,
+    })
   })
 
   test.each([0, 2 ** 40 - 2, Number.POSITIVE_INFINITY])('keeps %d for the end of a chain', (chainEndSec) => {

@@ -71,6 +71,7 @@ export async function openShop(
     contexts: { shop: context },
     stores: { sessions: guard },
     attachments: { shop: attachment },
+    clients: {},
   }
   const end = prometheusMetrics(promClient, parts, { registers: [register] })
   return {

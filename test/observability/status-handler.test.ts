@@ -84,6 +84,7 @@ describe('the JSON of statusHandler', () => {
           pendingWrites: 0,
         },
       },
+      clients: {},
       stores: {
         memory: {
           ...{

@@ -58,7 +58,7 @@ export class Generator {
   generate(aim: Aim): string[] {
     const trace = [`reset ${Number(this.shared)}`]
     const isRare = aim === 'rare' || this.random.chance(50)
-    if (this.random.chance(4)) return [...trace, ...manyConnections(this), 'end']
+    if (this.random.chance(5)) return [...trace, ...manyConnections(this), 'end']
     trace.push(...this.setting())
     const length = 20 + this.random.below(60)
     while (trace.length < length) {

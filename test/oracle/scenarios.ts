@@ -82,6 +82,7 @@ function again(g: Generator): string[] {
     ...(random.chance(50) ? [setting()] : []),
     ...handshake,
     `clear ${k}`,
+    ...(random.chance(40) ? [`has ${k} #-1`, `has ${k} #-2`] : []),
     setting(),
     ...(random.chance(50) ? [setting()] : []),
     ...handshake,
@@ -220,10 +221,14 @@ function cacheOnly(g: Generator): string[] {
 /** Around the 255th connection of a role, with sessions that have expired and wait for the flush. */
 export function manyConnections(g: Generator): string[] {
   const { random } = g
-  const one = (): string[] => [
-    ...(random.chance(70) ? [g.clock(6_000)] : []),
+  /** A session that comes back: its connection counts, and stores nothing in TLS 1.2. */
+  const resumed = ['open 6', 'set 6 #-1', 'handshake 6', 'read 6 c', 'shutdown 6 s', 'shutdown 6 c', 'free 6']
+  const one = (): readonly string[] => [
+    ...(random.chance(70) ? [g.clock(random.pick([1000, 5000, 5001, 6000]))] : []),
     // One that stores nothing may miss its flush: R2.7.
-    ...(random.chance(12) ? ['verify S 1', 'repeat 7 1', 'verify S 0'] : ['repeat 7 1']),
+    ...(random.chance(12)
+      ? ['verify S 1', 'repeat 7 1', 'verify S 0']
+      : random.pick([['repeat 7 1'], ['repeat 7 1'], resumed])),
   ]
   const singles = (): string[] => Array.from({ length: 10 }, one).flat()
   return [
@@ -233,6 +238,7 @@ export function manyConnections(g: Generator): string[] {
     ...(g.shared ? [] : [`mode C ${random.pick([1, 1, 3, 0x81, 2])}`]),
     `tickets S ${random.pick([1, 1, 2])}`,
     ...(random.chance(60) ? ['remcb S 1', 'remcb C 1'] : []),
+    ...(random.chance(25) ? [`size S ${2 + random.below(3)}`] : []),
     ...(random.chance(30) ? [`newcb S ${1 + random.below(2)}`] : []),
     'timeout S 5',
     'timeout C 5',
@@ -374,7 +380,15 @@ function notResumable(g: Generator): string[] {
   const k = g.k()
   return [
     `notres S ${random.pick([1, 2, 2])}`,
-    ...visit(k, random.pick(['-', '#-1']), ...(random.chance(40) ? [`notres S ${random.below(3)}`] : [])),
+    `free ${k}`,
+    `open ${k}`,
+    `set ${k} ${random.pick(['-', '#-1'])}`,
+    ...(random.chance(40) ? [`notres S ${random.below(3)}`] : []),
+    `handshake ${k}`,
+    ...(random.chance(40) ? [`ticket ${k}`] : []),
+    `read ${k} c`,
+    `shutdown ${k} s`,
+    `shutdown ${k} c`,
     ...visit(g.k(), '#-1'),
     'notres S 0',
   ]
@@ -464,6 +478,7 @@ function singleUse(g: Generator): string[] {
       [`early S ${random.pick([0, 16384])}`],
     ])
   return [
+    'maxver S 772',
     `early S ${random.pick([16384, 16384, 1])}`,
     `remcb S ${random.below(2)}`,
     ...(random.chance(30) ? ['newcb S 5', 'getcb S 1'] : []),
@@ -475,6 +490,7 @@ function singleUse(g: Generator): string[] {
     'suite S 0',
     'suite C 0',
     'groups S 0',
+    `maxver S ${g.maxVersion}`,
   ]
 }
 

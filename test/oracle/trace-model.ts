@@ -1051,10 +1051,10 @@ export class TraceModel {
   #shutdown(k: number, connection: TraceConnection, side: SideName): number {
     if (!connection.done[side] || connection.failed[side]) return -1
     if (connection.quiet[side]) {
-      connection[side].shutdown()
+      const isOver = connection[side].shutdown()
       connection.sent[side] = true
       connection.received[side] = true
-      return 1
+      return Number(isOver)
     }
     if (connection.sent[side]) {
       if (!connection.received[side]) this.#readMessages(k, connection, side)

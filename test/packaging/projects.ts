@@ -137,7 +137,7 @@ export const LONGER_PROJECTS: readonly Project[] = [
     name: 'a Next server',
     folder: 'next',
     packages: ['next@16.4.6', 'react@19.3.1', 'react-dom@19.3.1'],
-    commands: ['next build', 'node server.js'],
-    says: /^full, resumed; in a route full, resumed and full, resumed$/m,
+    commands: ['next build', 'node server.js', 'next build --webpack', 'node server.js'],
+    says: /^full; resumed; full, resumed; full, resumed$/m,
   },
 ]

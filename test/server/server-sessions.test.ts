@@ -249,7 +249,7 @@ describe('a store', () => {
         return call()
       }
       const process = await startProcess({
-        ...{ name: 'shop', secrets: [SECRET] },
+        ...{ name: 'shop', secrets: [SECRET], guard: { breaker: { failures: 1000 } } },
         store: {
           get: (key) => failing(() => up.get(key)),
           set: (entries) => failing(() => up.set(entries)),
@@ -270,6 +270,40 @@ describe('a store', () => {
       expect((await visit(second.session)).resumed).toBe(true)
     },
   )
+
+  test('may come into being a moment later than its server: ready waits for it, and it pushes what is revoked', async () => {
+    const memory = new MemoryStore()
+    let asked = 0
+    let watch: () => void = () => undefined
+    const watched = new Promise<void>((resolve) => {
+      watch = resolve
+    })
+    const store = engine(memory)
+    const notConnected = <T>(call: () => T): T => {
+      if (++asked <= 3) throw new Error('the client is not connected')
+      return call()
+    }
+    const { sessions, ...server } = await startProcess({
+      ...{ name: 'shop', secrets: [SECRET] },
+      store: {
+        ...store,
+        getMarks: () => notConnected(() => store.getMarks()),
+        watchMarks: (onMark) =>
+          notConnected(() => {
+            watch()
+            return memory.watchMarks(onMark)
+          }),
+      },
+      revocations: { maxStaleMs: 300 },
+    })
+    const { session } = await connect(server)
+    expect((await connect(server, session)).resumed).toBe(true)
+    await watched
+    const other = await startProcess({ name: 'shop', secrets: [SECRET], store: engine(memory) })
+    const marks = sessions.revocations?.stats.marks ?? 0
+    await other.sessions.revokeServerName('elsewhere.example')
+    expect(sessions.revocations?.stats.marks).toBeGreaterThan(marks)
+  })
 
   test('is not waited for by those who listen before ready: they resume when it has answered', async () => {
     const memory = new MemoryStore()

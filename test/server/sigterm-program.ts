@@ -29,11 +29,11 @@ const server = https.createServer({ key, cert, ...sessions.serverOptions() }, (_
   response.setHeader('Connection', 'close').end('hello'),
 )
 const attachment = sessions.attach(server)
-process.once('SIGTERM', async () => {
+async function end(): Promise<void> {
   server.close()
   const { dropped } = await sessions.close()
-  process.send?.({ dropped, made, stored, handshakes: attachment.stats.handshakes }, () =>
-    process.disconnect(),
-  )
-})
+  const report = { dropped, made, stored, handshakes: attachment.stats.handshakes }
+  process.send?.(report, () => process.disconnect())
+}
+process.once('SIGTERM', () => void end())
 server.listen(0, '127.0.0.1', () => process.send?.([(server.address() as AddressInfo).port]))

@@ -156,6 +156,16 @@ describe('expiry in LMDB', () => {
     expect(inspectLmdb(root).keys.size).toBeGreaterThan(0)
   })
 
+  test('takes nothing in that has expired before it came, and what it replaces is gone', async () => {
+    const root = openRoot()
+    const store = lmdbStore(root, { now: () => 2000 })
+    const key = await setOne(store, 2000)
+    await setOne(store, 1999)
+    expect([...inspectLmdb(root).keys]).toEqual([hex(key)])
+    await store.set([{ key, value: EMPTY, expiresAtMs: 1999 }])
+    expect(inspectLmdb(root).keys.size).toBe(0)
+  })
+
   test('removes at most four expired sessions for each that is written, after every eighth, and catches up so', async () => {
     const root = openRoot()
     let nowMs = 1000

@@ -1,8 +1,10 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { Duplex } from 'node:stream'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { SessionStoreError } from '../../src/errors.ts'
 import type { SessionStore } from '../../src/session/session-store.ts'
+import { MemcachedConnection } from '../../src/store/memcached-connection.ts'
 import { type MetaReply, ReplyReader } from '../../src/store/memcached-protocol.ts'
 import { type MemcachedStoreOptions, memcachedStore } from '../../src/store/memcached-store.ts'
 
@@ -222,6 +224,40 @@ describe('a server', () => {
       )
       await fake.closed
     }
+  })
+
+  test('that answers in time goes on however long something is outstanding, and ends once it is silent', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    cleanUps.push(() => vi.useRealTimers())
+    const asked: string[] = []
+    const stream = new Duplex({
+      read: () => undefined,
+      write(chunk: Buffer, _encoding, done) {
+        for (const line of chunk.toString('latin1').split('\r\n')) if (line.startsWith('mg')) asked.push(line)
+        done()
+      },
+    })
+    let end: SessionStoreError | undefined
+    const limits = { answerTimeoutMs: 100, maxValueBytes: 1000 }
+    const connection = new MemcachedConnection(stream, limits, (error) => {
+      end = error
+    })
+    const ask = (): Promise<unknown> =>
+      outcomeOf(connection.send({ verb: 'mg', key: 'AQ==', flags: 's', answers: ['HD'] }))
+    const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+    const first = ask()
+    for (let round = 0; round < 10; round++) {
+      // There is always one more that waits.
+      void ask()
+      await turn()
+      vi.advanceTimersByTime(99)
+      stream.push(`HD O${opaqueOf(asked.shift() ?? '')}\r\n`)
+      await turn()
+      expect(end).toBeUndefined()
+    }
+    expect(await first).not.toBeInstanceOf(Error)
+    vi.advanceTimersByTime(100)
+    expect(end).toMatchObject({ code: 'ERR_SESSION_STORE_TIMEOUT' })
   })
 
   test('that answers nothing holds 16 MiB at most', async () => {

@@ -137,6 +137,7 @@ function keepMoving(
     let keysMoved = 0
     for (; isOn; moves++) {
       const next = (owner + 1) % nodes.length
+      await untilUpToDate(nodes, nodes[next]!)
       keysMoved += await moveSlot(nodes, ports, ids, slot, owner, next)
       owner = next
     }
@@ -150,6 +151,19 @@ function keepMoving(
       return moved
     },
   }
+}
+
+/**
+ * The target's claim to the slot must be the latest that there is. Otherwise an older claim, which is still on its way between
+ * two nodes, wins over it, and the target answers with MOVED for a slot that it has got.
+ */
+async function untilUpToDate(nodes: readonly Redis[], target: Redis): Promise<void> {
+  const latest = Math.max(...(await Promise.all(nodes.map(epochOf))))
+  while ((await epochOf(target)) < latest);
+}
+
+async function epochOf(node: Redis): Promise<number> {
+  return Number(/cluster_current_epoch:(\d+)/.exec(String(await node.cluster('INFO')))?.[1] ?? 0)
 }
 
 async function ownerOf(nodes: readonly Redis[], slot: number): Promise<number> {

@@ -144,7 +144,7 @@ const missing: string[] = []
 try {
   const certificates = await makeCertificates('rsa')
   for (const processes of [1, 4])
-    counted.push(await usedOnce(place, certificates, { processes, connections: isQuick ? 1200 : 12_000 }))
+    counted.push(await usedOnce(place, certificates, { processes, connections: isQuick ? 1200 : 10_200 }))
   for (const server of servers) {
     const reason = missingPeer(server)
     if (reason === undefined)

@@ -26,7 +26,7 @@ export interface UsedOnce {
 
 const run = promisify(execFile)
 const PROGRAM = fileURLToPath(new URL('./burst-client.js', import.meta.url))
-const DEADLINE_MS = 300_000
+const DEADLINE_MS = 900_000
 
 /** @param processes - which share an LMDB store, if they are several */
 export async function usedOnce(

@@ -25,8 +25,9 @@ async function main() {
     const [response] = await once(request, 'response')
     answers.push(await text(response))
   }
-  console.log(`${outcomes.join(', ')}; in a route ${answers.join(' and ')}`)
-  process.exit()
+  const said = [...outcomes, ...answers].join('; ')
+  console.log(said)
+  process.exit(said === 'full; resumed; full, resumed; full, resumed' ? 0 : 1)
 }
 
 void main()
