@@ -196,6 +196,7 @@ describe('the package', () => {
       'WeakKeyError',
       'attachServer',
       'guarded',
+      'keyFile',
       'sealed',
       'serverOptions',
       'storeCallbacks',
