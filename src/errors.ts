@@ -46,7 +46,7 @@ export class SessionDerError extends SessionCacheError {
   }
 }
 
-/** The bytes are not a ClientHello (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2). */
+/** The bytes are not a ClientHello (RFC 9846 §4.2.2, RFC 8446 §4.1.2, RFC 5246 §7.4.1.2). */
 export class ClientHelloError extends SessionCacheError {
   readonly code = 'ERR_CLIENT_HELLO_INVALID'
 
@@ -210,8 +210,6 @@ export class SessionStoreError extends SessionCacheError {
     | 'ERR_SESSION_STORE_DELETION_DROPPED'
     /** Single revocation marks are missing, or have been swapped: nothing of before resumes. */
     | 'ERR_SESSION_STORE_MARKS_MISSING'
-    /** There is no store for the marks, so that a revocation would hold in one process, until it restarts. */
-    | 'ERR_SESSION_STORE_NONE'
 
   /** The engine works, and does not want to write: it is full, read-only, or forbids it. It goes on answering `get`. */
   readonly isRefusal: boolean

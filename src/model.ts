@@ -25,6 +25,8 @@ export {
   SessionStateError,
   type SetupProblem,
 } from './errors.ts'
+export type { ServerOptionsSettings } from './node/server-setup.ts'
+export type { TicketVersion } from './node/ticket-keys.ts'
 export type { Awaitable } from './session/awaitable.ts'
 export type {
   CallbackName,

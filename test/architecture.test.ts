@@ -34,7 +34,7 @@ const mayImport: Record<string, readonly string[]> = {
   server: ['ssl-context.ts', 'node', 'store', 'session', 'errors.ts', 'crypto.ts', 'node:*'],
   testing: ['session', 'errors.ts'],
   'ssl-context.ts': ['context', 'observability', 'session', 'crypto.ts'],
-  'model.ts': ['ssl-context.ts', 'client', 'context', 'store', 'session', 'codec', 'errors.ts'],
+  'model.ts': ['ssl-context.ts', 'client', 'node', 'context', 'store', 'session', 'codec', 'errors.ts'],
   'index.ts': [
     'ssl-context.ts',
     'server',

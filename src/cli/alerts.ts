@@ -1,4 +1,4 @@
-/** The alerts of TLS by number, RFC 8446 §6 and the registry that it began. */
+/** The alerts of TLS by number, RFC 9846 §6 and the registry that it began. */
 const NAMES: ReadonlyMap<number, string> = new Map([
   [0, 'close_notify'],
   [10, 'unexpected_message'],

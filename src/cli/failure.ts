@@ -25,7 +25,7 @@ export interface Failure {
   readonly kind: FailureKind
   /** What Node calls it. */
   readonly code: string
-  /** By its name in RFC 8446 §6. */
+  /** By its name in RFC 9846 §6. */
   readonly alert?: string
   /** The alert came after the handshake, as TLS 1.3 refuses a client certificate. */
   readonly isAfterHandshake?: true

@@ -22,7 +22,7 @@ export type FindingId =
   | 'lost-while-waiting'
   /** Was good before the wait, which was longer than the announced lifetime. */
   | 'lifetime-over'
-  /** More than 7 days, RFC 8446 §4.6.1. */
+  /** More than 7 days, RFC 9846 §4.7.1 (RFC 8446 §4.6.1). */
   | 'lifetime-too-long'
   /** TLS 1.3 without tickets, or TLS 1.2 with neither tickets nor ids. */
   | 'nothing-to-resume-with'

@@ -57,7 +57,7 @@ function containerForm(bytes: Buffer): string | undefined {
   return bytes[0] === 0x30 && isCertificate(bytes) ? 'it is a certificate' : undefined
 }
 
-/** Lifetime, in TLS 1.3 age_add and a nonce too, then the ticket with its length: RFC 8446 §4.6.1, RFC 5077 §3.3. */
+/** Lifetime, in TLS 1.3 age_add and a nonce too, then the ticket with its length: RFC 9846 §4.7.1 (RFC 8446 §4.6.1), RFC 5077 §3.3. */
 function ticketSize(message: Buffer): number {
   const ofTls12 = message.length >= 10 ? message.readUInt16BE(8) : 0
   if (ofTls12 === message.length - 10) return ofTls12

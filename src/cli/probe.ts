@@ -260,7 +260,7 @@ function isAlert(error: unknown): boolean {
 
 function afterHandshake(error: unknown, { wire }: Connection): HandshakeError {
   const { code, message, failure } = handshakeError(error, wire)
-  // A client without a certificate has finished by then, RFC 8446 §4.4.2.4; some servers say just that it failed.
+  // A client without a certificate has finished by then, RFC 9846 §4.5.2.4 (RFC 8446 §4.4.2.4); some servers say just that it failed.
   const wantsCertificate = failure.wantsCertificate ?? failure.alert === 'handshake_failure'
   return new HandshakeError(code, message, {
     cause: error,

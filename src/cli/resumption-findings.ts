@@ -243,7 +243,7 @@ export function lifetimeTooLong({ method, endpoint }: Subject, lifetimeSec: numb
     severity: 'warning',
     method,
     endpoint,
-    what: `Tickets of ${endpoint} announce ${lifetimeSec} seconds; more than 604800 (7 days) is not allowed, RFC 8446 §4.6.1.`,
+    what: `Tickets of ${endpoint} announce ${lifetimeSec} seconds; more than 604800 (7 days) is not allowed, RFC 9846 §4.7.1 (RFC 8446 §4.6.1).`,
     reasons: ['The session timeout of the server is longer than that.'],
     remedies: ['Shorten it: clients may refuse such a ticket.'],
   }

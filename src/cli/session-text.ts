@@ -39,7 +39,7 @@ const VERIFY_RESULTS: ReadonlyMap<number, string> = new Map([
   [23, 'certificate revoked'],
   [62, 'hostname mismatch'],
 ])
-/** RFC 8446 §4.2.7 and the registry that it began. */
+/** RFC 9846 §4.3.7 (RFC 8446 §4.2.7) and the registry that it began. */
 const GROUPS: ReadonlyMap<number, string> = new Map([
   [23, 'secp256r1'],
   [24, 'secp384r1'],

@@ -1,7 +1,7 @@
 /**
  * What a server sends in the clear, whatever becomes of the handshake:
  *
- *   record     type 20 to 23, version 0x03xx, uint16 length             RFC 8446 §5.1
+ *   record     type 20 to 23, version 0x03xx, uint16 length             RFC 9846 §5.1
  *   alert      level, description                                       §6
  *   handshake  type, uint24 length; 2 ServerHello, 13 CertificateRequest  §4, RFC 5246 §7.4
  */

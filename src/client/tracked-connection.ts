@@ -145,7 +145,7 @@ export class TrackedConnection {
     if (session === undefined || !this.#isFinished) return
     const { ticket, ...content } = sessionInternals.content(session)
     const { ticketLifetimeHintSec: lifetimeHintSec, timeoutSec } = session
-    // RFC 8446 §4.6.1: a lifetime of zero means that it is to be discarded at once.
+    // RFC 9846 §4.7.1 (RFC 8446 §4.6.1): a lifetime of zero means that it is to be discarded at once.
     if (ticket === undefined || lifetimeHintSec === 0) return
     this.#keep(connection.receiveTicket({ ...content, lifetimeHintSec, ticket }), bytes.length, timeoutSec)
   }

@@ -1,5 +1,5 @@
 /**
- * The first handshake message of a connection, out of the records that carry it: RFC 8446 §5.1.
+ * The first handshake message of a connection, out of the records that carry it: RFC 9846 §5.1.
  *
  *   struct {
  *       ContentType type = handshake(22);

@@ -1,8 +1,8 @@
 /**
- * The ClientHello of TLS 1.0 to 1.3, as far as resumption needs it: RFC 8446 §4.1.2, in its presentation language (§3).
+ * The ClientHello of TLS 1.0 to 1.3, as far as resumption needs it: RFC 9846 §4.2.2 (RFC 8446 §4.1.2), in its presentation language (§3).
  *
  *   struct {
- *       HandshakeType msg_type = client_hello(1);                   RFC 8446 §4
+ *       HandshakeType msg_type = client_hello(1);                   RFC 9846 §4
  *       uint24 length;
  *       ProtocolVersion legacy_version;                             uint16
  *       Random random;                                              opaque[32]
@@ -25,11 +25,11 @@
  *   pre_shared_key(41)           struct { opaque identity<1..2^16-1>; uint32 obfuscated_ticket_age; } PskIdentity;
  *                                opaque PskBinderEntry<32..255>;
  *                                PskIdentity identities<7..2^16-1>;
- *                                PskBinderEntry binders<33..2^16-1>;                  RFC 8446 §4.2.11
- *   supported_versions(43)       ProtocolVersion versions<2..254>;                    RFC 8446 §4.2.1
- *   psk_key_exchange_modes(45)   PskKeyExchangeMode ke_modes<1..255>;                 RFC 8446 §4.2.9
+ *                                PskBinderEntry binders<33..2^16-1>;                  RFC 9846 §4.3.11 (RFC 8446 §4.2.11)
+ *   supported_versions(43)       ProtocolVersion versions<2..254>;                    RFC 9846 §4.3.1 (RFC 8446 §4.2.1)
+ *   psk_key_exchange_modes(45)   PskKeyExchangeMode ke_modes<1..255>;                 RFC 9846 §4.3.9 (RFC 8446 §4.2.9)
  *   key_share(51)                struct { NamedGroup group; opaque key_exchange<1..2^16-1>; } KeyShareEntry;
- *                                KeyShareEntry client_shares<0..2^16-1>;              RFC 8446 §4.2.8
+ *                                KeyShareEntry client_shares<0..2^16-1>;              RFC 9846 §4.3.8 (RFC 8446 §4.2.8)
  *
  * Every other extension is stepped over, and so are unknown numbers in the lists: those of RFC 8701 (GREASE) among them.
  */
@@ -38,7 +38,7 @@ import { VectorReader } from './vector-reader.ts'
 
 /** What a client offers, out of its first message. Nothing in it shares memory with the message. */
 export interface ClientHello {
-  /** At most 0x0303; what a client of TLS 1.3 speaks is in `supportedVersions`, RFC 8446 §4.1.2. */
+  /** At most 0x0303; what a client of TLS 1.3 speaks is in `supportedVersions`, RFC 9846 §4.2.2 (RFC 8446 §4.1.2). */
   readonly legacyVersion: number
   /** 0 to 32 bytes. A client of TLS 1.3 may send a random one that no session has, RFC 8446 appendix D.4. */
   readonly sessionId: Uint8Array
@@ -63,7 +63,7 @@ export interface ClientHello {
   readonly keyShareGroups: readonly number[]
 }
 
-/** RFC 8446 §4.2.11. */
+/** RFC 9846 §4.3.11 (RFC 8446 §4.2.11). */
 export interface ClientHelloPskIdentity {
   /** The ticket: at least one byte. */
   readonly identity: Uint8Array
@@ -183,11 +183,11 @@ function readExtensions(extensions: Extensions, reader: VectorReader): void {
   while (reader.remaining > 0) {
     const start = reader.offset
     const type = reader.uint16('extension_type')
-    // RFC 8446 §4.2. libssl lets the types that it does not know be repeated.
+    // RFC 9846 §4.3 (RFC 8446 §4.2). libssl lets the types that it does not know be repeated.
     if (!seen.add(type)) throw new ClientHelloError(`extension ${type} must come once, got a second`, start)
     const end = reader.enter16(0, MAX_UINT16, 'extension_data')
     const { contentEnd } = reader
-    // RFC 8446 §4.2.11: the binders sign all that precedes them.
+    // RFC 9846 §4.3.11 (RFC 8446 §4.2.11): the binders sign all that precedes them.
     if (type === PRE_SHARED_KEY && contentEnd < end)
       throw new ClientHelloError('pre_shared_key must be the last extension, got another', contentEnd)
     readExtension(extensions, type, reader)
@@ -330,7 +330,7 @@ function countBinders(reader: VectorReader): number {
 }
 
 function readKeyShareGroups(reader: VectorReader): number[] {
-  // Empty when the client would rather be told the group, RFC 8446 §4.2.8.
+  // Empty when the client would rather be told the group, RFC 9846 §4.3.8 (RFC 8446 §4.2.8).
   const listEnd = reader.enter16(0, MAX_UINT16, 'client_shares')
   const groups: number[] = []
   while (reader.remaining > 0) {

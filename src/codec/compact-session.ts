@@ -119,13 +119,6 @@ export function readOctets(text: string, name: keyof typeof OCTETS): Uint8Array 
   return copy(text, contentStart(text, contentStart(text, element)), elementEnd(text, element))
 }
 
-/** The same, a UTF-16 unit for each byte. */
-export function readText(text: string, name: keyof typeof OCTETS): string | undefined {
-  const element = find(text, OCTETS[name])
-  if (element === undefined) return undefined
-  return text.slice(contentStart(text, contentStart(text, element)), elementEnd(text, element))
-}
-
 /** An int32 or uint32; 0 for what is not written. */
 export function readNumber(text: string, name: keyof typeof INTEGERS): number {
   const element = find(text, INTEGERS[name])

@@ -2,7 +2,7 @@ import { ClientHelloError } from '../errors.ts'
 import { latin1 } from './latin1.ts'
 
 /**
- * A cursor over a whole handshake message, RFC 8446 §4. Between `enter` and `leave` it is in the content of one vector, RFC 8446 §3.4, and has no
+ * A cursor over a whole handshake message, RFC 9846 §4. Between `enter` and `leave` it is in the content of one vector, RFC 9846 §3.4, and has no
  * way to get out of it. It reads a thing whole or throws. What follows the last thing is refused by `end`, or by a loop
  * that goes on until nothing remains.
  */
@@ -89,7 +89,10 @@ export class VectorReader {
   /** A copy with memory of its own; `slice` would give a Buffer's caller a view on the same. */
   copyRest(): Uint8Array {
     const copy = new Uint8Array(this.remaining)
-    for (let index = 0; index < copy.length; index++) copy[index] = this.#bytes[this.#offset + index] ?? 0
+    for (let index = 0; index < copy.length; index++) {
+      /* v8 ignore next -- what remains is there */
+      copy[index] = this.#bytes[this.#offset + index] ?? 0
+    }
     this.#offset = this.#end
     return copy
   }

@@ -71,7 +71,7 @@ function sessionToOffer(state: ConnectionState, { minVersion, maxVersion }: Clie
   return startClientSession(state)
 }
 
-/** RFC 8446 §4.1.2 and §D.4: the id of a TLS 1.2 session, or random bytes that make the handshake look like 1.2. */
+/** RFC 9846 §4.2.2 (RFC 8446 §4.1.2), RFC 8446 §D.4: the id of a TLS 1.2 session, or random bytes that make the handshake look like 1.2. */
 function legacySessionId(state: ConnectionState, session: SslSession): Uint8Array {
   if (!state.wantsNewSession && session.protocolVersion !== TLS1_3_VERSION) return session.sessionId
   if (!state.isTls13 || !state.hasOption(SslOption.ENABLE_MIDDLEBOX_COMPAT)) return EMPTY
@@ -87,7 +87,7 @@ function ticketOf(state: ConnectionState, session: SslSession): Uint8Array | und
   return copyBytes(ticket)
 }
 
-/** RFC 8446 §4.2.11: `tls_construct_ctos_psk`. */
+/** RFC 9846 §4.3.11 (RFC 8446 §4.2.11): `tls_construct_ctos_psk`. */
 function pskOf(
   state: ConnectionState,
   session: SslSession,

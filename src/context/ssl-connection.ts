@@ -429,7 +429,7 @@ export class SslConnection implements SessionConnection {
     return isSent
   }
 
-  /** An alert was read, RFC 8446 §6 and RFC 5246 §7.2. */
+  /** An alert was read, RFC 9846 §6 and RFC 5246 §7.2. */
   receiveAlert(level: AlertLevel, description: number): void {
     const state = this.#state
     const isFatal = state.isTls13 ? description !== Alert.USER_CANCELED : level === 'fatal'

@@ -30,7 +30,7 @@ export type NegotiatedSession = Partial<
 
 /** What goes into a ticket besides the session as it is; byte arrays are kept, not copied. */
 export interface TicketMaterial extends NegotiatedSession {
-  /** TLS 1.3: 32 random bits. The master key is the PSK of this ticket, RFC 8446 §4.6.1. */
+  /** TLS 1.3: 32 random bits. The master key is the PSK of this ticket, RFC 9846 §4.7.1 (RFC 8446 §4.6.1). */
   readonly ticketAgeAdd?: number
 }
 
@@ -43,7 +43,7 @@ export interface IssuedTicket {
   readonly stateful: boolean
 }
 
-/** A NewSessionTicket as the client reads it, RFC 8446 §4.6.1 and RFC 5077 §3.3. */
+/** A NewSessionTicket as the client reads it, RFC 9846 §4.7.1 (RFC 8446 §4.6.1) and RFC 5077 §3.3. */
 export interface ReceivedTicket {
   /** Seconds. */
   readonly lifetimeHintSec: number

@@ -7,7 +7,7 @@ import type { SslSession } from '../session/ssl-session.ts'
 const PSK_DHE_KE = 1
 
 /**
- * The version that libssl will choose: the highest that both know, RFC 8446 §4.2.1. A guess too low would hand a TLS 1.2
+ * The version that libssl will choose: the highest that both know, RFC 9846 §4.3.1 (RFC 8446 §4.2.1). A guess too low would hand a TLS 1.2
  * session to a TLS 1.3 handshake, so the server's versions must not be fewer than they are.
  *
  * @param versions - the server's, highest first

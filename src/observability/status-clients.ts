@@ -36,6 +36,7 @@ export interface ClientsSpan extends HandshakeCounts {
   readonly known: number
 }
 
+/** Whether these sessions resume, in a word, and why not. */
 export interface ClientsVerdict {
   /** Of the handshakes with servers that were known before: 90 % or more, some, none; or there were no such handshakes. */
   readonly state: 'resuming' | 'resuming-in-part' | 'not-resuming' | 'nothing-known' | 'idle'

@@ -102,7 +102,7 @@ const PARTS: Readonly<Record<keyof MeasuredParts, OptionRule>> = {
 /**
  * @param caller - for the message
  * @returns tells the parts of the moment: servers come and go
- * @throws {@link ArgumentError} for what is no subject
+ * @throws `ArgumentError` for what is no subject
  */
 export function partsOf(caller: string, subject: Subject): () => Parts {
   if (isA('sessions', subject)) return () => partsOfSessions(subject)

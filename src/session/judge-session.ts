@@ -48,7 +48,7 @@ export function isExpired(session: SslSession, nowMs: number): boolean {
   return nowMs > session.expiresAtMs
 }
 
-/** The hash of a TLS 1.3 cipher suite, RFC 8446 §B.4; undefined for a suite of another version. */
+/** The hash of a TLS 1.3 cipher suite, RFC 9846 §B.4; undefined for a suite of another version. */
 export function cipherSuiteHash(cipherSuite: number | undefined): 'sha256' | 'sha384' | undefined {
   if (cipherSuite === 0x1302) return 'sha384'
   return cipherSuite !== undefined && cipherSuite >= 0x1301 && cipherSuite <= 0x1305 ? 'sha256' : undefined

@@ -11,7 +11,7 @@ export interface TicketOffer {
   readonly session?: SslSession
 }
 
-/** One identity of the pre_shared_key extension, RFC 8446 §4.2.11. */
+/** One identity of the pre_shared_key extension, RFC 9846 §4.3.11 (RFC 8446 §4.2.11). */
 export interface PskIdentity {
   readonly identity: Uint8Array
   readonly obfuscatedTicketAge?: number

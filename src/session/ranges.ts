@@ -21,7 +21,7 @@ export function checkInteger(name: string, value: number, maximum: number, minim
   return value
 }
 
-/** RFC 8446 §4.6.1: servers must not use a longer lifetime of tickets, clients must not cache for longer. */
+/** RFC 9846 §4.7.1 (RFC 8446 §4.6.1): servers must not use a longer lifetime of tickets, clients must not cache for longer. */
 export const ONE_WEEK_SEC = 604_800 as const
 
 /** SSL_MAX_SSL_SESSION_ID_LENGTH and SSL_MAX_SID_CTX_LENGTH are the same number, R3.2 and R9.1. */

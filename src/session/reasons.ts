@@ -345,7 +345,7 @@ export const HANDSHAKE_REASONS = {
     by: 'edge',
     isRefusal: false,
     means:
-      'Asked for another key share, the client named another server (RFC 8446 §4.1.2 forbids it), whose certificate and authorities were not those that were chosen.',
+      'Asked for another key share, the client named another server (RFC 9846 §4.2.2, once RFC 8446 §4.1.2, forbids it), whose certificate and authorities were not those that were chosen.',
     todo: 'nothing.',
   },
   'ticket-unjudged': {
@@ -353,7 +353,7 @@ export const HANDSHAKE_REASONS = {
     by: 'edge',
     isRefusal: false,
     means:
-      'After a HelloRetryRequest the client offered another ticket than before (RFC 8446 §4.1.2 forbids it), which nobody had judged for it.',
+      'After a HelloRetryRequest the client offered another ticket than before (RFC 9846 §4.2.2, once RFC 8446 §4.1.2, forbids it), which nobody had judged for it.',
     todo: 'nothing.',
   },
   'handshake-failed': {

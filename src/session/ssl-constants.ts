@@ -32,10 +32,10 @@ export const VerifyMode: {
   readonly FAIL_IF_NO_PEER_CERT: 0x02
 } = { NONE: 0x00, PEER: 0x01, FAIL_IF_NO_PEER_CERT: 0x02 }
 
-/** RFC 8446 §6; only a fatal one costs the session its life (R5.2). */
+/** RFC 9846 §6; only a fatal one costs the session its life (R5.2). */
 export type AlertLevel = 'warning' | 'fatal'
 
-/** Alert descriptions, RFC 8446 §6. */
+/** Alert descriptions, RFC 9846 §6. */
 export const Alert: {
   readonly CLOSE_NOTIFY: 0
   readonly HANDSHAKE_FAILURE: 40

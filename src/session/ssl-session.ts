@@ -8,7 +8,6 @@ import {
   readNumber,
   readOctets,
   readPeerCertificate,
-  readText,
   type SessionEdits,
   sessionIdLength,
   writeSessionId,
@@ -221,8 +220,9 @@ export class SslSession {
   /** The server name the session was made for, if it was acknowledged. */
   get hostname(): string | undefined {
     const content = this.#content
-    if (typeof content === 'string') return readText(content, 'hostname')
-    return content.hostname && latin1(content.hostname, 0, content.hostname.length)
+    // Not a part of the text, which would keep all of it, the master key too, as long as somebody has the name.
+    const hostname = typeof content === 'string' ? readOctets(content, 'hostname') : content.hostname
+    return hostname && latin1(hostname, 0, hostname.length)
   }
 
   /** `SSL_SESSION_get0_peer(3)`: the DER of the peer's certificate, a copy; undefined when it showed none. */
@@ -244,7 +244,7 @@ export class SslSession {
     return content.ticketAppData && copyBytes(content.ticketAppData)
   }
 
-  /** The NamedGroup of the key exchange, RFC 8446 §4.2.7; 0 when it had none. */
+  /** The NamedGroup of the key exchange, RFC 9846 §4.3.7 (RFC 8446 §4.2.7); 0 when it had none. */
   get kexGroup(): number {
     return this.#number('kexGroup')
   }

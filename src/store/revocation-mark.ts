@@ -16,7 +16,7 @@ export type Kind = keyof typeof KINDS
 
 const KIND_NAMES = Object.keys(KINDS) as Kind[]
 
-/** No authentication counts for longer (RFC 8446 §4.6.1), so a mark that is older has nothing left to revoke. */
+/** No authentication counts for longer (RFC 9846 §4.7.1, RFC 8446 §4.6.1), so a mark that is older has nothing left to revoke. */
 export const MARK_LIFE_MS: number = ONE_WEEK_SEC * 1000
 /** The next mark makes a tip superfluous, so it need not stay; where nothing comes after it, it is renewed in time. */
 export const TIP_LIFE_MS = 86_400_000

@@ -1,5 +1,5 @@
 import { nodeCrypto } from '../crypto.ts'
-import { ArgumentError, SessionRangeError, SessionStoreError } from '../errors.ts'
+import { ArgumentError, RevocationUnavailableError, SessionRangeError, SessionStoreError } from '../errors.ts'
 import { A_FUNCTION, CHECKED_LATER, checkBytes, checkOptions, kindOf } from '../session/arguments.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { checkInteger } from '../session/ranges.ts'
@@ -125,7 +125,7 @@ export class Revocations {
 
   /**
    * @param store - may hold other things as well; without one nothing is revoked, and what would revoke is rejected with
-   * `ERR_SESSION_STORE_NONE`
+   * `ERR_REVOCATION_UNAVAILABLE`
    */
   constructor(store: SessionStore | undefined, keyRing: KeyRing, options: RevocationsOptions = {}) {
     if (store !== undefined) checkStore('Revocations', store)
@@ -231,10 +231,9 @@ export class Revocations {
     const { madeBeforeMs = this.#now() } = options
     checkInteger('madeBeforeMs', madeBeforeMs, this.#now())
     if (this.#store === undefined)
-      throw new SessionStoreError(
+      throw new RevocationUnavailableError(
         'there is no store for the mark, so that it would hold in this process alone, until it restarts: give Revocations ' +
           'a store, or end tickets by replaceSecrets of their key ring, or by authenticatedAfterMs in all processes',
-        { code: 'ERR_SESSION_STORE_NONE' },
       )
     const content: MarkContent = { kind, subject, madeBeforeMs }
     const [name = ''] = namesOf(this.#keyRing, kind, subject)

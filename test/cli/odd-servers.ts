@@ -13,7 +13,7 @@ export interface OddServer {
   readonly exitCode: 1 | 3
 }
 
-/** Of alerts by number, RFC 8446 §6. */
+/** Of alerts by number, RFC 9846 §6. */
 const FATAL = 2
 const WARNING = 1
 const alert = (level: number, description: number): Buffer =>

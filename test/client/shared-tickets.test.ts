@@ -22,6 +22,8 @@ import {
 
 const secrets = [randomBytes(32)]
 const START_MS = START_SEC * 1000
+/** Where it is not the deadline that is asked about. */
+const PATIENT_MS = 10_000
 
 /** Answers after a while, as an engine over a network does. */
 function remote(store: SessionStore): SessionStore {
@@ -67,7 +69,7 @@ describe.each(Object.keys(ENGINES))('ClientSessions with a store %s', (name) => 
   test('each of several processes resumes as if it were alone', async () => {
     const server = await startSingleUseTls()
     const store = engine()
-    const processes = Array.from({ length: 4 }, () => make({ store, secrets }))
+    const processes = Array.from({ length: 4 }, () => make({ store, secrets, deadlineMs: PATIENT_MS }))
     for (let round = 0; round < 10; round++) {
       const visits = processes.flatMap((sessions) => [1, 2, 3].map(() => connect(sessions, server.options)))
       await Promise.all(visits)
@@ -81,12 +83,12 @@ describe.each(Object.keys(ENGINES))('ClientSessions with a store %s', (name) => 
     const server = await startSingleUseTls()
     const watch = await watched(server)
     const store = engine()
-    const before = make({ store, secrets })
+    const before = make({ store, secrets, deadlineMs: PATIENT_MS })
     await Promise.all([1, 2, 3, 4].map(() => connect(before, watch.options)))
     expect(before.stats.tickets).toBeGreaterThan(3)
     await before.close()
     expect(before.stats.tickets).toBe(0)
-    await using next = make({ store, secrets })
+    await using next = make({ store, secrets, deadlineMs: PATIENT_MS })
     await Promise.all([1, 2, 3, 4].map(() => connect(next, watch.options)))
     expect(next.stats.reasons).toEqual({ resumed: 4 })
     // Without the store it goes on.

@@ -29,7 +29,7 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(parts))
 }
 
-/** A vector of RFC 8446 §3.4: a length in so many bytes, and the content. */
+/** A vector of RFC 9846 §3.4: a length in so many bytes, and the content. */
 export function vector(lengthOctets: number, ...content: readonly Uint8Array[]): Uint8Array {
   const whole = concat(...content)
   return concat(uint(lengthOctets, whole.length), whole)

@@ -80,12 +80,12 @@ describe('a ClientHello is collected', () => {
     },
   )
 
-  test('when the fragment has the most bytes there can be, 16,384 (RFC 8446 §5.1)', () => {
+  test('when the fragment has the most bytes there can be, 16,384 (RFC 9846 §5.1)', () => {
     const long = clientHelloOfLength(16_384)
     expect(collect(record(long))).toEqual(complete(long))
   })
 
-  test('with any minor version in the header of a record (RFC 8446 §5.1)', () => {
+  test('with any minor version in the header of a record (RFC 9846 §5.1)', () => {
     expect(collect(record(hello, { version: 0x0300 }))).toEqual(complete(hello))
     expect(collect(record(hello, { version: 0x03ff }))).toEqual(complete(hello))
   })

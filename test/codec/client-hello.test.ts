@@ -221,7 +221,7 @@ describe('extensions', () => {
       padding: extension(ExtensionType.PADDING),
       'an unknown one': extension(0xfafa, bytes(3)),
     }),
-  ])('must not come twice: %s (RFC 8446 §4.2)', (_, one) => {
+  ])('must not come twice: %s (RFC 9846 §4.3, RFC 8446 §4.2)', (_, one) => {
     expect(refusedAt(clientHello({ extensions: [one] }))).toBeUndefined()
     const other = extension(0x0a0a)
     expect(refusedAt(clientHello({ extensions: [one, other, one] }))).toBe(FIRST_EXTENSION + one.length + 4)
@@ -337,7 +337,7 @@ describe('extended_master_secret (RFC 7627 §5.1)', () => {
   })
 })
 
-describe('supported_versions (RFC 8446 §4.2.1)', () => {
+describe('supported_versions (RFC 9846 §4.3.1, RFC 8446 §4.2.1)', () => {
   test('may have 1 to 127', () => {
     const versions = Array.from({ length: 127 }, (_, index) => 0x0304 + index)
     expect(decodeExtensions(supportedVersions(0x0304)).supportedVersions).toEqual([0x0304])
@@ -350,7 +350,7 @@ describe('supported_versions (RFC 8446 §4.2.1)', () => {
   })
 })
 
-describe('psk_key_exchange_modes (RFC 8446 §4.2.9)', () => {
+describe('psk_key_exchange_modes (RFC 9846 §4.3.9, RFC 8446 §4.2.9)', () => {
   test('may have 1 to 255', () => {
     const modes = Array.from({ length: 255 }, (_, index) => index)
     expect(decodeExtensions(pskKeyExchangeModes(0, 1)).pskKeyExchangeModes).toEqual([0, 1])
@@ -359,7 +359,7 @@ describe('psk_key_exchange_modes (RFC 8446 §4.2.9)', () => {
   })
 })
 
-describe('key_share (RFC 8446 §4.2.8)', () => {
+describe('key_share (RFC 9846 §4.3.8, RFC 8446 §4.2.8)', () => {
   test('may be empty, when the client would rather be told the group', () => {
     expect(decodeExtensions(keyShare()).keyShareGroups).toEqual([])
   })
@@ -376,7 +376,7 @@ describe('key_share (RFC 8446 §4.2.8)', () => {
   })
 })
 
-describe('pre_shared_key (RFC 8446 §4.2.11)', () => {
+describe('pre_shared_key (RFC 9846 §4.3.11, RFC 8446 §4.2.11)', () => {
   const psk: OfferedPsk = { identity: bytes(32) }
 
   test('gives the identities in their order, with an age of 32 bits without a sign', () => {

@@ -7,7 +7,7 @@ import {
   outlineSslSession,
   type SslSessionFields,
 } from '../../src/codec/ssl-session-der.ts'
-import { SslSession } from '../../src/session/ssl-session.ts'
+import { SslSession, sessionInternals } from '../../src/session/ssl-session.ts'
 import { hex, toHex } from '../hex.ts'
 import { derElement, derInteger } from './der-builder.ts'
 import { anyFields, encode, MINIMAL, V1, V2, V3 } from './session-fields.ts'
@@ -187,6 +187,55 @@ describe('a compact session', () => {
         },
       ),
     )
+  })
+
+  test('is changed by a single byte, and all at once', () => {
+    const session = SslSession.fromDer(V3)
+    const sessionIdContext = hex('637479')
+    session.setSessionIdContext(sessionIdContext)
+    session.setTicketAppData(hex('617071'))
+    const changed = { ...decodeSslSession(V3), sessionIdContext, ticketAppData: hex('617071') }
+    expect(toHex(session.toDer())).toBe(toHex(encode(changed)))
+    const other = SslSession.fromDer(V3)
+    sessionInternals.edit(other, { sessionIdContext, ticketAppData: hex('617071'), hostname: undefined })
+    expect(toHex(other.toDer())).toBe(toHex(encode(changed)))
+    sessionInternals.edit(other, { hostname: null })
+    expect(other.hostname).toBeUndefined()
+    expect(other.sessionIdContext).toEqual(sessionIdContext)
+  })
+
+  test('stays what it is when it is set to what it is', () => {
+    const session = SslSession.fromDer(V3)
+    session.setHostname(Buffer.from('example.org'))
+    session.setTicketAppData(hex('617070'))
+    session.setSessionIdContext(hex('637478'))
+    expect(toHex(session.toDer())).toBe(toHex(V3))
+    const bare = SslSession.fromDer(V2)
+    bare.setHostname(undefined)
+    expect(toHex(bare.toDer())).toBe(toHex(V2))
+    session.setTicketAppData(hex('61707000'))
+    session.setHostname(Buffer.from('example.com'))
+    const fields = decodeSslSession(session.toDer())
+    expect(toHex(fields.ticketAppData ?? hex(''))).toBe('61707000')
+    expect(session.hostname).toBe('example.com')
+  })
+
+  test('tells the same when it cannot be compact', () => {
+    const peerCertificate = hex('30020500')
+    const fields = { ...decodeSslSession(V3), peerCertificate }
+    const session = SslSession.fromDer(encode(fields))
+    session.setHostname(hex('6100'))
+    const { verifyResult, kexGroup, maxEarlyData, ticketAppData, sessionId, sessionIdContext } = fields
+    expect(session).toMatchObject({
+      peerCertificate,
+      verifyResult,
+      kexGroup,
+      maxEarlyData,
+      ticketAppData,
+      sessionId,
+      sessionIdContext,
+      hasTicket: true,
+    })
   })
 
   test('takes a name with a NUL, which its DER shows up to there (R12.5)', () => {

@@ -37,7 +37,7 @@ const common = (offer: HelloOffer): readonly Uint8Array[] => [
   extension(13, vector(2, uint(2, 0x0804), uint(2, 0x0403), uint(2, 0x0401))),
 ]
 
-/** The handshake message of a hello of TLS 1.3, with the binder of RFC 8446 §4.2.11.2. */
+/** The handshake message of a hello of TLS 1.3, with the binder of RFC 9846 §4.3.11.2 (RFC 8446 §4.2.11.2). */
 export function hello13(offer: HelloOffer = {}): Uint8Array {
   const { sessionId = bytes(32, 0x1d), identity, psk } = offer
   const message = clientHello({
@@ -74,7 +74,7 @@ function pskBinder(psk: Uint8Array, truncated: Uint8Array): Uint8Array {
   return createHmac('sha256', finishedKey).update(hash(truncated)).digest()
 }
 
-/** RFC 8446 §7.1; HKDF-Expand of one block. */
+/** RFC 9846 §7.1; HKDF-Expand of one block. */
 function expandLabel(secret: Uint8Array, label: string, context: Uint8Array): Buffer {
   const info = concat(uint(2, 32), vector(1, Buffer.from(`tls13 ${label}`)), vector(1, context))
   return createHmac('sha256', secret)

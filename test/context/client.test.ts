@@ -539,6 +539,15 @@ describe('alerts (R5.2)', () => {
     },
   )
 
+  test.each([
+    ['warning', true],
+    ['fatal', false],
+  ] as const)('of TLS 1.2 that is close_notify and %s: resumable is %s', (level, resumable) => {
+    const connection = visit(testContext(), makeSession(1), TLS12, true)
+    connection.receiveAlert(level, Alert.CLOSE_NOTIFY)
+    expect(connection.session?.isResumable).toBe(resumable)
+  })
+
   test('no_renegotiation ends a client that asked for it', () => {
     const connection = visit(testContext(), undefined, TLS12, false)
     connection.connect()

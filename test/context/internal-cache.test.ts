@@ -374,6 +374,17 @@ describe('flushSessions (R5.3)', () => {
   })
 })
 
+test('a session that leaves one of two contexts is still put in order in the other (D3)', () => {
+  const [one, other] = [testContext(), testContext()]
+  const moving = makeSession(1, { timeoutSec: 10 })
+  for (const test of [one, other]) test.context.addSession(moving)
+  other.context.addSession(makeSession(2, { timeoutSec: 20 }))
+  one.context.removeSession(moving)
+  expect(order(other)).toEqual([2, 1])
+  moving.setTimeout(30)
+  expect(order(other)).toEqual([1, 2])
+})
+
 describe('callbacks (D4)', () => {
   test('the remove callback sees the cache as it is after the change, and may change it', () => {
     const test = testContext({ sessionCacheSize: 2 })

@@ -39,7 +39,7 @@ describe("the owner's own rules about a session that was found", () => {
   test('decline it, before anything is counted or forgotten', () => {
     const { verdict, test } = examined(() => DECLINED)
     expect(verdict).toEqual({ resume: false, reason: 'declined' })
-    expect(test.context.stats).toMatchObject({ number: 1, hits: 0, timeouts: 0 })
+    expect(test.context.stats).toMatchObject({ number: 1, hits: 0, misses: 0, timeouts: 0 })
   })
 
   test('leave it to those of libssl, synchronously when they answer at once', () => {
@@ -146,6 +146,12 @@ describe('single use in TLS 1.3', () => {
     expect(test.context.stats).toMatchObject({ number: 2, misses: 0, cbHits: 1 })
   })
 
+  test('with an external cache keeps no copy of what it gave', () => {
+    const test = testContext({ ...STATEFUL, getSessionCallback: () => makeTls13Session(1) })
+    expect(use(test, 1)).toMatchObject({ resume: true, source: 'external' })
+    expect(test.context.stats.number).toBe(0)
+  })
+
   test('is not for TLS 1.2, nor unless asked for', () => {
     const test = testContext(STATEFUL)
     test.context.addSession(makeSession(1))
@@ -214,6 +220,20 @@ describe('a ticket that a real TLS stack has built', () => {
   })
 })
 
+test('what a callback has not taken says nothing of the next session, of which none is told', () => {
+  const test = testContext({
+    ...STATEFUL,
+    newSessionCallback() {
+      throw new Error('full')
+    },
+  })
+  const connection = serve(test, offer12())
+  expect(connection.latestReport).toBe(false)
+  test.context.setNewSessionCallback()
+  serve(test, offer12(), connection)
+  expect(connection.latestReport).toBe(true)
+})
+
 describe('what a real TLS stack made of a handshake', () => {
   const decided = (found: boolean): { connection: SslConnection; test: ReturnType<typeof testContext> } => {
     const test = testContext(STATEFUL)
@@ -264,6 +284,13 @@ describe('what a real TLS stack made of a handshake', () => {
     connection.recordOutcome({ protocolVersion: TLS1_3_VERSION })
     expect(connection.protocolVersion).toBe(TLS1_3_VERSION)
     expect(test.context.stats).toMatchObject({ hits: 0, acceptGood: 1 })
+  })
+
+  test('is of another version, and resumed there', () => {
+    const { connection } = decided(true)
+    const resumed = { session: makeTls13Session(6), isTicket: false }
+    connection.recordOutcome({ protocolVersion: TLS1_3_VERSION, resumed })
+    expect([connection.protocolVersion, connection.sessionReused]).toEqual([TLS1_3_VERSION, true])
   })
 
   test('a lookup that was abandoned decides nothing when it answers', async () => {

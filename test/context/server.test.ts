@@ -469,6 +469,13 @@ describe('the flush every 255 connections (R2.5 to R2.9)', () => {
     expect(test.removed.map(([, reason]) => reason)).toEqual(['evict'])
   })
 
+  test('in steps, is switched off by NO_AUTO_CLEAR as well', () => {
+    const test = testContext({ ...STATEFUL, sessionCacheMode: SERVER | NO_AUTO_CLEAR, clearingStep: 5 })
+    test.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
+    serveMany(test, 2, TLS12)
+    expect(test.removed).toEqual([])
+  })
+
   test('is skipped when its connection has nothing to store (R2.7), and comes with a resumed one', () => {
     const test = testContext(STATEFUL)
     serveMany(test, 255, TLS12)
@@ -829,7 +836,10 @@ describe('anti-replay (R10.8, R10.9)', () => {
     const test = testContext(options)
     const session = makeTls13Session(1, { cipherSuite: 0x1301 })
     test.context.addSession(session)
-    expect(decide(accepted(test), offer13(idOf(1)))).toEqual({ resume: false, reason: 'cipher-hash-mismatch' })
+    expect(decide(accepted(test), offer13(idOf(1)))).toEqual({
+      resume: false,
+      reason: 'cipher-hash-mismatch',
+    })
     expect(test.removed).toEqual([[session, 'delete']])
   })
 

@@ -83,7 +83,7 @@ function problemsOf(
   return problems.map((problem) => `connection ${index} ${problem}`)
 }
 
-/** A client of TLS 1.3 that has no session sends a server of TLS 1.2 a random id (RFC 8446 §4.1.2): that is no offer. */
+/** A client of TLS 1.3 that has no session sends a server of TLS 1.2 a random id (RFC 9846 §4.2.2, RFC 8446 §4.1.2): that is no offer. */
 function isOffer({ reason, missedId }: Visit, servers: Servers): boolean {
   return reason !== 'not-offered' && (missedId === undefined || servers.hasIssued(missedId))
 }

@@ -69,7 +69,7 @@ export class Servers {
     return this.#visits.get(path) as Visit
   }
 
-  /** Whether some server has made a session of this id: a client of TLS 1.3 also sends random ones (RFC 8446 §4.1.2). */
+  /** Whether some server has made a session of this id: a client of TLS 1.3 also sends random ones (RFC 9846 §4.2.2, RFC 8446 §4.1.2). */
   hasIssued(sessionId: string): boolean {
     return this.#issuedIds.has(sessionId)
   }

@@ -10,7 +10,7 @@ export interface Psk {
   readonly identity: Uint8Array
   readonly key: Uint8Array
   readonly hash: 'sha256' | 'sha384'
-  /** The label of its binder, RFC 8446 §7.1. */
+  /** The label of its binder, RFC 9846 §7.1. */
   readonly binder: 'res binder' | 'ext binder'
 }
 
@@ -81,7 +81,7 @@ function selectedIdentity(serverHello: Buffer): number | undefined {
   return undefined
 }
 
-/** Of TLS 1.3, with binders as RFC 8446 §4.2.11.2 has them. */
+/** Of TLS 1.3, with binders as RFC 9846 §4.3.11.2 (RFC 8446 §4.2.11.2) has them. */
 function clientHello(
   psks: readonly Psk[],
   { servername = NAME, sessionId = randomBytes(32) }: Omit<OfferSettings, 'recordLength'>,
@@ -122,7 +122,7 @@ function binderOf({ key, hash, binder }: Psk, truncated: Buffer): Buffer {
   return createHmac(hash, finishedKey).update(digest(truncated)).digest()
 }
 
-/** HKDF-Expand-Label, RFC 8446 §7.1, of one block. */
+/** HKDF-Expand-Label, RFC 9846 §7.1, of one block. */
 function expandLabel(hash: Psk['hash'], secret: Buffer, label: string, context: Buffer): Buffer {
   const info = Buffer.concat([
     uint16(digestLength(hash)),

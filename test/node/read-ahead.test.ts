@@ -132,7 +132,7 @@ interface Offered {
 
 const SUITE_SHA256 = 'TLS_AES_128_GCM_SHA256'
 
-/** A ClientHello with the binders of RFC 8446 §4.2.11.2, for {@link SUITE_SHA256}. */
+/** A ClientHello with the binders of RFC 9846 §4.3.11.2 (RFC 8446 §4.2.11.2), for {@link SUITE_SHA256}. */
 function offering(...offers: readonly Offered[]): Uint8Array {
   const message = clientHello({
     sessionId: bytes(32, 0x1d),
@@ -165,7 +165,7 @@ function binder(psk: Uint8Array, truncated: Uint8Array): Uint8Array {
   return createHmac('sha256', finishedKey).update(hash(truncated)).digest()
 }
 
-/** RFC 8446 §7.1; HKDF-Expand of one block. */
+/** RFC 9846 §7.1; HKDF-Expand of one block. */
 function expandLabel(secret: Uint8Array, label: string, context: Uint8Array): Buffer {
   const info = concat(uint(2, 32), vector(1, Buffer.from(`tls13 ${label}`)), vector(1, context))
   return createHmac('sha256', secret)
@@ -322,7 +322,7 @@ test('a stateless ticket of TLS 1.2 of before is a miss', async () => {
   expect(reasons(harness)).toEqual(['not-found', 'internal'])
 })
 
-describe('a TLS 1.3 client that is asked for another key share (RFC 8446 §4.1.4)', () => {
+describe('a TLS 1.3 client that is asked for another key share (RFC 9846 §4.2.4, RFC 8446 §4.1.4)', () => {
   const CLIENT: tls.ConnectionOptions = { ecdhCurve: 'X25519:P-384' }
   const RETRIED = withServer(TLS13, { ecdhCurve: 'P-384' })
 
@@ -385,7 +385,7 @@ describe('openssl s_client resumes TLS 1.3', () => {
     return [await visit('-sess_out', file), await visit('-sess_in', file)]
   }
 
-  peerTest('without a legacy session id (RFC 8446 §4.1.2)', problem, async () => {
+  peerTest('without a legacy session id (RFC 9846 §4.2.2, RFC 8446 §4.1.2)', problem, async () => {
     const harness = await start(TLS13)
     expect(await visitTwice(harness, '-no_middlebox')).toEqual(['New', 'Reused'])
     expect(reasons(harness)).toEqual(['not-offered', 'internal'])

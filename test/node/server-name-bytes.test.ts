@@ -89,7 +89,7 @@ async function answerTo({ port }: Harness, hello: Uint8Array): Promise<Buffer> {
 
 const isServerHello = (answer: Buffer): boolean => answer[0] === 22 && answer[5] === 2
 
-/** RFC 8446 §4.2.11: the server says which identity it has chosen. RFC 5246 §7.4.1.3: it repeats the session id. */
+/** RFC 9846 §4.3.11 (RFC 8446 §4.2.11): the server says which identity it has chosen. RFC 5246 §7.4.1.3: it repeats the session id. */
 function resumes(answer: Buffer, sessionId: Uint8Array): boolean {
   if (!isServerHello(answer)) return false
   const idLength = answer.readUInt8(43)

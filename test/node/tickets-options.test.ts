@@ -339,7 +339,7 @@ describe('Revocations without a store', () => {
     ]
     for (const call of revoke)
       await expect(call()).rejects.toMatchObject({
-        code: 'ERR_SESSION_STORE_NONE',
+        code: 'ERR_REVOCATION_UNAVAILABLE',
         message: expect.stringContaining('authenticatedAfterMs'),
       })
     expect((await connect(harness, session)).resumed).toBe(true)

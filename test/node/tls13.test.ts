@@ -147,7 +147,7 @@ describe('a TLS 1.3 server', () => {
     ])
   })
 
-  test('a client whose suites have another hash gets a full handshake (RFC 8446 §4.2.11)', async () => {
+  test('a client whose suites have another hash gets a full handshake (RFC 9846 §4.3.11, RFC 8446 §4.2.11)', async () => {
     const harness = await start(TLS13)
     const { session } = await connect(harness, undefined, { ciphers: 'TLS_AES_256_GCM_SHA384' })
     const visit = await connect(harness, session, {

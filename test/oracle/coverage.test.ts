@@ -32,7 +32,7 @@ describe('what random traces exercise', () => {
       rows.find((row) => row.name === name)?.count ?? 0
     expect(count(coverage.rules(), 'R7')).toBeGreaterThan(100)
     expect(count(coverage.rules(), 'R8.5')).toBeGreaterThan(0)
-    // The harness makes no sessions by hand that long.
+    // It has a reason instead.
     expect(count(coverage.rules(), 'R12.8')).toBe(0)
     expect(count(coverage.switches(), 'SNICOUNT')).toBeGreaterThan(0)
     expect(count(coverage.switches(), 'IDCHECK')).toBe(0)

@@ -99,7 +99,7 @@ test.each([
   [0x1306, undefined],
   [0xc02c, undefined],
   [undefined, undefined],
-] as const)('the hash of suite %s is %s (RFC 8446 §B.4)', (suite, hash) => {
+] as const)('the hash of suite %s is %s (RFC 9846 §B.4)', (suite, hash) => {
   expect(cipherSuiteHash(suite)).toBe(hash)
 })
 

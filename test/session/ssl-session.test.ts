@@ -204,6 +204,12 @@ describe('dup', () => {
     expect(session.timeoutSec).toBe(7200)
   })
 
+  test('keeps the milliseconds of its time', () => {
+    const session = makeSession(1)
+    sessionInternals.setTimeMs(session, NOW_MS)
+    expect(session.dup().expiresAtMs).toBe(session.expiresAtMs)
+  })
+
   test('of a session without a ticket drops the lifetime hint, as libssl does', () => {
     const copy = makeSession(1, { ticketLifetimeHintSec: 300n }).dup()
     expect(sessionInternals.content(copy).ticketLifetimeHintSec).toBe(0n)

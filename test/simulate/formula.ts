@@ -191,7 +191,7 @@ function internalHits(fleet: Fleet, full: number, windowSec: number): number {
 
 /**
  * Gets per second for sessions whose window is over. A TLS 1.3 client offers a ticket for one timeout, which it was told
- * (RFC 8446 §4.6.1); one of TLS 1.2 is told nothing. What is not yet flushed is refused without a get.
+ * (RFC 9846 §4.7.1, RFC 8446 §4.6.1); one of TLS 1.2 is told nothing. What is not yet flushed is refused without a get.
  */
 function lateOffers(fleet: Fleet, setup: Setup, full: number, resumed: number, windowSec: number): number {
   const { nodes, rate, timeoutSec, protocol, singleUse } = fleet

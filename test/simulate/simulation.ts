@@ -267,7 +267,7 @@ class Clients {
   }
 
   /**
-   * RFC 8446 §4.6.1: a ticket is not offered beyond the lifetime that came with it. In TLS 1.2 nothing says how long an id is
+   * RFC 9846 §4.7.1 (RFC 8446 §4.6.1): a ticket is not offered beyond the lifetime that came with it. In TLS 1.2 nothing says how long an id is
    * good; those who come for the first time in the simulation have one from before.
    */
   offer(client: number, nowMs: number): Uint8Array | undefined {

@@ -47,7 +47,7 @@ describe.each<[string, (now: () => number) => { store: SessionStore; end(): Prom
 
 function openTemporary(now: () => number): { store: SessionStore; end(): Promise<void> } {
   const directory = mkdtempSync(join(tmpdir(), 'sslctx-boundaries-'))
-  const root = openLmdb({ path: join(directory, 'sessions') }) as Parameters<typeof lmdbStore>[0]
+  const root = openLmdb({ path: join(directory, 'sessions') })
   const options: LmdbStoreOptions = { now }
   const store = lmdbStore(root, options)
   return {
