@@ -66,7 +66,7 @@ export interface StatusReport {
   readonly stores: Readonly<Record<string, StoreStatus>>
 }
 
-/** Of one attachment, or of one context. */
+/** The figures of one attachment, or of one context. */
 export interface ServerStatus {
   readonly verdict: StatusVerdict
   /** The last whole minute and the running one, or since the handler was made. */
@@ -97,7 +97,7 @@ export interface ServerStatus {
 /** Is it resuming, and if not, why not? */
 export interface StatusVerdict {
   /**
-   * Of the clients that offered a session: `resuming` 90 % or more, `not-resuming` none, else `resuming-in-part`.
+   * By the clients that offered a session: `resuming` 90 % or more, `not-resuming` none, else `resuming-in-part`.
    * `disabled` is the kill switch, `idle` no completed handshake within the hour.
    */
   readonly state: 'resuming' | 'resuming-in-part' | 'not-resuming' | 'nothing-offered' | 'idle' | 'disabled'
@@ -124,7 +124,7 @@ export interface Minute extends Span {
   readonly sessions: number
 }
 
-/** Of one guarded store. */
+/** The figures of one guarded store. */
 export interface StoreStatus {
   /** Reads, sets and removals are judged apart: that which is worst off. */
   readonly breaker: 'closed' | 'half-open' | 'open'
@@ -220,7 +220,7 @@ interface ServerFigures {
 
 type StoreFigures = Omit<StoreStatus, 'minutes'>
 
-/** Of all that was shown at a moment. */
+/** The figures of all that was shown at a moment. */
 interface Sampled {
   readonly servers: ReadonlyMap<object, ServerFigures>
   readonly stores: ReadonlyMap<object, StoreFigures>

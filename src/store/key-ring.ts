@@ -36,7 +36,7 @@ const SALT_LENGTH = 8
  * 800-38D §8.3). No key of a ring belongs to two processes, so that each can count, and stops well before that.
  */
 const MAX_SEALS = 2 ** 30
-/** Of other processes and periods; one costs about 10 µs to make. */
+/** Keys of other processes and periods; one costs about 10 µs to make. */
 const MAX_OPENING_KEYS = 10_000
 
 /**
