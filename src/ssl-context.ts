@@ -45,6 +45,11 @@ const ports: SslContextPorts = {
  */
 export class SslContext extends SslContextOfPorts {
   constructor(options: SslContextOptions = {}) {
-    super({ ...ports, ...options }, options)
+    super({ ...ports, ...given(options) }, options)
   }
+}
+
+/** An option that is undefined is as if it were not there. What is no object at all is refused with the other options. */
+function given(options: SslContextOptions): Partial<SslContextPorts> {
+  return Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined))
 }

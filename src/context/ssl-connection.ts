@@ -1,4 +1,5 @@
-import { SessionStateError } from '../errors.ts'
+import { ArgumentError, SessionStateError } from '../errors.ts'
+import { checkBits, checkBytes, checkCallback, kindOf } from '../session/arguments.ts'
 import { type Awaitable, andThen } from '../session/awaitable.ts'
 import { copyBytes, equalBytes } from '../session/bytes.ts'
 import type { GenerateSessionId, SessionConnection } from '../session/contracts.ts'
@@ -17,7 +18,23 @@ import {
   type ServerHelloVerdict,
 } from './client-handshake.ts'
 import { ConnectionState, type Phase } from './connection-state.ts'
-import type { ContextState } from './context-state.ts'
+import { ContextState } from './context-state.ts'
+import {
+  checkAlert,
+  checkCapabilities,
+  checkCipherChoice,
+  checkConnectionOptions,
+  checkFlag,
+  checkNegotiated,
+  checkOffer,
+  checkOptionalSession,
+  checkReceivedTicket,
+  checkRecordedOutcome,
+  checkRenegotiation,
+  checkServerHello,
+  checkSession,
+  checkTicketMaterial,
+} from './model-arguments.ts'
 import { resumeSession } from './resume-session.ts'
 import {
   adoptTicket,
@@ -69,6 +86,9 @@ export interface RecordedOutcome {
 /** `renegotiate(3)`: a full one never resumes on the client; an abbreviated one may. */
 export type Renegotiation = 'full' | 'abbreviated'
 
+const NO_CHOICE: CipherChoice = {}
+const NOTHING: NegotiatedSession = {}
+
 /**
  * `SSL` as the session cache sees it: no cryptography, no bytes of its own. Its owner tells it what happens on the wire,
  * in the order in which it happens, and does what it answers.
@@ -83,6 +103,8 @@ export class SslConnection implements SessionConnection {
 
   /** Made by `newConnection` of a context. */
   constructor(context: ContextState, options: SslConnectionOptions) {
+    if (!(context instanceof ContextState)) throw notMadeByContext(context)
+    checkConnectionOptions(options)
     this.appData = options.appData
     this.#state = new ConnectionState(this, context)
     if (options.sessionIdContext !== undefined) this.setSessionIdContext(options.sessionIdContext)
@@ -134,6 +156,7 @@ export class SslConnection implements SessionConnection {
    * @returns false also for an id of more than 32 bytes
    */
   hasMatchingSessionId(sessionId: Uint8Array): boolean {
+    checkBytes('session id', sessionId)
     const { context, protocolVersion } = this.#state
     return context.cache.hasId(protocolVersion, sessionId)
   }
@@ -144,6 +167,7 @@ export class SslConnection implements SessionConnection {
    * @param session - kept by reference; undefined offers none. Whether it can be resumed is looked at when it is offered
    */
   setSession(session: SslSession | undefined): boolean {
+    checkOptionalSession('the session of setSession', session)
     this.#clearBadSession()
     this.#state.session = session
     return true
@@ -151,20 +175,21 @@ export class SslConnection implements SessionConnection {
 
   /** R9.1. @throws {@link SessionRangeError} when longer than 32 bytes */
   setSessionIdContext(context: Uint8Array): void {
+    checkBytes('session id context', context)
     this.#state.setSessionIdContext(checkIdLength('session id context', context))
   }
 
   setVerifyMode(mode: number): void {
-    this.#state.verifyMode = mode >>> 0
+    this.#state.verifyMode = checkBits('verify mode', mode)
   }
 
   setOptions(options: number): number {
-    this.#state.options = (this.#state.options | options) >>> 0
+    this.#state.options = (this.#state.options | checkBits('options', options)) >>> 0
     return this.#state.options
   }
 
   clearOptions(options: number): number {
-    this.#state.options = (this.#state.options & ~options) >>> 0
+    this.#state.options = (this.#state.options & ~checkBits('options', options)) >>> 0
     return this.#state.options
   }
 
@@ -177,11 +202,13 @@ export class SslConnection implements SessionConnection {
   }
 
   setGenerateSessionId(callback?: GenerateSessionId): void {
+    checkCallback('generateSessionId', callback)
     this.#state.generateSessionId = callback
   }
 
   /** `SSL_set_quiet_shutdown(3)`: closes without close_notify, and counts as if it had been sent and received. */
   setQuietShutdown(quiet: boolean): void {
+    checkFlag('the quiet of setQuietShutdown', quiet)
     this.#state.quietShutdown = quiet
   }
 
@@ -191,6 +218,7 @@ export class SslConnection implements SessionConnection {
    * @throws {@link SessionStateError} when one is under way or has failed
    */
   accept(renegotiation: Renegotiation = 'full'): void {
+    checkRenegotiation(renegotiation)
     this.#begin(true, renegotiation)
     const { context, currentContext, isFirstHandshake } = this.#state
     this.#state.countedContext = context
@@ -204,6 +232,7 @@ export class SslConnection implements SessionConnection {
    * @throws {@link SessionStateError} when one is under way or has failed
    */
   connect(renegotiation: Renegotiation = 'full'): void {
+    checkRenegotiation(renegotiation)
     this.#begin(false, renegotiation)
     const { counters } = this.#state.context
     if (this.#state.isFirstHandshake) counters.connect++
@@ -219,6 +248,7 @@ export class SslConnection implements SessionConnection {
    * @throws {@link SessionStateError} outside of a server's handshake
    */
   resumeSession(offer: ResumptionOffer): Awaitable<ResumptionVerdict> {
+    checkOffer(offer)
     this.#expectPhase('resumeSession', 'handshake')
     return andThen(resumeSession(this.#state, offer), (verdict) => this.#announce(verdict))
   }
@@ -242,6 +272,7 @@ export class SslConnection implements SessionConnection {
    * @throws {@link SessionStateError} outside of a server's handshake
    */
   recordOutcome(outcome: RecordedOutcome): void {
+    checkRecordedOutcome(outcome)
     this.#expectPhase('recordOutcome', 'handshake')
     const state = this.#state
     const isAsDecided =
@@ -278,8 +309,9 @@ export class SslConnection implements SessionConnection {
   }
 
   /** The server has chosen its cipher suite: R11.8, and R1.7 for the ServerHello. */
-  serverHello({ isForwardSecure = true }: CipherChoice = {}): ServerHelloParameters {
-    const session = this.#settleSession(isForwardSecure)
+  serverHello(choice: CipherChoice = NO_CHOICE): ServerHelloParameters {
+    if (choice !== NO_CHOICE) checkCipherChoice(choice)
+    const session = this.#settleSession(choice.isForwardSecure ?? true)
     return { sessionId: session.sessionId, ticketExpected: this.#state.ticketExpected }
   }
 
@@ -300,12 +332,14 @@ export class SslConnection implements SessionConnection {
 
   /** What the client's next ClientHello is to offer (R11.2). */
   clientHello(capabilities: ClientCapabilities): ClientOffer {
+    checkCapabilities(capabilities)
     this.#expectPhase('clientHello', 'handshake')
     return buildClientOffer(this.#state, capabilities)
   }
 
   /** The client has read the ServerHello (R11.4 to R11.6). With an alert in the verdict the handshake has failed. */
   processServerHello(hello: ServerHello): ServerHelloVerdict {
+    checkServerHello(hello)
     const verdict = processServerHello(this.#state, this.#expectSession('processServerHello'), hello)
     if (verdict.alert === undefined) settleMaxFragmentLength(this.#expectSession('processServerHello'))
     return verdict
@@ -318,6 +352,7 @@ export class SslConnection implements SessionConnection {
    * @param session - kept by reference
    */
   adoptSession(session: SslSession): void {
+    checkSession('the session of adoptSession', session)
     this.#expectSession('adoptSession')
     session.setSessionIdContext(this.#state.sessionIdContext)
     this.#state.session = session
@@ -329,7 +364,8 @@ export class SslConnection implements SessionConnection {
    * @param outcome - byte arrays are kept, not copied
    * @throws {@link SessionStateError} outside of a handshake
    */
-  finishHandshake(outcome: NegotiatedSession = {}): void {
+  finishHandshake(outcome: NegotiatedSession = NOTHING): void {
+    if (outcome !== NOTHING) checkNegotiated('finishHandshake', outcome)
     const state = this.#state
     const session = this.#withKeyExchangeGroup(this.#expectSession('finishHandshake'), outcome.kexGroup)
     sessionInternals.update(session, outcome)
@@ -349,7 +385,8 @@ export class SslConnection implements SessionConnection {
    *
    * @returns a {@link Refusal} with the alert when no session id could be made: the connection has failed
    */
-  issueTicket(material: TicketMaterial = {}): IssuedTicket | (Refusal & { readonly alert: number }) {
+  issueTicket(material: TicketMaterial = NOTHING): IssuedTicket | (Refusal & { readonly alert: number }) {
+    if (material !== NOTHING) checkTicketMaterial(material)
     return issueTicket(this.#state, this.#expectSession('issueTicket', 'handshake', 'established'), material)
   }
 
@@ -362,6 +399,7 @@ export class SslConnection implements SessionConnection {
    * @throws {@link SessionStateError} before the handshake is finished
    */
   adoptTicket(session: SslSession): boolean {
+    checkSession('the session of adoptTicket', session)
     this.#expectPhase('adoptTicket', 'established')
     session.setSessionIdContext(this.#state.sessionIdContext)
     return adoptTicket(this.#state, session)
@@ -395,6 +433,7 @@ export class SslConnection implements SessionConnection {
 
   /** TLS 1.3 post-handshake authentication has ended on the server: a changed session, and tickets anew (R10.2). */
   finishPostHandshakeAuth(outcome: NegotiatedSession): void {
+    checkNegotiated('finishPostHandshakeAuth', outcome)
     const state = this.#state
     const session = sessionInternals.duplicateWithoutTicket(
       this.#expectSession('finishPostHandshakeAuth', 'established'),
@@ -411,6 +450,7 @@ export class SslConnection implements SessionConnection {
    * @returns the connection's session from now on
    */
   receiveTicket(received: ReceivedTicket): SslSession {
+    checkReceivedTicket(received)
     return receiveTicket(
       this.#state,
       this.#expectSession('receiveTicket', 'handshake', 'established'),
@@ -424,6 +464,7 @@ export class SslConnection implements SessionConnection {
    * @returns false when it must not be sent, since close_notify has been; the session then stays
    */
   sendAlert(level: AlertLevel, description: number): boolean {
+    checkAlert(level, description)
     const isSent = this.#state.sendAlert(level, description)
     if (level === 'fatal') this.#fail()
     return isSent
@@ -431,6 +472,7 @@ export class SslConnection implements SessionConnection {
 
   /** An alert was read, RFC 9846 §6 and RFC 5246 §7.2. */
   receiveAlert(level: AlertLevel, description: number): void {
+    checkAlert(level, description)
     const state = this.#state
     const isFatal = state.isTls13 ? description !== Alert.USER_CANCELED : level === 'fatal'
     if (description === Alert.CLOSE_NOTIFY && (state.isTls13 || level === 'warning'))
@@ -470,6 +512,8 @@ export class SslConnection implements SessionConnection {
 
   /** `SSL_set_shutdown(3)`: overwrites both flags. */
   setShutdown(sent: boolean, received: boolean): void {
+    checkFlag('the sent of setShutdown', sent)
+    checkFlag('the received of setShutdown', received)
     this.#state.sentShutdown = sent
     this.#state.receivedShutdown = received
   }
@@ -503,6 +547,9 @@ export class SslConnection implements SessionConnection {
 
   /** For the context that adopts it. */
   static switchContext(connection: SslConnection, context: ContextState): void {
+    if (!(connection instanceof SslConnection))
+      throw new ArgumentError(`what is adopted must be an SslConnection, got ${kindOf(connection)}`)
+    if (!(context instanceof ContextState)) throw notMadeByContext(context)
     const state = connection.#state
     const previous = state.currentContext
     // R9.2: a value set by hand is kept, even if it happens to be empty.
@@ -607,6 +654,12 @@ export class SslConnection implements SessionConnection {
       throw new SessionStateError(`${operation} is not possible now: there is no session yet`)
     return session
   }
+}
+
+function notMadeByContext(context: unknown): ArgumentError {
+  return new ArgumentError(
+    `an SslConnection must be made by newConnection of an SslContext, got ${kindOf(context)}`,
+  )
 }
 
 /** What a real TLS stack has decided, as an offer that leads the model to the same. */

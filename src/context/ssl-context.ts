@@ -5,7 +5,6 @@ import {
   checkBits,
   checkBytes,
   checkCallback,
-  checkMethods,
   checkOptions,
   kindOf,
   type OptionRule,
@@ -25,6 +24,7 @@ import type {
 import { checkIdLength, checkInteger, checkSeconds } from '../session/ranges.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 import { ContextState } from './context-state.ts'
+import { checkSession } from './model-arguments.ts'
 import { SslConnection, type SslConnectionOptions } from './ssl-connection.ts'
 
 /** Every one of these can also be set later, by the setter of the same name. */
@@ -104,13 +104,9 @@ export class SslContext {
   readonly #state: ContextState
 
   /** @param state - of the proof, which has contexts of other releases */
-  constructor(
-    ports: SslContextPorts,
-    options: SslContextOptions = {},
-    state: ContextState = new ContextState(ports),
-  ) {
+  constructor(ports: SslContextPorts, options: SslContextOptions = {}, state?: ContextState) {
     checkOptions('SslContext', options, CONTEXT_RULES)
-    this.#state = state
+    this.#state = state ?? new ContextState(ports)
     this.#configure(options)
     this.setGenerateSessionId(options.generateSessionId)
     this.setNewSessionCallback(options.newSessionCallback)
@@ -159,7 +155,7 @@ export class SslContext {
    * @throws {@link SessionRangeError} when it is not an integer
    */
   setSessionCacheSize(sessions: number): number {
-    if (sessions < 0) return 0
+    if (typeof sessions === 'number' && sessions < 0) return 0
     const previous = this.#state.cacheSize
     this.#state.cacheSize = checkInteger('session cache size', sessions, Number.MAX_SAFE_INTEGER)
     return previous
@@ -308,7 +304,7 @@ export class SslContext {
    *   an object that is cached already, and for a session with an empty id (D2)
    */
   addSession(session: SslSession): boolean {
-    checkMethods('the session of addSession', session, ['toDer'], 'an SslSession')
+    checkSession('the session of addSession', session)
     return this.#state.add(session)
   }
 
@@ -319,7 +315,7 @@ export class SslContext {
    * @returns whether something was stored; false, and nothing else, for a session with an empty id
    */
   removeSession(session: SslSession): boolean {
-    checkMethods('the session of removeSession', session, ['toDer'], 'an SslSession')
+    checkSession('the session of removeSession', session)
     return this.#state.remove(session, 'delete')
   }
 

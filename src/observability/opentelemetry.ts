@@ -1,3 +1,4 @@
+import { checkMethods } from '../session/arguments.ts'
 import { BUCKETS, type Labels, type Metric, type MetricSystem, showMetrics } from './metrics.ts'
 
 import { partsOf, type Subject } from './subject.ts'
@@ -49,6 +50,8 @@ interface ObservableInstrument {
  * @throws `ArgumentError` for another subject
  */
 export function openTelemetryMetrics(meter: Meter, subject: Subject = {}): () => void {
+  const methods = ['createCounter', 'createHistogram', ...Object.values(OBSERVABLES)]
+  checkMethods('the meter of openTelemetryMetrics', meter, methods, 'what metrics.getMeter() returns')
   return showMetrics(systemOf(meter), partsOf('openTelemetryMetrics', subject))
 }
 

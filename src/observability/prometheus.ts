@@ -1,4 +1,4 @@
-import { checkOptions } from '../session/arguments.ts'
+import { checkMethods, checkOptions, hasMethod, type OptionRule } from '../session/arguments.ts'
 import { BUCKETS, type Labels, type Metric, type MetricSystem, showMetrics } from './metrics.ts'
 import { partsOf, type Subject } from './subject.ts'
 
@@ -55,10 +55,15 @@ export function prometheusMetrics(
   subject: Subject = {},
   options: PrometheusOptions = {},
 ): () => void {
-  checkOptions('prometheusMetrics', options, {
-    registers: { kind: 'an array of registries', isGood: Array.isArray },
-  })
+  const classes = ['Counter', 'Gauge', 'Histogram']
+  checkMethods('the first argument of prometheusMetrics', promClient, classes, 'the module prom-client')
+  checkOptions('prometheusMetrics', options, { registers: REGISTRIES })
   return showMetrics(systemOf(promClient, options.registers), partsOf('prometheusMetrics', subject))
+}
+
+const REGISTRIES: OptionRule = {
+  kind: 'an array of Registries of prom-client',
+  isGood: (value) => Array.isArray(value) && value.every((one) => hasMethod(one, 'registerMetric')),
 }
 
 function systemOf(

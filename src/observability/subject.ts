@@ -1,5 +1,5 @@
 import { ArgumentError } from '../errors.ts'
-import { checkOptions, kindOf, type OptionRule } from '../session/arguments.ts'
+import { checkOptions, hasMethod, kindOf, type OptionRule } from '../session/arguments.ts'
 import type { SessionStats, SslContextListener } from '../session/contracts.ts'
 import type { HandshakeCounts } from '../session/handshakes.ts'
 
@@ -88,15 +88,28 @@ export interface Parts {
   readonly servers: Readonly<Record<string, MeasuredServer>>
 }
 
-const AN_OBJECT: OptionRule = {
-  kind: 'an object with a name for each',
-  isGood: (value) => typeof value === 'object' && value !== null,
-}
+/** Recognised by what is read of them: those of another copy of the library will do as well. */
 const PARTS: Readonly<Record<keyof MeasuredParts, OptionRule>> = {
-  contexts: AN_OBJECT,
-  stores: AN_OBJECT,
-  attachments: AN_OBJECT,
-  clients: AN_OBJECT,
+  contexts: aRecordOf('SslContexts', isContext),
+  stores: aRecordOf('what guarded returned', (value) => hasFigures(value, 'breakers')),
+  attachments: aRecordOf('what attachServer returned', (value) => hasFigures(value, 'notKept')),
+  clients: aRecordOf('ClientSessions', (value) => hasFigures(value, 'origins')),
+}
+
+function aRecordOf(what: string, isGood: (value: unknown) => boolean): OptionRule {
+  return {
+    kind: `an object with a name for each, and ${what}`,
+    isGood: (value) => isPlain(value) && Object.values(value as object).every(isGood),
+  }
+}
+
+function isContext(value: unknown): boolean {
+  return hasMethod(value, 'getSessionCacheSize') && hasMethod(value, 'subscribe')
+}
+
+function hasFigures(value: unknown, name: string): boolean {
+  const stats: unknown = typeof value === 'object' && value !== null ? Reflect.get(value, 'stats') : undefined
+  return typeof stats === 'object' && stats !== null && name in stats
 }
 
 /**

@@ -6,6 +6,7 @@ import { checkCloseOptions } from '../node/attach-options.ts'
 import { attachServer } from '../node/attach-server.ts'
 import type { AttachServerOptions, ServerAttachment } from '../node/server-attachment.ts'
 import { type ServerOptions, serverOptions } from '../node/server-setup.ts'
+import { kindOf } from '../session/arguments.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import type { SessionStore } from '../session/session-store.ts'
 import { SslContext } from '../ssl-context.ts'
@@ -250,6 +251,8 @@ function sessionIdContextOf(name: string): Uint8Array {
 
 /** Undefined is as if it were not there. */
 function checkedOwn(own: OwnOptions): OwnOptions {
+  if (typeof own !== 'object' || own === null || Array.isArray(own))
+    throw new ArgumentError(`the options of attach must be an object, got ${kindOf(own)}`)
   const given = Object.entries(own).filter(([, value]) => value !== undefined)
   const [common] = given.find(([name]) => COMMON.some((one) => one === name)) ?? []
   if (common !== undefined)

@@ -5,7 +5,7 @@ export function kindOf(value: unknown): string {
   if (value === null || value === undefined || value === true || value === false) return String(value)
   if (typeof value === 'number') return `the number ${value}`
   if (Array.isArray(value)) return `an array of ${value.length}`
-  if (typeof value === 'object' || typeof value === 'undefined') return 'an object'
+  if (typeof value === 'object') return 'an object'
   return `a ${typeof value}`
 }
 
@@ -40,7 +40,8 @@ export function checkOptions(
 ): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw new ArgumentError(`the options of ${caller} must be an object, got ${kindOf(options)}`)
-  for (const [name, value] of Object.entries(options)) {
+  for (const name of Object.keys(options)) {
+    const value: unknown = (options as Record<string, unknown>)[name]
     const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
     if (rule === undefined) throw new ArgumentError(unknownOption(caller, name, Object.keys(rules)))
     if (value !== undefined && !rule.isGood(value))

@@ -12,6 +12,16 @@ export function checkSeconds(name: string, seconds: number): number {
   return checkInteger(name, seconds, MAX_SESSION_SECONDS)
 }
 
+/**
+ * A moment, of a clock that need not tick in whole milliseconds.
+ *
+ * @throws {@link SessionRangeError} unless it is a number from 0 to 18446744073999
+ */
+export function checkMilliseconds(name: string, ms: number): void {
+  if (typeof ms !== 'number' || !(ms >= 0 && ms < (MAX_SESSION_SECONDS + 1) * 1000))
+    throw new SessionRangeError(`${name} must be milliseconds since the epoch, got ${kindOf(ms)}`)
+}
+
 /** @throws {@link SessionRangeError} unless `value` is an integer from `minimum` to `maximum` */
 export function checkInteger(name: string, value: number, maximum: number, minimum: number = 0): number {
   if (!Number.isInteger(value) || value < minimum || value > maximum)

@@ -19,7 +19,7 @@ import { encodeSslSession, outlineSslSession, type SslSessionFields } from '../c
 import { ArgumentError, SessionDerError } from '../errors.ts'
 import { checkBytes, kindOf } from './arguments.ts'
 import { copyBytes, equalBytes, redactId, toHex } from './bytes.ts'
-import { checkIdLength, checkSeconds } from './ranges.ts'
+import { checkIdLength, checkMilliseconds, checkSeconds } from './ranges.ts'
 import { type SessionTraits, sharedTraits } from './session-traits.ts'
 
 /** What a session holds besides its times, which may lie in it and mean nothing; `cipherSuite` is unknown until the ServerHello. */
@@ -129,8 +129,10 @@ export class SslSession {
    * An empty session, as `SSL_SESSION_new(3)`: timeout 304 seconds, verify result 1.
    *
    * @param nowMs - its creation time, milliseconds since the epoch
+   * @throws {@link SessionRangeError} for what is no such time (D5)
    */
   constructor(nowMs: number = Date.now()) {
+    checkMilliseconds('creation time', nowMs)
     this.#setTimeMs(nowMs)
   }
 
@@ -176,7 +178,10 @@ export class SslSession {
     const isCompact = typeof content === 'string'
     if (!isCompact && !hasSuite(content))
       throw new SessionDerError('session has no cipher suite and cannot be encoded', 0)
-    if (sessionIdContext !== undefined) checkIdLength('session id context', sessionIdContext)
+    if (sessionIdContext !== undefined) {
+      checkBytes('session id context', sessionIdContext)
+      checkIdLength('session id context', sessionIdContext)
+    }
     if (isCompact) return derOfCompact(content, this, sessionIdContext)
     return encodeSslSession(sessionIdContext === undefined ? content : { ...content, sessionIdContext }, this)
   }
@@ -317,17 +322,20 @@ export class SslSession {
    * @throws {@link SessionRangeError} when longer (R9.1)
    */
   setSessionIdContext(context: Uint8Array): void {
+    checkBytes('session id context', context)
     checkIdLength('session id context', context)
     if (!equalBytes(context, this.#traits.sessionIdContext)) this.#edit({ sessionIdContext: context })
   }
 
   /** `SSL_SESSION_set1_hostname(3)`. @param hostname - copied; undefined for none */
   setHostname(hostname: Uint8Array | undefined): void {
+    if (hostname !== undefined) checkBytes('hostname', hostname)
     this.#edit({ hostname: hostname ?? null })
   }
 
   /** `SSL_SESSION_set1_ticket_appdata(3)`: libssl carries it into the tickets of a resumed connection. @param data - copied */
   setTicketAppData(data: Uint8Array): void {
+    checkBytes('ticket application data', data)
     this.#edit({ ticketAppData: data })
   }
 

@@ -12,6 +12,7 @@ import { checkInteger } from '../session/ranges.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
 import { byteKey } from './byte-key.ts'
 import type { BreakerState } from './circuit-breaker.ts'
+import { checkEntries, checkKey, checkMarks, checkWatcher } from './store-arguments.ts'
 import {
   type CallCounts,
   type CallKind,
@@ -88,7 +89,7 @@ const BREAKER_RULES = { failures: CHECKED_LATER, retryAfterMs: CHECKED_LATER }
 
 /**
  * A store that is never in the way: one that is slow, dead or full costs misses and events, and neither time nor memory without
- * bound. No call of it throws, and each settles within `deadlineMs`: with the store's own error, with
+ * bound. No call of it throws but for an argument that is wrong, and each settles within `deadlineMs`: with the store's own error, with
  * ERR_SESSION_STORE_TIMEOUT, or with ERR_SESSION_STORE_UNAVAILABLE when the store was not asked.
  *
  * - Equal gets at the same time share one call, so that a get may still see what another process has taken or deleted while
@@ -143,23 +144,25 @@ class Guard implements GuardedStore {
     checkOptions('guarded', options, RULES)
     if (options.breaker !== undefined) checkOptions('the breaker of guarded', options.breaker, BREAKER_RULES)
     const { name = 'store', breaker = {}, now = () => performance.now(), onEvent } = options
+    const { deadlineMs = 250, maxConcurrentWrites = 64, maxQueuedSessions = 1000 } = options
+    const { failures = 5, retryAfterMs = 1000 } = breaker
     this.name = name
     this.#store = store
     this.#now = now
-    this.#deadlineMs = checkInteger('deadlineMs', options.deadlineMs ?? 250, MAX_INT32, 1)
+    this.#deadlineMs = checkInteger('deadlineMs', deadlineMs, MAX_INT32, 1)
     this.#calls = new StoreCalls({
       name,
       deadlineMs: this.#deadlineMs,
-      failures: checkInteger('breaker.failures', breaker.failures ?? 5, MAX_INT32, 1),
-      retryAfterMs: checkInteger('breaker.retryAfterMs', breaker.retryAfterMs ?? 1000, MAX_INT32, 1),
+      failures: checkInteger('breaker.failures', failures, MAX_INT32, 1),
+      retryAfterMs: checkInteger('breaker.retryAfterMs', retryAfterMs, MAX_INT32, 1),
       now,
       onEvent,
       onAvailability: () => this.#writes.drain(),
     })
     this.#writes = new WriteQueue(store, this.#calls, {
       deadlineMs: this.#deadlineMs,
-      maxConcurrentWrites: checkInteger('maxConcurrentWrites', options.maxConcurrentWrites ?? 64, 10_000, 1),
-      maxQueuedSessions: checkInteger('maxQueuedSessions', options.maxQueuedSessions ?? 1000, 1_000_000, 1),
+      maxConcurrentWrites: checkInteger('maxConcurrentWrites', maxConcurrentWrites, 10_000, 1),
+      maxQueuedSessions: checkInteger('maxQueuedSessions', maxQueuedSessions, 1_000_000, 1),
       onResult: (name) => this.#gets.delete(name),
     })
     if (store.confidentiality !== undefined) this.confidentiality = store.confidentiality
@@ -186,6 +189,7 @@ class Guard implements GuardedStore {
   }
 
   get(key: Uint8Array): Awaitable<Uint8Array | undefined> {
+    checkKey(key)
     if (this.#closed) return refusedByClosed()
     const name = byteKey(key)
     const write = this.#writes.pending(name)
@@ -193,10 +197,12 @@ class Guard implements GuardedStore {
   }
 
   set(entries: readonly StoreEntry[]): Awaitable<void> {
+    checkEntries(entries)
     return this.#closed ? refusedByClosed() : this.#writes.set(entries)
   }
 
   take(key: Uint8Array): Awaitable<Uint8Array | undefined> {
+    checkKey(key)
     if (this.#closed) return refusedByClosed()
     const name = byteKey(key)
     const write = this.#writes.pending(name)
@@ -208,6 +214,7 @@ class Guard implements GuardedStore {
   }
 
   delete(key: Uint8Array): Awaitable<void> {
+    checkKey(key)
     return this.#closed ? refusedByClosed() : this.#writes.delete(key)
   }
 
@@ -216,6 +223,7 @@ class Guard implements GuardedStore {
   }
 
   addMarks(marks: readonly StoredMark[]): Awaitable<void> {
+    checkMarks(marks)
     return this.#closed ? refusedByClosed() : this.#calls.ask('addMarks', () => this.#store.addMarks(marks))
   }
 
@@ -249,6 +257,7 @@ class Guard implements GuardedStore {
   }
 
   #watchMarks(onMark: (mark: Uint8Array) => void): Awaitable<() => Awaitable<void>> {
+    checkWatcher(onMark)
     if (this.#closed) return refusedByClosed()
     let isTooLate = false
     const watch = (): Awaitable<() => Awaitable<void>> =>

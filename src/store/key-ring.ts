@@ -2,9 +2,9 @@ import type { KeyObject } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { nodeCrypto } from '../crypto.ts'
 import { ArgumentError, WeakKeyError } from '../errors.ts'
-import { CHECKED_LATER, checkOptions, kindOf } from '../session/arguments.ts'
+import { CHECKED_LATER, checkBytes, checkOptions, kindOf } from '../session/arguments.ts'
 import { equalBytes } from '../session/bytes.ts'
-import { checkInteger, ONE_WEEK_SEC } from '../session/ranges.ts'
+import { checkInteger, checkMilliseconds, ONE_WEEK_SEC } from '../session/ranges.ts'
 import { byteKey } from './byte-key.ts'
 
 /** How long a key of {@link KeyRing} seals, and opens. */
@@ -88,8 +88,11 @@ export class KeyRing {
    *
    * @param purpose - one of few; no two uses have the same
    * @returns the same array until `replaceSecrets`
+   * @throws {@link ArgumentError} for what is no text, or an empty one
    */
   derive(purpose: string): readonly KeyObject[] {
+    if (typeof purpose !== 'string' || purpose === '')
+      throw new ArgumentError(`the purpose of a key must be a string that names it, got ${kindOf(purpose)}`)
     const known = this.#derived.get(purpose)
     if (known !== undefined) return known
     const keys = this.#secrets.map(({ root }) => nodeCrypto().createSecretKey(derive(root, purpose, 32)))
@@ -104,6 +107,7 @@ export class KeyRing {
    * @returns whether the key is a new one
    */
   rotate(nowMs: number): boolean {
+    checkMilliseconds('nowMs', nowMs)
     const period = Math.floor(nowMs / this.#periodMs)
     if (this.#sealing?.period === period && this.#sealing.seals < MAX_SEALS) return false
     const id = new Uint8Array(KEY_ID_LENGTH)
@@ -125,9 +129,12 @@ export class KeyRing {
 
   /**
    * @param id - of 16 bytes, untrusted
-   * @returns undefined for an unknown secret, or a period that is over or far from beginning
+   * @returns undefined for another length, an unknown secret, or a period that is over or far from beginning
    */
   openingKey(id: Uint8Array, nowMs: number): KeyObject | undefined {
+    checkBytes('id of a key', id)
+    checkMilliseconds('nowMs', nowMs)
+    if (id.length !== KEY_ID_LENGTH) return undefined
     const secret = this.#secretOf(id.subarray(0, SECRET_ID_LENGTH))
     if (secret === undefined || !this.#isOpen(periodOf(id), nowMs)) return undefined
     const name = byteKey(id)
@@ -148,17 +155,25 @@ export class KeyRing {
    * What a session id is called in a store: HMAC-SHA256, 32 bytes, by the first secret, then by the others. It does not
    * change with the period.
    */
-  *sessionNames(sessionId: Uint8Array): IterableIterator<Uint8Array> {
+  sessionNames(sessionId: Uint8Array): IterableIterator<Uint8Array> {
+    checkBytes('session id', sessionId)
+    return this.#sessionNames(sessionId)
+  }
+
+  *#sessionNames(sessionId: Uint8Array): IterableIterator<Uint8Array> {
     for (const { nameKey } of this.#secrets) yield hmac(nameKey, sessionId)
   }
 
   /** Authenticates what is not secret, by the first secret: HMAC-SHA256. */
   signMark(data: Uint8Array): { readonly secretId: Uint8Array; readonly mac: Uint8Array } {
+    checkBytes('data of a mark', data)
     return { secretId: this.#first.id, mac: hmac(this.#first.markKey, data) }
   }
 
   /** The same by the secret of this id, untrusted; undefined for an unknown one. */
   markMac(secretId: Uint8Array, data: Uint8Array): Uint8Array | undefined {
+    checkBytes('id of a secret', secretId)
+    checkBytes('data of a mark', data)
     const secret = this.#secretOf(secretId)
     return secret && hmac(secret.markKey, data)
   }

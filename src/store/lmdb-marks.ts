@@ -32,7 +32,7 @@ export class LmdbMarks {
 
   read(): Awaitable<readonly Uint8Array[] | undefined> {
     const first = this.#readPart()
-    return first.length < MARKS_AT_ONCE ? this.#current(first) : this.#readOn(first)
+    return first.length < MARKS_AT_ONCE ? orUndefined(this.#current(first)) : this.#readOn(first)
   }
 
   async add(marks: readonly StoredMark[]): Promise<void> {
@@ -67,18 +67,21 @@ export class LmdbMarks {
 
   /** Each part begins with the last of the part before it. */
   async #readOn(first: LmdbIndexEntry[]): Promise<readonly Uint8Array[] | undefined> {
-    const marks = [...first]
+    const marks = this.#current(first)
     for (let part = first; part.length === MARKS_AT_ONCE; ) {
       await setImmediate()
       part = this.#readPart(part.at(-1)?.key)
-      marks.push(...part.slice(1))
+      marks.push(...this.#current(part.slice(1)))
     }
-    return this.#current(marks)
+    return orUndefined(marks)
   }
 
-  #current(marks: readonly LmdbIndexEntry[]): readonly Uint8Array[] | undefined {
+  #current(part: readonly LmdbIndexEntry[]): Uint8Array[] {
     const nowMs = this.#options.now()
-    const current = marks.filter(({ version = 0 }) => version >= nowMs)
-    return current.length === 0 ? undefined : current.map(({ key }) => key)
+    return part.filter(({ version = 0 }) => version >= nowMs).map(({ key }) => key)
   }
+}
+
+function orUndefined(marks: readonly Uint8Array[]): readonly Uint8Array[] | undefined {
+  return marks.length === 0 ? undefined : marks
 }

@@ -25,6 +25,7 @@ import {
   writeOf,
 } from './lmdb-format.ts'
 import { LmdbMarks } from './lmdb-marks.ts'
+import { checkEntries, checkKey, checkMarks } from './store-arguments.ts'
 
 export type {
   LmdbDatabase,
@@ -118,6 +119,7 @@ class LmdbStore implements SessionStore {
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
+    checkKey(key)
     try {
       const stored = this.#read(key)
       return stored && valueIn(stored)
@@ -127,11 +129,13 @@ class LmdbStore implements SessionStore {
   }
 
   set(entries: readonly StoreEntry[]): Promise<void> {
+    checkEntries(entries)
     const bytes = entries.reduce((sum, { value }) => sum + WRITE_BYTES + value.length, 0)
     return this.#attempt('set', bytes, () => this.#write(entries))
   }
 
   take(key: Uint8Array): Promise<Uint8Array | undefined> {
+    checkKey(key)
     return this.#attempt('take', 0, async () => {
       const stored = this.#read(key)
       if (stored === undefined) return undefined
@@ -141,6 +145,7 @@ class LmdbStore implements SessionStore {
   }
 
   delete(key: Uint8Array): Promise<void> {
+    checkKey(key)
     return this.#attempt('delete', WRITE_BYTES, () => this.#replace(checked(key)))
   }
 
@@ -155,6 +160,7 @@ class LmdbStore implements SessionStore {
   }
 
   addMarks(marks: readonly StoredMark[]): Promise<void> {
+    checkMarks(marks)
     return this.#attempt('addMarks', WRITE_BYTES * marks.length, async () => {
       for (const { mark } of marks) checked(mark)
       await this.#marks.add(marks)

@@ -37,12 +37,12 @@ export class MarkChain {
     this.#heads.set(mark.id, mark)
   }
 
-  forgetExpired(nowMs: number): void {
-    for (const [id, mark] of this.#marks) {
-      if (mark.writtenMs + (isTip(mark) ? TIP_LIFE_MS : MARK_LIFE_MS) >= nowMs) continue
+  async forgetExpired(nowMs: number): Promise<void> {
+    await inTurns(this.#marks, ([id, mark]) => {
+      if (mark.writtenMs + (isTip(mark) ? TIP_LIFE_MS : MARK_LIFE_MS) >= nowMs) return
       this.#marks.delete(id)
       this.#heads.delete(id)
-    }
+    })
   }
 
   /** Newest marks, for the next one to link to. */

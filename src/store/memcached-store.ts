@@ -3,8 +3,10 @@ import { ArgumentError, SessionRangeError, SessionStoreError } from '../errors.t
 import { anInteger, checkOptions, type OptionRule } from '../session/arguments.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
 import { byteKey } from './byte-key.ts'
+import { inTurns } from './in-turns.ts'
 import { type MemcachedConnection, MemcachedServer } from './memcached-connection.ts'
 import type { MetaAnswer, MetaCommand } from './memcached-protocol.ts'
+import { checkEntries, checkKey, checkMarks } from './store-arguments.ts'
 
 /** Where {@link memcachedStore} finds its servers, and what they take. */
 export interface MemcachedStoreOptions {
@@ -64,6 +66,7 @@ export function memcachedStore(options: MemcachedStoreOptions): SessionStore {
       )
     },
     async set(entries) {
+      checkEntries(entries)
       const [only] = entries
       if (only !== undefined && entries.length === 1)
         return sendAll(serverOf(only.key), [setOrDelete(keyOf(only.key), only, maxItemBytes)])
@@ -81,7 +84,10 @@ export function memcachedStore(options: MemcachedStoreOptions): SessionStore {
       await serverOf(key).use(COMMAND_BYTES, (connection) => connection.send(remove(keyOf(key))))
     },
     getMarks: () => marks.read(),
-    addMarks: (added) => marks.add(added),
+    async addMarks(added) {
+      checkMarks(added)
+      await marks.add(added)
+    },
     async close() {
       await Promise.all(servers.map((server) => server.close()))
     },
@@ -124,6 +130,7 @@ function encodeKey(prefix: Buffer, kind: string, key: Uint8Array): string {
 
 /** Rendezvous hashing: the place whose hash with the key is the highest. */
 function placeOf(key: Uint8Array, places: number): number {
+  checkKey(key)
   if (places === 1) return 0
   const hash = key.reduce((state, byte) => Math.imul(state ^ byte, 0x01000193), 0x811c9dc5)
   const scores = Array.from({ length: places }, (_, place) => mix(hash ^ mix(place + 1)))
@@ -216,8 +223,10 @@ class MarkItem {
 
   async read(): Promise<readonly Uint8Array[] | undefined> {
     const answer = await this.#server.use(COMMAND_BYTES, (connection) => connection.send(get(this.#key)))
-    const marks = living(decodeMarks(answer.value))
-    return marks.length === 0 ? undefined : marks.map(({ mark }) => mark)
+    const marks = await livingMarks(answer.value)
+    const read: Uint8Array[] = []
+    await inTurns(marks.values(), ({ mark }) => void read.push(mark))
+    return read.length === 0 ? undefined : read
   }
 
   add(added: readonly StoredMark[]): Promise<void> {
@@ -240,7 +249,7 @@ class MarkItem {
   async #write(connection: MemcachedConnection, added: readonly StoredMark[]): Promise<void> {
     for (let attempt = 0; attempt < MAX_ADD_ATTEMPTS; attempt++) {
       const answer = await connection.send(get(this.#key))
-      const value = encodeMarks(living([...decodeMarks(answer.value), ...added]))
+      const value = await encodeMarks(await livingMarks(answer.value, added))
       checkSize(value, this.#maxItemBytes)
       const condition = answer.code === 'VA' ? `C${casOf(answer)}` : 'ME'
       const { code } = await connection.send({
@@ -258,47 +267,66 @@ class MarkItem {
   }
 }
 
-/** Those that have not expired, each once and with its latest expiry. */
-function living(marks: readonly StoredMark[]): StoredMark[] {
-  const now = Date.now()
-  const latest = new Map<string, StoredMark>()
-  for (const one of marks) {
-    const name = byteKey(one.mark)
-    const expiresAtMs = Math.max(one.expiresAtMs, latest.get(name)?.expiresAtMs ?? 0)
-    if (expiresAtMs >= now) latest.set(name, { mark: one.mark, expiresAtMs })
-  }
-  return [...latest.values()]
-}
-
 // The item: FORMAT, then of each mark its length in one byte, its expiry in milliseconds as a double (which has Infinity), itself.
 const FORMAT = 1
 const MARK_HEADER_BYTES = 9
 const MAX_MARK_BYTES = 64
 
-function encodeMarks(marks: readonly StoredMark[]): Buffer {
-  const parts = marks.flatMap(({ mark, expiresAtMs }) => {
-    if (mark.length > MAX_MARK_BYTES)
-      throw new SessionRangeError(`a mark must be at most ${MAX_MARK_BYTES} bytes long, got ${mark.length}`)
-    const header = Buffer.alloc(MARK_HEADER_BYTES)
-    header.writeUInt8(mark.length)
-    header.writeDoubleBE(expiresAtMs, 1)
-    return [header, mark]
-  })
-  return Buffer.concat([Buffer.of(FORMAT), ...parts])
+/** Steps of {@link inTurns} that it costs to read or write a mark. */
+const READING = 10
+
+/** Those that have not expired, each once and with its latest expiry: what the item holds, and what is added to it. */
+async function livingMarks(
+  item: Uint8Array,
+  added: readonly StoredMark[] = [],
+): Promise<ReadonlyMap<string, StoredMark>> {
+  const now = Date.now()
+  const latest = new Map<string, StoredMark>()
+  const keep = ({ mark, expiresAtMs }: StoredMark): number => {
+    const name = byteKey(mark)
+    const latestMs = Math.max(expiresAtMs, latest.get(name)?.expiresAtMs ?? 0)
+    if (latestMs >= now) latest.set(name, { mark, expiresAtMs: latestMs })
+    return READING
+  }
+  if (isWhole(item)) await inTurns(marksIn(item), keep)
+  await inTurns(added, keep)
+  return latest
 }
 
-/** @returns none for anything else than marks: they are lost, and what took their place must not keep new ones out */
-function decodeMarks(item: Uint8Array): StoredMark[] {
-  const bytes = Buffer.from(item.buffer, item.byteOffset, item.length)
-  if (bytes[0] !== FORMAT) return []
-  const marks: StoredMark[] = []
+async function encodeMarks(marks: ReadonlyMap<string, StoredMark>): Promise<Buffer> {
+  let length = 1
+  await inTurns(marks.values(), ({ mark }) => {
+    if (mark.length > MAX_MARK_BYTES)
+      throw new SessionRangeError(`a mark must be at most ${MAX_MARK_BYTES} bytes long, got ${mark.length}`)
+    length += MARK_HEADER_BYTES + mark.length
+  })
+  const item = Buffer.allocUnsafe(length)
+  item[0] = FORMAT
   let offset = 1
-  while (offset + MARK_HEADER_BYTES <= bytes.length) {
+  await inTurns(marks.values(), ({ mark, expiresAtMs }) => {
+    item.writeUInt8(mark.length, offset)
+    item.writeDoubleBE(expiresAtMs, offset + 1)
+    item.set(mark, offset + MARK_HEADER_BYTES)
+    offset += MARK_HEADER_BYTES + mark.length
+    return READING
+  })
+  return item
+}
+
+/** Anything else than marks is none: they are lost, and what took their place must not keep new ones out. */
+function isWhole(item: Uint8Array): boolean {
+  if (item[0] !== FORMAT) return false
+  let offset = 1
+  while (offset + MARK_HEADER_BYTES <= item.length) offset += MARK_HEADER_BYTES + (item[offset] ?? 0)
+  return offset === item.length
+}
+
+function* marksIn(item: Uint8Array): Generator<StoredMark> {
+  const bytes = Buffer.from(item.buffer, item.byteOffset, item.length)
+  for (let offset = 1; offset < bytes.length; ) {
     const begin = offset + MARK_HEADER_BYTES
-    const expiresAtMs = bytes.readDoubleBE(offset + 1)
     const end = begin + bytes.readUInt8(offset)
-    marks.push({ mark: new Uint8Array(bytes.subarray(begin, end)), expiresAtMs })
+    yield { mark: new Uint8Array(bytes.subarray(begin, end)), expiresAtMs: bytes.readDoubleBE(offset + 1) }
     offset = end
   }
-  return offset === bytes.length ? marks : []
 }

@@ -1,9 +1,12 @@
 import { LRUCache } from 'lru-cache'
 import { SessionStoreError } from '../errors.ts'
 import { A_FUNCTION, anInteger, checkOptions } from '../session/arguments.ts'
+import type { Awaitable } from '../session/awaitable.ts'
 import { copyBytes } from '../session/bytes.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
 import { byteKey } from './byte-key.ts'
+import { inTurns } from './in-turns.ts'
+import { checkEntries, checkKey, checkMarks, checkWatcher } from './store-arguments.ts'
 
 /** The bound of {@link MemoryStore}. */
 export interface MemoryStoreOptions {
@@ -17,6 +20,9 @@ const DEFAULT_MAX_SESSIONS = 20_480
 /** Beyond it, more are refused: a store may not forget a single one. */
 const MAX_MARKS = 100_000
 const MAX_SESSIONS = 2 ** 32 - 1
+const MARKS_AT_ONCE = 1000
+/** Steps of {@link inTurns} that a mark costs. */
+const READING = 2
 
 interface Kept {
   readonly value: Uint8Array
@@ -47,6 +53,7 @@ export class MemoryStore implements SessionStore {
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
+    checkKey(key)
     const name = byteKey(key)
     const kept = this.#sessions.get(name)
     if (kept === undefined || kept.expiresAtMs >= this.#now()) return kept?.value.slice()
@@ -55,6 +62,7 @@ export class MemoryStore implements SessionStore {
   }
 
   set(entries: readonly StoreEntry[]): void {
+    checkEntries(entries)
     for (const { key, value, expiresAtMs } of entries) {
       if (expiresAtMs < this.#now()) this.delete(key)
       else this.#sessions.set(byteKey(key), { value: copyBytes(value), expiresAtMs })
@@ -68,15 +76,27 @@ export class MemoryStore implements SessionStore {
   }
 
   delete(key: Uint8Array): void {
+    checkKey(key)
     this.#sessions.delete(byteKey(key))
   }
 
-  getMarks(): readonly Uint8Array[] | undefined {
-    for (const [name, { expiresAtMs }] of this.#marks) if (expiresAtMs < this.#now()) this.#marks.delete(name)
-    return this.#marks.size === 0 ? undefined : [...this.#marks.values()].map(({ mark }) => mark.slice())
+  /** At once, while there are no more than 1000. */
+  getMarks(): Awaitable<readonly Uint8Array[] | undefined> {
+    const nowMs = this.#now()
+    const marks: Uint8Array[] = []
+    const read = ([name, { mark, expiresAtMs }]: readonly [string, StoredMark]): number => {
+      if (expiresAtMs < nowMs) this.#marks.delete(name)
+      else marks.push(mark.slice())
+      return READING
+    }
+    const found = (): readonly Uint8Array[] | undefined => (marks.length === 0 ? undefined : marks)
+    if (this.#marks.size > MARKS_AT_ONCE) return inTurns(this.#marks, read).then(found)
+    for (const entry of this.#marks) read(entry)
+    return found()
   }
 
   addMarks(marks: readonly StoredMark[]): void {
+    checkMarks(marks)
     for (const { mark, expiresAtMs } of marks) {
       if (this.#marks.size >= MAX_MARKS)
         throw new SessionStoreError(`the store has ${MAX_MARKS} marks already`)
@@ -86,6 +106,7 @@ export class MemoryStore implements SessionStore {
   }
 
   watchMarks(onMark: (mark: Uint8Array) => void): () => void {
+    checkWatcher(onMark)
     const watcher = (mark: Uint8Array): void => onMark(mark)
     this.#watchers.add(watcher)
     return () => this.#watchers.delete(watcher)

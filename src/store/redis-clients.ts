@@ -1,5 +1,5 @@
 import { ArgumentError } from '../errors.ts'
-import { checkMethods, hasMethod } from '../session/arguments.ts'
+import { CHECKED_LATER, checkMethods, checkOptions, hasMethod } from '../session/arguments.ts'
 
 /** One command, its name in lower case. */
 export interface RedisCommand {
@@ -81,19 +81,24 @@ export interface NodeRedisReplies {
  * whose answer was lost is sent again, and may bring back a session that was taken in between; and commands for a dead server pile
  * up. (`autoResendUnfulfilledCommands: false` is no way out: such a command then never settles.)
  *
- * @param subscriber - for push: a second `Redis`, since one that subscribes can do nothing else, or the same `Cluster`
+ * @param options - `subscriber`, for push: a second `Redis`, since one that subscribes can do nothing else, or the same `Cluster`
  */
 export function fromIoredis(
   client: IoredisClient,
-  { subscriber }: { readonly subscriber?: IoredisSubscriber } = {},
+  options: { readonly subscriber?: IoredisSubscriber } = {},
 ): RedisConnection {
-  checkMethods(
-    'the client of fromIoredis',
-    client,
-    ['callBuffer'],
-    'a Redis or Cluster of ioredis 5 or later, or of iovalkey',
-  )
-  checkSubscriber('fromIoredis', subscriber, ['subscribe', 'unsubscribe', 'on', 'off'])
+  return ofIoredis('fromIoredis', client, options)
+}
+
+function ofIoredis(
+  caller: string,
+  client: IoredisClient,
+  options: { readonly subscriber?: IoredisSubscriber },
+): RedisConnection {
+  const kind = 'a Redis or Cluster of ioredis 5 or later, or of iovalkey'
+  checkMethods(`the client of ${caller}`, client, ['callBuffer'], kind)
+  checkSubscriber(caller, options, ['subscribe', 'unsubscribe', 'on', 'off'])
+  const { subscriber } = options
   return {
     send: ({ name, args }) => client.callBuffer(name, args),
     ...(subscriber && { subscribe: (channel, onMessage) => listen(subscriber, channel, onMessage) }),
@@ -105,7 +110,7 @@ export function fromIovalkey(
   client: IoredisClient,
   options: { readonly subscriber?: IoredisSubscriber } = {},
 ): RedisConnection {
-  return fromIoredis(client, options)
+  return ofIoredis('fromIovalkey', client, options)
 }
 
 /**
@@ -117,7 +122,7 @@ export function fromNodeRedis(
   client: NodeRedisClient,
   options: { readonly subscriber?: NodeRedisSubscriber } = {},
 ): RedisConnection {
-  checkNodeRedis('fromNodeRedis', client, options.subscriber)
+  checkNodeRedis('fromNodeRedis', client, options)
   return {
     send: ({ name, args }) => client.sendCommand([name, ...args], BYTES),
     ...nodeRedisPush(options.subscriber),
@@ -133,7 +138,7 @@ export function fromNodeRedisCluster(
   cluster: NodeRedisCluster,
   options: { readonly subscriber?: NodeRedisSubscriber } = {},
 ): RedisConnection {
-  checkNodeRedis('fromNodeRedisCluster', cluster, options.subscriber)
+  checkNodeRedis('fromNodeRedisCluster', cluster, options)
   return {
     send: ({ name, key, args }) => cluster.sendCommand(key, false, [name, ...args], BYTES),
     ...nodeRedisPush(options.subscriber),
@@ -149,7 +154,7 @@ export function fromNodeRedisSentinel(
   sentinel: NodeRedisSentinel,
   options: { readonly subscriber?: NodeRedisSubscriber } = {},
 ): RedisConnection {
-  checkNodeRedis('fromNodeRedisSentinel', sentinel, options.subscriber)
+  checkNodeRedis('fromNodeRedisSentinel', sentinel, options)
   return {
     send: ({ name, args }) => sentinel.sendCommand(false, [name, ...args], BYTES),
     ...nodeRedisPush(options.subscriber),
@@ -163,7 +168,7 @@ const NODE_REDIS_KINDS = {
   fromNodeRedisCluster: { parameters: 4, kind: 'what createCluster of redis 5 or later returns' },
 } as const
 
-function checkNodeRedis(caller: keyof typeof NODE_REDIS_KINDS, client: unknown, subscriber: unknown): void {
+function checkNodeRedis(caller: keyof typeof NODE_REDIS_KINDS, client: unknown, options: unknown): void {
   const { kind } = NODE_REDIS_KINDS[caller]
   checkMethods(`the client of ${caller}`, client, ['sendCommand'], kind)
   if (hasMethod(client, 'callBuffer'))
@@ -172,10 +177,12 @@ function checkNodeRedis(caller: keyof typeof NODE_REDIS_KINDS, client: unknown, 
   const [other] = Object.entries(NODE_REDIS_KINDS).find(([, { parameters }]) => parameters === length) ?? []
   if (other !== undefined && other !== caller)
     throw new ArgumentError(`${caller} takes ${kind}, this client goes to ${other}`)
-  checkSubscriber(caller, subscriber, ['subscribe', 'unsubscribe'])
+  checkSubscriber(caller, options, ['subscribe', 'unsubscribe'])
 }
 
-function checkSubscriber(caller: string, subscriber: unknown, methods: readonly string[]): void {
+function checkSubscriber(caller: string, options: unknown, methods: readonly string[]): void {
+  checkOptions(caller, options, { subscriber: CHECKED_LATER })
+  const { subscriber } = options as { readonly subscriber?: unknown }
   if (subscriber !== undefined)
     checkMethods(`the subscriber of ${caller}`, subscriber, methods, 'a client of the same library')
 }

@@ -2,7 +2,9 @@ import { SessionStoreError } from '../errors.ts'
 import { A_STRING, checkMethods, checkOptions } from '../session/arguments.ts'
 import { copyBytes } from '../session/bytes.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../session/session-store.ts'
+import { inTurns } from './in-turns.ts'
 import type { RedisCommand, RedisConnection } from './redis-clients.ts'
+import { checkEntries, checkKey, checkMarks, checkWatcher } from './store-arguments.ts'
 
 export {
   fromIoredis,
@@ -63,6 +65,7 @@ function sessionsIn(
 ): Pick<SessionStore, 'get' | 'set' | 'take' | 'delete'> {
   const prefixBytes = Buffer.from(prefix)
   const nameOf = (key: Uint8Array): Buffer => {
+    checkKey(key)
     const name = Buffer.allocUnsafe(prefixBytes.length + key.length)
     name.set(prefixBytes)
     name.set(key, prefixBytes.length)
@@ -75,6 +78,7 @@ function sessionsIn(
   return {
     get: (key) => send(connection, onKey('get', nameOf(key)), bytesOf),
     set(entries) {
+      checkEntries(entries)
       const now = Date.now()
       const [only] = entries
       if (only !== undefined && entries.length === 1)
@@ -105,6 +109,7 @@ function marksIn(
   const key = Buffer.from(name)
   const watches = new Set<() => Promise<void>>()
   const watchMarks = async (onMark: (mark: Uint8Array) => void): Promise<() => Promise<void>> => {
+    checkWatcher(onMark)
     const unsubscribe = await orStoreError('subscribe', async () =>
       connection.subscribe?.(name, (mark) => onMark(copyBytes(mark))),
     )
@@ -116,12 +121,17 @@ function marksIn(
   }
 
   return {
-    getMarks: () =>
-      send(connection, onKey('zrangebyscore', key, String(Date.now()), '+inf'), (reply) => {
-        if (!Array.isArray(reply)) throw unexpectedReply()
-        return reply.length === 0 ? undefined : reply.map(bytes)
-      }),
+    async getMarks() {
+      const reply = await send(connection, onKey('zrangebyscore', key, String(Date.now()), '+inf'), listOf)
+      const marks: Uint8Array[] = []
+      await inTurns(reply, (mark) => {
+        marks.push(bytes(mark))
+        return READING
+      })
+      return marks.length === 0 ? undefined : marks
+    },
     async addMarks(marks) {
+      checkMarks(marks)
       if (marks.length > 0) await sendAll(connection, markCommands(key, marks, Date.now()))
     },
     ...(connection.subscribe && { watchMarks }),
@@ -221,6 +231,14 @@ function withoutArguments(error: unknown): Error {
 function isUnknownCommand(error: unknown): boolean {
   const cause = error instanceof SessionStoreError ? error.cause : undefined
   return cause instanceof Error && /^ERR unknown command/i.test(cause.message)
+}
+
+/** Steps of {@link inTurns} that a mark costs. */
+const READING = 2
+
+function listOf(reply: unknown): readonly unknown[] {
+  if (!Array.isArray(reply)) throw unexpectedReply()
+  return reply
 }
 
 function bytesOf(reply: unknown): Uint8Array | undefined {

@@ -199,8 +199,10 @@ export class Revocations {
   /**
    * @param session - the one to be resumed
    * @param authenticatedAtSec - of the full handshake that it goes back to, seconds since the epoch
+   * @throws {@link ArgumentError} for anything else: it must not pass for a session that nobody has revoked
    */
   objectionTo(session: RevocableSession, authenticatedAtSec: number): RevocationObjection | undefined {
+    checkRevocable(session, authenticatedAtSec)
     if (performance.now() - this.#freshSinceMs > this.#maxStaleMs) return 'revocation-unknown'
     const authenticatedAtMs = authenticatedAtSec * 1000
     if (authenticatedAtMs < this.#allBeforeMs) return 'revoked'
@@ -251,7 +253,7 @@ export class Revocations {
 
   async #refresh(): Promise<void> {
     const startedMs = performance.now()
-    this.#forgetExpired()
+    await this.#forgetExpired()
     let roots = await this.#read()
     if (roots.length === 0) await this.#beginAnew()
     else {
@@ -349,14 +351,14 @@ export class Revocations {
     this.#held.set(name, { name, kind, madeBeforeMs })
   }
 
-  #forgetExpired(): void {
+  async #forgetExpired(): Promise<void> {
     const nowMs = this.#now()
-    this.#chain.forgetExpired(nowMs)
-    for (const [name, { kind, madeBeforeMs }] of this.#held) {
-      if (madeBeforeMs >= nowMs - MARK_LIFE_MS) continue
+    await this.#chain.forgetExpired(nowMs)
+    await inTurns(this.#held, ([name, { kind, madeBeforeMs }]) => {
+      if (madeBeforeMs >= nowMs - MARK_LIFE_MS) return
       this.#held.delete(name)
       this.#counts[kind]--
-    }
+    })
   }
 
   /** An engine that could not be watched, since it was not there yet, is asked again when it answers. */
@@ -417,6 +419,19 @@ function subjectsOf({ peerCertificate, hostname }: RevocableSession): (readonly 
       ? []
       : [['client', () => nodeCrypto().createHash('sha256').update(peerCertificate).digest()] as const]),
   ]
+}
+
+function checkRevocable(session: RevocableSession, authenticatedAtSec: number): void {
+  if (typeof session !== 'object' || session === null)
+    throw new ArgumentError(`the session of objectionTo must be an SslSession, got ${kindOf(session)}`)
+  const { hostname, peerCertificate } = session
+  if (peerCertificate !== undefined) checkBytes('peerCertificate of the session', peerCertificate)
+  if (hostname !== undefined && typeof hostname !== 'string')
+    throw new ArgumentError(`the hostname of the session must be a string, got ${kindOf(hostname)}`)
+  if (!Number.isFinite(authenticatedAtSec))
+    throw new ArgumentError(
+      `authenticatedAtSec must be a number of seconds, got ${kindOf(authenticatedAtSec)}`,
+    )
 }
 
 function readFingerprint(fingerprint: Uint8Array | string): Uint8Array {

@@ -5,7 +5,7 @@ import { A_FUNCTION, checkOptions } from '../session/arguments.ts'
 import { type Awaitable, andThen } from '../session/awaitable.ts'
 import type { SessionStore, StoreEntry } from '../session/session-store.ts'
 import { KEY_ID_LENGTH, type KeyRing } from './key-ring.ts'
-import { checkKeyRing, checkStore } from './store-arguments.ts'
+import { checkEntries, checkKeyRing, checkMarks, checkStore, checkWatcher } from './store-arguments.ts'
 
 /** What {@link sealed} may be told. */
 export interface SealedOptions {
@@ -35,6 +35,7 @@ export function sealed(store: SessionStore, keyRing: KeyRing, options: SealedOpt
   checkKeyRing('sealed', keyRing)
   checkOptions('sealed', options, { now: A_FUNCTION })
   const { now = Date.now } = options
+  const watchMarks = store.watchMarks?.bind(store)
   const open = (key: Uint8Array, call: (name: Uint8Array) => Awaitable<Uint8Array | undefined>) =>
     firstFound(keyRing.sessionNames(key), (name) =>
       andThen(call(name), (value) => value && unseal(keyRing, name, value, now())),
@@ -43,11 +44,22 @@ export function sealed(store: SessionStore, keyRing: KeyRing, options: SealedOpt
     confidentiality: 'sealed',
     get: (key) => open(key, (name) => store.get(name)),
     take: (key) => open(key, (name) => store.take(name)),
-    set: (entries) => store.set(entries.map((entry) => seal(keyRing, entry, now()))),
+    set(entries) {
+      checkEntries(entries)
+      return store.set(entries.map((entry) => seal(keyRing, entry, now())))
+    },
     delete: (key) => deleteAll(store, keyRing.sessionNames(key)),
     getMarks: () => store.getMarks(),
-    addMarks: (marks) => store.addMarks(marks),
-    ...(store.watchMarks && { watchMarks: store.watchMarks.bind(store) }),
+    addMarks(marks) {
+      checkMarks(marks)
+      return store.addMarks(marks)
+    },
+    ...(watchMarks && {
+      watchMarks(onMark) {
+        checkWatcher(onMark)
+        return watchMarks(onMark)
+      },
+    }),
     close: () => store.close(),
   }
 }

@@ -1,4 +1,6 @@
-import { checkMethods } from '../session/arguments.ts'
+import { ArgumentError } from '../errors.ts'
+import { checkBytes, checkMethods, kindOf } from '../session/arguments.ts'
+import type { StoredMark, StoreEntry } from '../session/session-store.ts'
 
 const CALLBACK_METHODS = ['get', 'set', 'take', 'delete']
 
@@ -17,4 +19,50 @@ export function checkCallbackStore(caller: string, store: unknown): void {
 export function checkKeyRing(caller: string, keyRing: unknown): void {
   const methods = ['sessionNames', 'sealingKey', 'openingKey', 'signMark', 'markMac']
   checkMethods(`the key ring of ${caller}`, keyRing, methods, 'a KeyRing')
+}
+
+/** @throws `ArgumentError` */
+export function checkKey(key: Uint8Array): void {
+  checkBytes('key', key)
+}
+
+/** @throws `ArgumentError` for what are not entries of a store */
+export function checkEntries(entries: readonly StoreEntry[]): void {
+  checkList('entries', entries)
+  for (const entry of entries) {
+    checkItem('an entry', entry)
+    checkBytes('key of an entry', entry.key)
+    checkBytes('value of an entry', entry.value)
+    checkExpiry('an entry', entry.expiresAtMs)
+  }
+}
+
+/** @throws `ArgumentError` for what are not marks of a store */
+export function checkMarks(marks: readonly StoredMark[]): void {
+  checkList('marks', marks)
+  for (const mark of marks) {
+    checkItem('a mark', mark)
+    checkBytes('mark', mark.mark)
+    checkExpiry('a mark', mark.expiresAtMs)
+  }
+}
+
+/** @throws `ArgumentError` */
+export function checkWatcher(onMark: unknown): void {
+  if (typeof onMark !== 'function')
+    throw new ArgumentError(`onMark must be a function, got ${kindOf(onMark)}`)
+}
+
+function checkList(what: string, value: unknown): void {
+  if (!Array.isArray(value)) throw new ArgumentError(`the ${what} must be an array, got ${kindOf(value)}`)
+}
+
+function checkItem(what: string, value: unknown): void {
+  if (typeof value !== 'object' || value === null)
+    throw new ArgumentError(`${what} must be an object, got ${kindOf(value)}`)
+}
+
+function checkExpiry(what: string, value: unknown): void {
+  if (typeof value !== 'number')
+    throw new ArgumentError(`expiresAtMs of ${what} must be milliseconds, got ${kindOf(value)}`)
 }

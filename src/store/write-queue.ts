@@ -1,3 +1,5 @@
+import { setImmediate as startImmediate } from 'node:timers'
+import { setImmediate } from 'node:timers/promises'
 import type { SessionStoreError } from '../errors.ts'
 import type { Awaitable } from '../session/awaitable.ts'
 import { copyBytes } from '../session/bytes.ts'
@@ -15,6 +17,8 @@ import {
 /** Entries in one call; a single one while the breaker finds out whether the store works again. */
 const BATCH_ENTRIES = 64
 const CALLS_PER_TURN = 64
+/** Writes that one turn of the event loop gives up. */
+const DROPPED_PER_TURN = 500
 /** Deletions that wait; the next one is refused. They are small, and nobody may go without one unheard. */
 export const MAX_QUEUED_DELETIONS = 10_000
 
@@ -59,6 +63,8 @@ export class WriteQueue {
   #dropped = 0
   #droppedDeletions = 0
   #isDraining = false
+  /** More have expired in the queue than one turn drops. */
+  #hasMoreExpired = false
   #isClosed = false
   #retryTimer: NodeJS.Timeout | undefined
   #nextTurn: NodeJS.Immediate | undefined
@@ -118,22 +124,23 @@ export class WriteQueue {
 
   /** Sends what can be sent. */
   drain(): void {
-    if (this.#isDraining) return
+    if (this.#isDraining || this.#isClosed) return
     this.#isDraining = true
+    this.#hasMoreExpired = false
     let calls = 0
     for (let batch = this.#nextBatch(); batch.length > 0; batch = this.#nextBatch()) {
       Promise.resolve(this.#send(batch)).catch(() => undefined)
-      if (++calls === CALLS_PER_TURN) break
+      if (++calls === CALLS_PER_TURN || this.#hasMoreExpired) break
     }
     this.#isDraining = false
-    if (calls === CALLS_PER_TURN) this.#drainNextTurn()
+    if (calls === CALLS_PER_TURN || this.#hasMoreExpired) this.#drainNextTurn()
     this.#scheduleRetry()
     if (this.#isIdle) this.#onIdle()
   }
 
   /** An engine that answers at once would get all that waits in one turn of the event loop. */
   #drainNextTurn(): void {
-    this.#nextTurn ??= setImmediate(() => {
+    this.#nextTurn ??= startImmediate(() => {
       this.#nextTurn = undefined
       this.drain()
     })
@@ -143,10 +150,11 @@ export class WriteQueue {
   async close(): Promise<void> {
     if (!this.#isIdle) await this.#idleOrDeadline()
     this.#isClosed = true
-    const why = 'the session store was closed before this could be written'
-    this.#dropDeletions([...this.#deletions.values()], why)
-    this.#dropSets([...this.#sets.values()], why)
     clearTimeout(this.#retryTimer)
+    clearImmediate(this.#nextTurn)
+    const why = 'the session store was closed before this could be written'
+    await inParts([...this.#deletions.values()], (part) => this.#dropDeletions(part, why))
+    await inParts([...this.#sets.values()], (part) => this.#dropSets(part, why))
   }
 
   get #isIdle(): boolean {
@@ -310,6 +318,10 @@ export class WriteQueue {
     const expired: Write[] = []
     for (const write of queued.values()) {
       if (oldest.length >= limit) break
+      if (expired.length >= DROPPED_PER_TURN) {
+        this.#hasMoreExpired = true
+        break
+      }
       if (this.#sent.has(write.name)) continue
       if (isExpired(write)) expired.push(write)
       else oldest.push(write)
@@ -356,6 +368,13 @@ export class WriteQueue {
       },
       Math.min(...opensInMs),
     ).unref()
+  }
+}
+
+async function inParts(writes: readonly Write[], drop: (part: readonly Write[]) => void): Promise<void> {
+  for (let at = 0; at < writes.length; at += DROPPED_PER_TURN) {
+    if (at > 0) await setImmediate()
+    drop(writes.slice(at, at + DROPPED_PER_TURN))
   }
 }
 

@@ -1,3 +1,4 @@
+import { A_FUNCTION, checkMethods, checkOptions } from '../session/arguments.ts'
 import type { Awaitable } from '../session/awaitable.ts'
 import type { SessionStore, StoreEntry } from '../session/session-store.ts'
 
@@ -28,8 +29,12 @@ export interface StoreConformanceOptions {
  * ```
  *
  * The suite closes the stores it opens. It waits for nothing but the store's own answers.
+ *
+ * @throws `ArgumentError` without one of the two options, and for an unknown one
  */
 export function storeConformance(options: StoreConformanceOptions): readonly StoreConformanceCase[] {
+  checkOptions('storeConformance', options, { open: A_FUNCTION, randomBytes: A_FUNCTION })
+  checkMethods('the options of storeConformance', options, ['open', 'randomBytes'], 'open and randomBytes')
   return [...sessionCases, ...takeCases, ...markCases].map(([title, check]) => ({
     title,
     run: () => withTwoHandles(options, check),

@@ -76,6 +76,20 @@ export function conditions(isEmbedded: boolean): readonly Condition[] {
       begin: ({ engine }) => engine.trouble('slow'),
       end: ({ engine }) => engine.trouble('none'),
     },
+    {
+      title: 'refusing to write: full, read-only, or not permitted',
+      felt: ['not-found'],
+      recoveryMs: RECONNECTION_MS,
+      begin: ({ engine }) => engine.trouble('refusing'),
+      end: ({ engine }) => engine.trouble('none'),
+    },
+    {
+      title: 'rejecting long after the deadline',
+      felt: ['callback-failed', 'lookup-timeout'],
+      recoveryMs: RECONNECTION_MS,
+      begin: ({ engine }) => engine.trouble('rejecting-late'),
+      end: ({ engine }) => engine.trouble('none'),
+    },
     spoiling(),
   ]
 }

@@ -29,7 +29,7 @@ export interface Engine {
   close(): Promise<void>
 }
 
-/** What an embedded engine has in place of a process of its own: those of its servers. */
+/** The processes of the servers: an embedded engine has no other, and some trouble is theirs. */
 export interface EmbeddingServers {
   kill(): Promise<void>
   restart(): Promise<void>
@@ -39,8 +39,8 @@ export interface EmbeddingServers {
 const SLOW_MS = 10_000
 
 export function startEngine(name: EngineName, servers: EmbeddingServers): Promise<Engine> {
-  if (name === 'redis') return startRedisEngine()
-  return name === 'memcached' ? startMemcachedEngine() : startLmdbEngine(servers)
+  if (name === 'redis') return startRedisEngine(servers)
+  return name === 'memcached' ? startMemcachedEngine(servers) : startLmdbEngine(servers)
 }
 
 async function proxied(
@@ -62,7 +62,7 @@ async function proxied(
   }
 }
 
-async function startRedisEngine(): Promise<Engine> {
+async function startRedisEngine(servers: EmbeddingServers): Promise<Engine> {
   const server = await startRedis()
   const proxy = await proxied(server.port)
   const use = async (run: (redis: Redis) => Promise<unknown>): Promise<void> => {
@@ -92,7 +92,12 @@ async function startRedisEngine(): Promise<Engine> {
       }),
     kill: () => server.kill(),
     restart: () => server.restart(),
-    trouble: proxy.trouble,
+    async trouble(trouble) {
+      await proxy.trouble(trouble)
+      // NOPERM to all that writes.
+      await use((redis) => redis.acl('SETUSER', 'default', trouble === 'refusing' ? '-@write' : '+@all'))
+      servers.trouble(trouble === 'rejecting-late' ? trouble : 'none')
+    },
     async close() {
       await proxy.close()
       await server.close()
@@ -100,7 +105,7 @@ async function startRedisEngine(): Promise<Engine> {
   }
 }
 
-async function startMemcachedEngine(): Promise<Engine> {
+async function startMemcachedEngine(servers: EmbeddingServers): Promise<Engine> {
   const server = await startMemcached()
   const proxy = await proxied(server.port)
   const limits = { answerTimeoutMs: 10_000, maxValueBytes: 1024 * 1024 }
@@ -135,7 +140,10 @@ async function startMemcachedEngine(): Promise<Engine> {
     },
     kill: () => server.kill(),
     restart: () => server.restart(),
-    trouble: proxy.trouble,
+    async trouble(trouble) {
+      await proxy.trouble(trouble)
+      servers.trouble(trouble === 'rejecting-late' || trouble === 'refusing' ? trouble : 'none')
+    },
     async close() {
       await admin.close()
       await proxy.close()

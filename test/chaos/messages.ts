@@ -4,8 +4,11 @@ import type { EngineAddress } from './engine-store.ts'
 
 export const NAME = 'server.example'
 
-/** How a server process sees its engine; the engines behind a port have theirs in a proxy instead. */
-export type Trouble = 'none' | 'unreachable' | 'slow'
+/**
+ * What an engine does to its servers. Those behind a port have `unreachable` and `slow` in a proxy, and Redis refuses by itself;
+ * everything else is done in the server process, around the engine's store.
+ */
+export type Trouble = 'none' | 'unreachable' | 'slow' | 'refusing' | 'rejecting-late'
 
 export interface ServerSettings {
   readonly certificate: Certificate

@@ -9,6 +9,7 @@ import {
   type ServerHandshake,
   SessionCacheMode,
   type SessionStore,
+  SessionStoreError,
   SslContext,
   sealed,
   serverOptions,
@@ -51,9 +52,20 @@ function emptyTally() {
   }
 }
 
-/** For an engine without a port: what a network would do to it. */
-function troubled(store: SessionStore): SessionStore {
+/** As an engine says it that is full, or read-only. */
+const refusal = (): Error => new SessionStoreError('the engine does not want to write', { isRefusal: true })
+
+/** What a network would do to an engine without a port, and what engines do that cannot be made to do it. */
+function troubled(store: SessionStore, deadlineMs: number): SessionStore {
+  const write = async <T>(call: () => Awaitable<T>): Promise<T> => {
+    if (trouble === 'refusing') throw refusal()
+    return through(call)
+  }
   const through = async <T>(call: () => Awaitable<T>): Promise<T> => {
+    if (trouble === 'rejecting-late') {
+      await setTimeout(2 * deadlineMs)
+      throw new Error('the engine has failed, long ago')
+    }
     if (trouble === 'unreachable') throw new Error('the engine cannot be reached')
     if (trouble === 'slow')
       await setTimeout(SLOW_MS, undefined, { signal: endOfTrouble.signal }).catch(() => undefined)
@@ -61,11 +73,11 @@ function troubled(store: SessionStore): SessionStore {
   }
   return {
     get: (key) => (trouble === 'none' ? store.get(key) : through(() => store.get(key))),
-    set: (entries) => through(() => store.set(entries)),
-    take: (key) => through(() => store.take(key)),
-    delete: (key) => through(() => store.delete(key)),
+    set: (entries) => write(() => store.set(entries)),
+    take: (key) => write(() => store.take(key)),
+    delete: (key) => write(() => store.delete(key)),
     getMarks: () => through(() => store.getMarks()),
-    addMarks: (marks) => through(() => store.addMarks(marks)),
+    addMarks: (marks) => write(() => store.addMarks(marks)),
     close: () => store.close(),
   }
 }
@@ -93,7 +105,7 @@ async function start({
   singleUse,
 }: ServerSettings): Promise<(collect: boolean) => ServerReport> {
   const { store } = await openEngineStore(engine)
-  const guard = guarded(engine.engine === 'lmdb' ? troubled(store) : store, { deadlineMs })
+  const guard = guarded(troubled(store, deadlineMs), { deadlineMs })
   const context = new SslContext({
     sessionIdContext: 'chaos',
     sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL,

@@ -49,7 +49,7 @@ function openTemporary(now: () => number): { store: SessionStore; end(): Promise
   const directory = mkdtempSync(join(tmpdir(), 'sslctx-boundaries-'))
   const root = openLmdb({ path: join(directory, 'sessions') })
   const options: LmdbStoreOptions = { now }
-  const store = lmdbStore(root, options)
+  const store = lmdbStore(root as Parameters<typeof lmdbStore>[0], options)
   return {
     store,
     async end() {

@@ -19,7 +19,7 @@ function remote(memory: MemoryStore): SessionStore {
     set: (entries) => later(() => memory.set(entries)),
     take: (key) => later(() => memory.take(key)),
     delete: (key) => later(() => memory.delete(key)),
-    getMarks: () => later(() => memory.getMarks()),
+    getMarks: async () => later(() => memory.getMarks()),
     addMarks: (marks) => later(() => memory.addMarks(marks)),
     watchMarks: (onMark) =>
       later(() => {

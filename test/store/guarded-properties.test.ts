@@ -69,7 +69,7 @@ function engine(memory: MemoryStore, nextFate: () => Fate): SessionStore {
     set: (entries) => call(() => memory.set(entries)),
     take: (key) => call(() => memory.take(key)),
     delete: (key) => call(() => memory.delete(key)),
-    getMarks: () => call(() => memory.getMarks()),
+    getMarks: async () => call(() => memory.getMarks()),
     addMarks: (marks) => call(() => memory.addMarks(marks)),
     close: () => undefined,
   }

@@ -17,6 +17,7 @@ const sources = [
   'src/store/lmdb-format.ts',
   'src/store/lmdb-marks.ts',
   'src/store/lmdb-store.ts',
+  'src/store/store-arguments.ts',
   'test/store/lmdb-inspection.ts',
   'test/store/lmdb-set-one.ts',
   'test/store/lmdb-trouble.ts',
