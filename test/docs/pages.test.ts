@@ -81,10 +81,13 @@ describe('each page of docs/', () => {
 describe('docs/libssl.md', () => {
   const rows = rowsOf(readPage('docs/libssl.md').text)
 
-  test.each([1, 2, 3, 4, 5, 6, 7, 8, 9])('has a line for departure D%i and for addition N%i', (number) => {
-    expect(rows).toContain(`D${number}`)
-    expect(rows).toContain(`N${number}`)
-  })
+  test.each([1, 2, 3, 4, 5, 6, 7, 8, 9])(
+    'has a line for each departure and each addition of the number %i',
+    (number) => {
+      expect(rows).toContain(`D${number}`)
+      expect(rows).toContain(`N${number}`)
+    },
+  )
 })
 
 describe('docs/concepts.md', () => {
