@@ -1,8 +1,9 @@
 /**
  * What the cache costs, next to what people would run instead.
  *
- *   npm run bench [-- <name> ...] [--rounds=<factor>]
+ *   npm run bench [-- <name> ...] [--rounds=<factor>] [--setting=<part of its name>]
  *
+ * A setting is what handshakes are measured with, such as "Node 20.20.2, ECDSA".
  * Without names: everything, and RESULTS.md and results.svg are written. `growth` is one name.
  */
 import { writeFileSync } from 'node:fs'
@@ -20,11 +21,11 @@ const TEN_MILLION_BYTES = 12 * 2 ** 30
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: 'string', default: '1' } },
+  options: { rounds: { type: 'string', default: '1' }, setting: { type: 'string', default: '' } },
 })
 
 await build()
-const peers: Peers = { libssl: await buildLibssl(), settings: await findSettings() }
+const peers: Peers = { libssl: await buildLibssl(), settings: await findSettings(values.setting) }
 const selected = select(positionals)
 const missing = new Map(
   selected
@@ -42,7 +43,7 @@ for (const benchmark of selected) {
   }
 }
 console.log(`\n${summaryTable(comparisons)}`)
-if (positionals.length === 0) {
+if (positionals.length === 0 && values.setting === '') {
   const run = {
     comparisons,
     missing,

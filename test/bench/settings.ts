@@ -8,8 +8,17 @@ const KEYS = {
   RSA: { keySize: 2048, algorithm: 'sha256' },
 } as const
 
-/** @throws Error when the newest line of Node cannot be had */
-export async function findSettings(): Promise<[Setting, ...Setting[]]> {
+/**
+ * @param part - of the names of those that are wanted
+ * @throws Error when the newest line of Node cannot be had, and when no setting has that name
+ */
+export async function findSettings(part: string): Promise<[Setting, ...Setting[]]> {
+  const [first, ...others] = (await allSettings()).filter(({ name }) => name.includes(part))
+  if (first === undefined) throw new Error(`no setting is called ${part}`)
+  return [first, ...others]
+}
+
+async function allSettings(): Promise<Setting[]> {
   const newest = await enginePath(engineMajors[engineMajors.length - 1] ?? 20)
   const [ecdsa, rsa] = [await makeCertificate('ECDSA'), await makeCertificate('RSA')]
   const setting = (binary: string, version: string, key: string, certificate: Certificate): Setting => ({
@@ -18,7 +27,7 @@ export async function findSettings(): Promise<[Setting, ...Setting[]]> {
     certificate,
   })
   const { execPath, versions } = process
-  const settings: [Setting, ...Setting[]] = [
+  const settings = [
     setting(execPath, versions.node, 'ECDSA', ecdsa),
     setting(execPath, versions.node, 'RSA', rsa),
   ]
