@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import * as library from '../../src/index.ts'
 import { prometheusMetrics } from '../../src/observability/prometheus.ts'
 import { HANDSHAKE_REASONS } from '../../src/session/reasons.ts'
+import { run } from '../cli/run-command.ts'
 import { fencesOf, readPage, readPages, root, sectionsOf } from './markdown.ts'
 import { unionIn } from './source-unions.ts'
 
@@ -136,6 +137,17 @@ describe('docs/servers.md', () => {
     // The test keeps Nest quiet.
     const lines = snippets.flatMap(([, part = '']) => part.replace(', logger', '').trimEnd().split('\n'))
     expect(lines.filter((line) => !text.includes(line.trim()))).toEqual([])
+  })
+})
+
+describe('docs/doctor.md', () => {
+  const { text } = readPage('docs/doctor.md')
+
+  test.each(['doctor', 'inspect', 'bench', 'secret'])('has every option of %s', async (command) => {
+    const { stdout: help } = await run([command, '--help'])
+    const options = [...new Set(help.match(/(?<=^ *(?:.*, )?)--[a-z-]+/gm))]
+    expect(options).toContain('--help')
+    expect(options.filter((option) => !text.includes(`\`${option}`))).toEqual([])
   })
 })
 
