@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { SslConnection } from '../../src/context/ssl-connection.ts'
+import { SessionStateError } from '../../src/errors.ts'
 import { SessionCacheMode } from '../../src/session/session-cache-mode.ts'
 import { Alert, SslOption, VerifyMode } from '../../src/session/ssl-constants.ts'
 import type { SslSession } from '../../src/session/ssl-session.ts'
@@ -1185,5 +1186,78 @@ describe('calls at the wrong moment', () => {
     expect(connection.isHandshaking).toBe(true)
     expect(() => connection.accept()).toThrow(expect.objectContaining({ code: 'ERR_SESSION_STATE' }))
     expect(() => connection.serverHello()).toThrow(/there is no session yet/)
+  })
+})
+
+describe('what no trace can show', () => {
+  test('a new session of a server is X509_V_OK before anybody was verified', () => {
+    const { context } = testContext()
+    for (const offer of [offer12(), offer13()]) {
+      const connection = context.newConnection()
+      connection.accept()
+      decide(connection, offer)
+      expect(connection.session?.verifyResult).toBe(0)
+    }
+  })
+
+  test('a fatal alert ends the connection also after close_notify', () => {
+    const test_ = testContext()
+    const ends: readonly ((connection: SslConnection) => unknown)[] = [
+      (connection) => connection.receiveAlert('fatal', Alert.HANDSHAKE_FAILURE),
+      (connection) => connection.sendAlert('fatal', Alert.HANDSHAKE_FAILURE),
+    ]
+    for (const end of ends) {
+      const connection = serve(test_, offer12())
+      connection.shutdown()
+      connection.receiveAlert('warning', Alert.CLOSE_NOTIFY)
+      end(connection)
+      expect(() => connection.accept()).toThrow(SessionStateError)
+    }
+  })
+
+  test('a HelloRetryRequest drops what was found', () => {
+    const test_ = testContext({ options: SslOption.NO_TICKET })
+    const session = makeTls13Session(1)
+    test_.context.addSession(session)
+    const connection = test_.context.newConnection()
+    connection.accept()
+    expect(decide(connection, offer13(idOf(1)))).toMatchObject({ resume: true })
+    connection.helloRetryRequest()
+    expect([connection.session, connection.sessionReused]).toEqual([undefined, false])
+  })
+
+  test('a client has no tickets to send', () => {
+    const connection = visit(testContext(), undefined, TLS13, false)
+    expect(connection.newSessionTicket()).toBe(false)
+    expect(connection.isTicketDue).toBe(false)
+  })
+
+  test('an answer about the first ClientHello is none about the second (D7)', async () => {
+    const answers: ((session: SslSession | undefined) => void)[] = []
+    const { context } = testContext({
+      options: SslOption.NO_TICKET,
+      sessionCacheMode: SERVER | NO_INTERNAL_LOOKUP,
+      getSessionCallback: () => new Promise((resolve) => answers.push(resolve)),
+    })
+    const connection = context.newConnection()
+    connection.accept()
+    const first = connection.resumeSession(offer13(idOf(1)))
+    connection.helloRetryRequest()
+    decide(connection, offer13())
+    const { session } = connection
+    answers[0]?.(makeTls13Session(1))
+    expect(await first).toMatchObject({ resume: false, reason: 'abandoned' })
+    expect(connection.session).toBe(session)
+    expect(connection.sessionReused).toBe(false)
+  })
+
+  test('a session that the stack has resumed by itself is of this connection from then on', () => {
+    const { context } = testContext({ sessionIdContext: Uint8Array.of(1) })
+    const connection = context.newConnection()
+    connection.accept()
+    const session = makeSession(1, { sessionIdContext: Uint8Array.of(2) })
+    connection.recordOutcome({ protocolVersion: TLS12, resumed: { session, isTicket: true } })
+    expect([connection.session, connection.sessionReused]).toEqual([session, true])
+    expect(session.sessionIdContext).toEqual(Uint8Array.of(1))
   })
 })

@@ -9,7 +9,7 @@ import { doctorTable } from './doctor-table.ts'
 import { type PairResult, runPair } from './pair.ts'
 import { closingLine, doctorLine, resultsFile, resultTables } from './report.ts'
 import { Servers } from './servers.ts'
-import { type KeyKind, quickSetups, serverKey, setups, versions } from './setups.ts'
+import { type KeyKind, quickSetups, serverKey, setups, versionsOf } from './setups.ts'
 
 // Every client that is installed resumes with every kind of server; with --quick, with one kind. Of every server that is
 // installed, sslctx doctor says what openssl s_client shows; with --quick, of some.
@@ -86,13 +86,13 @@ const results: PairResult[] = []
 let doctored: DoctorRow[] = []
 try {
   await servers.start({
-    servers: versions.flatMap((version) => chosenSetups.map((setup) => ({ version, setup }))),
+    servers: chosenSetups.flatMap((setup) => versionsOf(setup).map((version) => ({ version, setup }))),
     certificates,
   })
   for (const [name, client] of clients) {
     console.log(`${name} ${client.version}`)
-    for (const version of versions) {
-      for (const setup of chosenSetups) {
+    for (const setup of chosenSetups) {
+      for (const version of versionsOf(setup)) {
         const { authority, certificate } = files[setup.keyKind]
         const read = { authority, ...(setup.clientCertificate && { certificate }) }
         const result = await runPair({ client: name, version, setup }, client, servers, read)

@@ -7,6 +7,8 @@ export interface Start {
   readonly servers: readonly { readonly version: Version; readonly setup: Setup }[]
   readonly certificates: Readonly<Record<KeyKind, Certificates>>
   readonly storePort: number
+  /** Of stateless tickets, hexadecimal. */
+  readonly secret: string
 }
 
 /** A server process to the runner, and a worker to its cluster's primary. */

@@ -3,7 +3,7 @@ import type { DoctorRow } from './doctor-rows.ts'
 import { doctorTable } from './doctor-table.ts'
 import type { PairResult } from './pair.ts'
 import { CHANCES } from './pair.ts'
-import { layouts, type Setup, setups, type Version, versions } from './setups.ts'
+import { layouts, type Setup, setups, type Version, versions, versionsOf } from './setups.ts'
 
 export interface Report {
   readonly results: readonly PairResult[]
@@ -17,6 +17,7 @@ export interface Report {
 const layoutTitles = {
   one: 'One process',
   cluster: 'A cluster of four, sharing an external store',
+  tickets: 'A cluster of four with stateless tickets, sharing a secret and no store',
 } as const
 
 const columnTitle = ({ keyKind, clientCertificate }: Setup): string =>
@@ -47,7 +48,7 @@ function table(
 ): string {
   const clients = [...new Set(results.map(({ client }) => client))]
   const rows = clients.flatMap((client) =>
-    versions.map((version) => [
+    versionsIn(columns).map((version) => [
       client,
       version,
       ...columns.map((setup) => cell(find(results, client, version, setup), reasons)),
@@ -60,6 +61,10 @@ function table(
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((text, index) => text.padEnd(widths[index] ?? 0)).join(' | ')} |`
   return [line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n')
+}
+
+function versionsIn(columns: readonly Setup[]): readonly Version[] {
+  return versions.filter((version) => columns.some((setup) => versionsOf(setup).includes(version)))
 }
 
 function find(

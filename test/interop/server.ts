@@ -5,6 +5,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import {
   attachServer,
+  KeyRing,
   type ServerHandshake,
   SslContext,
   serverOptions,
@@ -62,10 +63,13 @@ async function listen(
     ...(setup.clientCertificate && { requestCert: true, ca: authority }),
     minVersion: version,
     maxVersion: version,
-    ...serverOptions(context),
+    ...serverOptions(context, { tickets: setup.layout === 'tickets' }),
   })
   const key = serverKey(version, setup)
   attachServer(server, context, {
+    ...(setup.layout === 'tickets' && {
+      tickets: { keyRing: new KeyRing([Buffer.from(start.secret, 'hex')]) },
+    }),
     onHandshake({ socket, outcome, reason, protocol, serverName }: ServerHandshake) {
       if (socket === undefined) return
       const missedId = missed.get(socket.remotePort)
@@ -107,7 +111,7 @@ function serveByWorkers(start: Start): void {
 }
 
 process.once('message', (start: Start) => {
-  const isCluster = start.servers.some(({ setup }) => setup.layout === 'cluster')
+  const isCluster = start.servers.some(({ setup }) => setup.layout !== 'one')
   if (isCluster && cluster.isPrimary) serveByWorkers(start)
   else void serve(start)
 })

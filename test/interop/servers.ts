@@ -1,8 +1,9 @@
 import { type ChildProcess, fork } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import { startStoreServer } from '../shared-store.ts'
 import type { FromServer, Start, Visit } from './messages.ts'
-import { CLUSTER_SIZE, layouts, type Setup, serverKey, type Version } from './setups.ts'
+import { layouts, processesOf, type Setup, serverKey, type Version } from './setups.ts'
 
 const START_DEADLINE_MS = 60_000
 const REPORT_DEADLINE_MS = 5_000
@@ -20,15 +21,16 @@ export class Servers {
   #death: Error | undefined
   #closeStore: (() => void) | undefined
 
-  async start({ servers, certificates }: Omit<Start, 'storePort'>): Promise<void> {
+  async start({ servers, certificates }: Omit<Start, 'storePort' | 'secret'>): Promise<void> {
     const store = await startStoreServer()
+    const secret = randomBytes(32).toString('hex')
     this.#closeStore = () => store.close()
     for (const layout of layouts) {
       const ofLayout = servers.filter(({ setup }) => setup.layout === layout)
-      if (ofLayout.length > 0) this.#fork({ servers: ofLayout, certificates, storePort: store.port })
+      if (ofLayout.length > 0) this.#fork({ servers: ofLayout, certificates, storePort: store.port, secret })
     }
     const isListening = ({ version, setup }: Start['servers'][number]): boolean =>
-      this.#ports.get(serverKey(version, setup))?.length === (setup.layout === 'cluster' ? CLUSTER_SIZE : 1)
+      this.#ports.get(serverKey(version, setup))?.length === processesOf(setup.layout)
     await this.#until('that all servers listen', () => servers.every(isListening), START_DEADLINE_MS)
   }
 

@@ -6,8 +6,11 @@ export type Version = (typeof versions)[number]
 export const keyKinds = ['ecdsa', 'rsa'] as const
 export type KeyKind = (typeof keyKinds)[number]
 
-export const layouts = ['one', 'cluster'] as const
-/** One process, or a `node:cluster` of {@link CLUSTER_SIZE} workers with an external store between them. */
+export const layouts = ['one', 'cluster', 'tickets'] as const
+/**
+ * One process, a `node:cluster` of {@link CLUSTER_SIZE} workers with an external store between them, or such a cluster with stateless
+ * tickets under one secret, in TLS 1.3 alone.
+ */
 export type Layout = (typeof layouts)[number]
 export const CLUSTER_SIZE = 4
 
@@ -18,6 +21,15 @@ export interface Setup {
   readonly layout: Layout
 }
 
+/** @returns how many processes have the servers of a layout */
+export function processesOf(layout: Layout): number {
+  return layout === 'one' ? 1 : CLUSTER_SIZE
+}
+
+export function versionsOf({ layout }: Setup): readonly Version[] {
+  return layout === 'tickets' ? ['TLSv1.3'] : versions
+}
+
 export const setups: readonly Setup[] = layouts.flatMap((layout) =>
   keyKinds.flatMap((keyKind) =>
     [false, true].map((clientCertificate) => ({ keyKind, clientCertificate, layout })),
@@ -26,12 +38,12 @@ export const setups: readonly Setup[] = layouts.flatMap((layout) =>
 
 /** Of a quick run: where most can go wrong. */
 export const quickSetups: readonly Setup[] = setups.filter(
-  ({ keyKind, clientCertificate, layout }) =>
-    keyKind === 'ecdsa' && clientCertificate && layout === 'cluster',
+  ({ keyKind, clientCertificate, layout }) => keyKind === 'ecdsa' && clientCertificate && layout !== 'one',
 )
 
 export function setupName({ keyKind, clientCertificate, layout }: Setup): string {
-  const parts = [keyKind === 'ecdsa' ? 'ECDSA' : 'RSA', layout === 'one' ? 'one process' : 'cluster']
+  const names = { one: 'one process', cluster: 'cluster', tickets: 'cluster with tickets' } as const
+  const parts = [keyKind === 'ecdsa' ? 'ECDSA' : 'RSA', names[layout]]
   return [...parts, ...(clientCertificate ? ['client certificate'] : [])].join(', ')
 }
 
