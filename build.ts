@@ -83,6 +83,26 @@ const dependencies: Plugin = {
   },
 }
 
+/** The script of the status page, as a string. */
+const statusScript: Plugin = {
+  name: 'status script',
+  setup({ onLoad }) {
+    onLoad({ filter: /\/status-script-text\.ts$/ }, async () => {
+      const { outputFiles } = await build({
+        entryPoints: [source('observability/status-script.js')],
+        bundle: true,
+        write: false,
+        format: 'iife',
+        target: 'es2022',
+        minifyWhitespace: true,
+        minifySyntax: true,
+      })
+      const text = outputFiles[0]?.text
+      return { contents: `export const STATUS_SCRIPT = ${JSON.stringify(text)}`, loader: 'ts' }
+    })
+  },
+}
+
 const errorsOfCore: Plugin = {
   name: 'errors of the core',
   setup({ onResolve }) {
@@ -105,7 +125,7 @@ export async function buildJavaScript(outdir: string): Promise<void> {
     ...COMMON_JS,
     outdir: implementation,
     entryPoints: OTHER_ENTRIES.map((entry) => ({ in: source(`${entry}.ts`), out: nameOf(entry) })),
-    plugins: [builtins, dependencies, errorsOfCore],
+    plugins: [builtins, dependencies, errorsOfCore, statusScript],
   })
   for (const entry of CORE_ENTRIES) await writeEntry(outdir, entry, 'sslctx')
   for (const entry of OTHER_ENTRIES) await writeEntry(outdir, entry, nameOf(entry))

@@ -64,5 +64,6 @@ export type {
   NamedStoreEvent,
   StoreCall,
   StoreEvent,
+  StoreFailure,
   StoreOperation,
 } from './store/store-calls.ts'

@@ -58,6 +58,26 @@ describe('DEBUG=sslctx:*', () => {
     expect(lines.join('\n')).not.toMatch(/1c1d1e1f|01010101010101/)
   })
 
+  test('says what a server does when it is attached, and of each connection its number and where its client is', async () => {
+    listen('sslctx:attach,sslctx:handshake,sslctx:resumption')
+    const harness = await start({ ...TLS13, attach: { name: 'debugged', singleUse: true } })
+    const { session } = await connect(harness)
+    await connect(harness, session)
+    const hangUp = net.connect(harness.port, '127.0.0.1').end('no TLS')
+    await once(hangUp.resume(), 'close')
+    const shown = lines.map((line) =>
+      line.replaceAll(/127\.0\.0\.1:\d+/g, 'CLIENT').replace(/^.*?(?=sslctx:)/, ''),
+    )
+    const find = (part: string): string | undefined => shown.find((line) => line.includes(part))
+    expect(find('attached')).toContain(
+      'debugged attached: TLSv1.3 with stateful tickets, single use, mode 0x2',
+    )
+    expect(find('debugged #1 ')).toContain(`debugged #1 CLIENT TLSv1.3 "${NAME}": full (not-offered)`)
+    expect(find('debugged #2 ')).toContain(`debugged #2 CLIENT TLSv1.3 "${NAME}": resumed (internal)`)
+    expect(find('debugged #3 ')).toContain('debugged #3 CLIENT - -: failed (not-tls)')
+    expect(find('resumed from internal')).toContain('CLIENT resumed from internal')
+  })
+
   test('shows nothing of a namespace that is off', () => {
     const test = listen('sslctx:cache')
     serve(test, offer12(idOf(3)))
@@ -138,13 +158,21 @@ describe('the channels sslctx:*', () => {
       told.map((handshake) => ['sslctx:handshake', handshake]),
     )
     const server = harness.attachment.name
-    const common = { server, readAheadMs: expect.any(Number), lookupMs: expect.any(Number) }
+    const port = expect.any(Number)
+    const common = {
+      server,
+      remoteAddress: '127.0.0.1',
+      remotePort: port,
+      readAheadMs: expect.any(Number),
+      lookupMs: expect.any(Number),
+    }
     const done = { ...common, socket: expect.any(tls.TLSSocket), protocol: 'TLSv1.3', serverName: NAME }
     expect(told).toEqual([
-      { ...done, outcome: 'full', reason: 'not-offered' },
-      { ...done, outcome: 'resumed', reason: 'internal' },
+      { ...done, connection: 1, outcome: 'full', reason: 'not-offered' },
+      { ...done, connection: 2, outcome: 'resumed', reason: 'internal' },
       {
         ...common,
+        connection: 3,
         outcome: 'failed',
         reason: 'not-tls',
         socket: undefined,

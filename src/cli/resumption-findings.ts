@@ -13,7 +13,7 @@ export function noTls13Tickets(endpoint: string): Finding {
       'It sends them with its first answer only, as servers of BoringSSL do.',
     ],
     remedies: [
-      'Switch tickets on, with keys that all servers share; in Node without tickets, attachServer of sslctx makes stateful ones work.',
+      'Switch tickets on, with keys that all servers share. In Node, ServerSessions of sslctx does both, from one secret and without a store.',
       'If it speaks HTTP, ask again with --http.',
     ],
   }
@@ -68,7 +68,7 @@ export function resumes({ method, endpoint, protocol }: Subject, rate: Rate): Fi
 const SERVED_BY_TICKETS =
   'Clients that know tickets, as nearly all do, resume by those; others always do full handshakes.'
 const NOTHING_TO_DO =
-  'Nothing, if your clients know tickets, as browsers, curl, OpenSSL, Go, Java and Node do; else, a session cache: attachServer of sslctx in Node, ssl_session_cache shared:… in nginx.'
+  'Nothing, if your clients know tickets, as browsers, curl, OpenSSL, Go, Java and Node do; else, a session cache: ServerSessions of sslctx in Node, with a store for several processes, ssl_session_cache shared:… in nginx.'
 
 /** @param doTicketsResume - whether clients of the same version do so by ticket instead */
 export function neverResumes(
@@ -111,7 +111,7 @@ const NEVER: Readonly<Record<TokenFacts['kind'], Advice>> = {
       'Every connection meets another process, and each has a cache of its own.',
     ],
     remedies: [
-      'Give the server a session cache that all processes share: ssl_session_cache shared:… in nginx, a shared store with attachServer of sslctx in Node.',
+      'Give the server a session cache that all processes share: ssl_session_cache shared:… in nginx, a store given to ServerSessions of sslctx in Node.',
       'If it has one, look at whether it answers: under sslctx, onHandshake says why each handshake was full.',
     ],
   },
@@ -124,7 +124,7 @@ const NEVER: Readonly<Record<TokenFacts['kind'], Advice>> = {
       'Every connection meets another process, and each has a cache of its own.',
     ],
     remedies: [
-      'In Node, use attachServer of sslctx, which reads the ClientHello ahead; or leave tickets on and share ticketKeys.',
+      'In Node, use ServerSessions of sslctx, which reads the ClientHello ahead; or leave tickets on and share ticketKeys.',
       'Let all processes share one cache, and look at whether it answers: under sslctx, onHandshake says why each handshake was full.',
     ],
   },
@@ -139,6 +139,7 @@ function ticketAdvice(): Advice {
     ],
     remedies: [
       'Give all processes the same ticket keys (ssl_session_ticket_key in nginx, tls-ticket-keys in HAProxy, ticketKeys in Node) and the same sessionIdContext.',
+      'In Node, ServerSessions of sslctx with one secret in all processes needs no store: its keys change each hour, and it judges each ticket.',
     ],
   }
 }
@@ -163,10 +164,10 @@ export function notShared(subject: Subject, token: TokenFacts, rate: Rate): Find
         ],
     remedies: isId
       ? [
-          'Share one cache: ssl_session_cache shared:… within nginx, a store such as Redis with sslctx between processes and pods.',
+          'Share one cache: ssl_session_cache shared:… within nginx, a store such as Redis, given to ServerSessions of sslctx, between processes and pods.',
         ]
       : [
-          'Give all of them the same ticket keys and change them everywhere at once, the old ones still being accepted.',
+          'Give all of them the same ticket keys and change them everywhere at once, the old ones still being accepted. In Node, ServerSessions of sslctx with one secret does so by itself.',
         ],
   }
 }
@@ -181,7 +182,7 @@ export function singleUse(subject: Subject, rate: Rate): Finding {
       'Sessions are used up by their first use: singleUse in sslctx, anti-replay (max_early_data) in OpenSSL.',
     ],
     remedies: [
-      'Nothing, if that is meant. Clients that keep one session for parallel connections, such as https.Agent of Node, resume one of them.',
+      'Nothing, if that is meant. Clients that keep one session for parallel connections, such as https.Agent of Node, resume one of them; ClientSessions of sslctx keeps several.',
     ],
   }
 }

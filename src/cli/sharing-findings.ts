@@ -52,7 +52,7 @@ function elsewhereReasons(token: TokenFacts | undefined): string[] {
     isStateful(token)
       ? 'Each has a session cache of its own.'
       : 'Their ticket keys differ: each made its own random ones, or one was restarted or renewed.',
-    'The session id contexts differ; Node makes its own from process.argv, sslctx takes sessionIdContext.',
+    'The session id contexts differ; Node makes its own from process.argv, ServerSessions of sslctx from its name.',
     'Certificates, authorities or versions differ, to which sessions are bound (trust-changed, in sslctx), or the clocks do.',
   ]
 }
@@ -60,8 +60,8 @@ function elsewhereReasons(token: TokenFacts | undefined): string[] {
 function elsewhereRemedies(token: TokenFacts | undefined): string[] {
   return [
     isStateful(token)
-      ? 'Let both use one store, such as Redis with sslctx, and the same sessionIdContext.'
-      : 'Give both the same ticket keys and the same sessionIdContext; or use session ids and one store.',
+      ? 'Let both use one store and one session id context: in Node, ServerSessions of sslctx with the same name, secrets and store.'
+      : 'Give both the same ticket keys and the same sessionIdContext; in Node, ServerSessions of sslctx with the same name and secrets does, without a store.',
   ]
 }
 

@@ -5,7 +5,7 @@ import type { SslContext } from '../context/ssl-context.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import type { NotKeptReason } from '../session/reasons.ts'
 import { checkAttachOptions, checkCloseOptions, checkContext } from './attach-options.ts'
-import { AttachmentLedger, type AttachmentStats } from './attachment-ledger.ts'
+import { AttachmentLedger, type AttachmentStats, type Peer } from './attachment-ledger.ts'
 import { Connection, type ConnectionListener, type ConnectionOutcome } from './connection.ts'
 import type { Edge } from './edge.ts'
 import { JudgedTickets } from './judged-tickets.ts'
@@ -22,6 +22,7 @@ import type { AttachServerOptions, ServerAttachment, ServerHandshake } from './s
 import { type Listener, ServerHooks } from './server-hooks.ts'
 import { defaultServerName, returnServerName, takeServerName } from './server-names.ts'
 import { checkSetup, checkTicketSetup, sessionTimeoutSec, unsupportedSetting } from './server-setup.ts'
+import { serverVersions, versionName } from './server-versions.ts'
 
 const DEFAULT_LOOKUP_TIMEOUT_MS = 1_000
 const DEFAULT_READ_AHEAD_MS = 10_000
@@ -89,6 +90,20 @@ class Attachment implements ServerAttachment, ConnectionListener {
     this.#edge = this.#makeEdge()
     this.#hook()
     this.name = takeServerName(options.name ?? defaultServerName(context.getSessionIdContext()), this)
+    this.#tellAttached()
+  }
+
+  #tellAttached(): void {
+    const { context } = this
+    context.observer?.hearAttached?.({
+      server: this.name,
+      protocols: serverVersions(this.#server).map(versionName),
+      tls13: this.#edge.tickets === undefined ? 'stateful tickets' : 'stateless tickets',
+      sessionCacheMode: context.getSessionCacheMode(),
+      hasStore: context.getGetSessionCallback() !== undefined,
+      isSingleUse: this.#edge.singleUse,
+      hasRevocations: this.#edge.revocations !== undefined,
+    })
   }
 
   #makeEdge(): Edge {
@@ -175,7 +190,9 @@ class Attachment implements ServerAttachment, ConnectionListener {
   #onConnection(original: Listener, socket: Duplex): void {
     this.#warnOfIgnoredSettings()
     const accept = (): void => Reflect.apply(original, this.#server, [socket])
-    new Connection(this.#edge, this, socket, accept, this.#ledger.begin()).begin()
+    // A socket that is over has forgotten its peer, unless it was asked before.
+    const peer = this.#isHeard() ? peerOf(socket) : undefined
+    new Connection(this.#edge, this, socket, accept, this.#ledger.begin(peer)).begin()
   }
 
   /** None of the context's settings is silently ignored; what attachServer would have refused is warned of, once. */
@@ -207,8 +224,12 @@ class Attachment implements ServerAttachment, ConnectionListener {
       this.#server.emit('tlsClientError', unserved.error ?? hangUp(), endedTlsSocket(this.#server))
   }
 
+  #isHeard(): boolean {
+    return this.#options.onHandshake !== undefined || this.context.observer?.isListening('handshake') === true
+  }
+
   #report(
-    { serverName, readAheadMs, lookupMs }: Connection,
+    { serverName, readAheadMs, lookupMs, followed }: Connection,
     { outcome, reason, protocol, socket }: ConnectionOutcome,
   ): void {
     const { onHandshake } = this.#options
@@ -222,6 +243,9 @@ class Attachment implements ServerAttachment, ConnectionListener {
       socket,
       serverName,
       server: this.name,
+      connection: followed.number,
+      remoteAddress: followed.peer?.remoteAddress,
+      remotePort: followed.peer?.remotePort,
       readAheadMs,
       lookupMs,
     }
@@ -266,6 +290,11 @@ class Attachment implements ServerAttachment, ConnectionListener {
       reportError(error)
     }
   }
+}
+
+function peerOf(socket: Duplex): Peer {
+  const { remoteAddress, remotePort }: Peer = socket as Peer
+  return { remoteAddress, remotePort }
 }
 
 function hangUp(): Error {

@@ -19,6 +19,16 @@ export interface FollowedHandshake {
   state: 'silent' | 'pending' | 'over'
   /** That of the ledger that counts it; when that has forgotten its handshakes, it is another. */
   readonly epoch: number
+  /** From 1. */
+  readonly number: number
+  /** Where the client is; undefined when nobody wants to know. */
+  readonly peer: Peer | undefined
+}
+
+/** The end of a connection that is not ours. */
+export interface Peer {
+  readonly remoteAddress?: string | undefined
+  readonly remotePort?: number | undefined
 }
 
 /** What an attachment has done, and what it still has to do. */
@@ -30,6 +40,7 @@ export class AttachmentLedger {
   /** Those of them that have said nothing yet. */
   #silent = 0
   #epoch = 0
+  #begun = 0
   /** Writes under way, by handshake. */
   readonly #writes: Map<object, number> = new Map()
   /** Writes that have taken too long; their handshakes are forgotten, so that an engine which never answers holds none. */
@@ -54,10 +65,11 @@ export class AttachmentLedger {
   }
 
   /** A connection without a byte yet. */
-  begin(): FollowedHandshake {
+  begin(peer: Peer | undefined): FollowedHandshake {
     this.#pending++
     this.#silent++
-    return { state: 'silent', epoch: this.#epoch }
+    this.#begun++
+    return { state: 'silent', epoch: this.#epoch, number: this.#begun, peer }
   }
 
   /** It has said something. */

@@ -13,6 +13,11 @@ export function versionNumber(name: string): number | undefined {
   return VERSIONS.find((one) => one.name === name)?.version
 }
 
+/** Of one of {@link serverVersions}. */
+export function versionName(version: number): string {
+  return VERSIONS.find((one) => one.version === version)?.name ?? 'unknown'
+}
+
 /** A version that this table does not know is a later one; too low a guess would be dangerous, see negotiatedVersion. */
 const bound = (name: string): number => versionNumber(name) ?? TLS1_3_VERSION
 

@@ -3,6 +3,7 @@ import type { SslContextObserver } from '../session/contracts.ts'
 import {
   isLogged,
   type LoggedClientHandshake,
+  logAttached,
   logClientHandshake,
   logEvent,
   logHandshake,
@@ -41,6 +42,7 @@ export const observer: SslContextObserver = {
     if (channels.handshake.hasSubscribers) channels.handshake.publish(handshake)
     logHandshake(handshake)
   },
+  hearAttached: logAttached,
 }
 
 /** What a client's handshake came to: to the channel, and to `DEBUG=sslctx:client`. */

@@ -1,11 +1,12 @@
 import createDebug from 'debug'
 import type { SslContextEvent } from '../session/contracts.ts'
-import type { HandshakeMessage } from '../session/handshakes.ts'
+import type { AttachedMessage, HandshakeMessage } from '../session/handshakes.ts'
 
 const resumption = createDebug('sslctx:resumption')
 const cache = createDebug('sslctx:cache')
 const callback = createDebug('sslctx:callback')
 const handshake = createDebug('sslctx:handshake')
+const attach = createDebug('sslctx:attach')
 const client = createDebug('sslctx:client')
 
 const NAMESPACES = {
@@ -26,10 +27,13 @@ export function isLogged(type: SslContextEvent['type'] | 'handshake'): boolean {
  */
 export function logEvent(event: SslContextEvent): void {
   switch (event.type) {
-    case 'resumption':
-      if (event.verdict.resume) resumption('resumed from %s: %j', event.verdict.source, event.verdict.session)
-      else resumption('full handshake: %s', event.verdict.reason)
+    case 'resumption': {
+      const { verdict, connection } = event
+      if (verdict.resume)
+        resumption('%sresumed from %s: %j', clientOf(connection.appData), verdict.source, verdict.session)
+      else resumption('%sfull handshake: %s', clientOf(connection.appData), verdict.reason)
       break
+    }
     case 'new-session':
       cache('new %j', event.session)
       break
@@ -43,8 +47,39 @@ export function logEvent(event: SslContextEvent): void {
 }
 
 /** The outcome of a server's handshake, for `DEBUG=sslctx:handshake`. */
-export function logHandshake({ protocol, serverName, outcome, reason }: HandshakeMessage): void {
-  handshake('%s %j: %s (%s)', protocol, serverName, outcome, reason)
+export function logHandshake(message: HandshakeMessage): void {
+  const { protocol, serverName, outcome, reason, server, connection } = message
+  handshake(
+    '%s #%d %s%s %s: %s (%s)',
+    server,
+    connection,
+    clientOf(message),
+    protocol ?? '-',
+    serverName === undefined ? '-' : JSON.stringify(serverName),
+    outcome,
+    reason,
+  )
+}
+
+/** What a server does from now on, for `DEBUG=sslctx:attach`. */
+export function logAttached(message: AttachedMessage): void {
+  const { server, protocols, tls13, sessionCacheMode, hasStore, isSingleUse, hasRevocations } = message
+  const features = [
+    ...(protocols.includes('TLSv1.3') ? [tls13] : []),
+    ...(hasStore ? ['a store'] : []),
+    ...(isSingleUse ? ['single use'] : []),
+    ...(hasRevocations ? ['revocations'] : []),
+    `mode 0x${sessionCacheMode.toString(16)}`,
+  ]
+  attach('%s attached: %s with %s', server, protocols.join(', '), features.join(', '))
+}
+
+/** Where the client is, with a space behind it; nothing where nobody knows. */
+function clientOf(socket: unknown): string {
+  if (typeof socket !== 'object' || socket === null) return ''
+  const { remoteAddress, remotePort } = socket as Partial<HandshakeMessage>
+  if (remoteAddress === undefined) return ''
+  return `${remoteAddress.includes(':') ? `[${remoteAddress}]` : remoteAddress}:${remotePort} `
 }
 
 /** A `ClientHandshake`, as far as it is shown. */

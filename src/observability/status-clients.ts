@@ -63,7 +63,7 @@ export function reportClients({ figures, minutes, last }: HistoryView<ClientsFig
   const now = spanOf(last(1))
   const hour = spanOf(last(59))
   return {
-    verdict: judge(now, hour),
+    verdict: judgeClients(now, hour),
     now,
     hour,
     total: { handshakes, protocols, reasons },
@@ -96,7 +96,7 @@ function missesOf({ reasons }: HandshakeCounts): readonly (readonly [reason: str
 
 const GOOD_RATE = 0.9
 
-function judge(now: ClientsSpan, hour: ClientsSpan): ClientsVerdict {
+export function judgeClients(now: ClientsSpan, hour: ClientsSpan): ClientsVerdict {
   const [span, name] = now.known > 0 ? ([now, 'now'] as const) : ([hour, 'hour'] as const)
   const { resumed } = span.handshakes
   if (span.rate === null) return { state: 'idle', because: null, span: name }

@@ -12,6 +12,7 @@ export interface MeasuredContext {
     readonly oldestTimeLeftSec: number | undefined
   }
   getSessionCacheSize(): number
+  getSessionCacheMode(): number
   getSessionTimeout(): number
   subscribe(listener: SslContextListener): () => void
 }
@@ -29,6 +30,9 @@ export interface MeasuredStore {
     readonly calls: Readonly<Record<string, number>>
     readonly failures: Readonly<Record<string, number>>
     readonly timeouts: Readonly<Record<string, number>>
+    readonly lastFailure:
+      | { readonly operation: string; readonly error: Error; readonly atMs: number }
+      | undefined
   }
 }
 

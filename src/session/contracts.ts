@@ -1,5 +1,5 @@
 import type { Awaitable } from './awaitable.ts'
-import type { HandshakeMessage } from './handshakes.ts'
+import type { AttachedMessage, HandshakeMessage } from './handshakes.ts'
 import type { SslSession } from './ssl-session.ts'
 import type { ResumptionVerdict } from './verdict.ts'
 
@@ -100,6 +100,8 @@ export interface SslContextObserver {
   readonly hear: SslContextListener
   /** What became of a handshake, of those who make real ones with the context. */
   readonly hearHandshake?: (handshake: HandshakeMessage) => void
+  /** They have begun to. */
+  readonly hearAttached?: (attached: AttachedMessage) => void
 }
 
 /** What the model needs from outside. */

@@ -12,10 +12,29 @@ export interface HandshakeMessage {
   readonly serverName: string | undefined
   /** The attached server: `attachment.name`. */
   readonly server: string
+  /** The connections of an attached server are counted from 1. */
+  readonly connection: number
+  /** Of the client; undefined where its connection is no socket. */
+  readonly remoteAddress: string | undefined
+  readonly remotePort: number | undefined
   /** Milliseconds from the connection's arrival until its ClientHello was whole. */
   readonly readAheadMs: number
   /** Milliseconds from there until Node got the connection: the caches and the owner's policy. */
   readonly lookupMs: number
+}
+
+/** A server and a context are at work together from now on. */
+export interface AttachedMessage {
+  readonly server: string
+  /** As `tlsSocket.getProtocol()`. */
+  readonly protocols: readonly string[]
+  /** How TLS 1.3 resumes. */
+  readonly tls13: 'stateless tickets' | 'stateful tickets'
+  /** Bits of `SessionCacheMode`. */
+  readonly sessionCacheMode: number
+  readonly hasStore: boolean
+  readonly isSingleUse: boolean
+  readonly hasRevocations: boolean
 }
 
 /** Numbers of handshakes. */

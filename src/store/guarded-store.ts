@@ -19,6 +19,7 @@ import {
   inTime,
   StoreCalls,
   type StoreEvent,
+  type StoreFailure,
   timedOut,
   unavailable,
 } from './store-calls.ts'
@@ -66,6 +67,8 @@ export interface GuardStats extends CallCounts {
   /** That of the kind which is worst off. */
   readonly breaker: BreakerState
   readonly breakers: Readonly<Record<CallKind, BreakerState>>
+  /** Undefined as long as all goes well. */
+  readonly lastFailure: StoreFailure | undefined
 }
 
 export interface GuardedStore extends SessionStore {
@@ -185,6 +188,7 @@ class Guard implements GuardedStore {
       pendingCalls: this.#calls.unanswered,
       breaker: worstOf(Object.values(breakers)),
       breakers,
+      lastFailure: this.#calls.lastFailure,
     }
   }
 

@@ -1,3 +1,4 @@
+import { type EventEmitter, errorMonitor } from 'node:events'
 import { ArgumentError } from '../errors.ts'
 import { CHECKED_LATER, checkMethods, checkOptions, hasMethod } from '../session/arguments.ts'
 
@@ -99,8 +100,9 @@ function ofIoredis(
   checkMethods(`the client of ${caller}`, client, ['callBuffer'], kind)
   checkSubscriber(caller, options, ['subscribe', 'unsubscribe', 'on', 'off'])
   const { subscriber } = options
+  const explained = connectionErrorsOf(client)
   return {
-    send: ({ name, args }) => client.callBuffer(name, args),
+    send: ({ name, args }) => explained(client.callBuffer(name, args)),
     ...(subscriber && { subscribe: (channel, onMessage) => listen(subscriber, channel, onMessage) }),
   }
 }
@@ -123,8 +125,9 @@ export function fromNodeRedis(
   options: { readonly subscriber?: NodeRedisSubscriber } = {},
 ): RedisConnection {
   checkNodeRedis('fromNodeRedis', client, options)
+  const explained = connectionErrorsOf(client)
   return {
-    send: ({ name, args }) => client.sendCommand([name, ...args], BYTES),
+    send: ({ name, args }) => explained(client.sendCommand([name, ...args], BYTES)),
     ...nodeRedisPush(options.subscriber),
   }
 }
@@ -159,6 +162,32 @@ export function fromNodeRedisSentinel(
     send: ({ name, args }) => sentinel.sendCommand(false, [name, ...args], BYTES),
     ...nodeRedisPush(options.subscriber),
   }
+}
+
+/**
+ * A client without a connection says so, and not why; it has told that to whoever listens to its errors. Who only watches them
+ * takes nothing from those.
+ *
+ * @returns gives a command that failed for want of a connection the code of the last error of the connection, such as ECONNREFUSED
+ */
+function connectionErrorsOf(client: unknown): (answer: Promise<unknown>) => Promise<unknown> {
+  let code: string | undefined
+  if (hasMethod(client, 'on'))
+    (client as EventEmitter).on(errorMonitor, (error: unknown) => {
+      code = codeIn(error) ?? code
+    })
+  return (answer) =>
+    answer.catch((error: unknown) => {
+      const isOffline = error instanceof Error && /writeable|offline|closed/i.test(error.message)
+      if (!isOffline || code === undefined || codeIn(error) !== undefined) throw error
+      throw Object.assign(new Error(`${error.message} (${code})`, { cause: error }), { code })
+    })
+}
+
+function codeIn(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined
+  const [first] = error instanceof AggregateError ? (error.errors as unknown[]) : []
+  return 'code' in error && typeof error.code === 'string' ? error.code : codeIn(first)
 }
 
 /** By how many arguments `sendCommand` of node-redis takes: those of its three kinds of clients mean different things. */

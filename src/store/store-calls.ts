@@ -41,6 +41,14 @@ export interface NamedStoreEvent {
 const callChannel = channel('sslctx:store-call')
 const eventChannel = channel('sslctx:store-event')
 
+/** The last call that threw, rejected, or had no answer in time. */
+export interface StoreFailure {
+  readonly operation: StoreOperation
+  readonly error: Error
+  /** Milliseconds since the epoch. */
+  readonly atMs: number
+}
+
 /** What the store was asked, and how often that came to nothing; without the calls that were not made. */
 export interface CallCounts {
   readonly calls: Readonly<Record<StoreOperation, number>>
@@ -93,6 +101,7 @@ export class StoreCalls {
   readonly #breakers: Readonly<Record<CallKind, CircuitBreaker>>
   readonly #counts = { calls: zeros(), failures: zeros(), timeouts: zeros() }
   #unanswered = 0
+  #lastFailure: StoreFailure | undefined
 
   constructor(options: StoreCallsOptions) {
     this.#options = options
@@ -115,6 +124,10 @@ export class StoreCalls {
   get counts(): CallCounts {
     const { calls, failures, timeouts } = this.#counts
     return { calls: { ...calls }, failures: { ...failures }, timeouts: { ...timeouts } }
+  }
+
+  get lastFailure(): StoreFailure | undefined {
+    return this.#lastFailure
   }
 
   get unanswered(): number {
@@ -201,6 +214,7 @@ export class StoreCalls {
 
   #count(operation: StoreOperation, error: Error): void {
     this.#counts[isTimeout(error) ? 'timeouts' : 'failures'][operation]++
+    this.#lastFailure = { operation, error, atMs: Date.now() }
     this.tell({ type: 'call-failed', operation, error })
   }
 

@@ -204,7 +204,7 @@ describe('sslctx doctor', () => {
     expect(stdout).toMatch(/on the next connection +0 of 5 +- +0 of 5/)
     expect(stdout).toContain('TLS 1.3 never resumes')
     expect(stdout.replace(/\s+/g, ' ')).toContain('no read-ahead of the ClientHello')
-    expect(stdout).toContain('attachServer of sslctx')
+    expect(stdout).toContain('ServerSessions of sslctx')
     expect(stdout).not.toContain('\u001b')
     expect(stderr).toBe('')
   })

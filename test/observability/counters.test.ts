@@ -26,6 +26,7 @@ test('a counter of libssl that goes down, and down again, stands still in the me
       return statsOf(value) as never
     },
     cacheStats: { stored: 0, replaced: 0, oldestTimeLeftSec: undefined },
+    getSessionCacheMode: () => 2,
     getSessionCacheSize: () => 0,
     getSessionTimeout: () => 300,
     subscribe: () => () => undefined,

@@ -13,7 +13,7 @@ import {
 } from '../../src/index.ts'
 import { type StatusHandler, statusHandler } from '../../src/observability/status-handler.ts'
 import { HANDSHAKE_REASONS } from '../../src/session/reasons.ts'
-import { afterTest, type Harness, NAME, start } from '../node/harness.ts'
+import { afterTest, type Harness, NAME, NO_INTERNAL, start } from '../node/harness.ts'
 import { peerTest } from '../peers.ts'
 import { launchChromium, missingChromium, openPage, type WatchedPage } from './browser.ts'
 
@@ -217,6 +217,59 @@ describe('the status page', () => {
     await page.getByText(/Breakers: reads closed, writes open, removals closed\. \d+ calls failed/).waitFor()
   })
 
+  for (const [cause, error] of [
+    ['ECONNREFUSED', Object.assign(new Error('connect failed'), { code: 'ECONNREFUSED' })],
+    ['OOM', new Error('OOM command not allowed when used memory > maxmemory')],
+  ] as const)
+    peerTest(`says first that a store fails, and why: ${cause}`, missingChromium, async () => {
+      const fail = (): never => {
+        throw new Error('redis set failed', { cause: error })
+      }
+      const memory = new MemoryStore()
+      const site = await serveStatus({
+        store: {
+          ...{ confidentiality: 'in-process', get: () => undefined, set: fail, take: fail, delete: fail },
+          ...{ getMarks: () => undefined, addMarks: () => undefined, close: () => memory.close() },
+        },
+      })
+      await visit(site)
+      const { page } = await open(site.url)
+      await page
+        .getByRole('alert')
+        .getByText(`Store memory: ${cause}. It answers, but keeps nothing new`)
+        .waitFor()
+      await page.getByText(`The last one: ${cause}, at `).waitFor()
+    })
+
+  peerTest(
+    'shows no internal cache where there is none: sessions are in the store',
+    missingChromium,
+    async () => {
+      const site = await serveStatus()
+      site.context.setSessionCacheMode(NO_INTERNAL)
+      await visit(site)
+      const { page } = await open(site.url)
+      await page.getByText('Resumed of all').waitFor()
+      expect(await page.getByText('Sessions cached').count()).toBe(0)
+      expect(await page.getByText('Sessions in the internal cache', { exact: true }).isVisible()).toBe(false)
+    },
+  )
+
+  peerTest(
+    'says whose figures it shows, and claims no hour that has not passed',
+    missingChromium,
+    async () => {
+      const site = await serveStatus()
+      await visit(site)
+      const { page } = await open(site.url)
+      await page.getByText(`Process ${process.pid} on `).waitFor()
+      await page.getByText('Resumed of all').waitFor()
+      expect(await page.getByText('The same, last').count()).toBe(0)
+      expect(await page.getByText('10 min ago').count()).toBe(4)
+      expect(await page.getByText('1 h ago').count()).toBe(0)
+    },
+  )
+
   peerTest('says when its figures are not up to date', missingChromium, async () => {
     const site = await serveStatus()
     const { page } = await open(site.url)
@@ -233,8 +286,10 @@ describe('the status page', () => {
       const site = await serveStatus()
       await visit(site, await visit(site))
       const { page } = await open(site.url)
-      await page.getByRole('img', { name: 'Resumption rate, last hour. TLSv1.3: ' }).waitFor()
-      await page.getByRole('img', { name: /^Handshakes, last hour\. internal: 1, not-offered: \d/ }).waitFor()
+      await page.getByRole('img', { name: /^Resumption rate, last \d+ s\. TLSv1\.3: / }).waitFor()
+      await page
+        .getByRole('img', { name: /^Handshakes, last \d+ s\. internal: 1, not-offered: \d/ })
+        .waitFor()
       await page.getByText('The charts as a table').click()
       // It does not fold up when the figures are new.
       await page.waitForResponse(site.url)

@@ -4,6 +4,7 @@ import https from 'node:https'
 import { text } from 'node:stream/consumers'
 import type tls from 'node:tls'
 import { expect, test } from 'vitest'
+import type { StatusReport } from '../../src/observability/status-handler.ts'
 import { certificate, NAME } from '../node/harness.ts'
 import { startProgram } from './programs.ts'
 
@@ -14,8 +15,9 @@ interface Answer {
   readonly session: Buffer | undefined
 }
 
-async function get(port: number | undefined, session?: Buffer): Promise<Answer> {
+async function get(port: number | undefined, session?: Buffer, path = '/'): Promise<Answer> {
   const request = https.get({
+    path,
     ...{ host: '127.0.0.1', port, servername: NAME, ca: certificate.cert, agent: false },
     ...(session && { session }),
   })
@@ -40,6 +42,20 @@ test('the workers of a cluster resume the sessions of each other', async () => {
   expect(answers.map(({ resumed }) => resumed)).toEqual([false, ...Array(6).fill(true)])
   // They take turns, so that a session goes from one to the other each time.
   expect(new Set(answers.map(({ body }) => body)).size).toBe(2)
+})
+
+test.each([
+  ['all workers, when the primary relays it', ['relay'], 2],
+  ['one worker, and says so, when the primary does not', [], null],
+] as const)('the status page of a cluster is about %s', async (_, args, processes) => {
+  const { ports } = await startProgram('./cluster-program.ts', ...args)
+  for (let visit = 0; visit < 4; visit++) await get(ports[0])
+  const report = JSON.parse((await get(ports[0], undefined, '/status?format=json')).body) as StatusReport
+  expect(report.process).toMatchObject({ worker: expect.any(Number), processes })
+  // The connection that asks is one of them.
+  const { total, now, minutes } = report.servers['shop'] ?? {}
+  const counted = [total, now, minutes?.at(-1)].map((span) => span?.handshakes.full)
+  expect(counted).toEqual(Array(3).fill(processes === null ? 3 : 5))
 })
 
 test('the threads of a process resume the sessions of each other', async () => {

@@ -8,9 +8,10 @@ import { type ProgramSettings, SETTINGS } from './settings.ts'
 /** A program that ends with the test. */
 export async function startProgram(
   name: string,
+  ...args: string[]
 ): Promise<{ readonly child: ChildProcess; readonly ports: number[] }> {
   const settings: ProgramSettings = { ...certificate, secret: Buffer.from(SECRET).toString('hex') }
-  const child = fork(fileURLToPath(new URL(name, import.meta.url)), {
+  const child = fork(fileURLToPath(new URL(name, import.meta.url)), args, {
     execArgv: ['--import', 'tsx'],
     env: { ...process.env, [SETTINGS]: JSON.stringify(settings) },
   })
