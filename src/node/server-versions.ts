@@ -13,7 +13,7 @@ export function versionNumber(name: string): number | undefined {
   return VERSIONS.find((one) => one.name === name)?.version
 }
 
-/** Of one of {@link serverVersions}. */
+/** The number of one of {@link serverVersions}. */
 export function versionName(version: number): string {
   return VERSIONS.find((one) => one.version === version)?.name ?? 'unknown'
 }
