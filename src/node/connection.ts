@@ -18,6 +18,7 @@ import { bindingOf, confirmed, type Decision, full, isLookupOff, lookUp, ticketV
 import {
   acceptWith,
   beforeVerification,
+  forgetListener,
   type HelloListener,
   serverNameOf,
   type TlsHandle,
@@ -494,14 +495,15 @@ export class Connection implements HelloListener, ReadAheadListener {
     return length > MAX_NODE_SESSION_LENGTH - MAX_ID_LENGTH
   }
 
-  /** What only the handshake needed, secrets among it, goes. */
+  /** What only the handshake needed, secrets among it, goes; in TLS 1.3, which has no other handshake, all of it. */
   #release(): void {
-    const clear = (): void => {
+    const release = (): void => {
       this.#hello = undefined
       this.#decision = full('not-offered')
+      if (this.#phase.name === 'established' && this.#model.protocolVersion === TLS1_3_VERSION) this.#end()
     }
-    if (this.#kept === undefined) clear()
-    else void this.#kept.then(clear)
+    if (this.#kept === undefined) release()
+    else void this.#kept.then(release)
   }
 
   // Over: the client has gone.
@@ -514,13 +516,20 @@ export class Connection implements HelloListener, ReadAheadListener {
 
   #close(): void {
     const phase = this.#phase
-    this.#phase = { name: 'over' }
-    this.#tickets?.end()
+    this.#end()
     if (phase.name === 'reading' || phase.name === 'looking-up') {
       phase.ahead?.release()
       if (phase.name === 'looking-up') clearTimeout(phase.timer)
       this.#report('failed', 'client-left', { unserved: { error: this.#error } })
     } else if (phase.name === 'handed-over') this.#report('failed', this.#whyFailed())
+  }
+
+  /** Nobody leads to it any more, so that an idle connection costs what it costs without it. */
+  #end(): void {
+    this.#phase = { name: 'over' }
+    this.#tickets?.end()
+    this.#socket.off('close', this.#onClose)
+    if (this.#handle !== undefined) forgetListener(this.#handle)
     this.#freeModel()
   }
 

@@ -8,7 +8,7 @@ import tls from 'node:tls'
 import type { FromServer, ToServer } from './tls-server.ts'
 
 const SSL_OP_NO_TICKET = 0x4000
-const MAX_SESSIONS = 20_480
+const MAX_SESSIONS = 2_000
 const PRE_SHARED_KEY = 41
 
 /** @param hello - in one record */

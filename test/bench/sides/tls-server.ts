@@ -40,7 +40,7 @@ function createServer({ kind, key, cert }: Extract<ToServer, { type: 'start' }>)
   if (kind === 'stock') return tls.createServer({ key, cert, secureOptions: SSL_OP_NO_TICKET })
   if (kind === 'map') return handWritten({ key, cert })
   if (kind === 'heard') for (const name of CHANNELS) subscribe(`sslctx:${name}`, () => undefined)
-  const context = new SslContext({ sessionIdContext: 'bench', sessionCacheSize: 20_480 })
+  const context = new SslContext({ sessionIdContext: 'bench', sessionCacheSize: 2_000 })
   const server = tls.createServer({ key, cert, ...serverOptions(context) })
   attachServer(server, context, ticketOptions(kind))
   return server
@@ -58,7 +58,7 @@ function handWritten(options: tls.TlsOptions): tls.Server {
   const server = tls.createServer({ ...options, secureOptions: SSL_OP_NO_TICKET })
   server.on('newSession', (id: Buffer, der: Buffer, done: () => void) => {
     sessions.set(id.toString('hex'), der)
-    const [oldest] = sessions.size > 20_480 ? sessions.keys() : []
+    const [oldest] = sessions.size > 2_000 ? sessions.keys() : []
     if (oldest !== undefined) sessions.delete(oldest)
     done()
   })
