@@ -3,6 +3,15 @@
  *
  * A message says what was looked at, the rule, and the size or kind of what was got. It never quotes the bytes: those of a
  * session are its master key.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   SslSession.fromPem('no session')
+ * } catch (error) {
+ *   if (error instanceof SessionCacheError) console.log(error.code)
+ * }
+ * ```
  */
 export abstract class SessionCacheError extends Error {
   abstract readonly code: string
@@ -13,7 +22,18 @@ export abstract class SessionCacheError extends Error {
   }
 }
 
-/** The input is not the DER (X.690), or not the PEM (RFC 7468), of an SSL_SESSION. */
+/**
+ * The input is not the DER (X.690), or not the PEM (RFC 7468), of an SSL_SESSION.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   SslSession.fromDer(new Uint8Array([0x30, 0x03]))
+ * } catch (error) {
+ *   if (error instanceof SessionDerError) console.log(`wrong from byte ${error.offset} on`)
+ * }
+ * ```
+ */
 export class SessionDerError extends SessionCacheError {
   readonly code = 'ERR_SESSION_DER_INVALID'
 
@@ -39,17 +59,52 @@ export class ClientHelloError extends SessionCacheError {
   }
 }
 
-/** A value is outside of what its field can hold. */
+/**
+ * A value is outside of what its field can hold.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   new SslContext({ sessionTimeout: -1 })
+ * } catch (error) {
+ *   if (error instanceof SessionRangeError) console.log(error.message)
+ * }
+ * ```
+ */
 export class SessionRangeError extends SessionCacheError {
   readonly code = 'ERR_SESSION_OUT_OF_RANGE'
 }
 
-/** An argument or option is of another kind than it must be, or an option does not exist. The message never quotes the value. */
+/**
+ * An argument or option is of another kind than it must be, or an option does not exist. The message never quotes the value.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   new ServerSessions({ name: '' })
+ * } catch (error) {
+ *   if (error instanceof ArgumentError) console.log(error.message)
+ * }
+ * ```
+ */
 export class ArgumentError extends SessionCacheError {
   readonly code = 'ERR_ARGUMENT_INVALID'
 }
 
-/** A method was called at a moment at which it makes no sense, such as `finishHandshake` without a handshake. */
+/**
+ * A method was called at a moment at which it makes no sense, such as `finishHandshake` without a handshake.
+ *
+ * @example
+ * ```ts
+ * const sessions = new ServerSessions({ name: 'shop' })
+ * await sessions.close()
+ * try {
+ *   sessions.replaceSecrets([secret])
+ * } catch (error) {
+ *   if (error instanceof SessionStateError) console.log(error.message)
+ * }
+ * ```
+ */
 export class SessionStateError extends SessionCacheError {
   readonly code = 'ERR_SESSION_STATE'
 }
@@ -73,7 +128,18 @@ export type SetupProblem =
   /** `setSecureContext` was asked to undo what `serverOptions` set. */
   | 'contradicting-options'
 
-/** A server cannot be attached as it is set up; the message says what to change. */
+/**
+ * A server cannot be attached as it is set up; the message says what to change.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   attachServer(https.createServer({ key, cert }), new SslContext({ sessionIdContext: 'shop' }))
+ * } catch (error) {
+ *   if (error instanceof ServerSetupError) console.log(error.problem, error.message)
+ * }
+ * ```
+ */
 export class ServerSetupError extends SessionCacheError {
   readonly code = 'ERR_SERVER_SETUP'
   readonly problem: SetupProblem
@@ -84,12 +150,34 @@ export class ServerSetupError extends SessionCacheError {
   }
 }
 
-/** A client cannot be made on this Node, or as the process is set up; the message says what to do instead. */
+/**
+ * A client cannot be made on this Node, or as the process is set up; the message says what to do instead.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   new ClientSessions().dispatcher()
+ * } catch (error) {
+ *   if (error instanceof ClientSetupError) console.log(error.message)
+ * }
+ * ```
+ */
 export class ClientSetupError extends SessionCacheError {
   readonly code = 'ERR_CLIENT_SETUP'
 }
 
-/** This runtime has no session events, or sessions of another kind. */
+/**
+ * This runtime has no session events, or sessions of another kind.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   attachServer(server, context)
+ * } catch (error) {
+ *   if (error instanceof UnsupportedRuntimeError) console.log('sessions are as this runtime has them')
+ * }
+ * ```
+ */
 export class UnsupportedRuntimeError extends SessionCacheError {
   readonly code = 'ERR_RUNTIME_UNSUPPORTED'
 
@@ -98,7 +186,19 @@ export class UnsupportedRuntimeError extends SessionCacheError {
   }
 }
 
-/** An external cache failed; `cause` has the engine's own error. A miss is never an error. */
+/**
+ * An external cache failed; `cause` has the engine's own error. A miss is never an error.
+ *
+ * @example
+ * ```ts
+ * const store = guarded(openMyStore('shop'), { deadlineMs: 250 })
+ * try {
+ *   await store.get(new Uint8Array(32))
+ * } catch (error) {
+ *   if (error instanceof SessionStoreError) console.log(error.code, error.cause)
+ * }
+ * ```
+ */
 export class SessionStoreError extends SessionCacheError {
   readonly code:
     | 'ERR_SESSION_STORE'
@@ -124,22 +224,68 @@ export class SessionStoreError extends SessionCacheError {
   }
 }
 
-/** What an external cache holds under an id is not a session of ours: altered, swapped, sealed with an unknown key, foreign. */
+/**
+ * What an external cache holds under an id is not a session of ours: altered, swapped, sealed with an unknown key, foreign.
+ *
+ * @example
+ * ```ts
+ * const store = sealed(openMyStore('shop'), new KeyRing([secret]))
+ * try {
+ *   await store.get(new Uint8Array(32))
+ * } catch (error) {
+ *   if (error instanceof UnopenableSessionError) console.log('who else writes to this store?')
+ * }
+ * ```
+ */
 export class UnopenableSessionError extends SessionCacheError {
   readonly code = 'ERR_SESSION_UNOPENABLE'
 }
 
-/** There is nowhere to leave a revocation that all processes would find, also after a restart. */
+/**
+ * There is nowhere to leave a revocation that all processes would find, also after a restart.
+ *
+ * @example
+ * ```ts
+ * const sessions = new ServerSessions({ name: 'shop', secrets: [process.env['TLS_SECRET']] })
+ * try {
+ *   await sessions.revokeAll()
+ * } catch (error) {
+ *   if (error instanceof RevocationUnavailableError) sessions.replaceSecrets([secret])
+ * }
+ * ```
+ */
 export class RevocationUnavailableError extends SessionCacheError {
   readonly code = 'ERR_REVOCATION_UNAVAILABLE'
 }
 
-/** A key that is too short, or not random. The message says which and why, never what it is. */
+/**
+ * A key that is too short, or not random. The message says which and why, never what it is.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   new KeyRing([new TextEncoder().encode('a password')])
+ * } catch (error) {
+ *   if (error instanceof WeakKeyError) console.log(error.message)
+ * }
+ * ```
+ */
 export class WeakKeyError extends SessionCacheError {
   readonly code = 'ERR_KEY_WEAK'
 }
 
-/** `storeCallbacks` or `ClientSessions` got a store in which master secrets could be read or written by others. */
+/**
+ * `storeCallbacks` or `ClientSessions` got a store in which master secrets could be read or written by others.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   new ServerSessions({ name: 'shop', store: openMyStore('shop') })
+ * } catch (error) {
+ *   if (error instanceof UnsealedStoreError) console.log(error.message)
+ * }
+ * ```
+ */
 export class UnsealedStoreError extends SessionCacheError {
   readonly code = 'ERR_STORE_UNSEALED'
 }

@@ -35,6 +35,13 @@ const ports: SslContextPorts = {
 /**
  * `SSL_CTX` as far as the session cache goes, with the system's clock, `node:crypto`'s random bytes and SHA-256. Its events are
  * published on the channels `sslctx:*` of `node:diagnostics_channel` and as `DEBUG=sslctx:*`.
+ *
+ * @example
+ * ```ts
+ * const context = new SslContext({ sessionIdContext: 'shop', sessionCacheSize: 100_000, sessionTimeout: 3600 })
+ * context.subscribe((event) => console.log(event.type))
+ * console.log(context.stats.hits, context.stats.misses)
+ * ```
  */
 export class SslContext extends SslContextOfPorts {
   constructor(options: SslContextOptions = {}) {

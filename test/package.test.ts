@@ -7,7 +7,6 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { buildJavaScript } from '../build.ts'
 import * as library from '../src/index.ts'
 import * as model from '../src/model.ts'
-import { HANDSHAKE_REASONS } from '../src/session/reasons.ts'
 import { linksOf, readPage, readPages } from './docs/markdown.ts'
 import { missingCommand, peerTest } from './peers.ts'
 
@@ -236,53 +235,5 @@ describe('what is built', () => {
       }
     `)
     expect(thrown).toBe(true)
-  })
-})
-
-describe('README.md', () => {
-  const readme = readFileSync(join(root, 'README.md'), 'utf8')
-
-  test('names only what the library exports', () => {
-    const imported = [...readme.matchAll(/import \{([^}]*)\} from 'sslctx'/g)].flatMap(([, names = '']) =>
-      names.split(',').map((name) => name.trim()),
-    )
-    expect(imported.length).toBeGreaterThan(5)
-    expect(imported.filter((name) => !(name in library))).toEqual([])
-  })
-
-  test('has a line for each departure from libssl', () => {
-    for (let number = 1; number <= 9; number++) expect(readme).toContain(`| D${number} |`)
-  })
-
-  test('has a line for each thing that the Node edge adds', () => {
-    for (let number = 1; number <= 9; number++) expect(readme).toContain(`| N${number} |`)
-  })
-
-  test('explains every reason of a handshake, and every problem of a set-up', () => {
-    const source = (file: string): string => readFileSync(join(root, 'src', file), 'utf8')
-    const union = (text: string, name: string): string[] => {
-      const start = text.indexOf(`export type ${name} =`)
-      const end = text.indexOf('\n\n', start)
-      return [...text.slice(start, end).matchAll(/^ {2}\| '([a-z-]+)'/gm)].map(([, literal]) => literal ?? '')
-    }
-    const reasons = Object.entries(HANDSHAKE_REASONS).flatMap(([name, { by }]) =>
-      by === 'edge' ? [name] : [],
-    )
-    const problems = union(source('errors.ts'), 'SetupProblem')
-    expect([reasons.length, problems.length]).toEqual([30, 8])
-    expect([...reasons, ...problems].filter((name) => !readme.includes(`\`${name}\``))).toEqual([])
-  })
-
-  test('shows for each framework the lines that its test runs', () => {
-    const source = readFileSync(join(root, 'test/node/frameworks.test.ts'), 'utf8')
-    const snippets = [...source.matchAll(/ {2}\/\/ README \w+\n([\s\S]*?) {2}\/\/ README end/g)]
-    expect(snippets).toHaveLength(3)
-    // The test keeps Nest quiet.
-    const lines = snippets.flatMap(([, text = '']) => text.replace(', logger', '').trimEnd().split('\n'))
-    expect(lines.filter((line) => !readme.includes(line.trim()))).toEqual([])
-  })
-
-  test('names every session cache mode', () => {
-    for (const name of Object.keys(library.SessionCacheMode)) expect(readme).toContain(`\`${name}\``)
   })
 })

@@ -6,7 +6,7 @@ export interface PhaseReport extends LoadReport {
   readonly clientLoop: number
 }
 
-/** Of one server. */
+/** The figures of one server. */
 export interface BenchReport {
   readonly endpoint: string
   readonly servername: string | undefined

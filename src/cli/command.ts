@@ -66,7 +66,7 @@ function answerTo(word: string): string | undefined {
   return word === '--version' || word === '-v' ? `${versionText()}\n` : undefined
 }
 
-/** Of this package, and of what makes the handshakes. */
+/** The versions of this package, and of what makes the handshakes. */
 function versionText(): string {
   const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     readonly version: string

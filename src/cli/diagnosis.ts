@@ -101,7 +101,7 @@ function nothingSucceeds(facts: EndpointFacts, examination: Examination): Findin
   return [noHandshakeFinding(facts, failures, examination.client)]
 }
 
-/** Of full handshakes, and of offers where others have resumed: what makes all of them fail has its own finding. */
+/** About full handshakes, and of offers where others have resumed: what makes all of them fail has its own finding. */
 function strayErrors({ failures, trials }: Examination, endpoint: string): string[] {
   const here = trials.filter(({ to }) => to === endpoint)
   const offers = here.filter(
@@ -179,13 +179,13 @@ function doTicketsResume(examination: Examination, endpoint: string): boolean {
   return all.offered > 0 && isAll(all)
 }
 
-/** Of what was offered where it was made, under its own name, without a wait. */
+/** About what was offered where it was made, under its own name, without a wait. */
 export interface LocalRates {
   readonly next: Rate
   readonly again: Rate
   readonly later: Rate
   readonly all: Rate
-  /** Of those offered later, the ones that resumed are younger than the ones that did not. */
+  /** Among those offered later, the ones that resumed are younger than the ones that did not. */
   readonly forgetsByAge: boolean
 }
 

@@ -25,7 +25,7 @@ export interface Trial {
   /** How many sessions `from` has made since this one. */
   readonly age: number
   readonly outcome: 'resumed' | 'full' | 'failed'
-  /** Of one that failed. */
+  /** Why it failed, if it did. */
   readonly error?: string
 }
 

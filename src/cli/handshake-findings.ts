@@ -144,7 +144,7 @@ function codeText(failure: Failure | undefined): string {
   return failure?.alert === undefined ? (failure?.code ?? 'no answer') : `alert ${failure.alert}`
 }
 
-/** Of a failure that nothing else explains. */
+/** For a failure that nothing else explains. */
 function saidOf(failure: Failure | undefined, endpoint: string, client: ClientFacts): Said {
   if (failure === undefined) return otherAlert({ kind: 'broken', code: 'unknown' }, endpoint)
   if (failure.wantsCertificate) return certificateWanted(failure, endpoint, client)

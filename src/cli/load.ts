@@ -15,7 +15,7 @@ export interface LoadReport {
   readonly resumed: number
   readonly failed: number
   readonly handshakesPerSec: number
-  /** Of the handshakes that ended well, 0 to 1. */
+  /** As a part of the handshakes that ended well, 0 to 1. */
   readonly resumptionRate: number
   readonly latencyMs: Percentiles
   readonly bySecond: readonly Second[]

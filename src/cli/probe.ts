@@ -70,7 +70,7 @@ export interface Handshake {
   /** `TLSv1.3`, and the name that OpenSSL gives to the cipher suite. */
   readonly protocol?: string
   readonly cipher?: string
-  /** Of a full handshake. */
+  /** As shown in a full handshake. */
   readonly certificate?: PeerCertificate
   /** Why the certificate of a full handshake does not verify; undefined when it does. */
   readonly verifyError?: string

@@ -2,7 +2,7 @@ import { noHandshakeText } from './diagnosis.ts'
 import { type HandshakeError, provesTls } from './failure.ts'
 import { ExitCode, UnreachableError } from './usage.ts'
 
-/** Of a command that can do nothing without a handshake; who asks why is sent to the one that says it. */
+/** For a command that can do nothing without a handshake; who asks why is sent to the one that says it. */
 export function refusal(
   error: HandshakeError,
   endpoint: string,

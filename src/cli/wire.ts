@@ -31,7 +31,7 @@ export class WireWitness {
   hasTls = false
   /** What comes is what a client sends: somebody echoes. */
   isEcho = false
-  /** Of the first alert that came in the clear. */
+  /** The one of the first alert that came in the clear. */
   alert: number | undefined
   /** What ServerHello has chosen. */
   version: number | undefined

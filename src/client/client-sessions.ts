@@ -52,7 +52,7 @@ export interface ClientSessionsOptions {
   readonly reuse?: boolean
   /** Sessions for other processes, and for the next one. Who can write to it could vouch for a server: it needs `secrets`. */
   readonly store?: SessionStore
-  /** Of all processes that share the store, as those of a `KeyRing`: at least 32 random bytes each. What is stored is sealed with them. */
+  /** Secrets of all processes that share the store, as those of a `KeyRing`: at least 32 random bytes each. What is stored is sealed with them. */
   readonly secrets?: readonly Uint8Array[]
   /** Milliseconds for which a connection waits for the store: 1 to 2147483647, 100 by default. */
   readonly deadlineMs?: number
@@ -62,7 +62,7 @@ export interface ClientSessionsOptions {
 
 /** A moment's view. */
 export interface ClientSessionsStats extends HandshakeCounts {
-  /** Of the model, `SSL_CTX_sess_connect(3)` and its family. */
+  /** The counters of the model, `SSL_CTX_sess_connect(3)` and its family. */
   readonly sessions: SessionStats
   /** By why they resumed or did not. */
   readonly reasons: Readonly<Partial<Record<ClientReason, number>>>
@@ -83,7 +83,7 @@ const RULES: Readonly<Record<keyof ClientSessionsOptions, OptionRule>> = {
   onHandshake: A_FUNCTION,
 }
 
-/** Of what undici alone has; the rest is Node's to check. */
+/** For what undici alone has; the rest is Node's to check. */
 const UNDICI_RULES = { allowH2: A_BOOLEAN, socketPath: A_STRING, timeout: anInteger(0, 2 ** 31 - 1) }
 
 /** What is in it goes on to Node, which takes what it takes. */

@@ -9,7 +9,7 @@ export interface Ticket {
   readonly session: SslSession
   /** What it takes, about. */
   readonly bytes: number
-  /** Of the full handshake at its beginning, milliseconds since the epoch. */
+  /** The time of the full handshake at its beginning, milliseconds since the epoch. */
   readonly verifiedAtMs: number
   /** When the first certificate of the server's chain ends, milliseconds since the epoch; Infinity for what was not verified. */
   readonly chainEndMs: number
@@ -45,7 +45,7 @@ export class TicketCache {
   readonly #limits: TicketLimits
   readonly #origins: LRUCache<string, Origin>
   readonly #originOf = new WeakMap<SslSession, string>()
-  /** Of the copy that a connection uses up, the session that stays. */
+  /** For the copy that a connection uses up, the session that stays. */
   readonly #reusedOf = new WeakMap<SslSession, SslSession>()
 
   constructor(context: SslContext, limits: TicketLimits) {

@@ -9,7 +9,7 @@ import type { ConnectOptions } from './bound-options.ts'
 export interface UndiciOptions extends ConnectOptions {
   /** HTTP/2 where the server has it; false by default. Give it to the Agent as well. */
   readonly allowH2?: boolean
-  /** Of a UNIX socket. */
+  /** The path of a UNIX socket. */
   readonly socketPath?: string
 }
 

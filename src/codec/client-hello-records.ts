@@ -59,7 +59,7 @@ export class ClientHelloCollector {
   /** The header alone, until that has come and says how much follows. */
   #expectedLength = MESSAGE_HEADER_LENGTH
 
-  /** Of all bytes pushed: record headers and what follows the ClientHello included. */
+  /** The number of all bytes pushed: record headers and what follows the ClientHello included. */
   get received(): number {
     return this.#received
   }

@@ -59,7 +59,7 @@ export interface ClientHello {
   /** That of TLS 1.2: empty asks for one; absent without the extension. */
   readonly sessionTicket?: Uint8Array
   readonly extendedMasterSecret: boolean
-  /** Of the shares that came with the offer, not all the groups that the client knows; empty without the extension. */
+  /** The groups of the shares that came with the offer, not all the groups that the client knows; empty without the extension. */
   readonly keyShareGroups: readonly number[]
 }
 

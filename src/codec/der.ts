@@ -63,7 +63,7 @@ const MAX_DEPTH = 64
 export class DerReader {
   readonly #bytes: Uint8Array
   #offset = 0
-  /** Of the content of the innermost element that was entered. */
+  /** The end of the content of the innermost element that was entered. */
   #end: number
 
   /** Reads `bytes` where they are, without copying: they must not change meanwhile. */
@@ -72,7 +72,7 @@ export class DerReader {
     this.#end = bytes.length
   }
 
-  /** Of the next octet, from the start of the whole input. */
+  /** The position of the next octet, from the start of the whole input. */
   get offset(): number {
     return this.#offset
   }
@@ -247,7 +247,7 @@ export class DerReader {
   }
 }
 
-/** Of an element that was found to be whole. */
+/** An octet of an element that was found to be whole. */
 function octetAt(bytes: Uint8Array, index: number): number {
   /* v8 ignore next -- what is whole has it */
   return bytes[index] ?? 0

@@ -174,7 +174,7 @@ export class SessionReader {
     return end
   }
 
-  /** Of what was found to be whole. */
+  /** One octet of what was found to be whole. */
   #octet(index: number): number {
     /* v8 ignore next -- what is whole has it */
     return this.#bytes[index] ?? 0

@@ -9,7 +9,7 @@ import { latin1 } from './latin1.ts'
 export class VectorReader {
   readonly #bytes: Uint8Array
   #offset = 0
-  /** Of the innermost vector that was entered. */
+  /** The end of the innermost vector that was entered. */
   #end: number
 
   constructor(bytes: Uint8Array) {
@@ -17,12 +17,12 @@ export class VectorReader {
     this.#end = bytes.length
   }
 
-  /** Of the next byte, from the start of the whole message. */
+  /** The position of the next byte, from the start of the whole message. */
   get offset(): number {
     return this.#offset
   }
 
-  /** Of the byte behind the content that the reader is in. */
+  /** The position of the byte behind the content that the reader is in. */
   get contentEnd(): number {
     return this.#end
   }

@@ -26,7 +26,7 @@ export class InternalCache implements ExpiryOrder {
   #free = 0
   /** Ever used. */
   #highest = 0
-  /** Of those that expire at a whole second, the first slot from the latest, by that second; while the list is sorted. */
+  /** Among those that expire at a whole second, the first slot from the latest, by that second; while the list is sorted. */
   readonly #heads: Map<number, number> = new Map()
   /** Entries that expire at no whole second; while the list is sorted. */
   #fractional = 0
@@ -309,7 +309,7 @@ const SECOND_MS = 1000
 /** Seconds to look back for one at which something expires, before all are scanned. */
 const MAX_STEPS = 64
 const MIN_SLOTS = 1024
-/** Of a session id, filled up with zeros: 8 words. */
+/** How long a session id is, filled up with zeros: 8 words. */
 const ID_WORDS = MAX_ID_LENGTH / 4
 
 /** No slot, bucket or word is beyond its column. */
@@ -332,7 +332,7 @@ class Table {
   readonly #chains: Int32Array
   /** The first slot of each chain. */
   readonly #buckets: Int32Array
-  /** Of a hash, to its bucket. */
+  /** From a hash, to its bucket. */
   readonly #shift: number
 
   /** @param sessions - those of a smaller table, to go on with */

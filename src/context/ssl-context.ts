@@ -56,7 +56,7 @@ export interface SslContextOptions {
   readonly clearingStep?: number
 }
 
-/** Of the internal cache. */
+/** The figures of the internal cache. */
 export interface SessionCacheStats {
   /** Sessions that it has taken in. */
   readonly stored: number

@@ -40,6 +40,13 @@ const MAX_USED_IDS = 20_480
  * @throws {@link ServerSetupError} when the server is set up so that it would silently never resume, or bypass the cache
  * @throws {@link ArgumentError} for arguments and options of another kind, and for options that do not exist
  * @throws {@link UnsupportedRuntimeError} on Bun, Deno, Electron, and a Node that is built otherwise than those that are known
+ *
+ * @example
+ * ```ts
+ * const context = new SslContext({ sessionIdContext: 'shop' })
+ * const server = https.createServer({ key, cert, ...serverOptions(context) }, handler)
+ * attachServer(server, context, { onHandshake: ({ outcome, reason }) => console.log(outcome, reason) })
+ * ```
  */
 export function attachServer(
   server: tls.Server,

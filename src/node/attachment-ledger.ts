@@ -17,7 +17,7 @@ const SILENCE_MS = 1_000
 /** A handshake, as far as its ledger has followed it: without a byte yet, without an outcome, or over. */
 export interface FollowedHandshake {
   state: 'silent' | 'pending' | 'over'
-  /** Of the ledger that counts it; when that has forgotten its handshakes, it is another. */
+  /** That of the ledger that counts it; when that has forgotten its handshakes, it is another. */
   readonly epoch: number
   /** From 1. */
   readonly number: number

@@ -95,7 +95,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   #snapshot: TrustSnapshot | undefined
   /** Seconds since the epoch; undefined until the chain was looked at. */
   #chainEndSec: number | undefined
-  /** Of TLS, in which the connection may have stateless tickets. */
+  /** The version of TLS in which the connection may have stateless tickets. */
   #ticketVersion: number | undefined
   /** Its tickets, once Node has it. */
   #tickets: TicketHandshake | undefined

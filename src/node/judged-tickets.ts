@@ -216,7 +216,7 @@ interface TicketContexts {
 
 /** The tickets of one connection on their way in, judged, and on their way out. */
 export class TicketHandshake {
-  /** Of all tickets that it offers, so that none of them is resumed by what was said to another connection. */
+  /** Those of all tickets that it offers, so that none of them is resumed by what was said to another connection. */
   readonly heads: ReadonlySet<string>
   readonly #tickets: JudgedTickets
   readonly #verdicts: TicketVerdicts

@@ -41,6 +41,13 @@ export interface ServerOptions {
  * and a session id context and timeout of its own. Spread them after your own.
  *
  * @throws {@link ArgumentError} for another context, and for options that do not exist
+ *
+ * @example
+ * ```ts
+ * const context = new SslContext({ sessionIdContext: 'shop' })
+ * const server = https.createServer({ key, cert, ...serverOptions(context) }, handler)
+ * attachServer(server, context)
+ * ```
  */
 export function serverOptions(context: SslContext, options: ServerOptionsSettings = {}): ServerOptions {
   checkContext('serverOptions', context)

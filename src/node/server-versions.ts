@@ -8,12 +8,12 @@ const VERSIONS: readonly { readonly version: number; readonly name: string; read
   { version: 0x0301, name: 'TLSv1', off: 0x0400_0000 },
 ]
 
-/** Of a version as Node names it, in options and in `getProtocol()`. */
+/** The number of a version, by the name that Node has for it, in options and in `getProtocol()`. */
 export function versionNumber(name: string): number | undefined {
   return VERSIONS.find((one) => one.name === name)?.version
 }
 
-/** Of one of {@link serverVersions}. */
+/** The number of one of {@link serverVersions}. */
 export function versionName(version: number): string {
   return VERSIONS.find((one) => one.version === version)?.name ?? 'unknown'
 }

@@ -26,7 +26,7 @@ export function bindingContext(binding: Binding): Uint8Array {
   return hashesOf(binding).context
 }
 
-/** Of the binding's hash; the rest of the 24 bytes, which 32 characters are in base64url, only tells why it differs. */
+/** The length of the binding's hash; the rest of the 24 bytes, which 32 characters are in base64url, only tells why it differs. */
 const TICKET_BINDING_LENGTH = 20
 const TICKET_CONTEXT_LENGTH = 24
 

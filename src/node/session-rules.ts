@@ -5,7 +5,7 @@ import { reportsAuthorizationTruly } from './node-engine.ts'
 import type { SessionOrigin } from './session-binding.ts'
 import type { TrustProfile } from './trust-profile.ts'
 
-/** The edge's own rules about sessions, beyond libssl's: N3 and N4 of the README. */
+/** The edge's own rules about sessions, beyond libssl's: N3 and N4 of docs/libssl.md. */
 export interface SessionRules {
   /** Seconds. */
   readonly maxAuthenticationAgeSec: number

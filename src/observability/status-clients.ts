@@ -4,7 +4,7 @@ import { type HandshakeCounts, NO_HANDSHAKES } from '../session/handshakes.ts'
 import { between, type HistoryView, type Interval } from './status-history.ts'
 import type { MeasuredClients } from './subject.ts'
 
-/** Of one `ClientSessions`. */
+/** The figures of one `ClientSessions`. */
 export interface ClientsStatus {
   readonly verdict: ClientsVerdict
   /** The last whole minute and the running one, or since the handler was made. */
@@ -22,7 +22,7 @@ export interface ClientsStatus {
   })[]
   readonly origins: number
   readonly tickets: number
-  /** Of all of them, about. */
+  /** Bytes of all of them, about. */
   readonly bytes: number
   /** OpenSSL's. */
   readonly counters: SessionStats
@@ -38,7 +38,7 @@ export interface ClientsSpan extends HandshakeCounts {
 
 /** Whether these sessions resume, in a word, and why not. */
 export interface ClientsVerdict {
-  /** Of the handshakes with servers that were known before: 90 % or more, some, none; or there were no such handshakes. */
+  /** By the handshakes with servers that were known before: 90 % or more, some, none; or there were no such handshakes. */
   readonly state: 'resuming' | 'resuming-in-part' | 'not-resuming' | 'nothing-known' | 'idle'
   /** Why most of the others did not resume. */
   readonly because: string | null
@@ -48,7 +48,7 @@ export interface ClientsVerdict {
 
 export type ClientsFigures = MeasuredClients['stats']
 
-/** Of such as were not there yet. */
+/** The figures of such as were not there yet. */
 export const NO_CLIENTS: ClientsFigures = {
   ...{ handshakes: NO_HANDSHAKES, reasons: {}, protocols: {} },
   ...{ origins: 0, tickets: 0, bytes: 0 },

@@ -21,7 +21,7 @@ export interface Interval<T> {
   readonly to: Sample<T>
 }
 
-/** Of one moment, at which the figures were read once. */
+/** The figures of one moment, at which the figures were read once. */
 export interface HistoryView<T> {
   readonly figures: T
   /** Oldest first; the last one is still running. */

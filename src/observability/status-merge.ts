@@ -178,7 +178,7 @@ function mergeStores(some: Some<StoreStatus>): StoreStatus {
   }
 }
 
-/** Of each name, the numbers together. */
+/** By name, the numbers together. */
 function addUp<T extends { readonly [Name in keyof T]: number | undefined }>(some: readonly T[]): T {
   const total: Record<string, number> = {}
   for (const one of some)

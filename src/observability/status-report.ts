@@ -24,7 +24,7 @@ export interface StatusReport {
   readonly process: {
     readonly host: string
     readonly pid: number
-    /** Of a cluster; null elsewhere. */
+    /** The number of the worker in a cluster; null elsewhere. */
     readonly worker: number | null
     /** How many are added up here; null for a worker that does not know of others. */
     readonly processes: number | null
@@ -34,7 +34,7 @@ export interface StatusReport {
   readonly stores: Readonly<Record<string, StoreStatus>>
 }
 
-/** Of one attachment, or of one context. */
+/** The figures of one attachment, or of one context. */
 export interface ServerStatus {
   readonly verdict: StatusVerdict
   /** The last whole minute and the running one, or since the handler was made. */
@@ -66,7 +66,7 @@ export interface ServerStatus {
 /** Is it resuming, and if not, why not? */
 export interface StatusVerdict {
   /**
-   * Of the clients that offered a session: `resuming` 90 % or more, `not-resuming` none, else `resuming-in-part`.
+   * By the clients that offered a session: `resuming` 90 % or more, `not-resuming` none, else `resuming-in-part`.
    * `disabled` is the kill switch, `idle` no completed handshake within the hour.
    */
   readonly state: 'resuming' | 'resuming-in-part' | 'not-resuming' | 'nothing-offered' | 'idle' | 'disabled'
@@ -93,7 +93,7 @@ export interface Minute extends Span {
   readonly sessions: number
 }
 
-/** Of one guarded store. */
+/** The figures of one guarded store. */
 export interface StoreStatus {
   /** Reads, sets and removals are judged apart: that which is worst off. */
   readonly breaker: 'closed' | 'half-open' | 'open'
@@ -132,7 +132,7 @@ interface ServerFigures {
 
 type StoreFigures = Omit<StoreStatus, 'minutes'>
 
-/** Of all that was shown at a moment. */
+/** The figures of all that was shown at a moment. */
 interface Sampled {
   readonly servers: ReadonlyMap<object, ServerFigures>
   readonly stores: ReadonlyMap<object, StoreFigures>

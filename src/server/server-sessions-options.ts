@@ -24,7 +24,7 @@ export interface ServerSessionsOptions {
    */
   readonly name: string
   /**
-   * Of all processes that resume each other's sessions: 32 random bytes or more, or their text in hexadecimal or base64, as
+   * The secrets of all processes that resume each other's sessions: 32 random bytes or more, or their text in hexadecimal or base64, as
    * `npx sslctx secret` prints it. The first one is used, all are understood. Never a password: no test finds one that looks like
    * base64. Given and undefined, as for a variable that is not set, is an error.
    */

@@ -14,7 +14,7 @@ export interface HandshakeMessage {
   readonly server: string
   /** The connections of an attached server are counted from 1. */
   readonly connection: number
-  /** Of the client; undefined where its connection is no socket. */
+  /** The address of the client; undefined where its connection is no socket. */
   readonly remoteAddress: string | undefined
   readonly remotePort: number | undefined
   /** Milliseconds from the connection's arrival until its ClientHello was whole. */

@@ -2,6 +2,15 @@
  * The bits of `SSL_CTX_set_session_cache_mode(3)` (R1.1). Combine them with `|`.
  *
  * OFF does not disable lookup, nor tickets (R1.5): it only stops what a finished handshake would store and report.
+ *
+ * @example
+ * ```ts
+ * const context = new SslContext({
+ *   sessionIdContext: 'shop',
+ *   sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL,
+ *   ...storeCallbacks(sealed(openMyStore('shop'), new KeyRing([secret]))),
+ * })
+ * ```
  */
 export const SessionCacheMode: {
   /** Finished handshakes store and report nothing. */

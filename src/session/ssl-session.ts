@@ -101,6 +101,16 @@ export let sessionInternals: SessionInternals
  * A TLS session, `SSL_SESSION` of libssl: what a handshake made and a later one may resume. An object is shared by
  * reference between a cache and the connections that use it; its resumability, time and timeout may change, and every
  * holder sees it. Its master key and ticket leave it only through {@link toDer} and {@link toPem}.
+ *
+ * @example
+ * ```ts
+ * const context = new SslContext()
+ * context.subscribe((event) => {
+ *   if (event.type !== 'new-session') return
+ *   const copy = SslSession.fromDer(event.session.toDer())
+ *   console.log(copy.protocolVersion, copy.timeoutSec)
+ * })
+ * ```
  */
 export class SslSession {
   /** What every resumption looks at, so that nothing is decoded for it: in front, and in one place. */

@@ -107,6 +107,12 @@ const BREAKER_RULES = { failures: CHECKED_LATER, retryAfterMs: CHECKED_LATER }
  *
  * @param store - belongs to the guard, which closes it
  * @throws {@link SessionRangeError} for an option out of its range; {@link ArgumentError} for what is no store, and an unknown option
+ *
+ * @example
+ * ```ts
+ * const store = guarded(openMyStore('shop'), { name: 'sessions', deadlineMs: 100 })
+ * console.log(store.stats.breaker, store.stats.queuedWrites)
+ * ```
  */
 export function guarded(store: SessionStore, options: GuardOptions = {}): GuardedStore {
   return new Guard(store, options)

@@ -31,6 +31,11 @@ const WRITE_OF_OTHERS = 0o022
  * @throws {@link ArgumentError} for what is no path
  * @throws {@link WeakKeyError} for a file that others can read or replace, that is another user's, or no file of 32 bytes
  * @throws Node's own error where it can be neither read nor made
+ *
+ * @example
+ * ```ts
+ * const keyRing = new KeyRing([keyFile('./.my-command/key')])
+ * ```
  */
 export function keyFile(path: string): Uint8Array {
   if (typeof path !== 'string' || path === '')

@@ -36,7 +36,7 @@ const SALT_LENGTH = 8
  * 800-38D §8.3). No key of a ring belongs to two processes, so that each can count, and stops well before that.
  */
 const MAX_SEALS = 2 ** 30
-/** Of other processes and periods; one costs about 10 µs to make. */
+/** Keys of other processes and periods; one costs about 10 µs to make. */
 const MAX_OPENING_KEYS = 10_000
 
 /**
@@ -45,6 +45,14 @@ const MAX_OPENING_KEYS = 10_000
  *
  * The first secret seals and names; all of them open. To replace one, give the new one as the second everywhere, then as
  * the first, and leave the old one out when its sessions have expired: `replaceSecrets` needs no restart.
+ *
+ * @example
+ * ```ts
+ * const keyRing = new KeyRing([previousSecret])
+ * keyRing.replaceSecrets([previousSecret, secret]) // in all processes
+ * keyRing.replaceSecrets([secret, previousSecret]) // in all processes
+ * keyRing.replaceSecrets([secret]) // when the sessions of before have expired
+ * ```
  */
 export class KeyRing {
   readonly #periodMs: number

@@ -29,7 +29,15 @@ interface Kept {
   readonly expiresAtMs: number
 }
 
-/** A store in this process's memory: the reference for all others, and enough for one process. */
+/**
+ * A store in this process's memory: the reference for all others, and enough for one process.
+ *
+ * @example
+ * ```ts
+ * const store = new MemoryStore({ maxSessions: 1000 })
+ * const context = new SslContext({ sessionIdContext: 'shop', ...storeCallbacks(store) })
+ * ```
+ */
 export class MemoryStore implements SessionStore {
   readonly confidentiality = 'in-process'
   readonly #sessions: LRUCache<string, Kept>

@@ -28,12 +28,12 @@ export interface RedisConnection {
   subscribe?(channel: string, onMessage: (message: Uint8Array) => void): Promise<() => Promise<void>>
 }
 
-/** Of ioredis 5 and later, and of iovalkey: a `Redis`, or a `Cluster`. */
+/** A client of ioredis 5 and later, and of iovalkey: a `Redis`, or a `Cluster`. */
 export interface IoredisClient {
   callBuffer(command: string, args: (string | Buffer)[]): Promise<unknown>
 }
 
-/** Of ioredis and iovalkey: a `Redis` that does nothing but subscribe, or a `Cluster`. */
+/** A subscriber of ioredis and iovalkey: a `Redis` that does nothing but subscribe, or a `Cluster`. */
 export interface IoredisSubscriber {
   subscribe(channel: string): Promise<unknown>
   unsubscribe(channel: string): Promise<unknown>
@@ -41,12 +41,12 @@ export interface IoredisSubscriber {
   off(event: 'messageBuffer', listener: (channel: Buffer, message: Buffer) => void): unknown
 }
 
-/** Of node-redis (`redis`) 5 and later: a client. */
+/** A client of node-redis (`redis`) 5 and later. */
 export interface NodeRedisClient {
   sendCommand(args: (string | Buffer)[], options: NodeRedisReplies): Promise<unknown>
 }
 
-/** Of node-redis (`redis`) 5 and later: a cluster. */
+/** A cluster of node-redis (`redis`) 5 and later. */
 export interface NodeRedisCluster {
   sendCommand(
     firstKey: Buffer | undefined,
@@ -56,12 +56,12 @@ export interface NodeRedisCluster {
   ): Promise<unknown>
 }
 
-/** Of node-redis (`redis`) 5 and later: a sentinel. */
+/** A sentinel of node-redis (`redis`) 5 and later. */
 export interface NodeRedisSentinel {
   sendCommand(isReadonly: boolean, args: (string | Buffer)[], options: NodeRedisReplies): Promise<unknown>
 }
 
-/** Of node-redis: a client, or the cluster or sentinel itself. */
+/** A subscriber of node-redis: a client, or the cluster or sentinel itself. */
 export interface NodeRedisSubscriber {
   subscribe(channel: string, listener: NodeRedisListener, bufferMode: true): Promise<void>
   unsubscribe(channel: string, listener: NodeRedisListener, bufferMode: true): Promise<void>

@@ -32,7 +32,7 @@ export interface Link {
 export interface Mark {
   /** Tells marks apart. */
   readonly id: string
-  /** Of its subject: a later mark of the same name takes the place of an earlier one. */
+  /** The name of its subject: a later mark of the same name takes the place of an earlier one. */
   readonly name: string
   readonly kind: Kind
   /** Milliseconds since the epoch: what was authenticated before is revoked. */

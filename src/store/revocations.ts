@@ -67,7 +67,7 @@ export interface RevocationStats {
 }
 
 const REFRESHES_IN_MAX_STALE = 3
-/** Of a store, and of this process. Beyond it, more are refused: all processes hold them all. */
+/** Marks of a store, and of this process. Beyond it, more are refused: all processes hold them all. */
 export const MAX_MARKS = 100_000
 /** Steps of {@link inTurns} that the MAC of a mark costs. */
 const VERIFYING = 40
@@ -83,6 +83,14 @@ const EMPTY = new Uint8Array(0)
  * A process that starts cannot tell the marks of now from those of an earlier moment, if somebody has put all of those back.
  *
  * Times are compared with the clocks of the processes that made the sessions, which must agree within what is tolerable.
+ *
+ * @example
+ * ```ts
+ * const keyRing = new KeyRing([secret])
+ * const revocations = new Revocations(sealed(guarded(openMyStore('shop')), keyRing), keyRing)
+ * await revocations.ready
+ * await revocations.revokeServerName('old.shop.example')
+ * ```
  */
 export class Revocations {
   readonly #store: SessionStore | undefined
@@ -98,7 +106,7 @@ export class Revocations {
   readonly #counts: Record<Kind, number> = { anchor: 0, all: 0, client: 0, 'server-name': 0 }
   /** What the store had at the last refresh, so that no mark is verified twice; undefined for what is none. */
   #known: Map<string, Mark | undefined> = new Map()
-  /** Of the latest mark for all, the anchor among them: there is always one. */
+  /** The moment of the latest mark for all, the anchor among them: there is always one. */
   #allBeforeMs = 0
   /** On the clock of `performance.now`, which nobody sets. */
   #freshSinceMs = Number.NEGATIVE_INFINITY

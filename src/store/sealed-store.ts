@@ -23,6 +23,12 @@ export interface SealedOptions {
  * While the ring has several secrets, what is not found under the first costs another call for each of the others.
  *
  * @param store - gets 32-byte keys, and values that are 51 bytes longer
+ *
+ * @example
+ * ```ts
+ * const store = sealed(guarded(openMyStore('shop')), new KeyRing([secret]))
+ * const context = new SslContext({ sessionIdContext: 'shop', ...storeCallbacks(store) })
+ * ```
  */
 export function sealed(store: SessionStore, keyRing: KeyRing, options: SealedOptions = {}): SessionStore {
   checkStore('sealed', store)

@@ -39,6 +39,11 @@ export interface StoreCallbacksOptions {
  *
  * @param store - gets the DER of sessions, master secrets included, under their ids
  * @throws {@link UnsealedStoreError} for a store outside this process that is not sealed
+ *
+ * @example
+ * ```ts
+ * const context = new SslContext({ sessionIdContext: 'shop', ...storeCallbacks(new MemoryStore()) })
+ * ```
  */
 export function storeCallbacks(store: CallbackStore, options: StoreCallbacksOptions = {}): StoreCallbacks {
   checkCallbackStore('storeCallbacks', store)

@@ -16,6 +16,7 @@ import {
   linksOf,
   readPage,
   readPages,
+  readRepositoryPages,
   root,
   sectionsOf,
 } from './markdown.ts'
@@ -24,11 +25,12 @@ import { type GivenByTest, isSnippet, packageSources, SnippetPlace, snippetOf } 
 import { errorCodes, unionIn } from './source-unions.ts'
 
 const pages = readPages()
+const repositoryPages = readRepositoryPages()
 const fences = pages.flatMap(fencesOf)
 
 describe('a snippet of README.md and docs/', () => {
   const servername = 'shop.example'
-  const snippets = fences.filter(isSnippet).map(snippetOf)
+  const snippets = fences.filter(isSnippet).map((fence) => snippetOf(fence))
   const problems = { redis: redisProblem, memcached: missingMemcached, none: undefined }
   const cleanUp: (() => Promise<void>)[] = []
   let place: SnippetPlace
@@ -67,23 +69,30 @@ describe('a snippet of README.md and docs/', () => {
     else test.skip(`runs: ${snippet.place} (${snippet.whyNotRun})`, () => undefined)
 })
 
-describe('README.md and docs/', () => {
+describe('README.md, docs/ and .github/', () => {
+  const everyPage = [...pages, ...repositoryPages]
+  const everyFence = everyPage.flatMap(fencesOf)
+
   test('have no code in a language that nothing here checks', () => {
     // Commands of a shell come without a language, and what they print as text.
-    const known = new Set(['', 'haproxy', 'js', 'nginx', 'text', 'ts'])
-    expect(fences.map(({ language }) => language).filter((language) => !known.has(language))).toEqual([])
+    const known = new Set(['', 'haproxy', 'js', 'nginx', 'text', 'ts', 'yaml'])
+    expect(everyFence.map(({ language }) => language).filter((language) => !known.has(language))).toEqual([])
   })
 
   test('name commands, scripts and options that are there', async () => {
-    const inFences = fences.filter(({ language }) => language === '').flatMap(({ code }) => commandsOf(code))
-    const inText = pages.flatMap(({ text }) => text.match(/(?<=`)(?:npx sslctx|npm run) [^`]+(?=`)/g) ?? [])
+    const inFences = everyFence
+      .filter(({ language }) => language === '')
+      .flatMap(({ code }) => commandsOf(code))
+    const inText = everyPage.flatMap(
+      ({ text }) => text.match(/(?<=`)(?:npx sslctx|npm run) [^`]+(?=`)/g) ?? [],
+    )
     const problems = await Promise.all([...inFences, ...inText].map(problemWith))
     expect(inText.length).toBeGreaterThan(5)
     expect(problems.filter(Boolean)).toEqual([])
   })
 
   test('link to files and headings that are there', () => {
-    const broken = pages.flatMap(({ file, text }) =>
+    const broken = everyPage.flatMap(({ file, text }) =>
       linksOf(text).filter((link) => {
         const [path = '', anchor] = link.split('#')
         const target = path === '' ? file : join(dirname(file), path)
@@ -163,7 +172,7 @@ describe('docs/reasons.md', () => {
   })
 })
 
-describe('the settings that docs/guide.md starts from', () => {
+describe('the settings that docs/migrating.md starts from', () => {
   /** Both as the page says: session ids in TLS 1.2, stateful tickets in TLS 1.3, names not checked. */
   const expected = ['note no-tickets tls12-ticket', 'note name-not-checked']
   const only = (language: string): Fence => {

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, X509Certificate } from 'node:crypto'
 import type { RequestListener } from 'node:http'
 import https from 'node:https'
 import express, { type Express, type RequestHandler } from 'express'
@@ -24,6 +24,7 @@ export const { key, cert, servername, redisUrl, memcachedPort }: GivenByTest = J
 export const secret: Uint8Array = randomBytes(32)
 export const previousSecret: Uint8Array = randomBytes(32)
 export const ticketKeys: Buffer = randomBytes(48)
+export const fingerprint256: string = new X509Certificate(cert).fingerprint256
 export const handler: RequestListener = (_request, response) => void response.end('hello')
 
 export const context: SslContext = new SslContext({ sessionIdContext: 'shop' })

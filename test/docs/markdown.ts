@@ -20,9 +20,15 @@ export function readPages(): readonly Page[] {
   return ['README.md', ...guides.sort().map((name) => `docs/${name}`)].map(readPage)
 }
 
+/** Those for people who work on the project: they are in no package. */
+export function readRepositoryPages(): readonly Page[] {
+  const names = readdirSync(join(root, '.github')).filter((name) => name.endsWith('.md'))
+  return names.sort().map((name) => readPage(`.github/${name}`))
+}
+
 /** A fenced code block. */
 export interface Fence {
-  /** As `docs/guide.md:12`, its first line of code. */
+  /** As `docs/stores.md:12`, its first line of code. */
   readonly place: string
   /** Empty for what is no language: commands of a shell, formulas, output. */
   readonly language: string

@@ -33,13 +33,17 @@ const RESUMES = 'resumes: '
  * The snippet after one line with what it takes as given, and before one that puts it to work.
  *
  * @param remark - `resumes: TLSv1.2` for a server that does not resume in both versions; `client` for a client
+ * @param imported - names of `sslctx` that it may use without importing them
  */
-export function programOf(code: string, remark: string | undefined): string {
+export function programOf(code: string, remark: string | undefined, imported: readonly string[]): string {
   const names = namesIn(code)
   const wanted = [...names].flatMap(([name, isDeclared]) => (isDeclared ? [] : [name]))
   const isClient = remark === CLIENT
   const given = wanted.filter((name) => (isClient ? GIVEN_TO_CLIENTS : GIVEN).has(name))
-  const imports = wanted.flatMap((name) => (Object.hasOwn(IMPORTS, name) ? [IMPORTS[name]] : []))
+  const imports = wanted.flatMap((name) => {
+    if (imported.includes(name)) return [`import { ${name} } from 'sslctx'`]
+    return Object.hasOwn(IMPORTS, name) ? [IMPORTS[name]] : []
+  })
   if (given.length > 0)
     imports.push(`import { ${given.join(', ')} } from '${here(isClient ? 'given-clients.ts' : 'given.ts')}'`)
   imports.push(`import { exercise as exerciseSnippet } from '${here('exercise.ts')}'`)

@@ -35,11 +35,15 @@ export function isSnippet({ language }: Fence): boolean {
   return LANGUAGES.has(language)
 }
 
-export function snippetOf({ place, language, code, remark }: Fence): Snippet {
+/** @param imported - names of `sslctx` that it may use without importing them */
+export function snippetOf(
+  { place, language, code, remark }: Fence,
+  imported: readonly string[] = [],
+): Snippet {
   return {
     place,
     fileName: `${place.replaceAll(/\W/g, '-')}.${language}`,
-    program: programOf(code, remark),
+    program: programOf(code, remark, imported),
     whyNotRun: remark?.startsWith(NOT_RUN) === true ? remark.slice(NOT_RUN.length) : undefined,
     engine: engineOf(code),
   }
@@ -69,7 +73,7 @@ export class SnippetPlace {
     return join(this.#directory, fileName)
   }
 
-  /** @returns what the compiler says, `docs/guide.md:12: …` */
+  /** @returns what the compiler says, `docs/stores.md:12: …` */
   compile(): readonly string[] {
     const read = ts.readConfigFile(this.#configPath, (path) => readFileSync(path, 'utf8'))
     const { options } = ts.parseJsonConfigFileContent(read.config, ts.sys, this.#directory)

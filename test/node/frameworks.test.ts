@@ -17,16 +17,16 @@ interface App {
   close(): Promise<unknown>
 }
 
-/** Each holds the snippet of the README, between its marks. */
+/** Each holds the snippet of docs/servers.md, between its marks. */
 type StartApp = (context: SslContext, onHandshake: (handshake: ServerHandshake) => void) => Promise<App>
 
 const { key, cert } = certificate
 
 const startFastify: StartApp = async (context, onHandshake) => {
-  // README Fastify
+  // docs Fastify
   const app = fastify({ https: { key, cert, ...serverOptions(context) } })
   attachServer(app.server, context, { onHandshake })
-  // README end
+  // docs end
   app.get('/', () => 'hello')
   // An address, not the default: for the name `localhost` Fastify makes a second server, which is not attached.
   await app.listen({ port: 0, host: '127.0.0.1' })
@@ -34,11 +34,11 @@ const startFastify: StartApp = async (context, onHandshake) => {
 }
 
 const startExpress: StartApp = async (context, onHandshake) => {
-  // README Express
+  // docs Express
   const app = express()
   const server = https.createServer({ key, cert, ...serverOptions(context) }, app)
   attachServer(server, context, { onHandshake })
-  // README end
+  // docs end
   app.get('/', (_request, response) => void response.send('hello'))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -58,11 +58,11 @@ Module({ controllers: [Greeter] })(AppModule)
 
 const startNest: StartApp = async (context, onHandshake) => {
   const logger = false
-  // README NestJS
+  // docs NestJS
   const httpsOptions = { key, cert, ...serverOptions(context) }
   const app = await NestFactory.create(AppModule, { httpsOptions, logger })
   attachServer(app.getHttpServer(), context, { onHandshake })
-  // README end
+  // docs end
   await app.listen(0, '127.0.0.1')
   return { server: app.getHttpServer(), close: () => app.close() }
 }
@@ -100,7 +100,7 @@ async function get({ server }: App, session?: Buffer): Promise<Answer> {
   return { status: response.statusCode, body, protocol, resumed, session: received }
 }
 
-describe('with the snippet of the README', () => {
+describe('with the snippet of docs/servers.md', () => {
   test.each([
     ['Fastify', startFastify],
     ['Express', startExpress],
