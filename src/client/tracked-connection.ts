@@ -143,11 +143,27 @@ export class TrackedConnection {
     if (isOwnSession && this.#socket.isSessionReused()) return
     const session = read(bytes)
     if (session === undefined || !this.#isFinished) return
-    const { ticket, ...content } = sessionInternals.content(session)
+    const {
+      ticket,
+      masterKey,
+      ticketAgeAdd,
+      maxEarlyData,
+      sessionId: _,
+      ...negotiated
+    } = sessionInternals.content(session)
     const { ticketLifetimeHintSec: lifetimeHintSec, timeoutSec } = session
     // RFC 9846 §4.7.1 (RFC 8446 §4.6.1): a lifetime of zero means that it is to be discarded at once.
     if (ticket === undefined || lifetimeHintSec === 0) return
-    this.#keep(connection.receiveTicket({ ...content, lifetimeHintSec, ticket }), bytes.length, timeoutSec)
+    const received = connection.receiveTicket({
+      masterKey,
+      ticketAgeAdd,
+      maxEarlyData,
+      lifetimeHintSec,
+      ticket,
+    })
+    // What Node's handshake has negotiated, of which the model has seen next to nothing.
+    sessionInternals.update(received, negotiated)
+    this.#keep(received, bytes.length, timeoutSec)
   }
 
   #sessionOfSocket(isResumed: boolean): ReadSession | undefined {
