@@ -6,10 +6,10 @@ export default class ClosingLine implements Reporter {
     const count = { passed: 0, failed: 0, skipped: 0, pending: 0 }
     for (const module of modules) {
       if (module.state() === 'failed' && [...module.children.allTests()].length === 0) count.failed++
-      for (const test of module.children.allTests()) {
-        const { state } = test.result()
+      for (const fixture of module.children.allTests()) {
+        const { state } = fixture.result()
         count[state]++
-        if (state === 'skipped') console.log(`skipped: ${test.fullName}`)
+        if (state === 'skipped') console.log(`skipped: ${fixture.fullName}`)
       }
     }
     console.log(`${count.passed} passed, ${count.failed} failed, ${count.skipped + count.pending} skipped`)

@@ -23,21 +23,21 @@ describe('DEBUG=sslctx:*', () => {
   function listen(namespaces: string): ReturnType<typeof testContext> {
     createDebug.log = (...words: unknown[]) => void lines.push(format(...words))
     createDebug.enable(namespaces)
-    const test = testContext({
+    const fixture = testContext({
       ...STATEFUL,
       getSessionCallback() {
         throw new Error('store is down')
       },
     })
-    test.context.subscribe(observer.hear)
-    return test
+    fixture.context.subscribe(observer.hear)
+    return fixture
   }
 
   test('shows lookups, what enters and leaves the cache, and failing callbacks', () => {
-    const test = listen('sslctx:*')
-    const { session } = serve(test, offer12(idOf(3)))
-    serve(test, offer12(session?.sessionId))
-    test.context.free()
+    const fixture = listen('sslctx:*')
+    const { session } = serve(fixture, offer12(idOf(3)))
+    serve(fixture, offer12(session?.sessionId))
+    fixture.context.free()
     const text = lines.join('\n')
     for (const part of [
       /full handshake: callback-failed/,
@@ -50,9 +50,9 @@ describe('DEBUG=sslctx:*', () => {
   })
 
   test('shows no secret', () => {
-    const test = listen('sslctx:*')
-    test.context.addSession(makeSession(1))
-    const connection = test.context.newConnection()
+    const fixture = listen('sslctx:*')
+    fixture.context.addSession(makeSession(1))
+    const connection = fixture.context.newConnection()
     connection.accept()
     decide(connection, offer12(idOf(1)))
     expect(lines.join('\n')).not.toMatch(/1c1d1e1f|01010101010101/)
@@ -79,8 +79,8 @@ describe('DEBUG=sslctx:*', () => {
   })
 
   test('shows nothing of a namespace that is off', () => {
-    const test = listen('sslctx:cache')
-    serve(test, offer12(idOf(3)))
+    const fixture = listen('sslctx:cache')
+    serve(fixture, offer12(idOf(3)))
     expect(lines.some((line) => line.includes('sslctx:resumption'))).toBe(false)
     expect(lines.some((line) => line.includes('sslctx:cache'))).toBe(true)
   })

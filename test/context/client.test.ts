@@ -25,8 +25,8 @@ const { CLIENT, BOTH, NO_INTERNAL_STORE, OFF } = SessionCacheMode
 const ANY = { minVersion: TLS12, maxVersion: TLS13 }
 const TICKET = Uint8Array.of(1, 2, 3)
 
-function connecting(test: TestContext, session?: SslSession): SslConnection {
-  const connection = test.context.newConnection()
+function connecting(fixture: TestContext, session?: SslSession): SslConnection {
+  const connection = fixture.context.newConnection()
   connection.setSession(session)
   connection.connect()
   return connection
@@ -72,9 +72,9 @@ describe('what a ClientHello offers (R11.2)', () => {
   })
 
   test('of a TLS 1.3 session its ticket as PSK, with an age in whole seconds less one, obfuscated', () => {
-    const test = testContext()
-    test.clock.nowMs += 5_900
-    const offer = connecting(test, ticketed()).clientHello(ANY)
+    const fixture = testContext()
+    fixture.clock.nowMs += 5_900
+    const offer = connecting(fixture, ticketed()).clientHello(ANY)
     expect(offer.psk).toEqual({ identity: TICKET, obfuscatedTicketAge: 4_007 })
     expect(offer.sessionId).not.toEqual(idOf(1))
   })
@@ -84,16 +84,16 @@ describe('what a ClientHello offers (R11.2)', () => {
     ['an age that wraps', 10_000, 9_007],
     ['a clock that went back', -9_000, 7],
   ])('%s', (_, elapsed, age) => {
-    const test = testContext()
-    test.clock.nowMs += elapsed
-    expect(connecting(test, ticketed()).clientHello(ANY).psk?.obfuscatedTicketAge).toBe(age)
+    const fixture = testContext()
+    fixture.clock.nowMs += elapsed
+    expect(connecting(fixture, ticketed()).clientHello(ANY).psk?.obfuscatedTicketAge).toBe(age)
   })
 
   test('the obfuscated age is modulo 2^32', () => {
-    const test = testContext()
-    test.clock.nowMs += 2_000
+    const fixture = testContext()
+    fixture.clock.nowMs += 2_000
     expect(
-      connecting(test, ticketed({ ticketAgeAdd: 0xffff_ffff })).clientHello(ANY).psk?.obfuscatedTicketAge,
+      connecting(fixture, ticketed({ ticketAgeAdd: 0xffff_ffff })).clientHello(ANY).psk?.obfuscatedTicketAge,
     ).toBe(999)
   })
 
@@ -103,9 +103,9 @@ describe('what a ClientHello offers (R11.2)', () => {
     ['no ticket', 0, { ticket: new Uint8Array(0), sessionId: idOf(1) }, false],
     ['a suite without a known hash', 0, { cipherSuite: 0xc02c }, false],
   ])('PSK with %s (R10.16)', (_, elapsed, fields, offered) => {
-    const test = testContext()
-    test.clock.nowMs += elapsed
-    expect(connecting(test, ticketed(fields)).clientHello(ANY).psk !== undefined).toBe(offered)
+    const fixture = testContext()
+    fixture.clock.nowMs += elapsed
+    expect(connecting(fixture, ticketed(fields)).clientHello(ANY).psk !== undefined).toBe(offered)
   })
 
   test.each([
@@ -135,12 +135,12 @@ describe('what a ClientHello offers (R11.2)', () => {
   })
 
   test('after a HelloRetryRequest a session that has died meanwhile is not replaced', () => {
-    const test = testContext()
+    const fixture = testContext()
     const session = ticketed()
-    const connection = connecting(test, session)
+    const connection = connecting(fixture, session)
     connection.clientHello(ANY)
     connection.receiveHelloRetryRequest()
-    test.context.removeSession(session)
+    fixture.context.removeSession(session)
     connection.clientHello(ANY)
     expect(connection.session).toBe(session)
   })
@@ -148,18 +148,18 @@ describe('what a ClientHello offers (R11.2)', () => {
 
 describe('the ServerHello', () => {
   test('that echoes the id resumes (R11.4)', () => {
-    const test = testContext({ sessionCacheMode: CLIENT })
-    const connection = visit(test, makeSession(1), TLS12, true)
+    const fixture = testContext({ sessionCacheMode: CLIENT })
+    const connection = visit(fixture, makeSession(1), TLS12, true)
     expect(connection.sessionReused).toBe(true)
-    expect(test.context.stats).toMatchObject({ connect: 1, connectGood: 1, hits: 1, misses: 0, number: 0 })
+    expect(fixture.context.stats).toMatchObject({ connect: 1, connectGood: 1, hits: 1, misses: 0, number: 0 })
   })
 
   test('with another id is a miss for what was offered, and a new session (R11.6)', () => {
-    const test = testContext({ sessionCacheMode: CLIENT })
+    const fixture = testContext({ sessionCacheMode: CLIENT })
     const offered = makeSession(1)
-    const connection = visit(test, offered, TLS12, false)
+    const connection = visit(fixture, offered, TLS12, false)
     expect(connection.session?.sessionId).toEqual(idOf(0xee))
-    expect(test.context.stats).toMatchObject({ misses: 1, hits: 0, number: 1 })
+    expect(fixture.context.stats).toMatchObject({ misses: 1, hits: 0, number: 1 })
     expect(offered.isResumable).toBe(true)
   })
 
@@ -172,10 +172,10 @@ describe('the ServerHello', () => {
   })
 
   test('of TLS 1.3 resumes by the PSK, not by the echoed id', () => {
-    const test = testContext()
-    expect(visit(test, ticketed(), TLS13, true).sessionReused).toBe(true)
-    expect(visit(test, makeSession(1), TLS13, false).sessionReused).toBe(false)
-    expect(test.context.stats.misses).toBe(1)
+    const fixture = testContext()
+    expect(visit(fixture, ticketed(), TLS13, true).sessionReused).toBe(true)
+    expect(visit(fixture, makeSession(1), TLS13, false).sessionReused).toBe(false)
+    expect(fixture.context.stats.misses).toBe(1)
   })
 
   test.each([
@@ -229,8 +229,8 @@ describe('the ServerHello', () => {
       Alert.ILLEGAL_PARAMETER,
     ],
   ])('with %s fails (R9.4, R11.5)', (_, session, changes, reason, alert) => {
-    const test = testContext()
-    const connection = connecting(test, session)
+    const fixture = testContext()
+    const connection = connecting(fixture, session)
     connection.clientHello({ minVersion: 0x0301, maxVersion: TLS13 })
     const verdict = connection.processServerHello({
       protocolVersion: TLS12,
@@ -240,7 +240,7 @@ describe('the ServerHello', () => {
     })
     expect(verdict).toEqual({ resume: false, reason, alert })
     expect(connection.session?.isResumable ?? false).toBe(false)
-    expect(test.removed.length).toBe(session === undefined ? 0 : 1)
+    expect(fixture.removed.length).toBe(session === undefined ? 0 : 1)
   })
 
   test('of a renegotiation may not drop the extended master secret', () => {
@@ -287,33 +287,33 @@ describe('a client in mode CLIENT', () => {
     [OFF, 0, 0],
     [SessionCacheMode.SERVER, 0, 0],
   ])('%i stores %i and reports %i TLS 1.2 sessions', (sessionCacheMode, number, reported) => {
-    const test = testContext({ sessionCacheMode })
-    visit(test, undefined, TLS12, false)
-    expect(test.context.stats.number).toBe(number)
-    expect(test.created.length).toBe(reported)
+    const fixture = testContext({ sessionCacheMode })
+    visit(fixture, undefined, TLS12, false)
+    expect(fixture.context.stats.number).toBe(number)
+    expect(fixture.created.length).toBe(reported)
   })
 
   test('uses a TLS 1.3 session once, resumed or not (R10.15)', () => {
     for (const resumes of [true, false]) {
-      const test = testContext({ sessionCacheMode: CLIENT })
+      const fixture = testContext({ sessionCacheMode: CLIENT })
       const session = ticketed()
-      test.context.addSession(session)
-      visit(test, session, TLS13, resumes)
-      expect(test.removed).toEqual(resumes ? [[session, 'delete']] : [])
+      fixture.context.addSession(session)
+      visit(fixture, session, TLS13, resumes)
+      expect(fixture.removed).toEqual(resumes ? [[session, 'delete']] : [])
     }
   })
 
   test('otherwise may use it again', () => {
-    const test = testContext()
+    const fixture = testContext()
     const session = ticketed()
-    visit(test, session, TLS13, true)
+    visit(fixture, session, TLS13, true)
     expect(session.isResumable).toBe(true)
   })
 
   test('goes on with a copy when the key exchange group has changed; the offered object stays', () => {
-    const test = testContext({ sessionCacheMode: CLIENT })
+    const fixture = testContext({ sessionCacheMode: CLIENT })
     const session = ticketed({ kexGroup: 29 })
-    const connection = connecting(test, session)
+    const connection = connecting(fixture, session)
     connection.clientHello(ANY)
     connection.processServerHello({
       protocolVersion: TLS13,
@@ -327,19 +327,19 @@ describe('a client in mode CLIENT', () => {
   })
 
   test('is flushed by its own counter (R2.9)', () => {
-    const test = testContext({ sessionCacheMode: BOTH })
+    const fixture = testContext({ sessionCacheMode: BOTH })
     const stale = makeSession(1, { timeSec: START_SEC - 1000 })
-    test.context.addSession(stale)
-    for (let turn = 0; turn < 255; turn++) visit(test, undefined, TLS12, false)
-    expect(test.removed).toEqual([])
-    visit(test, undefined, TLS12, false)
-    expect(test.removed).toEqual([[stale, 'flush']])
+    fixture.context.addSession(stale)
+    for (let turn = 0; turn < 255; turn++) visit(fixture, undefined, TLS12, false)
+    expect(fixture.removed).toEqual([])
+    visit(fixture, undefined, TLS12, false)
+    expect(fixture.removed).toEqual([[stale, 'flush']])
   })
 
   test('stores sessions without a context although it verifies its peer (R2.3)', () => {
-    const test = testContext({ sessionCacheMode: CLIENT, verifyMode: 1 })
-    visit(test, undefined, TLS12, false)
-    expect(test.context.stats.number).toBe(1)
+    const fixture = testContext({ sessionCacheMode: CLIENT, verifyMode: 1 })
+    visit(fixture, undefined, TLS12, false)
+    expect(fixture.context.stats.number).toBe(1)
   })
 })
 
@@ -353,10 +353,10 @@ describe('a NewSessionTicket', () => {
   const hash = new Uint8Array(createHash('sha256').update(TICKET).digest())
 
   test('of TLS 1.3 makes a session known by the hash of the ticket, each its own (R10.14)', () => {
-    const test = testContext({ sessionCacheMode: CLIENT })
-    const connection = visit(test, undefined, TLS13, false)
+    const fixture = testContext({ sessionCacheMode: CLIENT })
+    const connection = visit(fixture, undefined, TLS13, false)
     expect(connection.session?.isResumable).toBe(false)
-    test.clock.nowMs += 3_000
+    fixture.clock.nowMs += 3_000
     const first = connection.receiveTicket({ ...received, maxEarlyData: 9 })
     const second = connection.receiveTicket({ ...received, ticket: Uint8Array.of(9) })
     expect(first).toMatchObject({ sessionId: hash, timeSec: START_SEC + 3, isResumable: true })
@@ -367,12 +367,12 @@ describe('a NewSessionTicket', () => {
     })
     expect(sessionInternals.content(second).maxEarlyData).toBe(9)
     expect(connection.session).toBe(second)
-    expect([test.created, test.context.stats.number]).toEqual([[first, second], 2])
+    expect([fixture.created, fixture.context.stats.number]).toEqual([[first, second], 2])
   })
 
   test('of TLS 1.2 in a first handshake changes the session itself, and its hint is not capped', () => {
-    const test = testContext({ sessionCacheMode: CLIENT })
-    const connection = connecting(test)
+    const fixture = testContext({ sessionCacheMode: CLIENT })
+    const connection = connecting(fixture)
     connection.clientHello({ minVersion: TLS12, maxVersion: TLS12 })
     connection.processServerHello({
       protocolVersion: TLS12,
@@ -384,7 +384,7 @@ describe('a NewSessionTicket', () => {
     connection.finishHandshake({ cipherSuite: SUITE_12 })
     expect(before?.sessionId).toEqual(hash)
     expect(sessionInternals.content(before as SslSession).ticketLifetimeHintSec).toBe(1_000_000n)
-    expect(test.created).toEqual([before])
+    expect(fixture.created).toEqual([before])
   })
 
   test.each([
@@ -393,17 +393,17 @@ describe('a NewSessionTicket', () => {
   ])(
     'of TLS 1.2 in mode %i replaces the resumed session, removed: %s, unreported (R2.11)',
     (sessionCacheMode, isRemoved, number) => {
-      const test = testContext({ sessionCacheMode })
+      const fixture = testContext({ sessionCacheMode })
       const old = makeSession(1)
-      test.context.addSession(old)
-      const connection = connecting(test, old)
+      fixture.context.addSession(old)
+      const connection = connecting(fixture, old)
       connection.clientHello(ANY)
       connection.processServerHello({ protocolVersion: TLS12, sessionId: idOf(1), cipherSuite: SUITE_12 })
       connection.receiveTicket({ lifetimeHintSec: 0, ticket: TICKET })
       connection.finishHandshake()
       expect(connection.session).not.toBe(old)
       expect(old.isResumable).toBe(!isRemoved)
-      expect([test.created, test.context.stats.number]).toEqual([[], number])
+      expect([fixture.created, fixture.context.stats.number]).toEqual([[], number])
     },
   )
 
@@ -416,7 +416,7 @@ describe('a NewSessionTicket', () => {
 })
 
 describe('the bad-session rule (R11.7)', () => {
-  const established = (test: TestContext): SslConnection => visit(test, undefined, TLS12, false)
+  const established = (fixture: TestContext): SslConnection => visit(fixture, undefined, TLS12, false)
   const ends: [string, (connection: SslConnection) => unknown][] = [
     ['free', (connection) => connection.free()],
     ['clear', (connection) => connection.clear()],
@@ -424,17 +424,17 @@ describe('the bad-session rule (R11.7)', () => {
   ]
 
   test.each(ends)('%s of a connection that was not shut down ends its session', (_, end) => {
-    const test = testContext({ sessionCacheMode: CLIENT })
-    const connection = established(test)
+    const fixture = testContext({ sessionCacheMode: CLIENT })
+    const connection = established(fixture)
     const { session } = connection
     end(connection)
     expect(session?.isResumable).toBe(false)
-    expect(test.removed).toEqual([[session, 'delete']])
+    expect(fixture.removed).toEqual([[session, 'delete']])
   })
 
   test.each(ends)('%s after close_notify was sent leaves it', (_, end) => {
-    const test = testContext({ sessionCacheMode: CLIENT })
-    const connection = established(test)
+    const fixture = testContext({ sessionCacheMode: CLIENT })
+    const connection = established(fixture)
     const { session } = connection
     connection.shutdown()
     end(connection)
@@ -442,8 +442,8 @@ describe('the bad-session rule (R11.7)', () => {
   })
 
   test('having received close_notify is not enough', () => {
-    const test = testContext()
-    const connection = established(test)
+    const fixture = testContext()
+    const connection = established(fixture)
     const { session } = connection
     connection.receiveAlert('warning', Alert.CLOSE_NOTIFY)
     connection.free()
@@ -451,11 +451,11 @@ describe('the bad-session rule (R11.7)', () => {
   })
 
   test.each([
-    ['before a handshake', (test: TestContext) => test.context.newConnection()],
-    ['within a handshake', (test: TestContext) => connecting(test)],
+    ['before a handshake', (fixture: TestContext) => fixture.context.newConnection()],
+    ['within a handshake', (fixture: TestContext) => connecting(fixture)],
   ])('does not apply %s', (_, make) => {
-    const test = testContext()
-    const connection = make(test)
+    const fixture = testContext()
+    const connection = make(fixture)
     const session = makeSession(1)
     connection.setSession(session)
     connection.free()
@@ -464,11 +464,11 @@ describe('the bad-session rule (R11.7)', () => {
   })
 
   test('does not apply to a server that has not finished', () => {
-    const test = testContext(STATEFUL)
-    const connection = test.context.newConnection()
+    const fixture = testContext(STATEFUL)
+    const connection = fixture.context.newConnection()
     connection.accept()
     connection.free()
-    expect(test.removed).toEqual([])
+    expect(fixture.removed).toEqual([])
   })
 
   test('clear keeps a session that was shut down, and offers it again', () => {
@@ -503,13 +503,13 @@ describe('alerts (R5.2)', () => {
     ['sent', (connection: SslConnection) => connection.sendAlert('fatal', 20)],
     ['received', (connection: SslConnection) => connection.receiveAlert('fatal', 20)],
   ])('a fatal one that is %s ends the session', (_, alert) => {
-    const test = testContext({ sessionCacheMode: CLIENT })
-    const connection = visit(test, undefined, TLS12, false)
+    const fixture = testContext({ sessionCacheMode: CLIENT })
+    const connection = visit(fixture, undefined, TLS12, false)
     const { session } = connection
     alert(connection)
-    expect(test.removed).toEqual([[session, 'delete']])
+    expect(fixture.removed).toEqual([[session, 'delete']])
     connection.free()
-    expect(test.removed.length).toBe(1)
+    expect(fixture.removed.length).toBe(1)
   })
 
   test('is dropped, with no effect on the session, once close_notify was sent', () => {
@@ -557,11 +557,11 @@ describe('alerts (R5.2)', () => {
   })
 
   test('without a session has nothing to end', () => {
-    const test = testContext()
-    const connection = test.context.newConnection()
+    const fixture = testContext()
+    const connection = fixture.context.newConnection()
     connection.accept()
     connection.sendAlert('fatal', 40)
-    expect(test.removed).toEqual([])
+    expect(fixture.removed).toEqual([])
   })
 })
 
@@ -589,8 +589,8 @@ describe('an unexpected end of the transport (R11.7)', () => {
 })
 
 test('an abbreviated renegotiation offers the session, a full one does not, and misses it (R11.6)', () => {
-  const test = testContext()
-  const connection = visit(test, undefined, TLS12, false)
+  const fixture = testContext()
+  const connection = visit(fixture, undefined, TLS12, false)
   const capabilities = { minVersion: TLS12, maxVersion: TLS12 }
   connection.connect('abbreviated')
   expect(connection.clientHello(capabilities).sessionId).toEqual(idOf(0xee))
@@ -603,7 +603,7 @@ test('an abbreviated renegotiation offers the session, a full one does not, and 
   })
   connection.processServerHello({ protocolVersion: TLS12, sessionId: idOf(0xdd), cipherSuite: SUITE_12 })
   connection.finishHandshake({ cipherSuite: SUITE_12 })
-  expect(test.context.stats).toMatchObject({
+  expect(fixture.context.stats).toMatchObject({
     connect: 1,
     connectRenegotiate: 2,
     connectGood: 3,
@@ -613,8 +613,8 @@ test('an abbreviated renegotiation offers the session, a full one does not, and 
 })
 
 test('one context serves both roles (R2.9)', () => {
-  const test = testContext({ sessionCacheMode: BOTH, ...STATEFUL })
-  serve(test, offer12())
-  visit(test, undefined, TLS12, false)
-  expect(test.context.stats).toMatchObject({ number: 2, accept: 1, connect: 1 })
+  const fixture = testContext({ sessionCacheMode: BOTH, ...STATEFUL })
+  serve(fixture, offer12())
+  visit(fixture, undefined, TLS12, false)
+  expect(fixture.context.stats).toMatchObject({ number: 2, accept: 1, connect: 1 })
 })

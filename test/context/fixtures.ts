@@ -100,9 +100,9 @@ const OUTCOME: NegotiatedSession = { masterKey: new Uint8Array(48).fill(7) }
 
 /** A whole handshake on the server; TLS 1.3 with all of its tickets. */
 export function serve(
-  test: TestContext,
+  fixture: TestContext,
   offer: ResumptionOffer,
-  connection = test.context.newConnection(),
+  connection = fixture.context.newConnection(),
 ): SslConnection {
   connection.accept()
   const verdict = decide(connection, offer)
@@ -121,12 +121,12 @@ export function issueAll(connection: SslConnection): void {
 
 /** A whole handshake on a client whose server resumes what it is offered, or does not. */
 export function visit(
-  test: TestContext,
+  fixture: TestContext,
   session: SslSession | undefined,
   version: number,
   resumes: boolean,
 ): SslConnection {
-  const connection = test.context.newConnection()
+  const connection = fixture.context.newConnection()
   if (session !== undefined) connection.setSession(session)
   connection.connect()
   const offer = connection.clientHello({ minVersion: TLS12, maxVersion: version })

@@ -6,7 +6,7 @@ import { makeSession, START_SEC, type TestContext, testContext } from './fixture
 
 const idBytes = (sessions: Iterable<SslSession>): number[] =>
   [...sessions].map((session) => session.sessionId[0] ?? -1)
-const order = (test: TestContext): number[] => idBytes(test.context.sessions())
+const order = (fixture: TestContext): number[] => idBytes(fixture.context.sessions())
 const gone = ({ removed }: TestContext): string[] =>
   removed.map(([session, reason]) => `${session.sessionId[0]} ${reason}`)
 
@@ -65,36 +65,41 @@ describe('setSessionCacheSize', () => {
   })
 
   test('evicts nothing by itself; the next new session does (R4.4, R4.9, C13)', () => {
-    const test = testContext()
-    for (let id = 1; id <= 8; id++) test.context.addSession(makeSession(id))
-    test.context.setSessionCacheSize(3)
-    expect(test.context.stats.number).toBe(8)
-    test.context.addSession(makeSession(9))
-    expect(order(test)).toEqual([9, 8, 7])
-    expect(test.context.stats.cacheFull).toBe(6)
+    const fixture = testContext()
+    for (let id = 1; id <= 8; id++) fixture.context.addSession(makeSession(id))
+    fixture.context.setSessionCacheSize(3)
+    expect(fixture.context.stats.number).toBe(8)
+    fixture.context.addSession(makeSession(9))
+    expect(order(fixture)).toEqual([9, 8, 7])
+    expect(fixture.context.stats.cacheFull).toBe(6)
   })
 
   test.each([1, 2, 3, 5])('%i is exactly how many sessions stay (D1)', (size) => {
-    const test = testContext({ sessionCacheSize: size })
-    for (let id = 1; id <= 10; id++) expect(test.context.addSession(makeSession(id))).toBe(true)
-    expect(test.context.stats).toMatchObject({ number: size, cacheFull: 10 - size })
-    expect(gone(test)).toEqual(Array.from({ length: 10 - size }, (_, index) => `${index + 1} evict`))
+    const fixture = testContext({ sessionCacheSize: size })
+    for (let id = 1; id <= 10; id++) expect(fixture.context.addSession(makeSession(id))).toBe(true)
+    expect(fixture.context.stats).toMatchObject({ number: size, cacheFull: 10 - size })
+    expect(gone(fixture)).toEqual(Array.from({ length: 10 - size }, (_, index) => `${index + 1} evict`))
   })
 
   test('0 is unlimited', () => {
-    const test = testContext({ sessionCacheSize: 0 })
-    for (let id = 1; id <= 200; id++) test.context.addSession(makeSession(id))
-    expect(test.context.stats).toMatchObject({ number: 200, cacheFull: 0 })
+    const fixture = testContext({ sessionCacheSize: 0 })
+    for (let id = 1; id <= 200; id++) fixture.context.addSession(makeSession(id))
+    expect(fixture.context.stats).toMatchObject({ number: 200, cacheFull: 0 })
   })
 })
 
 describe('addSession', () => {
   test('returns true for a new key, false for the same object, true for another object of the same key (C5)', () => {
-    const test = testContext()
+    const fixture = testContext()
     const [a, b] = [makeSession(1), makeSession(1)]
-    expect([a, a, b, a].map((session) => test.context.addSession(session))).toEqual([true, false, true, true])
-    expect(test.context.stats.number).toBe(1)
-    expect(test.removed).toEqual([])
+    expect([a, a, b, a].map((session) => fixture.context.addSession(session))).toEqual([
+      true,
+      false,
+      true,
+      true,
+    ])
+    expect(fixture.context.stats.number).toBe(1)
+    expect(fixture.removed).toEqual([])
     expect([a.isResumable, b.isResumable]).toEqual([true, true])
   })
 
@@ -113,52 +118,52 @@ describe('addSession', () => {
   })
 
   test('refuses a session with an empty id, and changes nothing (D2)', () => {
-    const test = testContext({
+    const fixture = testContext({
       sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.UPDATE_TIME,
       sessionCacheSize: 1,
     })
     const empty = makeSession(0, { sessionId: new Uint8Array(0), timeSec: 5 })
-    expect(test.context.addSession(empty)).toBe(false)
-    expect(test.context.stats.number).toBe(0)
+    expect(fixture.context.addSession(empty)).toBe(false)
+    expect(fixture.context.stats.number).toBe(0)
     expect(empty.timeSec).toBe(5)
   })
 
   test('does not look at resumability or expiry (R4.2)', () => {
-    const test = testContext()
+    const fixture = testContext()
     const dead = makeSession(1, { timeSec: 1, timeoutSec: 1 })
-    test.context.removeSession(dead)
-    expect(test.context.addSession(dead)).toBe(true)
+    fixture.context.removeSession(dead)
+    expect(fixture.context.addSession(dead)).toBe(true)
   })
 
   test('does not let the new session be its own victim, however early it expires', () => {
-    const test = testContext({ sessionCacheSize: 1 })
-    test.context.addSession(makeSession(1, { timeoutSec: 1000 }))
-    test.context.addSession(makeSession(2, { timeoutSec: 1 }))
-    expect(order(test)).toEqual([2])
+    const fixture = testContext({ sessionCacheSize: 1 })
+    fixture.context.addSession(makeSession(1, { timeoutSec: 1000 }))
+    fixture.context.addSession(makeSession(2, { timeoutSec: 1 }))
+    expect(order(fixture)).toEqual([2])
   })
 
   test('makes room after a replacement only if the size has shrunk (R4.8)', () => {
-    const test = testContext()
-    for (let id = 1; id <= 3; id++) test.context.addSession(makeSession(id))
-    test.context.setSessionCacheSize(2)
-    test.context.addSession(makeSession(3))
-    expect(gone(test)).toEqual(['1 evict'])
+    const fixture = testContext()
+    for (let id = 1; id <= 3; id++) fixture.context.addSession(makeSession(id))
+    fixture.context.setSessionCacheSize(2)
+    fixture.context.addSession(makeSession(3))
+    expect(gone(fixture)).toEqual(['1 evict'])
   })
 
   test('flags a victim as not resumable (R4.6)', () => {
-    const test = testContext({ sessionCacheSize: 1 })
+    const fixture = testContext({ sessionCacheSize: 1 })
     const victim = makeSession(1)
-    test.context.addSession(victim)
-    test.context.addSession(makeSession(2))
+    fixture.context.addSession(victim)
+    fixture.context.addSession(makeSession(2))
     expect(victim.isResumable).toBe(false)
   })
 
   test('allows one session in two contexts, each with an order of its own (D3)', () => {
     const [one, two] = [testContext(), testContext()]
     const session = makeSession(1)
-    for (const test of [one, two]) {
-      test.context.addSession(session)
-      test.context.addSession(makeSession(2, { timeoutSec: 200 }))
+    for (const fixture of [one, two]) {
+      fixture.context.addSession(session)
+      fixture.context.addSession(makeSession(2, { timeoutSec: 200 }))
     }
     session.setTimeout(300)
     expect([order(one), order(two)]).toEqual([
@@ -214,7 +219,7 @@ describe('cacheStats', () => {
 
 describe('the order of the cache', () => {
   test('is by expiry, the latest first; among equals the newest first (R4.3)', () => {
-    const test = testContext()
+    const fixture = testContext()
     for (const [id, timeoutSec] of [
       [1, 50],
       [2, 10],
@@ -224,142 +229,144 @@ describe('the order of the cache', () => {
       [6, 50],
       [7, 5],
     ] as const)
-      test.context.addSession(makeSession(id, { timeoutSec }))
-    expect(order(test)).toEqual([6, 1, 4, 3, 5, 2, 7])
+      fixture.context.addSession(makeSession(id, { timeoutSec }))
+    expect(order(fixture)).toEqual([6, 1, 4, 3, 5, 2, 7])
   })
 
   test('follows setTime and setTimeout of a cached session (R6.7)', () => {
-    const test = testContext()
+    const fixture = testContext()
     const session = makeSession(1, { timeoutSec: 10 })
-    test.context.addSession(session)
-    test.context.addSession(makeSession(2, { timeoutSec: 20 }))
-    test.context.addSession(makeSession(3, { timeoutSec: 30 }))
+    fixture.context.addSession(session)
+    fixture.context.addSession(makeSession(2, { timeoutSec: 20 }))
+    fixture.context.addSession(makeSession(3, { timeoutSec: 30 }))
     session.setTimeout(25)
-    expect(order(test)).toEqual([3, 1, 2])
+    expect(order(fixture)).toEqual([3, 1, 2])
     session.setTime(START_SEC + 100)
-    expect(order(test)).toEqual([1, 3, 2])
+    expect(order(fixture)).toEqual([1, 3, 2])
     session.setTime(START_SEC - 100)
-    expect(order(test)).toEqual([3, 2, 1])
+    expect(order(fixture)).toEqual([3, 2, 1])
   })
 
   test('does not change when the same object is added again, even with UPDATE_TIME (LISTFIX)', () => {
-    const test = testContext({ sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.UPDATE_TIME })
+    const fixture = testContext({ sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.UPDATE_TIME })
     const first = makeSession(1)
-    test.context.addSession(first)
-    test.clock.nowMs += 1_000
-    test.context.addSession(makeSession(2))
-    test.clock.nowMs += 5_000
-    expect(test.context.addSession(first)).toBe(false)
+    fixture.context.addSession(first)
+    fixture.clock.nowMs += 1_000
+    fixture.context.addSession(makeSession(2))
+    fixture.clock.nowMs += 5_000
+    expect(fixture.context.addSession(first)).toBe(false)
     expect(first.timeSec).toBe(START_SEC + 6)
-    expect(order(test)).toEqual([2, 1])
+    expect(order(fixture)).toEqual([2, 1])
     // Between the latest and an entry that is out of order, the scan goes on to the end of the list.
-    test.context.addSession(makeSession(3, { timeoutSec: 99 }))
-    expect(order(test)).toEqual([3, 2, 1])
+    fixture.context.addSession(makeSession(3, { timeoutSec: 99 }))
+    expect(order(fixture)).toEqual([3, 2, 1])
   })
 
   test('puts a session that would be last behind an entry that is out of order in front of it', () => {
-    const test = testContext()
-    test.context.setSessionCacheMode(SessionCacheMode.SERVER)
+    const fixture = testContext()
+    fixture.context.setSessionCacheMode(SessionCacheMode.SERVER)
     const stale = makeSession(1, { timeoutSec: 10 })
-    test.context.addSession(stale)
-    test.context.addSession(makeSession(2, { timeoutSec: 40 }))
-    test.context.addSession(makeSession(3, { timeoutSec: 20 }))
-    expect(order(test)).toEqual([2, 3, 1])
+    fixture.context.addSession(stale)
+    fixture.context.addSession(makeSession(2, { timeoutSec: 40 }))
+    fixture.context.addSession(makeSession(3, { timeoutSec: 20 }))
+    expect(order(fixture)).toEqual([2, 3, 1])
   })
 
   test('sessions() is a snapshot that may be walked while the cache changes', () => {
-    const test = testContext()
-    for (let id = 1; id <= 3; id++) test.context.addSession(makeSession(id))
-    for (const session of test.context.sessions()) test.context.removeSession(session)
-    expect(test.context.stats.number).toBe(0)
+    const fixture = testContext()
+    for (let id = 1; id <= 3; id++) fixture.context.addSession(makeSession(id))
+    for (const session of fixture.context.sessions()) fixture.context.removeSession(session)
+    expect(fixture.context.stats.number).toBe(0)
   })
 })
 
 describe('UPDATE_TIME (R1.6)', () => {
   test('sets the time of a new session and of one that is added again to now', () => {
-    const test = testContext({ sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.UPDATE_TIME })
+    const fixture = testContext({ sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.UPDATE_TIME })
     const session = makeSession(1, { timeSec: 100 })
-    test.context.addSession(session)
+    fixture.context.addSession(session)
     expect(session.timeSec).toBe(START_SEC)
     session.setTime(100)
-    expect(test.context.addSession(session)).toBe(false)
+    expect(fixture.context.addSession(session)).toBe(false)
     expect(session.timeSec).toBe(START_SEC)
   })
 
   test('absent, leaves the time as it is', () => {
-    const test = testContext()
+    const fixture = testContext()
     const session = makeSession(1, { timeSec: 100 })
-    test.context.addSession(session)
+    fixture.context.addSession(session)
     expect(session.timeSec).toBe(100)
   })
 })
 
 describe('removeSession (R5.1)', () => {
   test('returns true for what is stored, and hands it to the callback as deleted', () => {
-    const test = testContext()
+    const fixture = testContext()
     const session = makeSession(1)
-    test.context.addSession(session)
-    expect(test.context.removeSession(session)).toBe(true)
-    expect(test.removed).toEqual([[session, 'delete']])
+    fixture.context.addSession(session)
+    expect(fixture.context.removeSession(session)).toBe(true)
+    expect(fixture.removed).toEqual([[session, 'delete']])
     expect(session.isResumable).toBe(false)
-    expect(test.context.stats.number).toBe(0)
+    expect(fixture.context.stats.number).toBe(0)
   })
 
   test('of an absent session returns false, but flags it and calls the callback (C7)', () => {
-    const test = testContext()
+    const fixture = testContext()
     const session = makeSession(1)
-    expect(test.context.removeSession(session)).toBe(false)
-    expect(test.removed).toEqual([[session, 'delete']])
+    expect(fixture.context.removeSession(session)).toBe(false)
+    expect(fixture.removed).toEqual([[session, 'delete']])
     expect(session.isResumable).toBe(false)
   })
 
   test('removes another object of the same key, and flags the argument, not that object', () => {
-    const test = testContext()
+    const fixture = testContext()
     const [stored, argument] = [makeSession(1), makeSession(1)]
-    test.context.addSession(stored)
-    expect(test.context.removeSession(argument)).toBe(true)
+    fixture.context.addSession(stored)
+    expect(fixture.context.removeSession(argument)).toBe(true)
     expect([stored.isResumable, argument.isResumable]).toEqual([true, false])
-    expect(test.removed).toEqual([[argument, 'delete']])
+    expect(fixture.removed).toEqual([[argument, 'delete']])
   })
 
   test('of a session with an empty id does nothing at all', () => {
-    const test = testContext()
+    const fixture = testContext()
     const empty = makeSession(0, { sessionId: new Uint8Array(0), ticket: Uint8Array.of(1) })
-    expect(test.context.removeSession(empty)).toBe(false)
-    expect(test.removed).toEqual([])
+    expect(fixture.context.removeSession(empty)).toBe(false)
+    expect(fixture.removed).toEqual([])
     expect(empty.isResumable).toBe(true)
   })
 })
 
 describe('flushSessions (R5.3)', () => {
   test('removes what expired before the given second, the earliest first; equality survives (C9)', () => {
-    const test = testContext()
+    const fixture = testContext()
     const sessions = [1, 2, 3, 4, 5].map((id) => makeSession(id, { timeSec: 1000, timeoutSec: id * 10 }))
-    for (const session of sessions) test.context.addSession(session)
-    expect([1010, 1011, 1030, 1031, 1].map((now) => test.context.flushSessions(now))).toEqual([0, 1, 1, 1, 0])
-    expect(test.context.flushSessions(0)).toBe(2)
-    expect(gone(test)).toEqual(['1 flush', '2 flush', '3 flush', '4 flush', '5 flush'])
+    for (const session of sessions) fixture.context.addSession(session)
+    expect([1010, 1011, 1030, 1031, 1].map((now) => fixture.context.flushSessions(now))).toEqual([
+      0, 1, 1, 1, 0,
+    ])
+    expect(fixture.context.flushSessions(0)).toBe(2)
+    expect(gone(fixture)).toEqual(['1 flush', '2 flush', '3 flush', '4 flush', '5 flush'])
     expect(sessions.some((session) => session.isResumable)).toBe(false)
-    expect(test.context.stats).toMatchObject({ timeouts: 0, cacheFull: 0, number: 0 })
+    expect(fixture.context.stats).toMatchObject({ timeouts: 0, cacheFull: 0, number: 0 })
   })
 
   test('takes the present second by default', () => {
-    const test = testContext()
-    test.context.addSession(makeSession(1))
-    test.clock.nowMs += 100_999
-    expect(test.context.flushSessions()).toBe(0)
-    test.clock.nowMs += 1
-    expect(test.context.flushSessions()).toBe(1)
+    const fixture = testContext()
+    fixture.context.addSession(makeSession(1))
+    fixture.clock.nowMs += 100_999
+    expect(fixture.context.flushSessions()).toBe(0)
+    fixture.clock.nowMs += 1
+    expect(fixture.context.flushSessions()).toBe(1)
   })
 
   test('stops at the first survivor, so an entry that is out of order waits for its turn', () => {
-    const test = testContext({ sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.UPDATE_TIME })
+    const fixture = testContext({ sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.UPDATE_TIME })
     const first = makeSession(1)
-    test.context.addSession(first)
-    test.context.addSession(makeSession(2))
-    test.clock.nowMs += 50_000
-    test.context.addSession(first)
-    expect(test.context.flushSessions(START_SEC + 120)).toBe(0)
+    fixture.context.addSession(first)
+    fixture.context.addSession(makeSession(2))
+    fixture.clock.nowMs += 50_000
+    fixture.context.addSession(first)
+    expect(fixture.context.flushSessions(START_SEC + 120)).toBe(0)
   })
 
   test.each([-1, 0.5, 18_446_744_074, Number.NaN])('refuses %d (D5)', (now) => {
@@ -367,17 +374,17 @@ describe('flushSessions (R5.3)', () => {
   })
 
   test('is what free does with everything, for its own reason', () => {
-    const test = testContext()
-    test.context.addSession(makeSession(1, { timeoutSec: 18_446_744_073 }))
-    test.context.free()
-    expect(gone(test)).toEqual(['1 free'])
+    const fixture = testContext()
+    fixture.context.addSession(makeSession(1, { timeoutSec: 18_446_744_073 }))
+    fixture.context.free()
+    expect(gone(fixture)).toEqual(['1 free'])
   })
 })
 
 test('a session that leaves one of two contexts is still put in order in the other (D3)', () => {
   const [one, other] = [testContext(), testContext()]
   const moving = makeSession(1, { timeoutSec: 10 })
-  for (const test of [one, other]) test.context.addSession(moving)
+  for (const fixture of [one, other]) fixture.context.addSession(moving)
   other.context.addSession(makeSession(2, { timeoutSec: 20 }))
   one.context.removeSession(moving)
   expect(order(other)).toEqual([2, 1])
@@ -387,65 +394,65 @@ test('a session that leaves one of two contexts is still put in order in the oth
 
 describe('callbacks (D4)', () => {
   test('the remove callback sees the cache as it is after the change, and may change it', () => {
-    const test = testContext({ sessionCacheSize: 2 })
+    const fixture = testContext({ sessionCacheSize: 2 })
     const seen: number[] = []
-    test.context.setRemoveSessionCallback((session, reason) => {
-      seen.push(test.context.stats.number)
-      if (reason === 'evict') test.context.addSession(makeSession(0x77, { timeSec: session.timeSec - 1 }))
+    fixture.context.setRemoveSessionCallback((session, reason) => {
+      seen.push(fixture.context.stats.number)
+      if (reason === 'evict') fixture.context.addSession(makeSession(0x77, { timeSec: session.timeSec - 1 }))
     })
-    for (let id = 1; id <= 3; id++) test.context.addSession(makeSession(id))
+    for (let id = 1; id <= 3; id++) fixture.context.addSession(makeSession(id))
     expect(seen.slice(0, 1)).toEqual([2])
-    expect(test.context.stats.number).toBe(2)
+    expect(fixture.context.stats.number).toBe(2)
   })
 
   test.each([
-    ['evicts', (test: TestContext) => test.context.addSession(makeSession(9))],
-    ['flushes', (test: TestContext) => test.context.flushSessions(0)],
+    ['evicts', (fixture: TestContext) => fixture.context.addSession(makeSession(9))],
+    ['flushes', (fixture: TestContext) => fixture.context.flushSessions(0)],
   ])('what %s several at once flags all of them before the callback hears of the first', (_, act) => {
-    const test = testContext()
+    const fixture = testContext()
     const sessions = [1, 2, 3].map((id) => makeSession(id))
-    for (const session of sessions) test.context.addSession(session)
-    test.context.setSessionCacheSize(1)
+    for (const session of sessions) fixture.context.addSession(session)
+    fixture.context.setSessionCacheSize(1)
     const seen: boolean[][] = []
-    test.context.setRemoveSessionCallback(() => seen.push(sessions.map(({ isResumable }) => isResumable)))
-    act(test)
+    fixture.context.setRemoveSessionCallback(() => seen.push(sessions.map(({ isResumable }) => isResumable)))
+    act(fixture)
     expect(seen).toEqual(new Array(3).fill([false, false, false]))
   })
 
   test('one that throws or rejects becomes an event, and the removal stands', async () => {
-    const test = testContext()
+    const fixture = testContext()
     const error = new Error('no')
-    test.context.setRemoveSessionCallback(() => {
+    fixture.context.setRemoveSessionCallback(() => {
       throw error
     })
-    test.context.addSession(makeSession(1))
-    expect(test.context.removeSession(makeSession(1))).toBe(true)
-    test.context.setRemoveSessionCallback(() => Promise.reject(error))
-    test.context.removeSession(makeSession(1))
+    fixture.context.addSession(makeSession(1))
+    expect(fixture.context.removeSession(makeSession(1))).toBe(true)
+    fixture.context.setRemoveSessionCallback(() => Promise.reject(error))
+    fixture.context.removeSession(makeSession(1))
     await Promise.resolve()
     const failure = { type: 'callback-error', callback: 'remove', error }
-    expect(test.events.filter(({ type }) => type === 'callback-error')).toEqual([failure, failure])
+    expect(fixture.events.filter(({ type }) => type === 'callback-error')).toEqual([failure, failure])
   })
 
   test('without one the removal is still an event', () => {
-    const test = testContext()
-    test.context.setRemoveSessionCallback()
+    const fixture = testContext()
+    fixture.context.setRemoveSessionCallback()
     const session = makeSession(1)
-    test.context.removeSession(session)
-    expect(test.events).toEqual([{ type: 'session-removed', session, reason: 'delete' }])
+    fixture.context.removeSession(session)
+    expect(fixture.events).toEqual([{ type: 'session-removed', session, reason: 'delete' }])
   })
 
   test('a listener that throws is reported to the others, and may unsubscribe', () => {
-    const test = testContext()
+    const fixture = testContext()
     const error = new Error('listener')
-    const unsubscribe = test.context.subscribe(() => {
+    const unsubscribe = fixture.context.subscribe(() => {
       throw error
     })
-    test.context.removeSession(makeSession(1))
-    expect(test.events.map(({ type }) => type)).toEqual(['session-removed', 'callback-error'])
+    fixture.context.removeSession(makeSession(1))
+    expect(fixture.events.map(({ type }) => type)).toEqual(['session-removed', 'callback-error'])
     unsubscribe()
-    test.context.removeSession(makeSession(1))
-    expect(test.events.length).toBe(3)
+    fixture.context.removeSession(makeSession(1))
+    expect(fixture.events.length).toBe(3)
   })
 })
 

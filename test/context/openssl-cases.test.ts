@@ -9,10 +9,10 @@ import { Joined } from './joined.ts'
 
 const { CLIENT, SERVER, NO_INTERNAL_STORE, OFF, UPDATE_TIME } = SessionCacheMode
 
-function called(test: TestContext): { new: number; remove: number } {
-  const counts = { new: test.created.length, remove: test.removed.length }
-  test.created.length = 0
-  test.removed.length = 0
+function called(fixture: TestContext): { new: number; remove: number } {
+  const counts = { new: fixture.created.length, remove: fixture.removed.length }
+  fixture.created.length = 0
+  fixture.removed.length = 0
   return counts
 }
 
@@ -141,9 +141,9 @@ describe.each([
 })
 
 test('test_session_timeout: sessions are ordered by expiry, and flushed in that order', () => {
-  const test = testContext()
+  const fixture = testContext()
   const [early, middle, late] = [makeSession(1), makeSession(2), makeSession(3)] as const
-  for (const session of [early, middle, late]) expect(test.context.addSession(session)).toBe(true)
+  for (const session of [early, middle, late]) expect(fixture.context.addSession(session)).toBe(true)
   for (const [session, offset] of [
     [early, -10],
     [middle, 0],
@@ -151,20 +151,20 @@ test('test_session_timeout: sessions are ordered by expiry, and flushed in that 
   ] as const)
     session.setTime(START_SEC + offset)
   for (const session of [early, middle, late]) session.setTimeout(10)
-  const left = (): SslSession[] => [...test.context.sessions()]
+  const left = (): SslSession[] => [...fixture.context.sessions()]
   expect(left()).toEqual([late, middle, early])
-  test.context.flushSessions(START_SEC + 9)
+  fixture.context.flushSessions(START_SEC + 9)
   expect(left()).toEqual([late, middle])
-  test.context.flushSessions(START_SEC + 11)
+  fixture.context.flushSessions(START_SEC + 11)
   expect(left()).toEqual([late])
-  test.context.flushSessions(START_SEC + 21)
+  fixture.context.flushSessions(START_SEC + 21)
   expect(left()).toEqual([])
-  for (const session of [early, middle, late]) expect(test.context.addSession(session)).toBe(true)
-  test.context.flushSessions(0)
+  for (const session of [early, middle, late]) expect(fixture.context.addSession(session)).toBe(true)
+  fixture.context.flushSessions(0)
   expect(left()).toEqual([])
-  test.context.setSessionCacheMode(UPDATE_TIME | test.context.getSessionCacheMode())
+  fixture.context.setSessionCacheMode(UPDATE_TIME | fixture.context.getSessionCacheMode())
   early.setTime(START_SEC - 10)
-  expect(test.context.addSession(early)).toBe(true)
+  expect(fixture.context.addSession(early)).toBe(true)
   expect(early.timeSec).not.toBe(START_SEC - 10)
 })
 

@@ -29,11 +29,11 @@ describe("the owner's own rules about a session that was found", () => {
     verdict: ResumptionVerdict | PromiseLike<ResumptionVerdict>
     test: ReturnType<typeof testContext>
   } => {
-    const test = testContext(STATEFUL)
-    test.context.addSession(makeSession(1))
-    const connection = test.context.newConnection()
+    const fixture = testContext(STATEFUL)
+    fixture.context.addSession(makeSession(1))
+    const connection = fixture.context.newConnection()
     connection.accept()
-    return { verdict: connection.resumeSession({ ...offer12(idOf(1)), examine }), test }
+    return { verdict: connection.resumeSession({ ...offer12(idOf(1)), examine }), test: fixture }
   }
 
   test('decline it, before anything is counted or forgotten', () => {
@@ -68,11 +68,11 @@ describe("the owner's own rules about a session that was found", () => {
   })
 
   test('see the session, and name the context against which libssl then holds it (R3.3 step 4)', () => {
-    const test = testContext(STATEFUL)
+    const fixture = testContext(STATEFUL)
     const session = makeSession(1, { sessionIdContext: Uint8Array.of(1) })
-    test.context.addSession(session)
+    fixture.context.addSession(session)
     for (const context of [1, 2]) {
-      const connection = test.context.newConnection()
+      const connection = fixture.context.newConnection()
       connection.accept()
       const examine = (found: SslSession): Examination => {
         expect(found).toBe(session)
@@ -92,75 +92,75 @@ describe("the owner's own rules about a session that was found", () => {
   })
 
   test('do not resume what is removed while they think', async () => {
-    const test = testContext(STATEFUL)
+    const fixture = testContext(STATEFUL)
     const session = makeSession(1)
-    test.context.addSession(session)
-    const connection = test.context.newConnection()
+    fixture.context.addSession(session)
+    const connection = fixture.context.newConnection()
     connection.accept()
     const verdict = connection.resumeSession({ ...offer12(idOf(1)), examine: async () => GOOD })
-    test.context.removeSession(session)
+    fixture.context.removeSession(session)
     expect(await verdict).toEqual({ resume: false, reason: 'not-found' })
   })
 
   test('mean nothing once the connection has gone', async () => {
-    const test = testContext(STATEFUL)
-    test.context.addSession(makeSession(1))
-    const connection = test.context.newConnection()
+    const fixture = testContext(STATEFUL)
+    fixture.context.addSession(makeSession(1))
+    const connection = fixture.context.newConnection()
     connection.accept()
     const verdict = connection.resumeSession({ ...offer12(idOf(1)), examine: async () => GOOD })
     connection.free()
     expect(await verdict).toEqual({ resume: false, reason: 'abandoned' })
-    expect(test.context.stats.hits).toBe(0)
+    expect(fixture.context.stats.hits).toBe(0)
   })
 })
 
 describe('single use in TLS 1.3', () => {
-  const use = (test: ReturnType<typeof testContext>, id: number): ResumptionVerdict => {
-    const connection = test.context.newConnection({ singleUse: true })
+  const use = (fixture: ReturnType<typeof testContext>, id: number): ResumptionVerdict => {
+    const connection = fixture.context.newConnection({ singleUse: true })
     connection.accept()
     return decide(connection, offer13(idOf(id)))
   }
 
   test('without an external cache is the internal removal', () => {
-    const test = testContext(STATEFUL)
-    test.context.addSession(makeTls13Session(1))
-    expect(use(test, 1)).toMatchObject({ resume: true, source: 'internal' })
-    expect(use(test, 1)).toEqual({ resume: false, reason: 'not-found' })
-    expect(test.removed).toEqual([[expect.objectContaining({ sessionId: idOf(1) }), 'delete']])
+    const fixture = testContext(STATEFUL)
+    fixture.context.addSession(makeTls13Session(1))
+    expect(use(fixture, 1)).toMatchObject({ resume: true, source: 'internal' })
+    expect(use(fixture, 1)).toEqual({ resume: false, reason: 'not-found' })
+    expect(fixture.removed).toEqual([[expect.objectContaining({ sessionId: idOf(1) }), 'delete']])
   })
 
   test('with an external cache is its take: an internal copy is neither asked nor made', () => {
     const asked: boolean[] = []
-    const test = testContext({
+    const fixture = testContext({
       ...STATEFUL,
       getSessionCallback: (connection) => {
         asked.push(connection.isSingleUse)
         return asked.length === 1 ? makeTls13Session(1) : undefined
       },
     })
-    test.context.addSession(makeTls13Session(1))
-    test.context.addSession(makeTls13Session(2))
-    expect(use(test, 1)).toMatchObject({ resume: true, source: 'external' })
-    expect(use(test, 1)).toEqual({ resume: false, reason: 'not-found' })
+    fixture.context.addSession(makeTls13Session(1))
+    fixture.context.addSession(makeTls13Session(2))
+    expect(use(fixture, 1)).toMatchObject({ resume: true, source: 'external' })
+    expect(use(fixture, 1)).toEqual({ resume: false, reason: 'not-found' })
     expect(asked).toEqual([true, true])
-    expect(test.context.stats).toMatchObject({ number: 2, misses: 0, cbHits: 1 })
+    expect(fixture.context.stats).toMatchObject({ number: 2, misses: 0, cbHits: 1 })
   })
 
   test('with an external cache keeps no copy of what it gave', () => {
-    const test = testContext({ ...STATEFUL, getSessionCallback: () => makeTls13Session(1) })
-    expect(use(test, 1)).toMatchObject({ resume: true, source: 'external' })
-    expect(test.context.stats.number).toBe(0)
+    const fixture = testContext({ ...STATEFUL, getSessionCallback: () => makeTls13Session(1) })
+    expect(use(fixture, 1)).toMatchObject({ resume: true, source: 'external' })
+    expect(fixture.context.stats.number).toBe(0)
   })
 
   test('is not for TLS 1.2, nor unless asked for', () => {
-    const test = testContext(STATEFUL)
-    test.context.addSession(makeSession(1))
-    test.context.addSession(makeTls13Session(2))
+    const fixture = testContext(STATEFUL)
+    fixture.context.addSession(makeSession(1))
+    fixture.context.addSession(makeTls13Session(2))
     for (let times = 0; times < 2; times++) {
-      const connection = test.context.newConnection({ singleUse: true })
-      expect(serve(test, offer12(idOf(1)), connection).sessionReused).toBe(true)
+      const connection = fixture.context.newConnection({ singleUse: true })
+      expect(serve(fixture, offer12(idOf(1)), connection).sessionReused).toBe(true)
       expect(connection.isSingleUse).toBe(false)
-      expect(serve(test, offer13(idOf(2))).sessionReused).toBe(true)
+      expect(serve(fixture, offer13(idOf(2))).sessionReused).toBe(true)
     }
   })
 })
@@ -170,13 +170,13 @@ describe('a ticket that a real TLS stack has built', () => {
     version: 12 | 13,
     settings = {},
   ): ReturnType<typeof testContext> & { connection: ReturnType<typeof serve> } => {
-    const test = testContext({ ...STATEFUL, ...settings })
-    const connection = test.context.newConnection({ sessionIdContext: Uint8Array.of(5) })
+    const fixture = testContext({ ...STATEFUL, ...settings })
+    const connection = fixture.context.newConnection({ sessionIdContext: Uint8Array.of(5) })
     connection.accept()
     decide(connection, version === 13 ? offer13() : offer12())
     connection.serverHello()
     connection.finishHandshake()
-    return { ...test, connection }
+    return { ...fixture, connection }
   }
 
   test('is stamped, stored and reported, as often as tickets are due (R10.2)', () => {
@@ -221,27 +221,27 @@ describe('a ticket that a real TLS stack has built', () => {
 })
 
 test('what a callback has not taken says nothing of the next session, of which none is told', () => {
-  const test = testContext({
+  const fixture = testContext({
     ...STATEFUL,
     newSessionCallback() {
       throw new Error('full')
     },
   })
-  const connection = serve(test, offer12())
+  const connection = serve(fixture, offer12())
   expect(connection.latestReport).toBe(false)
-  test.context.setNewSessionCallback()
-  serve(test, offer12(), connection)
+  fixture.context.setNewSessionCallback()
+  serve(fixture, offer12(), connection)
   expect(connection.latestReport).toBe(true)
 })
 
 describe('what a real TLS stack made of a handshake', () => {
   const decided = (found: boolean): { connection: SslConnection; test: ReturnType<typeof testContext> } => {
-    const test = testContext(STATEFUL)
-    test.context.addSession(makeSession(1))
-    const connection = test.context.newConnection()
+    const fixture = testContext(STATEFUL)
+    fixture.context.addSession(makeSession(1))
+    const connection = fixture.context.newConnection()
     connection.accept()
     expect(decide(connection, offer12(idOf(found ? 1 : 2))).resume).toBe(found)
-    return { connection, test }
+    return { connection, test: fixture }
   }
 
   test('counts as decided when it is as decided', () => {
@@ -269,11 +269,11 @@ describe('what a real TLS stack made of a handshake', () => {
   })
 
   test('ends a handshake about which nobody was asked', () => {
-    const test = testContext(STATEFUL)
-    const connection = test.context.newConnection()
+    const fixture = testContext(STATEFUL)
+    const connection = fixture.context.newConnection()
     connection.accept()
     connection.recordOutcome({ protocolVersion: TLS1_2_VERSION, made: makeSession(5) })
-    expect(test.context.stats).toMatchObject({ acceptGood: 1, number: 1 })
+    expect(fixture.context.stats).toMatchObject({ acceptGood: 1, number: 1 })
     expect(() => connection.recordOutcome({ protocolVersion: TLS1_2_VERSION })).toThrow(
       expect.objectContaining({ code: 'ERR_SESSION_STATE' }),
     )
@@ -294,12 +294,12 @@ describe('what a real TLS stack made of a handshake', () => {
   })
 
   test('a lookup that was abandoned decides nothing when it answers', async () => {
-    const test = testContext(STATEFUL)
+    const fixture = testContext(STATEFUL)
     const session = makeSession(1)
-    const connection = test.context.newConnection()
+    const connection = fixture.context.newConnection()
     let answer: (session: SslSession) => void = () => undefined
-    test.context.setSessionCacheMode(NO_INTERNAL)
-    test.context.setGetSessionCallback(
+    fixture.context.setSessionCacheMode(NO_INTERNAL)
+    fixture.context.setGetSessionCallback(
       () =>
         new Promise((resolve) => {
           answer = resolve
@@ -311,20 +311,20 @@ describe('what a real TLS stack made of a handshake', () => {
     answer(session)
     expect(await verdict).toEqual({ resume: false, reason: 'abandoned' })
     expect([connection.sessionReused, connection.session === session]).toEqual([false, false])
-    expect(test.context.stats).toMatchObject({ hits: 0, cbHits: 0 })
+    expect(fixture.context.stats).toMatchObject({ hits: 0, cbHits: 0 })
   })
 })
 
 test('a TLS 1.3 suite that the owner leaves to somebody else is not compared', () => {
-  const test = testContext(STATEFUL)
-  test.context.addSession(makeTls13Session(1, { cipherSuite: 0x1302 }))
+  const fixture = testContext(STATEFUL)
+  fixture.context.addSession(makeTls13Session(1, { cipherSuite: 0x1302 }))
   const { selectedCipherSuite: _, ...offer } = offer13(idOf(1))
-  expect(serve(test, offer).sessionReused).toBe(true)
+  expect(serve(fixture, offer).sessionReused).toBe(true)
 })
 
 test('an extended master secret that the owner leaves to somebody else is neither dropped nor made', () => {
-  const test = testContext(STATEFUL)
-  const connection = serve(test, { ...offer12(), extendedMasterSecret: true })
+  const fixture = testContext(STATEFUL)
+  const connection = serve(fixture, { ...offer12(), extendedMasterSecret: true })
   connection.accept()
   expect(decide(connection, offer12())).toEqual({ resume: false, reason: 'not-offered' })
   expect(connection.session?.extendedMasterSecret).toBe(true)

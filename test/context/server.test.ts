@@ -24,67 +24,67 @@ import {
 const { SERVER, NO_INTERNAL, NO_INTERNAL_LOOKUP, NO_INTERNAL_STORE, NO_AUTO_CLEAR, OFF, CLIENT } =
   SessionCacheMode
 
-function accepted(test: ReturnType<typeof testContext>): SslConnection {
-  const connection = test.context.newConnection()
+function accepted(fixture: ReturnType<typeof testContext>): SslConnection {
+  const connection = fixture.context.newConnection()
   connection.accept()
   return connection
 }
 
 describe('a TLS 1.2 server without tickets', () => {
   test('stores a full handshake and resumes it by its id', () => {
-    const test = testContext(STATEFUL)
-    const first = serve(test, offer12())
-    const second = serve(test, offer12(first.session?.sessionId))
+    const fixture = testContext(STATEFUL)
+    const first = serve(fixture, offer12())
+    const second = serve(fixture, offer12(first.session?.sessionId))
     expect(second.sessionReused).toBe(true)
     expect(second.session).toBe(first.session)
-    expect(test.context.stats).toMatchObject({ number: 1, accept: 2, acceptGood: 2, hits: 1, misses: 0 })
-    expect(test.created).toEqual([first.session])
+    expect(fixture.context.stats).toMatchObject({ number: 1, accept: 2, acceptGood: 2, hits: 1, misses: 0 })
+    expect(fixture.created).toEqual([first.session])
   })
 
   test('without an id looks nothing up and counts nothing', () => {
-    const test = testContext(STATEFUL)
-    expect(decide(accepted(test), offer12())).toEqual({ resume: false, reason: 'not-offered' })
-    expect(test.context.stats).toMatchObject({ misses: 0, hits: 0 })
+    const fixture = testContext(STATEFUL)
+    expect(decide(accepted(fixture), offer12())).toEqual({ resume: false, reason: 'not-offered' })
+    expect(fixture.context.stats).toMatchObject({ misses: 0, hits: 0 })
   })
 
   test('counts an unknown id as a miss (R3.3)', () => {
-    const test = testContext(STATEFUL)
-    expect(decide(accepted(test), offer12(idOf(9)))).toEqual({ resume: false, reason: 'not-found' })
-    expect(test.context.stats.misses).toBe(1)
+    const fixture = testContext(STATEFUL)
+    expect(decide(accepted(fixture), offer12(idOf(9)))).toEqual({ resume: false, reason: 'not-found' })
+    expect(fixture.context.stats.misses).toBe(1)
   })
 
   test('removes an expired session, counts a timeout, and goes on', () => {
-    const test = testContext(STATEFUL)
+    const fixture = testContext(STATEFUL)
     const session = makeSession(1)
-    test.context.addSession(session)
-    test.clock.nowMs += 100_001
-    expect(decide(accepted(test), offer12(idOf(1)))).toEqual({ resume: false, reason: 'expired' })
-    expect(test.removed).toEqual([[session, 'expire']])
-    expect(test.context.stats).toMatchObject({ timeouts: 1, hits: 0, misses: 0, number: 0 })
+    fixture.context.addSession(session)
+    fixture.clock.nowMs += 100_001
+    expect(decide(accepted(fixture), offer12(idOf(1)))).toEqual({ resume: false, reason: 'expired' })
+    expect(fixture.removed).toEqual([[session, 'expire']])
+    expect(fixture.context.stats).toMatchObject({ timeouts: 1, hits: 0, misses: 0, number: 0 })
   })
 
   test('leaves a session of another context where it is', () => {
-    const test = testContext({ ...STATEFUL, sessionIdContext: 'b' })
-    test.context.addSession(makeSession(1, { sessionIdContext: Uint8Array.of(0x61) }))
-    expect(decide(accepted(test), offer12(idOf(1)))).toEqual({
+    const fixture = testContext({ ...STATEFUL, sessionIdContext: 'b' })
+    fixture.context.addSession(makeSession(1, { sessionIdContext: Uint8Array.of(0x61) }))
+    expect(decide(accepted(fixture), offer12(idOf(1)))).toEqual({
       resume: false,
       reason: 'session-id-context-mismatch',
     })
-    expect(test.context.stats).toMatchObject({ timeouts: 0, misses: 0, number: 1 })
+    expect(fixture.context.stats).toMatchObject({ timeouts: 0, misses: 0, number: 1 })
   })
 
   test('finds in mode OFF what was added by hand (R1.5)', () => {
-    const test = testContext({ ...STATEFUL, sessionCacheMode: OFF })
-    test.context.addSession(makeSession(1))
-    expect(decide(accepted(test), offer12(idOf(1)))).toMatchObject({ resume: true, source: 'internal' })
+    const fixture = testContext({ ...STATEFUL, sessionCacheMode: OFF })
+    fixture.context.addSession(makeSession(1))
+    expect(decide(accepted(fixture), offer12(idOf(1)))).toMatchObject({ resume: true, source: 'internal' })
   })
 
   test('resumes an internal session that is flagged not resumable (R4.2)', () => {
-    const test = testContext(STATEFUL)
+    const fixture = testContext(STATEFUL)
     const session = makeSession(1)
-    test.context.removeSession(session)
-    test.context.addSession(session)
-    expect(decide(accepted(test), offer12(idOf(1))).resume).toBe(true)
+    fixture.context.removeSession(session)
+    fixture.context.addSession(session)
+    expect(decide(accepted(fixture), offer12(idOf(1))).resume).toBe(true)
   })
 
   test.each([
@@ -94,72 +94,74 @@ describe('a TLS 1.2 server without tickets', () => {
   ])(
     'in mode %i stores %i sessions and sends an id of %i bytes (R1.7)',
     (sessionCacheMode, number, length) => {
-      const test = testContext({ ...STATEFUL, sessionCacheMode })
-      const connection = accepted(test)
+      const fixture = testContext({ ...STATEFUL, sessionCacheMode })
+      const connection = accepted(fixture)
       decide(connection, offer12())
       expect(connection.serverHello().sessionId.length).toBe(length)
       connection.finishHandshake({ cipherSuite: 1 })
-      expect(test.context.stats.number).toBe(number)
-      expect(test.created.length).toBe(number)
+      expect(fixture.context.stats.number).toBe(number)
+      expect(fixture.created.length).toBe(number)
     },
   )
 
   test('fails when it verifies clients, has no context and finds a session without one (R3.3 step 5)', () => {
-    const test = testContext({ ...STATEFUL, verifyMode: VerifyMode.PEER })
-    test.context.addSession(makeSession(1))
-    const connection = accepted(test)
+    const fixture = testContext({ ...STATEFUL, verifyMode: VerifyMode.PEER })
+    fixture.context.addSession(makeSession(1))
+    const connection = accepted(fixture)
     expect(decide(connection, offer12(idOf(1)))).toEqual({
       resume: false,
       reason: 'session-id-context-uninitialized',
       alert: Alert.INTERNAL_ERROR,
     })
-    expect(test.context.stats).toMatchObject({ number: 1, hits: 0 })
+    expect(fixture.context.stats).toMatchObject({ number: 1, hits: 0 })
     expect(() => connection.serverHello()).toThrow(expect.objectContaining({ code: 'ERR_SESSION_STATE' }))
   })
 
   test('when it verifies clients without a context stores and reports nothing (R2.3, R9.5)', () => {
-    const test = testContext({ ...STATEFUL, verifyMode: VerifyMode.PEER })
-    serve(test, offer12())
-    expect(test.created).toEqual([])
-    expect(test.context.stats.number).toBe(0)
+    const fixture = testContext({ ...STATEFUL, verifyMode: VerifyMode.PEER })
+    serve(fixture, offer12())
+    expect(fixture.created).toEqual([])
+    expect(fixture.context.stats.number).toBe(0)
   })
 
   test('takes verify mode and context of the connection over those of the context', () => {
-    const test = testContext(STATEFUL)
-    serve(test, offer12(), test.context.newConnection({ verifyMode: VerifyMode.PEER }))
-    expect(test.context.stats.number).toBe(0)
+    const fixture = testContext(STATEFUL)
+    serve(fixture, offer12(), fixture.context.newConnection({ verifyMode: VerifyMode.PEER }))
+    expect(fixture.context.stats.number).toBe(0)
     serve(
-      test,
+      fixture,
       offer12(),
-      test.context.newConnection({ verifyMode: VerifyMode.PEER, sessionIdContext: idOf(1) }),
+      fixture.context.newConnection({ verifyMode: VerifyMode.PEER, sessionIdContext: idOf(1) }),
     )
-    expect(test.context.stats.number).toBe(1)
+    expect(fixture.context.stats.number).toBe(1)
   })
 
   test('with a context of its own stores them, stamped with it (R9.3)', () => {
-    const test = testContext({ ...STATEFUL, verifyMode: VerifyMode.PEER, sessionIdContext: 'x' })
-    expect(Buffer.from(serve(test, offer12()).session?.sessionIdContext ?? []).toString()).toBe('x')
-    expect(test.context.stats.number).toBe(1)
+    const fixture = testContext({ ...STATEFUL, verifyMode: VerifyMode.PEER, sessionIdContext: 'x' })
+    expect(Buffer.from(serve(fixture, offer12()).session?.sessionIdContext ?? []).toString()).toBe('x')
+    expect(fixture.context.stats.number).toBe(1)
   })
 
   test('fails when the client no longer offers the suite of its session, which is lost', () => {
-    const test = testContext(STATEFUL)
-    test.context.addSession(makeSession(1))
-    const verdict = decide(accepted(test), { ...offer12(idOf(1)), cipherSuites: [0xc02b] })
+    const fixture = testContext(STATEFUL)
+    fixture.context.addSession(makeSession(1))
+    const verdict = decide(accepted(fixture), { ...offer12(idOf(1)), cipherSuites: [0xc02b] })
     expect(verdict).toEqual({ resume: false, reason: 'cipher-not-offered', alert: Alert.ILLEGAL_PARAMETER })
-    expect(test.context.stats).toMatchObject({ hits: 1, number: 0 })
+    expect(fixture.context.stats).toMatchObject({ hits: 1, number: 0 })
   })
 
   test('resumes when the client offers the suite', () => {
-    const test = testContext(STATEFUL)
-    test.context.addSession(makeSession(1))
-    expect(decide(accepted(test), { ...offer12(idOf(1)), cipherSuites: [0xc02b, 0xc02c] }).resume).toBe(true)
+    const fixture = testContext(STATEFUL)
+    fixture.context.addSession(makeSession(1))
+    expect(decide(accepted(fixture), { ...offer12(idOf(1)), cipherSuites: [0xc02b, 0xc02c] }).resume).toBe(
+      true,
+    )
   })
 
   test('fails on a session with compression', () => {
-    const test = testContext(STATEFUL)
-    test.context.addSession(makeSession(1, { compressionId: 1 }))
-    expect(decide(accepted(test), offer12(idOf(1)))).toMatchObject({
+    const fixture = testContext(STATEFUL)
+    fixture.context.addSession(makeSession(1, { compressionId: 1 }))
+    expect(decide(accepted(fixture), offer12(idOf(1)))).toMatchObject({
       reason: 'compression',
       alert: Alert.HANDSHAKE_FAILURE,
     })
@@ -173,17 +175,17 @@ describe('a TLS 1.2 server without tickets', () => {
   })
 
   test('gives a new session the timeout of the context, 0 meaning 7200 (R6.2)', () => {
-    const test = testContext({ ...STATEFUL, sessionTimeout: 0 })
-    expect(serve(test, offer12()).session?.timeoutSec).toBe(7200)
-    test.context.setSessionTimeout(9)
-    expect(serve(test, offer12()).session?.timeoutSec).toBe(9)
+    const fixture = testContext({ ...STATEFUL, sessionTimeout: 0 })
+    expect(serve(fixture, offer12()).session?.timeoutSec).toBe(7200)
+    fixture.context.setSessionTimeout(9)
+    expect(serve(fixture, offer12()).session?.timeoutSec).toBe(9)
   })
 
   test('reports a verdict of each handshake as an event', () => {
-    const test = testContext(STATEFUL)
-    const connection = accepted(test)
+    const fixture = testContext(STATEFUL)
+    const connection = accepted(fixture)
     const verdict = decide(connection, offer12())
-    expect(test.events).toContainEqual({ type: 'resumption', connection, verdict })
+    expect(fixture.events).toContainEqual({ type: 'resumption', connection, verdict })
   })
 })
 
@@ -192,11 +194,15 @@ describe('the get callback (R3.2)', () => {
 
   test('is asked after an internal miss, and its answer is copied into the internal cache', () => {
     const stored = makeSession(1)
-    const test = testContext({ ...STATEFUL, getSessionCallback: () => stored })
-    expect(decide(accepted(test), offer)).toMatchObject({ resume: true, source: 'external', session: stored })
-    expect(test.context.stats).toMatchObject({ misses: 1, cbHits: 1, hits: 1, number: 1 })
-    expect(decide(accepted(test), offer)).toMatchObject({ source: 'internal' })
-    expect(test.context.stats).toMatchObject({ misses: 1, cbHits: 1, hits: 2 })
+    const fixture = testContext({ ...STATEFUL, getSessionCallback: () => stored })
+    expect(decide(accepted(fixture), offer)).toMatchObject({
+      resume: true,
+      source: 'external',
+      session: stored,
+    })
+    expect(fixture.context.stats).toMatchObject({ misses: 1, cbHits: 1, hits: 1, number: 1 })
+    expect(decide(accepted(fixture), offer)).toMatchObject({ source: 'internal' })
+    expect(fixture.context.stats).toMatchObject({ misses: 1, cbHits: 1, hits: 2 })
   })
 
   test.each([
@@ -205,26 +211,26 @@ describe('the get callback (R3.2)', () => {
     [SERVER | NO_INTERNAL_LOOKUP, { misses: 0, cbHits: 1, number: 1 }],
     [OFF, { misses: 1, cbHits: 1, number: 1 }],
   ])('in mode %i leaves the counters %o', (sessionCacheMode, stats) => {
-    const test = testContext({ ...STATEFUL, sessionCacheMode, getSessionCallback: () => makeSession(1) })
-    expect(decide(accepted(test), offer).resume).toBe(true)
-    expect(test.context.stats).toMatchObject(stats)
+    const fixture = testContext({ ...STATEFUL, sessionCacheMode, getSessionCallback: () => makeSession(1) })
+    expect(decide(accepted(fixture), offer).resume).toBe(true)
+    expect(fixture.context.stats).toMatchObject(stats)
   })
 
   test('is not asked when the internal cache answers', () => {
-    const test = testContext({
+    const fixture = testContext({
       ...STATEFUL,
       getSessionCallback() {
         throw new Error('was asked')
       },
     })
-    test.context.addSession(makeSession(1))
-    expect(decide(accepted(test), offer).resume).toBe(true)
-    expect(test.events.some(({ type }) => type === 'callback-error')).toBe(false)
+    fixture.context.addSession(makeSession(1))
+    expect(decide(accepted(fixture), offer).resume).toBe(true)
+    expect(fixture.events.some(({ type }) => type === 'callback-error')).toBe(false)
   })
 
   test('gets a copy of the id, and the connection with its appData', () => {
     const seen: unknown[] = []
-    const test = testContext({
+    const fixture = testContext({
       ...STATEFUL,
       getSessionCallback(connection, id) {
         seen.push(connection.appData, connection.isServer, connection.protocolVersion)
@@ -232,7 +238,7 @@ describe('the get callback (R3.2)', () => {
         return undefined
       },
     })
-    const connection = test.context.newConnection({ appData: 'mine' })
+    const connection = fixture.context.newConnection({ appData: 'mine' })
     connection.accept()
     const id = idOf(1)
     decide(connection, offer12(id))
@@ -241,39 +247,39 @@ describe('the get callback (R3.2)', () => {
   })
 
   test('with a session of another id is a miss before anything is counted or copied (D8)', () => {
-    const test = testContext({ ...STATEFUL, getSessionCallback: () => makeSession(2) })
-    expect(decide(accepted(test), offer)).toEqual({ resume: false, reason: 'wrong-session' })
-    expect(test.context.stats).toMatchObject({ cbHits: 0, number: 0 })
+    const fixture = testContext({ ...STATEFUL, getSessionCallback: () => makeSession(2) })
+    expect(decide(accepted(fixture), offer)).toEqual({ resume: false, reason: 'wrong-session' })
+    expect(fixture.context.stats).toMatchObject({ cbHits: 0, number: 0 })
   })
 
   test('with a session of another version is a miss in TLS 1.3, before its binder is looked at (D8)', () => {
-    const test = testContext({ ...STATEFUL, getSessionCallback: () => makeSession(1) })
-    expect(decide(accepted(test), offer13(idOf(1)))).toEqual({ resume: false, reason: 'wrong-session' })
-    expect(test.context.stats).toMatchObject({ cbHits: 0, number: 0 })
+    const fixture = testContext({ ...STATEFUL, getSessionCallback: () => makeSession(1) })
+    expect(decide(accepted(fixture), offer13(idOf(1)))).toEqual({ resume: false, reason: 'wrong-session' })
+    expect(fixture.context.stats).toMatchObject({ cbHits: 0, number: 0 })
   })
 
   test('with a session that is flagged is a miss that counts no cbHit (NORES)', () => {
     const dead = makeSession(1)
-    const test = testContext({ ...STATEFUL, getSessionCallback: () => dead })
-    test.context.removeSession(dead)
-    expect(decide(accepted(test), offer)).toEqual({ resume: false, reason: 'not-resumable' })
-    expect(test.context.stats.cbHits).toBe(0)
+    const fixture = testContext({ ...STATEFUL, getSessionCallback: () => dead })
+    fixture.context.removeSession(dead)
+    expect(decide(accepted(fixture), offer)).toEqual({ resume: false, reason: 'not-resumable' })
+    expect(fixture.context.stats.cbHits).toBe(0)
   })
 
   test('that answers with another version counts a cbHit and refuses', () => {
-    const test = testContext({
+    const fixture = testContext({
       ...STATEFUL,
       getSessionCallback: () => makeSession(1, { protocolVersion: 0x0302 }),
     })
-    expect(decide(accepted(test), offer)).toEqual({ resume: false, reason: 'version-mismatch' })
-    expect(test.context.stats).toMatchObject({ cbHits: 1, number: 1 })
+    expect(decide(accepted(fixture), offer)).toEqual({ resume: false, reason: 'version-mismatch' })
+    expect(fixture.context.stats).toMatchObject({ cbHits: 1, number: 1 })
   })
 
   test('whose session has expired is told to remove it', () => {
     const stale = makeSession(1, { timeSec: START_SEC - 101 })
-    const test = testContext({ ...STATEFUL, getSessionCallback: () => stale })
-    expect(decide(accepted(test), offer)).toEqual({ resume: false, reason: 'expired' })
-    expect(test.removed).toEqual([[stale, 'expire']])
+    const fixture = testContext({ ...STATEFUL, getSessionCallback: () => stale })
+    expect(decide(accepted(fixture), offer)).toEqual({ resume: false, reason: 'expired' })
+    expect(fixture.removed).toEqual([[stale, 'expire']])
   })
 
   test.each([
@@ -290,9 +296,9 @@ describe('the get callback (R3.2)', () => {
       /SslSession or undefined/,
     ],
   ])('that %s is an event and a full handshake', (_, getSessionCallback, message) => {
-    const test = testContext({ ...STATEFUL, getSessionCallback })
-    expect(decide(accepted(test), offer)).toEqual({ resume: false, reason: 'callback-failed' })
-    expect(test.events).toContainEqual(
+    const fixture = testContext({ ...STATEFUL, getSessionCallback })
+    expect(decide(accepted(fixture), offer)).toEqual({ resume: false, reason: 'callback-failed' })
+    expect(fixture.events).toContainEqual(
       expect.objectContaining({
         callback: 'get',
         error: expect.objectContaining({ message: expect.stringMatching(message) }),
@@ -301,8 +307,8 @@ describe('the get callback (R3.2)', () => {
   })
 
   test('that answers with null has found nothing', () => {
-    const test = testContext({ ...STATEFUL, getSessionCallback: () => null as unknown as undefined })
-    expect(decide(accepted(test), offer)).toEqual({ resume: false, reason: 'not-found' })
+    const fixture = testContext({ ...STATEFUL, getSessionCallback: () => null as unknown as undefined })
+    expect(decide(accepted(fixture), offer)).toEqual({ resume: false, reason: 'not-found' })
   })
 })
 
@@ -310,8 +316,8 @@ describe('an asynchronous get callback (D7)', () => {
   const offer = offer12(idOf(1))
 
   test('makes the verdict a promise', async () => {
-    const test = testContext({ ...STATEFUL, getSessionCallback: async () => makeSession(1) })
-    const connection = accepted(test)
+    const fixture = testContext({ ...STATEFUL, getSessionCallback: async () => makeSession(1) })
+    const connection = accepted(fixture)
     const verdict = connection.resumeSession(offer)
     expect(verdict).toBeInstanceOf(Promise)
     expect(await verdict).toMatchObject({ resume: true, source: 'external' })
@@ -319,9 +325,11 @@ describe('an asynchronous get callback (D7)', () => {
   })
 
   test('that rejects is an event and a full handshake', async () => {
-    const test = testContext({ ...STATEFUL, getSessionCallback: () => Promise.reject(new Error('down')) })
-    expect(await accepted(test).resumeSession(offer)).toEqual({ resume: false, reason: 'callback-failed' })
-    expect(test.events).toContainEqual(expect.objectContaining({ type: 'callback-error', callback: 'get' }))
+    const fixture = testContext({ ...STATEFUL, getSessionCallback: () => Promise.reject(new Error('down')) })
+    expect(await accepted(fixture).resumeSession(offer)).toEqual({ resume: false, reason: 'callback-failed' })
+    expect(fixture.events).toContainEqual(
+      expect.objectContaining({ type: 'callback-error', callback: 'get' }),
+    )
   })
 
   test.each([
@@ -330,26 +338,26 @@ describe('an asynchronous get callback (D7)', () => {
     ['has received a fatal alert', (connection: SslConnection) => connection.receiveAlert('fatal', 40)],
     ['asks again', (connection: SslConnection) => void connection.resumeSession(offer12())],
   ])('whose connection %s meanwhile changes nothing any more', async (_, end) => {
-    const test = testContext({ ...STATEFUL, getSessionCallback: async () => makeSession(1) })
-    const connection = accepted(test)
+    const fixture = testContext({ ...STATEFUL, getSessionCallback: async () => makeSession(1) })
+    const connection = accepted(fixture)
     const verdict = connection.resumeSession(offer)
     end(connection)
     const session = connection.session
     expect(await verdict).toEqual({ resume: false, reason: 'abandoned' })
-    expect(test.context.stats).toMatchObject({ cbHits: 0, hits: 0, number: 0 })
+    expect(fixture.context.stats).toMatchObject({ cbHits: 0, hits: 0, number: 0 })
     expect(connection.session).toBe(session)
   })
 
   test('may look PSK identities up one after the other', async () => {
     const asked: number[] = []
-    const test = testContext({
+    const fixture = testContext({
       ...STATEFUL,
       getSessionCallback: async (_, id) => {
         asked.push(id[0] ?? 0)
         return id[0] === 2 ? makeTls13Session(2) : undefined
       },
     })
-    expect(await accepted(test).resumeSession(offer13(idOf(1), idOf(2), idOf(3)))).toMatchObject({
+    expect(await accepted(fixture).resumeSession(offer13(idOf(1), idOf(2), idOf(3)))).toMatchObject({
       resume: true,
       pskIdentity: 1,
     })
@@ -358,11 +366,11 @@ describe('an asynchronous get callback (D7)', () => {
 
   test('abandoned between two identities asks for no more', async () => {
     const asked: number[] = []
-    const test = testContext({
+    const fixture = testContext({
       ...STATEFUL,
       getSessionCallback: async (_, id) => void asked.push(id[0] ?? 0) as undefined,
     })
-    const connection = accepted(test)
+    const connection = accepted(fixture)
     const verdict = connection.resumeSession(offer13(idOf(1), idOf(2)))
     connection.free()
     expect(await verdict).toEqual({ resume: false, reason: 'abandoned' })
@@ -372,136 +380,136 @@ describe('an asynchronous get callback (D7)', () => {
 
 describe('the new callback (R2.4b)', () => {
   test('is called although NO_INTERNAL_STORE stores nothing', () => {
-    const test = testContext({ ...STATEFUL, sessionCacheMode: SERVER | NO_INTERNAL_STORE })
-    serve(test, offer12())
-    expect(test.created.length).toBe(1)
-    expect(test.context.stats.number).toBe(0)
+    const fixture = testContext({ ...STATEFUL, sessionCacheMode: SERVER | NO_INTERNAL_STORE })
+    serve(fixture, offer12())
+    expect(fixture.created.length).toBe(1)
+    expect(fixture.context.stats.number).toBe(0)
   })
 
   test('whose answer is 0 leaves the session in the cache', () => {
-    const test = testContext({ ...STATEFUL, newSessionCallback: () => 0 })
-    serve(test, offer12())
-    expect(test.context.stats.number).toBe(1)
+    const fixture = testContext({ ...STATEFUL, newSessionCallback: () => 0 })
+    serve(fixture, offer12())
+    expect(fixture.context.stats.number).toBe(1)
   })
 
   test('that throws or rejects is an event', async () => {
-    const test = testContext({
+    const fixture = testContext({
       ...STATEFUL,
       newSessionCallback() {
         throw new Error('sync')
       },
     })
-    serve(test, offer12())
-    test.context.setNewSessionCallback(() => Promise.reject(new Error('async')))
-    serve(test, offer12())
+    serve(fixture, offer12())
+    fixture.context.setNewSessionCallback(() => Promise.reject(new Error('async')))
+    serve(fixture, offer12())
     // A whole turn, in which every promise settles that can.
     await new Promise(setImmediate)
-    const errors = test.events.flatMap((event) =>
+    const errors = fixture.events.flatMap((event) =>
       event.type === 'callback-error' ? [`${event.callback}: ${(event.error as Error).message}`] : [],
     )
     expect(errors).toEqual(['new: sync', 'new: async'])
   })
 
   test('absent, the session is still stored, and an event', () => {
-    const test = testContext(STATEFUL)
-    test.context.setNewSessionCallback()
-    const { session } = serve(test, offer12())
-    expect(test.context.stats.number).toBe(1)
-    expect(test.events).toContainEqual(expect.objectContaining({ type: 'new-session', session }))
+    const fixture = testContext(STATEFUL)
+    fixture.context.setNewSessionCallback()
+    const { session } = serve(fixture, offer12())
+    expect(fixture.context.stats.number).toBe(1)
+    expect(fixture.events).toContainEqual(expect.objectContaining({ type: 'new-session', session }))
   })
 })
 
 describe('the flush every 255 connections (R2.5 to R2.9)', () => {
-  function serveMany(test: ReturnType<typeof testContext>, count: number, version: number): void {
-    for (let turn = 0; turn < count; turn++) serve(test, version === TLS13 ? offer13() : offer12())
+  function serveMany(fixture: ReturnType<typeof testContext>, count: number, version: number): void {
+    for (let turn = 0; turn < count; turn++) serve(fixture, version === TLS13 ? offer13() : offer12())
   }
 
   test.each([
     ['TLS 1.2', TLS12, 255],
     ['TLS 1.3', TLS13, 254],
   ])('of %s comes after %i/%i quiet connections', (_, version, quiet) => {
-    const test = testContext({ ...STATEFUL, numTickets: 1 })
+    const fixture = testContext({ ...STATEFUL, numTickets: 1 })
     const stale = makeSession(1, { timeSec: START_SEC - 1000 })
-    test.context.addSession(stale)
-    serveMany(test, quiet, version)
-    expect(test.removed).toEqual([])
-    serveMany(test, 1, version)
-    expect(test.removed).toEqual([[stale, 'flush']])
-    test.context.addSession(stale)
-    serveMany(test, 255, version)
-    expect(test.removed.length).toBe(1)
-    serveMany(test, 1, version)
-    expect(test.removed.length).toBe(2)
+    fixture.context.addSession(stale)
+    serveMany(fixture, quiet, version)
+    expect(fixture.removed).toEqual([])
+    serveMany(fixture, 1, version)
+    expect(fixture.removed).toEqual([[stale, 'flush']])
+    fixture.context.addSession(stale)
+    serveMany(fixture, 255, version)
+    expect(fixture.removed.length).toBe(1)
+    serveMany(fixture, 1, version)
+    expect(fixture.removed.length).toBe(2)
   })
 
   test.each([
     ['NO_AUTO_CLEAR', SERVER | NO_AUTO_CLEAR],
     ['a mode without SERVER', CLIENT],
   ])('does not come with %s', (_, sessionCacheMode) => {
-    const test = testContext({ ...STATEFUL, sessionCacheMode })
-    test.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
-    serveMany(test, 300, TLS12)
-    expect(test.removed).toEqual([])
+    const fixture = testContext({ ...STATEFUL, sessionCacheMode })
+    fixture.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
+    serveMany(fixture, 300, TLS12)
+    expect(fixture.removed).toEqual([])
   })
 
   test('does not come with a mode without SERVER in TLS 1.3 either, whose sessions have ids (R2.5)', () => {
-    const test = testContext({ ...STATEFUL, sessionCacheMode: CLIENT, numTickets: 1 })
-    test.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
-    serveMany(test, 300, TLS13)
-    expect(test.removed).toEqual([])
+    const fixture = testContext({ ...STATEFUL, sessionCacheMode: CLIENT, numTickets: 1 })
+    fixture.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
+    serveMany(fixture, 300, TLS13)
+    expect(fixture.removed).toEqual([])
   })
 
   test("is not due by the other role's counter (R2.9)", () => {
-    const test = testContext({ ...STATEFUL, sessionCacheMode: SERVER | CLIENT })
-    for (let turn = 0; turn < 255; turn++) visit(test, undefined, TLS12, false)
-    test.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
-    serveMany(test, 1, TLS12)
-    expect(test.removed).toEqual([])
-    visit(test, undefined, TLS12, false)
-    expect(test.removed.map(([, reason]) => reason)).toEqual(['flush'])
+    const fixture = testContext({ ...STATEFUL, sessionCacheMode: SERVER | CLIENT })
+    for (let turn = 0; turn < 255; turn++) visit(fixture, undefined, TLS12, false)
+    fixture.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
+    serveMany(fixture, 1, TLS12)
+    expect(fixture.removed).toEqual([])
+    visit(fixture, undefined, TLS12, false)
+    expect(fixture.removed.map(([, reason]) => reason)).toEqual(['flush'])
   })
 
   test('comes after the new session is stored, for which it makes no room (R2.4a, R2.5)', () => {
-    const test = testContext({ ...STATEFUL, sessionCacheSize: 1 })
-    serveMany(test, 255, TLS12)
-    test.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
-    test.removed.length = 0
-    serveMany(test, 1, TLS12)
-    expect(test.removed.map(([, reason]) => reason)).toEqual(['evict'])
+    const fixture = testContext({ ...STATEFUL, sessionCacheSize: 1 })
+    serveMany(fixture, 255, TLS12)
+    fixture.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
+    fixture.removed.length = 0
+    serveMany(fixture, 1, TLS12)
+    expect(fixture.removed.map(([, reason]) => reason)).toEqual(['evict'])
   })
 
   test('in steps, is switched off by NO_AUTO_CLEAR as well', () => {
-    const test = testContext({ ...STATEFUL, sessionCacheMode: SERVER | NO_AUTO_CLEAR, clearingStep: 5 })
-    test.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
-    serveMany(test, 2, TLS12)
-    expect(test.removed).toEqual([])
+    const fixture = testContext({ ...STATEFUL, sessionCacheMode: SERVER | NO_AUTO_CLEAR, clearingStep: 5 })
+    fixture.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
+    serveMany(fixture, 2, TLS12)
+    expect(fixture.removed).toEqual([])
   })
 
   test('is skipped when its connection has nothing to store (R2.7), and comes with a resumed one', () => {
-    const test = testContext(STATEFUL)
-    serveMany(test, 255, TLS12)
-    test.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
-    serve(test, { ...offer12(), ticket: { status: 'empty' } }, withTickets(test))
-    expect(test.removed).toEqual([])
-    serveMany(test, 255, TLS12)
-    const known = serve(test, offer12()).session
-    expect(test.removed.length).toBe(1)
-    test.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
-    for (let turn = 0; turn < 256; turn++) serve(test, offer12(known?.sessionId))
-    expect(test.removed.length).toBe(2)
+    const fixture = testContext(STATEFUL)
+    serveMany(fixture, 255, TLS12)
+    fixture.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
+    serve(fixture, { ...offer12(), ticket: { status: 'empty' } }, withTickets(fixture))
+    expect(fixture.removed).toEqual([])
+    serveMany(fixture, 255, TLS12)
+    const known = serve(fixture, offer12()).session
+    expect(fixture.removed.length).toBe(1)
+    fixture.context.addSession(makeSession(1, { timeSec: START_SEC - 1000 }))
+    for (let turn = 0; turn < 256; turn++) serve(fixture, offer12(known?.sessionId))
+    expect(fixture.removed.length).toBe(2)
   })
 
   test('takes the whole second of the clock', () => {
-    const test = testContext(STATEFUL)
-    serveMany(test, 255, TLS12)
-    test.context.addSession(makeSession(1, { timeSec: START_SEC - 100 }))
-    test.clock.nowMs += 999
-    serveMany(test, 1, TLS12)
-    expect(test.removed).toEqual([])
+    const fixture = testContext(STATEFUL)
+    serveMany(fixture, 255, TLS12)
+    fixture.context.addSession(makeSession(1, { timeSec: START_SEC - 100 }))
+    fixture.clock.nowMs += 999
+    serveMany(fixture, 1, TLS12)
+    expect(fixture.removed).toEqual([])
   })
 
-  function withTickets(test: ReturnType<typeof testContext>): SslConnection {
-    const connection = test.context.newConnection()
+  function withTickets(fixture: ReturnType<typeof testContext>): SslConnection {
+    const connection = fixture.context.newConnection()
     connection.clearOptions(SslOption.NO_TICKET)
     return connection
   }
@@ -514,8 +522,8 @@ describe('session tickets of TLS 1.2', () => {
     ['ignored', { status: 'ignored' } as const, false],
     ['absent', undefined, false],
   ])('%s', (_, ticket, expected) => {
-    const test = testContext()
-    const connection = accepted(test)
+    const fixture = testContext()
+    const connection = accepted(fixture)
     decide(connection, ticket === undefined ? offer12() : { ...offer12(), ticket })
     const hello = connection.serverHello()
     expect(hello.ticketExpected).toBe(expected)
@@ -523,27 +531,27 @@ describe('session tickets of TLS 1.2', () => {
   })
 
   test('undecryptable keep the session id from being tried', () => {
-    const test = testContext()
-    test.context.addSession(makeSession(1))
-    expect(decide(accepted(test), { ...offer12(idOf(1)), ticket: { status: 'no-decrypt' } })).toEqual({
+    const fixture = testContext()
+    fixture.context.addSession(makeSession(1))
+    expect(decide(accepted(fixture), { ...offer12(idOf(1)), ticket: { status: 'no-decrypt' } })).toEqual({
       resume: false,
       reason: 'ticket-undecryptable',
     })
-    expect(test.context.stats).toMatchObject({ hits: 0, misses: 0 })
+    expect(fixture.context.stats).toMatchObject({ hits: 0, misses: 0 })
   })
 
   test('ignored or empty leave the session id to be tried', () => {
-    const test = testContext()
-    test.context.addSession(makeSession(1))
+    const fixture = testContext()
+    fixture.context.addSession(makeSession(1))
     for (const status of ['empty', 'ignored'] as const)
-      expect(decide(accepted(test), { ...offer12(idOf(1)), ticket: { status } })).toMatchObject({
+      expect(decide(accepted(fixture), { ...offer12(idOf(1)), ticket: { status } })).toMatchObject({
         source: 'internal',
       })
   })
 
   test('decrypted are resumed under the id of the ClientHello, and renewed when asked', () => {
-    const test = testContext()
-    const connection = accepted(test)
+    const fixture = testContext()
+    const connection = accepted(fixture)
     const session = makeSession(0, { sessionId: new Uint8Array(0) })
     expect(
       decide(connection, { ...offer12(idOf(5)), ticket: { status: 'success-renew', session } }),
@@ -551,32 +559,32 @@ describe('session tickets of TLS 1.2', () => {
     expect(connection.serverHello()).toEqual({ sessionId: idOf(5), ticketExpected: true })
     expect(connection.issueTicket()).toEqual({ session, lifetimeHintSec: 0, stateful: false })
     connection.finishHandshake()
-    expect(test.created).toEqual([])
+    expect(fixture.created).toEqual([])
   })
 
   test('without an id in the ClientHello keep theirs', () => {
-    const test = testContext()
+    const fixture = testContext()
     const session = makeSession(3)
-    decide(accepted(test), { ...offer12(), ticket: { status: 'success', session } })
+    decide(accepted(fixture), { ...offer12(), ticket: { status: 'success', session } })
     expect(session.sessionId).toEqual(idOf(3))
   })
 
   test('expired count a timeout, are not removed, and bring a new ticket', () => {
-    const test = testContext()
-    const connection = accepted(test)
+    const fixture = testContext()
+    const connection = accepted(fixture)
     const session = makeSession(3, { timeSec: 5 })
     expect(decide(connection, { ...offer12(), ticket: { status: 'success', session } })).toEqual({
       resume: false,
       reason: 'expired',
     })
-    expect(test.removed).toEqual([])
+    expect(fixture.removed).toEqual([])
     expect(connection.serverHello().ticketExpected).toBe(true)
     expect(connection.issueTicket()).toMatchObject({ lifetimeHintSec: 7200 })
   })
 
   test('are not looked at with SSL_OP_NO_TICKET', () => {
-    const test = testContext(STATEFUL)
-    const connection = accepted(test)
+    const fixture = testContext(STATEFUL)
+    const connection = accepted(fixture)
     decide(connection, { ...offer12(), ticket: { status: 'empty' } })
     expect(connection.serverHello()).toMatchObject({ ticketExpected: false })
   })
@@ -589,10 +597,10 @@ describe('session tickets of TLS 1.2', () => {
   })
 
   test('leave the server with nothing to store (R2.1)', () => {
-    const test = testContext()
-    serve(test, { ...offer12(), ticket: { status: 'empty' } })
-    expect(test.created).toEqual([])
-    expect(test.context.stats).toMatchObject({ number: 0, acceptGood: 1 })
+    const fixture = testContext()
+    serve(fixture, { ...offer12(), ticket: { status: 'empty' } })
+    expect(fixture.created).toEqual([])
+    expect(fixture.context.stats).toMatchObject({ number: 0, acceptGood: 1 })
   })
 })
 
@@ -602,12 +610,12 @@ describe('the id of a new session (R8)', () => {
   })
 
   test('is drawn up to ten times while it is taken (R8.5)', () => {
-    const test = testContext(STATEFUL)
-    test.context.addSession(makeSession(1))
-    test.draws.push(1, 1, 1, 1, 1, 1, 1, 1, 1, 2)
-    expect(serve(test, offer12()).session?.sessionId).toEqual(idOf(2))
-    test.draws.push(...new Array<number>(10).fill(1))
-    expect(decide(accepted(test), offer12())).toEqual({
+    const fixture = testContext(STATEFUL)
+    fixture.context.addSession(makeSession(1))
+    fixture.draws.push(1, 1, 1, 1, 1, 1, 1, 1, 1, 2)
+    expect(serve(fixture, offer12()).session?.sessionId).toEqual(idOf(2))
+    fixture.draws.push(...new Array<number>(10).fill(1))
+    expect(decide(accepted(fixture), offer12())).toEqual({
       resume: false,
       reason: 'session-id-callback-failed',
       alert: Alert.INTERNAL_ERROR,
@@ -615,15 +623,15 @@ describe('the id of a new session (R8)', () => {
   })
 
   test('may be taken at another version (R8.7)', () => {
-    const test = testContext(STATEFUL)
-    test.context.addSession(makeSession(1, { protocolVersion: 0x0302 }))
-    test.draws.push(1)
-    expect(serve(test, offer12()).session?.sessionId).toEqual(idOf(1))
+    const fixture = testContext(STATEFUL)
+    fixture.context.addSession(makeSession(1, { protocolVersion: 0x0302 }))
+    fixture.draws.push(1)
+    expect(serve(fixture, offer12()).session?.sessionId).toEqual(idOf(1))
   })
 
   test.each([1, 8, 32])('from a callback may have %i bytes (R8.6)', (length) => {
-    const test = testContext({ ...STATEFUL, generateSessionId: () => new Uint8Array(length).fill(6) })
-    expect(serve(test, offer12()).session?.sessionId).toEqual(new Uint8Array(length).fill(6))
+    const fixture = testContext({ ...STATEFUL, generateSessionId: () => new Uint8Array(length).fill(6) })
+    expect(serve(fixture, offer12()).session?.sessionId).toEqual(new Uint8Array(length).fill(6))
   })
 
   test.each([
@@ -632,36 +640,40 @@ describe('the id of a new session (R8)', () => {
     ['that does not come', () => undefined, 'session-id-callback-failed'],
     ['that is taken', () => idOf(1), 'session-id-conflict'],
   ])('%s fails the handshake (R8.6, R8.7)', (_, generateSessionId, reason) => {
-    const test = testContext({ ...STATEFUL, generateSessionId })
-    test.context.addSession(makeSession(1))
-    expect(decide(accepted(test), offer12())).toEqual({ resume: false, reason, alert: Alert.INTERNAL_ERROR })
-    expect(test.context.stats.number).toBe(1)
+    const fixture = testContext({ ...STATEFUL, generateSessionId })
+    fixture.context.addSession(makeSession(1))
+    expect(decide(accepted(fixture), offer12())).toEqual({
+      resume: false,
+      reason,
+      alert: Alert.INTERNAL_ERROR,
+    })
+    expect(fixture.context.stats.number).toBe(1)
   })
 
   test('from a callback that throws fails the handshake, with an event', () => {
-    const test = testContext({
+    const fixture = testContext({
       ...STATEFUL,
       generateSessionId() {
         throw new Error('no id')
       },
     })
-    expect(decide(accepted(test), offer12())).toMatchObject({ reason: 'session-id-callback-failed' })
-    expect(test.events).toContainEqual(expect.objectContaining({ callback: 'generate-session-id' }))
+    expect(decide(accepted(fixture), offer12())).toMatchObject({ reason: 'session-id-callback-failed' })
+    expect(fixture.events).toContainEqual(expect.objectContaining({ callback: 'generate-session-id' }))
   })
 
   test("comes from the connection's generator before the context's, which may come later (R8.4)", () => {
-    const test = testContext(STATEFUL)
-    const own = test.context.newConnection({ generateSessionId: () => idOf(3) })
-    const other = test.context.newConnection()
-    test.context.setGenerateSessionId(() => idOf(4))
-    expect(serve(test, offer12(), own).session?.sessionId).toEqual(idOf(3))
-    expect(serve(test, offer12(), other).session?.sessionId).toEqual(idOf(4))
+    const fixture = testContext(STATEFUL)
+    const own = fixture.context.newConnection({ generateSessionId: () => idOf(3) })
+    const other = fixture.context.newConnection()
+    fixture.context.setGenerateSessionId(() => idOf(4))
+    expect(serve(fixture, offer12(), own).session?.sessionId).toEqual(idOf(3))
+    expect(serve(fixture, offer12(), other).session?.sessionId).toEqual(idOf(4))
   })
 
   test('that conflicts in TLS 1.3 takes the cached session with it, as the alert removes what has its id', () => {
-    const test = testContext({ ...STATEFUL, generateSessionId: () => idOf(1) })
-    test.context.addSession(makeTls13Session(1))
-    const connection = accepted(test)
+    const fixture = testContext({ ...STATEFUL, generateSessionId: () => idOf(1) })
+    fixture.context.addSession(makeTls13Session(1))
+    const connection = accepted(fixture)
     decide(connection, offer13())
     connection.serverHello()
     connection.finishHandshake({ cipherSuite: 0x1302 })
@@ -669,15 +681,15 @@ describe('the id of a new session (R8)', () => {
       reason: 'session-id-conflict',
       alert: Alert.INTERNAL_ERROR,
     })
-    expect(test.context.stats.number).toBe(0)
+    expect(fixture.context.stats.number).toBe(0)
   })
 })
 
 describe('hasMatchingSessionId (R8.8)', () => {
   test("asks for the connection's version, whatever the mode", () => {
-    const test = testContext({ sessionCacheMode: SERVER | NO_INTERNAL })
-    test.context.addSession(makeTls13Session(1))
-    const connection = test.context.newConnection()
+    const fixture = testContext({ sessionCacheMode: SERVER | NO_INTERNAL })
+    fixture.context.addSession(makeTls13Session(1))
+    const connection = fixture.context.newConnection()
     expect(connection.hasMatchingSessionId(idOf(1))).toBe(true)
     expect(connection.hasMatchingSessionId(idOf(2))).toBe(false)
     expect(connection.hasMatchingSessionId(new Uint8Array(33))).toBe(false)
@@ -692,32 +704,32 @@ describe('hasMatchingSessionId (R8.8)', () => {
 
 describe('a TLS 1.3 server with stateful tickets', () => {
   test('resumes the same ticket any number of times, and stores one more session each time (R10.8)', () => {
-    const test = testContext(STATEFUL)
-    const ticket = serve(test, offer13()).session?.sessionId ?? idOf(0)
+    const fixture = testContext(STATEFUL)
+    const ticket = serve(fixture, offer13()).session?.sessionId ?? idOf(0)
     const numbers = [1, 2, 3].map(() => {
-      expect(serve(test, offer13(ticket)).sessionReused).toBe(true)
-      return test.context.stats.number
+      expect(serve(fixture, offer13(ticket)).sessionReused).toBe(true)
+      return fixture.context.stats.number
     })
     expect(numbers).toEqual([3, 4, 5])
   })
 
   test('asks the external cache for a ticket of 32 bytes', () => {
-    const test = testContext({
+    const fixture = testContext({
       ...STATEFUL,
       sessionCacheMode: SERVER | NO_INTERNAL_STORE,
       getSessionCallback: () => makeTls13Session(1),
     })
-    expect(serve(test, offer13(idOf(1))).sessionReused).toBe(true)
-    expect(test.context.stats).toMatchObject({ misses: 1, cbHits: 1, hits: 1, number: 0 })
+    expect(serve(fixture, offer13(idOf(1))).sessionReused).toBe(true)
+    expect(fixture.context.stats).toMatchObject({ misses: 1, cbHits: 1, hits: 1, number: 0 })
   })
 
   test.each([31, 33, 200])('does not look up a ticket of %i bytes (R8.9)', (length) => {
-    const test = testContext(STATEFUL)
-    expect(decide(accepted(test), offer13(new Uint8Array(length)))).toEqual({
+    const fixture = testContext(STATEFUL)
+    expect(decide(accepted(fixture), offer13(new Uint8Array(length)))).toEqual({
       resume: false,
       reason: 'ticket-undecryptable',
     })
-    expect(test.context.stats.misses).toBe(0)
+    expect(fixture.context.stats.misses).toBe(0)
   })
 
   test('fails on an empty identity', () => {
@@ -729,96 +741,96 @@ describe('a TLS 1.3 server with stateful tickets', () => {
   })
 
   test('removes an expired session (D6), and issues as many tickets as for a full handshake (R10.13)', () => {
-    const test = testContext(STATEFUL)
+    const fixture = testContext(STATEFUL)
     const stale = makeTls13Session(1, { timeSec: 5 })
-    test.context.addSession(stale)
-    serve(test, offer13(idOf(1)))
-    expect(test.removed).toEqual([[stale, 'expire']])
-    expect(test.context.stats).toMatchObject({ timeouts: 1, number: 2 })
+    fixture.context.addSession(stale)
+    serve(fixture, offer13(idOf(1)))
+    expect(fixture.removed).toEqual([[stale, 'expire']])
+    expect(fixture.context.stats).toMatchObject({ timeouts: 1, number: 2 })
   })
 
   test('ignores PSKs without a key exchange mode of its own', () => {
-    const test = testContext(STATEFUL)
-    expect(decide(accepted(test), { ...offer13(idOf(1)), pskModeSupported: false })).toEqual({
+    const fixture = testContext(STATEFUL)
+    expect(decide(accepted(fixture), { ...offer13(idOf(1)), pskModeSupported: false })).toEqual({
       resume: false,
       reason: 'psk-modes-unsupported',
     })
     const { pskModeSupported: _, ...silent } = offer13(idOf(1))
-    expect(decide(accepted(test), silent)).toEqual({ resume: false, reason: 'psk-modes-unsupported' })
-    expect(test.context.stats.misses).toBe(0)
+    expect(decide(accepted(fixture), silent)).toEqual({ resume: false, reason: 'psk-modes-unsupported' })
+    expect(fixture.context.stats.misses).toBe(0)
   })
 
   test('refuses a PSK of another hash, and issues tickets all the same', () => {
-    const test = testContext(STATEFUL)
-    test.context.addSession(makeTls13Session(1, { cipherSuite: 0x1301 }))
-    const connection = serve(test, offer13(idOf(1)))
+    const fixture = testContext(STATEFUL)
+    fixture.context.addSession(makeTls13Session(1, { cipherSuite: 0x1301 }))
+    const connection = serve(fixture, offer13(idOf(1)))
     expect(connection.sessionReused).toBe(false)
-    expect(test.events).toContainEqual(
+    expect(fixture.events).toContainEqual(
       expect.objectContaining({ verdict: { resume: false, reason: 'cipher-hash-mismatch' } }),
     )
-    expect(test.context.stats.number).toBe(3)
+    expect(fixture.context.stats.number).toBe(3)
   })
 
   test('fails on a session with the flag of the extended master secret, which TLS 1.3 does not know', () => {
-    const test = testContext(STATEFUL)
-    test.context.addSession(makeTls13Session(1, { flags: 1 }))
-    expect(decide(accepted(test), offer13(idOf(1)))).toMatchObject({
+    const fixture = testContext(STATEFUL)
+    fixture.context.addSession(makeTls13Session(1, { flags: 1 }))
+    expect(decide(accepted(fixture), offer13(idOf(1)))).toMatchObject({
       reason: 'extended-master-secret-dropped',
       alert: Alert.HANDSHAKE_FAILURE,
     })
-    expect(test.context.stats.number).toBe(0)
+    expect(fixture.context.stats.number).toBe(0)
   })
 
   test('fails when the binder does not verify; the session stays', () => {
-    const test = testContext(STATEFUL)
-    test.context.addSession(makeTls13Session(1))
+    const fixture = testContext(STATEFUL)
+    fixture.context.addSession(makeTls13Session(1))
     const offer = { ...offer13(), pskIdentities: [{ identity: idOf(1), verifyBinder: () => false }] }
-    expect(decide(accepted(test), offer)).toEqual({
+    expect(decide(accepted(fixture), offer)).toEqual({
       resume: false,
       reason: 'binder-mismatch',
       alert: Alert.DECRYPT_ERROR,
     })
-    expect(test.context.stats).toMatchObject({ number: 1, hits: 0 })
+    expect(fixture.context.stats).toMatchObject({ number: 1, hits: 0 })
   })
 
   test('loses the session when it verifies clients without a context (the alert is its end)', () => {
-    const test = testContext({ ...STATEFUL, verifyMode: VerifyMode.PEER })
+    const fixture = testContext({ ...STATEFUL, verifyMode: VerifyMode.PEER })
     const session = makeTls13Session(1)
-    test.context.addSession(session)
-    expect(decide(accepted(test), offer13(idOf(1)))).toMatchObject({ alert: Alert.INTERNAL_ERROR })
-    expect(test.removed).toEqual([[session, 'delete']])
+    fixture.context.addSession(session)
+    expect(decide(accepted(fixture), offer13(idOf(1)))).toMatchObject({ alert: Alert.INTERNAL_ERROR })
+    expect(fixture.removed).toEqual([[session, 'delete']])
   })
 
   test('with an external PSK stamps and copies it, and never removes it', () => {
-    const test = testContext({ ...STATEFUL, sessionIdContext: 'x', maxEarlyData: 9 })
+    const fixture = testContext({ ...STATEFUL, sessionIdContext: 'x', maxEarlyData: 9 })
     const psk = makeTls13Session(1, { ticket: Uint8Array.of(1) })
     const offer = { ...offer13(), pskIdentities: [{ identity: idOf(9), externalPsk: psk }] }
-    const verdict = decide(accepted(test), offer)
+    const verdict = decide(accepted(fixture), offer)
     expect(verdict).toMatchObject({ resume: true, source: 'external-psk', earlyDataAllowed: true })
     expect(verdict.resume && verdict.session).not.toBe(psk)
     expect(psk.sessionIdContext.length).toBe(0)
   })
 
   test('with an expired external PSK counts a timeout and removes nothing', () => {
-    const test = testContext(STATEFUL)
+    const fixture = testContext(STATEFUL)
     const offer = {
       ...offer13(),
       pskIdentities: [{ identity: idOf(9), externalPsk: makeTls13Session(1, { timeSec: 5 }) }],
     }
-    expect(decide(accepted(test), offer)).toEqual({ resume: false, reason: 'expired' })
-    expect(test.removed).toEqual([])
+    expect(decide(accepted(fixture), offer)).toEqual({ resume: false, reason: 'expired' })
+    expect(fixture.removed).toEqual([])
   })
 
   test('after a HelloRetryRequest decides anew, and counts the hit twice (R7)', () => {
-    const test = testContext(STATEFUL)
-    test.context.addSession(makeTls13Session(1))
-    const connection = accepted(test)
+    const fixture = testContext(STATEFUL)
+    fixture.context.addSession(makeTls13Session(1))
+    const connection = accepted(fixture)
     decide(connection, offer13(idOf(1)))
     connection.serverHello()
     connection.helloRetryRequest()
     expect([connection.session, connection.sessionReused]).toEqual([undefined, false])
     expect(decide(connection, offer13(idOf(1)))).toMatchObject({ resume: true, earlyDataAllowed: false })
-    expect(test.context.stats).toMatchObject({ hits: 2, accept: 1 })
+    expect(fixture.context.stats).toMatchObject({ hits: 2, accept: 1 })
   })
 })
 
@@ -826,46 +838,46 @@ describe('anti-replay (R10.8, R10.9)', () => {
   const options = { maxEarlyData: 100 }
 
   test('makes tickets stateful and lets each be used once', () => {
-    const test = testContext(options)
-    const ticket = serve(test, offer13()).session?.sessionId ?? idOf(0)
-    expect(serve(test, offer13(ticket)).sessionReused).toBe(true)
-    expect(serve(test, offer13(ticket)).sessionReused).toBe(false)
-    expect(test.context.stats.misses).toBe(1)
+    const fixture = testContext(options)
+    const ticket = serve(fixture, offer13()).session?.sessionId ?? idOf(0)
+    expect(serve(fixture, offer13(ticket)).sessionReused).toBe(true)
+    expect(serve(fixture, offer13(ticket)).sessionReused).toBe(false)
+    expect(fixture.context.stats.misses).toBe(1)
   })
 
   test('uses up a ticket also when its hash is another, and nothing is resumed', () => {
-    const test = testContext(options)
+    const fixture = testContext(options)
     const session = makeTls13Session(1, { cipherSuite: 0x1301 })
-    test.context.addSession(session)
-    expect(decide(accepted(test), offer13(idOf(1)))).toEqual({
+    fixture.context.addSession(session)
+    expect(decide(accepted(fixture), offer13(idOf(1)))).toEqual({
       resume: false,
       reason: 'cipher-hash-mismatch',
     })
-    expect(test.removed).toEqual([[session, 'delete']])
+    expect(fixture.removed).toEqual([[session, 'delete']])
   })
 
   test('refuses what was not in the internal cache', () => {
-    const test = testContext({
+    const fixture = testContext({
       ...options,
       sessionCacheMode: SERVER | NO_INTERNAL,
       getSessionCallback: () => makeTls13Session(1),
     })
-    expect(decide(accepted(test), offer13(idOf(1)))).toEqual({ resume: false, reason: 'replayed' })
+    expect(decide(accepted(fixture), offer13(idOf(1)))).toEqual({ resume: false, reason: 'replayed' })
   })
 
   test('kills resumption through a HelloRetryRequest', () => {
-    const test = testContext(options)
-    test.context.addSession(makeTls13Session(1))
-    const connection = accepted(test)
+    const fixture = testContext(options)
+    fixture.context.addSession(makeTls13Session(1))
+    const connection = accepted(fixture)
     expect(decide(connection, offer13(idOf(1))).resume).toBe(true)
     connection.helloRetryRequest()
     expect(decide(connection, offer13(idOf(1)))).toEqual({ resume: false, reason: 'not-found' })
-    expect(test.context.stats).toMatchObject({ hits: 1, misses: 1 })
+    expect(fixture.context.stats).toMatchObject({ hits: 1, misses: 1 })
   })
 
   test('is off with NO_ANTI_REPLAY, and tickets are stateless', () => {
-    const test = testContext({ ...options, options: SslOption.NO_ANTI_REPLAY })
-    const connection = accepted(test)
+    const fixture = testContext({ ...options, options: SslOption.NO_ANTI_REPLAY })
+    const connection = accepted(fixture)
     decide(connection, offer13())
     connection.serverHello()
     connection.finishHandshake({ cipherSuite: 0x1302 })
@@ -877,11 +889,11 @@ describe('anti-replay (R10.8, R10.9)', () => {
     ['the first identity with an incredible age', 0, 60_000, false],
     ['the second identity', 1, 0, false],
   ])('early data for %s', (_, index, age, allowed) => {
-    const test = testContext(options)
-    test.context.addSession(makeTls13Session(1))
+    const fixture = testContext(options)
+    fixture.context.addSession(makeTls13Session(1))
     const known = { identity: idOf(1), obfuscatedTicketAge: age }
     const identities = index === 0 ? [known] : [{ identity: idOf(9) }, known]
-    expect(decide(accepted(test), { ...offer13(), pskIdentities: identities })).toMatchObject({
+    expect(decide(accepted(fixture), { ...offer13(), pskIdentities: identities })).toMatchObject({
       resume: true,
       earlyDataAllowed: allowed,
       pskIdentity: index,
@@ -889,15 +901,15 @@ describe('anti-replay (R10.8, R10.9)', () => {
   })
 
   test('without an age given the ticket counts as new', () => {
-    const test = testContext(options)
-    test.context.addSession(makeTls13Session(1))
-    expect(decide(accepted(test), offer13(idOf(1)))).toMatchObject({ earlyDataAllowed: true })
+    const fixture = testContext(options)
+    fixture.context.addSession(makeTls13Session(1))
+    expect(decide(accepted(fixture), offer13(idOf(1)))).toMatchObject({ earlyDataAllowed: true })
   })
 
   test('is refused after a HelloRetryRequest, RFC 9846 §4.3.10 (RFC 8446 §4.2.10)', () => {
-    const test = testContext({ ...options, options: SslOption.NO_TICKET | SslOption.NO_ANTI_REPLAY })
-    test.context.addSession(makeTls13Session(1))
-    const connection = accepted(test)
+    const fixture = testContext({ ...options, options: SslOption.NO_TICKET | SslOption.NO_ANTI_REPLAY })
+    fixture.context.addSession(makeTls13Session(1))
+    const connection = accepted(fixture)
     expect(decide(connection, offer13(idOf(1)))).toMatchObject({ earlyDataAllowed: true })
     connection.serverHello()
     connection.helloRetryRequest()
@@ -907,31 +919,31 @@ describe('anti-replay (R10.8, R10.9)', () => {
 
 describe('tickets of TLS 1.3', () => {
   test('stateless, leave the internal cache empty, but are reported each (R10.6)', () => {
-    const test = testContext()
-    test.context.setRemoveSessionCallback()
-    serve(test, offer13())
-    expect(test.created.length).toBe(2)
-    expect(new Set(test.created.map((session) => Buffer.from(session.sessionId).toString('hex'))).size).toBe(
-      2,
-    )
-    expect(test.context.stats.number).toBe(0)
+    const fixture = testContext()
+    fixture.context.setRemoveSessionCallback()
+    serve(fixture, offer13())
+    expect(fixture.created.length).toBe(2)
+    expect(
+      new Set(fixture.created.map((session) => Buffer.from(session.sessionId).toString('hex'))).size,
+    ).toBe(2)
+    expect(fixture.context.stats.number).toBe(0)
   })
 
   test('stateless, are kept internally once a remove callback is there (R10.6)', () => {
-    const test = testContext()
-    serve(test, offer13())
-    expect(test.context.stats.number).toBe(2)
+    const fixture = testContext()
+    serve(fixture, offer13())
+    expect(fixture.context.stats.number).toBe(2)
   })
 
   test.each([0, 1, 5])(
     'are %i after a full handshake, and at most one after a resumption (R10.2)',
     (numTickets) => {
-      const test = testContext({ ...STATEFUL, numTickets })
-      serve(test, offer13())
-      expect(test.created.length).toBe(numTickets)
-      test.context.addSession(makeTls13Session(1))
-      serve(test, offer13(idOf(1)))
-      expect(test.created.length).toBe(numTickets + Math.min(numTickets, 1))
+      const fixture = testContext({ ...STATEFUL, numTickets })
+      serve(fixture, offer13())
+      expect(fixture.created.length).toBe(numTickets)
+      fixture.context.addSession(makeTls13Session(1))
+      serve(fixture, offer13(idOf(1)))
+      expect(fixture.created.length).toBe(numTickets + Math.min(numTickets, 1))
     },
   )
 
@@ -939,28 +951,28 @@ describe('tickets of TLS 1.3', () => {
     ['success', 0],
     ['success-renew', 1],
   ] as const)('stateless, with %s bring %i new ones (R10.3)', (status, count) => {
-    const test = testContext()
+    const fixture = testContext()
     const offer = {
       ...offer13(),
       pskIdentities: [{ identity: new Uint8Array(200), ticket: { status, session: makeTls13Session(1) } }],
     }
-    expect(serve(test, offer).sessionReused).toBe(true)
-    expect(test.created.length).toBe(count)
+    expect(serve(fixture, offer).sessionReused).toBe(true)
+    expect(fixture.created.length).toBe(count)
   })
 
   test('stateless, of another hash, bring as many as a full handshake, even when they need no renewal', () => {
-    const test = testContext()
+    const fixture = testContext()
     const session = makeTls13Session(1, { cipherSuite: 0x1301 })
     const offer = {
       ...offer13(),
       pskIdentities: [{ identity: new Uint8Array(200), ticket: { status: 'success' as const, session } }],
     }
-    expect(serve(test, offer).sessionReused).toBe(false)
-    expect(test.created.length).toBe(2)
+    expect(serve(fixture, offer).sessionReused).toBe(false)
+    expect(fixture.created.length).toBe(2)
   })
 
   test('stateless and undecryptable, bring new ones', () => {
-    const test = testContext()
+    const fixture = testContext()
     const offer = {
       ...offer13(),
       pskIdentities: [
@@ -968,15 +980,15 @@ describe('tickets of TLS 1.3', () => {
         { identity: new Uint8Array(9) },
       ],
     }
-    expect(serve(test, offer).sessionReused).toBe(false)
-    expect(test.created.length).toBe(2)
+    expect(serve(fixture, offer).sessionReused).toBe(false)
+    expect(fixture.created.length).toBe(2)
   })
 
   test('inherit the timeout of the resumed session, with a new time (R6.9), at most a week on the wire (R10.5)', () => {
-    const test = testContext(STATEFUL)
-    test.context.addSession(makeTls13Session(1, { timeoutSec: 700_000 }))
-    test.clock.nowMs += 50_000
-    const connection = accepted(test)
+    const fixture = testContext(STATEFUL)
+    fixture.context.addSession(makeTls13Session(1, { timeoutSec: 700_000 }))
+    fixture.clock.nowMs += 50_000
+    const connection = accepted(fixture)
     decide(connection, offer13(idOf(1)))
     connection.serverHello()
     connection.finishHandshake()
@@ -987,20 +999,20 @@ describe('tickets of TLS 1.3', () => {
   })
 
   test('never change a session that is cached (R10.4)', () => {
-    const test = testContext(STATEFUL)
+    const fixture = testContext(STATEFUL)
     const cached = makeTls13Session(1)
-    test.context.addSession(cached)
-    const connection = serve(test, offer13(idOf(1)))
+    fixture.context.addSession(cached)
+    const connection = serve(fixture, offer13(idOf(1)))
     expect(connection.session).not.toBe(cached)
     expect(cached.sessionId).toEqual(idOf(1))
   })
 
   test('can be asked for later, one at a time (R10.2)', () => {
-    const test = testContext(STATEFUL)
-    const connection = serve(test, offer13())
+    const fixture = testContext(STATEFUL)
+    const connection = serve(fixture, offer13())
     expect([connection.newSessionTicket(), connection.newSessionTicket()]).toEqual([true, true])
     issueAll(connection)
-    expect(test.created.length).toBe(4)
+    expect(fixture.created.length).toBe(4)
   })
 
   test.each([
@@ -1018,93 +1030,93 @@ describe('tickets of TLS 1.3', () => {
   })
 
   test('are counted anew after post-handshake authentication, for a changed session (R10.2)', () => {
-    const test = testContext(STATEFUL)
-    const connection = serve(test, offer13())
+    const fixture = testContext(STATEFUL)
+    const connection = serve(fixture, offer13())
     const before = connection.session
     connection.finishPostHandshakeAuth({ verifyResult: 18 })
     expect(connection.session).not.toBe(before)
     issueAll(connection)
-    expect(test.created.length).toBe(4)
-    expect(test.context.stats.acceptGood).toBe(1)
+    expect(fixture.created.length).toBe(4)
+    expect(fixture.context.stats.acceptGood).toBe(1)
   })
 })
 
 describe('the not-resumable callback (R11.8)', () => {
   test('true: the id is sent, nothing is stored, no ticket follows', () => {
     const seen: boolean[] = []
-    const test = testContext({
+    const fixture = testContext({
       ...STATEFUL,
       notResumableCallback: (_, isForwardSecure) => seen.push(isForwardSecure) > 0,
     })
-    const connection = accepted(test)
+    const connection = accepted(fixture)
     decide(connection, offer12())
     expect(connection.serverHello({ isForwardSecure: false }).sessionId.length).toBe(32)
     connection.finishHandshake({ cipherSuite: 1 })
     expect(connection.session?.isResumable).toBe(false)
-    expect([test.created, test.context.stats.number, seen]).toEqual([[], 0, [false]])
+    expect([fixture.created, fixture.context.stats.number, seen]).toEqual([[], 0, [false]])
   })
 
   test('true in TLS 1.3: no tickets', () => {
-    const test = testContext({ ...STATEFUL, notResumableCallback: () => true })
-    serve(test, offer13())
-    expect(test.created).toEqual([])
+    const fixture = testContext({ ...STATEFUL, notResumableCallback: () => true })
+    serve(fixture, offer13())
+    expect(fixture.created).toEqual([])
   })
 
   test('true in TLS 1.3: a ticket that is asked for later is neither stored nor reported (R2.2)', () => {
-    const test = testContext({ ...STATEFUL, numTickets: 1, notResumableCallback: () => true })
-    const connection = serve(test, offer13())
+    const fixture = testContext({ ...STATEFUL, numTickets: 1, notResumableCallback: () => true })
+    const connection = serve(fixture, offer13())
     expect(connection.newSessionTicket()).toBe(true)
     issueAll(connection)
-    expect([test.created, test.context.stats.number]).toEqual([[], 0])
+    expect([fixture.created, fixture.context.stats.number]).toEqual([[], 0])
   })
 
   test('false: all goes on; a resumed session is not asked about', () => {
     let asked = 0
-    const test = testContext({ ...STATEFUL, notResumableCallback: () => ++asked < 0 })
-    const { session } = serve(test, offer12())
-    serve(test, offer12(session?.sessionId))
-    expect([asked, test.context.stats.hits]).toEqual([1, 1])
+    const fixture = testContext({ ...STATEFUL, notResumableCallback: () => ++asked < 0 })
+    const { session } = serve(fixture, offer12())
+    serve(fixture, offer12(session?.sessionId))
+    expect([asked, fixture.context.stats.hits]).toEqual([1, 1])
   })
 
   test('that throws counts as true, with an event', () => {
-    const test = testContext({
+    const fixture = testContext({
       ...STATEFUL,
       notResumableCallback() {
         throw new Error('no')
       },
     })
-    serve(test, offer12())
-    expect(test.context.stats.number).toBe(0)
-    expect(test.events).toContainEqual(expect.objectContaining({ callback: 'not-resumable' }))
+    serve(fixture, offer12())
+    expect(fixture.context.stats.number).toBe(0)
+    expect(fixture.events).toContainEqual(expect.objectContaining({ callback: 'not-resumable' }))
   })
 })
 
 describe('renegotiation', () => {
   test('counts as such, and may resume', () => {
-    const test = testContext(STATEFUL)
-    const connection = serve(test, offer12())
-    serve(test, offer12(connection.session?.sessionId), connection)
+    const fixture = testContext(STATEFUL)
+    const connection = serve(fixture, offer12())
+    serve(fixture, offer12(connection.session?.sessionId), connection)
     expect(connection.sessionReused).toBe(true)
-    expect(test.context.stats).toMatchObject({ accept: 1, acceptRenegotiate: 1, acceptGood: 2, hits: 1 })
+    expect(fixture.context.stats).toMatchObject({ accept: 1, acceptRenegotiate: 1, acceptGood: 2, hits: 1 })
   })
 
   test('does not resume with NO_SESSION_RESUMPTION_ON_RENEGOTIATION, unless the server asked for it abbreviated', () => {
-    const test = testContext({
+    const fixture = testContext({
       options: SslOption.NO_TICKET | SslOption.NO_SESSION_RESUMPTION_ON_RENEGOTIATION,
     })
-    const connection = serve(test, offer12())
+    const connection = serve(fixture, offer12())
     const offer = offer12(connection.session?.sessionId)
     connection.accept('abbreviated')
     expect(decide(connection, offer).resume).toBe(true)
     connection.finishHandshake()
     connection.accept()
     expect(decide(connection, offer)).toEqual({ resume: false, reason: 'renegotiation' })
-    expect(test.context.stats.misses).toBe(0)
+    expect(fixture.context.stats.misses).toBe(0)
   })
 
   test('may not drop the extended master secret (RFC 7627 §5.4)', () => {
-    const test = testContext(STATEFUL)
-    const connection = serve(test, { ...offer12(), extendedMasterSecret: true })
+    const fixture = testContext(STATEFUL)
+    const connection = serve(fixture, { ...offer12(), extendedMasterSecret: true })
     connection.accept()
     expect(decide(connection, { ...offer12(), extendedMasterSecret: false })).toMatchObject({
       reason: 'extended-master-secret-dropped',
@@ -1153,13 +1165,13 @@ describe('switching contexts (R2.8, R9.2)', () => {
 
 describe('a session that another TLS stack made', () => {
   test("takes the place of the model's, stamped with the connection's context", () => {
-    const test = testContext({ ...STATEFUL, sessionIdContext: 'x' })
-    const connection = accepted(test)
+    const fixture = testContext({ ...STATEFUL, sessionIdContext: 'x' })
+    const connection = accepted(fixture)
     decide(connection, offer12())
     const made = makeSession(7)
     connection.adoptSession(made)
     connection.finishHandshake()
-    expect(test.created).toEqual([made])
+    expect(fixture.created).toEqual([made])
     expect(Buffer.from(made.sessionIdContext).toString()).toBe('x')
   })
 })
@@ -1201,13 +1213,13 @@ describe('what no trace can show', () => {
   })
 
   test('a fatal alert ends the connection also after close_notify', () => {
-    const test_ = testContext()
+    const fixture = testContext()
     const ends: readonly ((connection: SslConnection) => unknown)[] = [
       (connection) => connection.receiveAlert('fatal', Alert.HANDSHAKE_FAILURE),
       (connection) => connection.sendAlert('fatal', Alert.HANDSHAKE_FAILURE),
     ]
     for (const end of ends) {
-      const connection = serve(test_, offer12())
+      const connection = serve(fixture, offer12())
       connection.shutdown()
       connection.receiveAlert('warning', Alert.CLOSE_NOTIFY)
       end(connection)
@@ -1216,10 +1228,10 @@ describe('what no trace can show', () => {
   })
 
   test('a HelloRetryRequest drops what was found', () => {
-    const test_ = testContext({ options: SslOption.NO_TICKET })
+    const fixture = testContext({ options: SslOption.NO_TICKET })
     const session = makeTls13Session(1)
-    test_.context.addSession(session)
-    const connection = test_.context.newConnection()
+    fixture.context.addSession(session)
+    const connection = fixture.context.newConnection()
     connection.accept()
     expect(decide(connection, offer13(idOf(1)))).toMatchObject({ resume: true })
     connection.helloRetryRequest()

@@ -67,7 +67,7 @@ function summarize(
   exitCode: number | null,
 ): SuiteResult {
   const failures = testResults.flatMap(({ name, status, message, assertionResults }) => {
-    const failed = assertionResults.filter((test) => test.status === 'failed')
+    const failed = assertionResults.filter((fixture) => fixture.status === 'failed')
     // A file that cannot be loaded, or whose hooks fail, has no failed test.
     if (status === 'failed' && failed.length === 0) return [`${name}: ${firstLine(message)}`]
     return failed.map(({ fullName, failureMessages = [] }) => `${fullName}: ${firstLine(failureMessages[0])}`)

@@ -164,20 +164,22 @@ describe('storeCallbacks', () => {
           throw new Error('store is full')
         },
       })
-      const test = testContext({ ...STATEFUL, ...callbacks })
-      await serve(test, offer13()).reported
-      expect(test.events.filter(({ type }) => type === 'callback-error')).toHaveLength(2)
+      const fixture = testContext({ ...STATEFUL, ...callbacks })
+      await serve(fixture, offer13()).reported
+      expect(fixture.events.filter(({ type }) => type === 'callback-error')).toHaveLength(2)
     })
   })
 
   test('what the store holds under a key that is no session is a miss with its own reason, and an event', () => {
     const store = new MemoryStore()
     store.set([{ key: KEY, value: VALUE, expiresAtMs: Number.POSITIVE_INFINITY }])
-    const test = testContext({ ...STATEFUL, ...storeCallbacks(store) })
-    const connection = test.context.newConnection()
+    const fixture = testContext({ ...STATEFUL, ...storeCallbacks(store) })
+    const connection = fixture.context.newConnection()
     connection.accept()
     expect(decide(connection, offer12(KEY))).toEqual({ resume: false, reason: 'unopenable' })
-    expect(test.events).toContainEqual(expect.objectContaining({ type: 'callback-error', callback: 'get' }))
+    expect(fixture.events).toContainEqual(
+      expect.objectContaining({ type: 'callback-error', callback: 'get' }),
+    )
   })
 })
 
