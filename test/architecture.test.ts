@@ -219,3 +219,38 @@ function isCited(rule: string, text: string): boolean {
       from === chapter && Number(first) <= Number(number) && Number(number) <= Number(last),
   )
 }
+
+describe('the map of the tests', () => {
+  const map = readFileSync(join(root, 'test/README.md'), 'utf8')
+  const entries = readdirSync(join(root, 'test'), { withFileTypes: true })
+
+  test('has a row for each folder and for each file at the top, and none for others', () => {
+    const there = entries.flatMap((entry) =>
+      entry.isDirectory() ? [`${entry.name}/`] : entry.name.endsWith('.ts') ? [entry.name] : [],
+    )
+    const shown = map
+      .split('\n')
+      .filter((line) => line.startsWith('| `'))
+      .flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, name = '']) => name))
+    expect(shown.sort()).toEqual(there.sort())
+  })
+
+  test('names commands that exist', () => {
+    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      scripts: Readonly<Record<string, string>>
+    }
+    const named = [...map.matchAll(/`npm run ([\w:]+)`/g)].map(([, name = '']) => name)
+    expect(named.length).toBeGreaterThan(10)
+    expect(named.filter((name) => scripts[name] === undefined)).toEqual([])
+  })
+
+  test('nothing outside of test/cli reaches into the command', () => {
+    const outside = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' }).filter(
+      (file) => file.endsWith('.ts') && !file.startsWith('cli/'),
+    )
+    const reaching = outside.filter((file) =>
+      /from '(?:\.\.\/)+src\/cli\//.test(readFileSync(join(root, 'test', file), 'utf8')),
+    )
+    expect(reaching).toEqual([])
+  })
+})

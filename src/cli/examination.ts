@@ -379,7 +379,7 @@ function pairs(endpoints: readonly Endpoint[]): [Endpoint, Endpoint][] {
 }
 
 /** Servers that hand connections to their workers in turn would otherwise always, or never, meet their own session. */
-export function shuffled<T>(items: readonly T[], random: () => number): T[] {
+function shuffled<T>(items: readonly T[], random: () => number): T[] {
   const result = [...items]
   for (let last = result.length - 1; last > 0; last--) {
     const other = Math.floor(random() * (last + 1))

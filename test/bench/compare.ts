@@ -1,4 +1,4 @@
-import { shuffled } from '../../src/cli/examination.ts'
+import { shuffled } from '../shuffled.ts'
 
 /** One figure of one side; less is better. */
 export interface Sample {

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout } from 'node:timers/promises'
 import tls from 'node:tls'
-import { unwrapClientSession } from '../../src/cli/session-input.ts'
+import { derOf } from '../../src/client/session-format.ts'
 import { decodeSslSession } from '../../src/codec/ssl-session-der.ts'
 import { type ClientPhase, type ClientReport, type FromClient, NAME, type ToClient } from './messages.ts'
 
@@ -57,7 +57,7 @@ async function visit(port: number, offer: Buffer | undefined): Promise<Visit> {
 
 /** The same session under an id that nobody has issued; in TLS 1.3 the ticket is the id. */
 function forged(der: Buffer): Buffer {
-  const { ticket, sessionId } = decodeSslSession(unwrapClientSession(der).der)
+  const { ticket, sessionId } = decodeSslSession(derOf(der))
   const id = ticket ?? sessionId
   const forgery = Buffer.from(der)
   forgery.set(randomBytes(id.length), forgery.indexOf(id))

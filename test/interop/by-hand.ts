@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { METHODS, type Method } from '../../src/cli/probe.ts'
+import { METHODS, type Method } from './methods.ts'
 
 /** What clients of one kind meet. */
 export type Meeting = 'resumes' | 'does not resume' | 'nothing to offer' | 'no handshake'

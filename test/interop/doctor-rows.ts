@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { METHODS, type Method } from '../../src/cli/probe.ts'
 import { makeCertificate } from '../certificate.ts'
 import { freePort, startDaemon } from '../cli/daemon.ts'
 import { type DoctorReport, doctor, verdicts } from '../cli/run-command.ts'
 import { byHand, type Meeting } from './by-hand.ts'
+import { METHODS, type Method } from './methods.ts'
 import { type OtherServer, otherServers } from './other-servers.ts'
 
 /** What `sslctx doctor` and `openssl s_client` say of one server. */

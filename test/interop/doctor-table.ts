@@ -1,6 +1,6 @@
-import { METHODS } from '../../src/cli/probe.ts'
 import type { Meeting } from './by-hand.ts'
 import type { DoctorRow } from './doctor-rows.ts'
+import { METHODS } from './methods.ts'
 
 const SHORT: Readonly<Record<Meeting, string>> = {
   resumes: 'resumes',

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { open } from 'lmdb'
 import { expect, test } from 'vitest'
-import { unwrapClientSession } from '../../src/cli/session-input.ts'
+import { derOf } from '../../src/client/session-format.ts'
 import { decodeSslSession } from '../../src/codec/ssl-session-der.ts'
 import { KeyRing, type SessionStore, sealed, storeCallbacks } from '../../src/index.ts'
 import { lmdbStore } from '../../src/store/lmdb-store.ts'
@@ -44,9 +44,7 @@ function secretsOf(sessions: readonly Buffer[]): Map<string, Uint8Array> {
     ['the name in the certificate', Buffer.from('client.example')],
   ])
   for (const session of sessions) {
-    const { protocolVersion, masterKey, sessionId, ticket } = decodeSslSession(
-      unwrapClientSession(session).der,
-    )
+    const { protocolVersion, masterKey, sessionId, ticket } = decodeSslSession(derOf(session))
     secrets.set(`the master key of ${protocolVersion}`, masterKey)
     // A stateful ticket is the id under which the server knows the session.
     secrets.set(`the session id of ${protocolVersion}`, ticket ?? sessionId)

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
-import { unwrapClientSession } from '../../src/cli/session-input.ts'
+import { derOf } from '../../src/client/session-format.ts'
 import {
   type AttachServerOptions,
   attachServer,
@@ -175,7 +175,7 @@ const WRAPPED = Buffer.from('\0nodejs:tls:session:1\0')
 
 function unwrap(session: Buffer | undefined): Uint8Array {
   if (session === undefined) throw new Error('no session')
-  return unwrapClientSession(session).der
+  return derOf(session)
 }
 
 function wrap(der: Uint8Array, servername: string): Buffer {
