@@ -22,7 +22,7 @@ export interface OpenSide {
 export type Side = Measure | Lasting
 
 /** Of processes: one may be a tenth faster than the next, for all its life. */
-const GENERATIONS = 5
+const GENERATIONS = 3
 
 export interface Peer {
   readonly name: string
