@@ -29,8 +29,8 @@ file has that name: what it gives to a client that connects.
 
   --secrets                 also the master key, the ticket and the application's data in it. Who has them can
                             decrypt connections and pose as one of their ends
-  --secret-file FILE        also what is in its stateless ticket, when that is one of attachServer({ tickets }): FILE has
-                            the secret of the KeyRing, as bytes, hexadecimal digits or base64
+  --secret-file FILE        also what is in its stateless ticket, when that is one of attachServer({ tickets }):
+                            FILE has the secret of the KeyRing, as bytes, hexadecimal digits or base64
   --name TEXT               with it, the sessionIdContext of the server; empty by default
   --json                    for machines, one line for each session
   --help

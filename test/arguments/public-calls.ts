@@ -786,6 +786,7 @@ export const PUBLIC_CALLS: Readonly<Record<string, PublicCalls>> = {
       ...parts(figures, { contexts: { shop: context }, stores: { shop: guard } }),
       takes: ['empty object'],
     }),
+    relayStatus: 'takes nothing',
   },
 }
 

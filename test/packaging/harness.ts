@@ -121,7 +121,7 @@ export function testProjects(tested: readonly Project[]): void {
     for (const project of tested)
       test(project.name, async () => {
         const { stdout, stderr } = await library.run(project)
-        if (project.says !== undefined) expect(stdout).toMatch(project.says)
+        if (project.says !== undefined) expect(stdout, stderr).toMatch(project.says)
         if (project.says === RESUMED) expect(stderr).toMatch(/sslctx:handshake .*: resumed \(internal\)/)
       })
   })

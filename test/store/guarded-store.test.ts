@@ -1131,6 +1131,11 @@ test('the stats say what was asked, by operation', async () => {
     queuedWrites: 0,
     queuedDeletions: 0,
     pendingCalls: 1,
+    lastFailure: {
+      operation: 'set',
+      atMs: expect.any(Number),
+      error: expect.objectContaining({ code: 'ERR_SESSION_STORE' }),
+    },
     breaker: 'closed',
     breakers: { reads: 'closed', writes: 'closed', removals: 'closed' },
   })
