@@ -211,12 +211,9 @@ function checkFields<T extends object>(
   required: readonly (keyof T & string)[] = [],
 ): void {
   checkOptions(caller, value, rules)
-  for (const [name, field] of Object.entries(value)) if (field === undefined) refuseField(caller, name, rules)
-  for (const name of required) if (!(name in value)) refuseField(caller, name, rules)
-}
-
-function refuseField(caller: string, name: string, rules: Readonly<Record<string, OptionRule>>): never {
-  return refuse(`the option ${name} of ${caller}`, rules[name]?.kind ?? 'known', undefined)
+  const names = Object.keys(value) as (keyof T & string)[]
+  for (const name of [...names, ...required])
+    if (value[name] === undefined) refuse(`the option ${name} of ${caller}`, rules[name].kind, undefined)
 }
 
 /** @throws {@link ArgumentError} */

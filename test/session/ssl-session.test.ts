@@ -2,9 +2,10 @@ import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { SessionRangeError } from '../../src/errors.ts'
 import { equalBytes, redactId } from '../../src/session/bytes.ts'
+import { SessionCacheMode } from '../../src/session/session-cache-mode.ts'
 import { SslSession, sessionInternals } from '../../src/session/ssl-session.ts'
 import { MINIMAL, V1, V2, V3 } from '../codec/session-fields.ts'
-import { makeSession, START_SEC } from '../context/fixtures.ts'
+import { makeSession, offer12, START_SEC, serve, testContext } from '../context/fixtures.ts'
 import { toHex } from '../hex.ts'
 
 const NOW_MS = START_SEC * 1000 + 123
@@ -237,4 +238,12 @@ test('bytes are equal only with the same length', () => {
   expect(equalBytes(Uint8Array.of(1, 2), Uint8Array.of(1, 2))).toBe(true)
   expect(equalBytes(Uint8Array.of(1, 2), Uint8Array.of(1, 3))).toBe(false)
   expect(equalBytes(Uint8Array.of(1), Uint8Array.of(1, 2))).toBe(false)
+})
+
+test('a session that was never in DER is written with another session id context, and keeps its own', () => {
+  const { session } = serve(testContext({ sessionCacheMode: SessionCacheMode.OFF }), offer12())
+  const own = session?.toDer()
+  const other = session?.toDer(Uint8Array.of(1, 2))
+  expect(SslSession.fromDer(other ?? Uint8Array.of()).sessionIdContext).toEqual(Uint8Array.of(1, 2))
+  expect(session?.toDer()).toEqual(own)
 })
