@@ -166,11 +166,25 @@ export function buildTypes(outdir: string): void {
   const pending = entries.map((entry) => `${entry}.ts`)
   for (const file of pending) {
     const { text, imported } = declarationOf(file)
-    write(join(outdir, file.replace(/\.ts$/, '.d.cts')), [text.trimEnd()])
+    write(join(outdir, file.replace(/\.ts$/, '.d.cts')), [withMergedDisposal(text).trimEnd()])
     pending.push(...imported.filter((other) => !pending.includes(other)))
   }
   for (const entry of entries)
     write(join(outdir, `${entry}.d.ts`), [`export * from './${posix.basename(entry)}.cjs'`])
+}
+
+const DISPOSAL = '    [Symbol.asyncDispose](): Promise<void>;\n'
+
+/**
+ * What a class declares under a symbol that comes from `@types/node`, the compiler of a user with older libraries takes for a duplicate when
+ * modules import each other in a circle. An interface of the same name may say it.
+ */
+function withMergedDisposal(text: string): string {
+  const names = [...text.matchAll(/^export declare class (\w+)/gm)].map(([, name]) => name)
+  const [name] = names
+  if (name === undefined || !text.includes(DISPOSAL)) return text
+  if (names.length > 1) throw new Error(`${names.join(' and ')}: which of them has Symbol.asyncDispose?`)
+  return `${text.replace(DISPOSAL, '')}\nexport interface ${name} {\n${DISPOSAL}}\n`
 }
 
 /** A declaration, and which files of src it imports. */
