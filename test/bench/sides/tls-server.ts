@@ -4,8 +4,6 @@
 import { randomBytes } from 'node:crypto'
 import { subscribe } from 'node:diagnostics_channel'
 import tls from 'node:tls'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import {
   type AttachServerOptions,
   attachServer,
@@ -13,6 +11,7 @@ import {
   SslContext,
   serverOptions,
 } from '../../../src/index.ts'
+import { type Start, serve } from './side-server.ts'
 
 /**
  * `attached`: ours. `heard`: ours, with somebody on each channel. `map`: a hand-written Map in newSession and resumeSession.
@@ -35,7 +34,7 @@ export type FromServer =
 const CHANNELS = ['handshake', 'resumption', 'new-session', 'session-removed', 'callback-error']
 const SSL_OP_NO_TICKET = 0x4000
 
-function createServer({ kind, key, cert }: Extract<ToServer, { type: 'start' }>): tls.Server {
+function createServer({ kind, key, cert }: Start): tls.Server {
   if (kind === 'tickets') return tls.createServer({ key, cert })
   if (kind === 'stock') return tls.createServer({ key, cert, secureOptions: SSL_OP_NO_TICKET })
   if (kind === 'map') return handWritten({ key, cert })
@@ -68,38 +67,4 @@ function handWritten(options: tls.TlsOptions): tls.Server {
   return server
 }
 
-function heapBytes(): number {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
-  collect()
-  collect()
-  return process.memoryUsage().heapUsed
-}
-
-function send(message: FromServer): void {
-  process.send?.(message)
-}
-
-process.on('message', (message: ToServer) => {
-  if (message.type === 'usage') {
-    const { user, system } = process.cpuUsage()
-    send({ type: 'usage', cpuUs: user + system })
-    return
-  }
-  if (message.type === 'heap') {
-    // What only the last turn has held is over by then.
-    setImmediate(() => send({ type: 'heap', bytes: heapBytes() }))
-    return
-  }
-  const server = createServer(message)
-  server.on('secureConnection', (socket) => {
-    socket.on('error', () => undefined)
-    // Node sends its tickets with the first byte.
-    socket.resume().write('.')
-  })
-  server.on('tlsClientError', () => undefined)
-  server.listen(0, '127.0.0.1', () =>
-    send({ type: 'listening', port: (server.address() as { port: number }).port }),
-  )
-})
-process.on('disconnect', () => process.exit())
+serve(createServer)
