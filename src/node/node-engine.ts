@@ -143,16 +143,16 @@ export interface HelloListener {
   afterHello(): void
 }
 
-/** What happens to the handle from now on is nobody's business. */
-export function forgetListener(handle: TlsHandle): void {
-  ;(handle as ListenedHandle)[LISTENER] = undefined
-}
-
 /** On a handle: what a WeakMap would say of it, without the work of a collector that must look after each of its keys. */
 const LISTENER = Symbol('sslctx.listener')
 
 interface ListenedHandle {
   [LISTENER]?: HelloListener | undefined
+}
+
+/** What happens to the handle from now on is nobody's business. */
+export function forgetListener(handle: TlsHandle): void {
+  ;(handle as ListenedHandle)[LISTENER] = undefined
 }
 
 /** By Node's own function, of which there is one for each callback. */

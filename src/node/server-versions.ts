@@ -13,7 +13,7 @@ export function versionNumber(name: string): number | undefined {
   return VERSIONS.find((one) => one.name === name)?.version
 }
 
-/** The number of one of {@link serverVersions}. */
+/** The name that Node has for one of {@link serverVersions}. */
 export function versionName(version: number): string {
   return VERSIONS.find((one) => one.version === version)?.name ?? 'unknown'
 }

@@ -60,33 +60,31 @@ interface BindingHashes {
   readonly hostname: Uint8Array | null
 }
 
-/** The latest, since a server has few of them and hashing takes longer than a lookup. Names and answers are bounded. */
+/** Without an answer of `policy`: a profile is that of one server name. Hashing takes longer than a lookup. */
+const ofProfiles = new WeakMap<TrustProfile, BindingHashes>()
+/** With one: the latest. Names and answers are bounded. */
 const known = new LRUCache<string, BindingHashes>({ max: 1000 })
 /** Longer answers of `policy` are hashed each time. */
 const MAX_KNOWN_LENGTH = 512
-/** Without an answer of `policy` there is one for each profile, which is one for each server name: it need not be looked for. */
-const ofProfiles = new WeakMap<TrustProfile, BindingHashes>()
 
 function hashesOf(binding: Binding): BindingHashes {
-  if (binding.ownPolicy !== undefined) return hashesWithPolicy(binding)
-  const latest = ofProfiles.get(binding.profile)
+  const { profile, serverName, ownPolicy } = binding
+  const key =
+    ownPolicy === undefined ? undefined : `${serverName === undefined ? '' : `=${serverName}`}:${ownPolicy}`
+  const latest = key === undefined ? ofProfiles.get(profile) : known.get(key)
   if (latest !== undefined && isSameBinding(latest.binding, binding)) return latest
-  const hashes = hashesWithPolicy(binding)
-  ofProfiles.set(binding.profile, hashes)
+  const hashes = hash(binding)
+  if (key === undefined) ofProfiles.set(profile, hashes)
+  else if (key.length <= MAX_KNOWN_LENGTH) known.set(key, hashes)
   return hashes
 }
 
-function hashesWithPolicy(binding: Binding): BindingHashes {
-  const { serverName, ownPolicy } = binding
-  const key = `${serverName === undefined ? '' : `=${serverName}`}:${ownPolicy ?? ''}`
-  const latest = known.get(key)
-  if (latest !== undefined && isSameBinding(latest.binding, binding)) return latest
+function hash(binding: Binding): BindingHashes {
+  const { serverName } = binding
   const tag = hashTrust(binding)
   const context = hashBinding(binding, tag)
   const hostname = serverName === undefined ? null : Buffer.from(serverName, 'latin1')
-  const hashes = { binding, context, tag, ticketContext: ticketText(context, binding), hostname }
-  if (key.length <= MAX_KNOWN_LENGTH) known.set(key, hashes)
-  return hashes
+  return { binding, context, tag, ticketContext: ticketText(context, binding), hostname }
 }
 
 function ticketText(context: Uint8Array, { serverName }: Binding): string {

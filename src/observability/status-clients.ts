@@ -1,6 +1,6 @@
 import { CLIENT_REASONS } from '../session/client-reasons.ts'
 import type { SessionStats } from '../session/contracts.ts'
-import { type HandshakeCounts, NO_HANDSHAKES } from '../session/handshakes.ts'
+import { type HandshakeCounts, NO_HANDSHAKES, resumptionRate } from '../session/handshakes.ts'
 import { between, type HistoryView, type Interval } from './status-history.ts'
 import type { MeasuredClients } from './subject.ts'
 
@@ -81,11 +81,11 @@ const ROWS: Readonly<Record<string, { readonly isMiss: boolean }>> = CLIENT_REAS
 
 function spanOf({ from, to }: Interval<HandshakeCounts>): ClientsSpan {
   const counts = between(from.figures, to.figures)
-  const { resumed, full } = counts.handshakes
+  const { resumed } = counts.handshakes
   return {
     ...counts,
     seconds: Math.round((to.clockMs - from.clockMs) / 1000),
-    rate: resumed + full === 0 ? null : resumed / (resumed + full),
+    rate: resumptionRate(counts.handshakes),
     known: resumed + missesOf(counts).reduce((sum, [, count]) => sum + count, 0),
   }
 }

@@ -1,4 +1,4 @@
-import type { HandshakeCounts } from '../session/handshakes.ts'
+import { type HandshakeCounts, resumptionRate } from '../session/handshakes.ts'
 import { type ClientsSpan, type ClientsStatus, judgeClients } from './status-clients.ts'
 import {
   judge,
@@ -82,14 +82,20 @@ function mergeCounts(some: readonly HandshakeCounts[]): HandshakeCounts {
 }
 
 function mergeSpans(some: readonly Span[]): Span {
+  return {
+    ...mergeTimes(some),
+    offered: sum(some.map(({ offered }) => offered)),
+    unstored: sum(some.map(({ unstored }) => unstored)),
+  }
+}
+
+/** What all spans have. */
+function mergeTimes(some: readonly (HandshakeCounts & { readonly seconds: number })[]) {
   const counts = mergeCounts(some)
-  const { resumed, full } = counts.handshakes
   return {
     ...counts,
     seconds: Math.max(...some.map(({ seconds }) => seconds)),
-    rate: resumed + full === 0 ? null : resumed / (resumed + full),
-    offered: sum(some.map(({ offered }) => offered)),
-    unstored: sum(some.map(({ unstored }) => unstored)),
+    rate: resumptionRate(counts.handshakes),
   }
 }
 
@@ -143,14 +149,7 @@ function mergeClients(some: Some<ClientsStatus>): ClientsStatus {
 }
 
 function mergeClientsSpans(some: readonly ClientsSpan[]): ClientsSpan {
-  const counts = mergeCounts(some)
-  const { resumed, full } = counts.handshakes
-  return {
-    ...counts,
-    seconds: Math.max(...some.map(({ seconds }) => seconds)),
-    rate: resumed + full === 0 ? null : resumed / (resumed + full),
-    known: sum(some.map(({ known }) => known)),
-  }
+  return { ...mergeTimes(some), known: sum(some.map(({ known }) => known)) }
 }
 
 const BREAKERS = ['open', 'half-open', 'closed'] as const

@@ -1,7 +1,7 @@
 import cluster from 'node:cluster'
 import { hostname } from 'node:os'
 import type { SessionStats } from '../session/contracts.ts'
-import { type HandshakeCounts, NO_HANDSHAKES } from '../session/handshakes.ts'
+import { type HandshakeCounts, NO_HANDSHAKES, resumptionRate } from '../session/handshakes.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { type ClientsFigures, type ClientsStatus, NO_CLIENTS, reportClients } from './status-clients.ts'
 import {
@@ -262,11 +262,11 @@ function spanOf({
   to,
 }: Interval<{ readonly counts: HandshakeCounts; readonly unstored: number }>): Span {
   const counts = between(from.figures.counts, to.figures.counts)
-  const { resumed, full } = counts.handshakes
+  const { resumed } = counts.handshakes
   return {
     ...counts,
     seconds: Math.round((to.clockMs - from.clockMs) / 1000),
-    rate: resumed + full === 0 ? null : resumed / (resumed + full),
+    rate: resumptionRate(counts.handshakes),
     unstored: to.figures.unstored - from.figures.unstored,
     offered:
       resumed +

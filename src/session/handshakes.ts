@@ -50,6 +50,11 @@ export interface HandshakeCounts {
 
 export const NO_HANDSHAKES: OutcomeCounts = { resumed: 0, full: 0, failed: 0 }
 
+/** @returns how many of the completed handshakes have resumed, 0 to 1; null of none */
+export function resumptionRate({ resumed, full }: OutcomeCounts): number | null {
+  return resumed + full === 0 ? null : resumed / (resumed + full)
+}
+
 /** Counts handshakes by outcome, reason and protocol. */
 export class HandshakeTally {
   readonly #handshakes: Record<Outcome, number> = { ...NO_HANDSHAKES }
