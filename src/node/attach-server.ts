@@ -279,7 +279,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
     }
     if (connection?.kept === undefined || this.#options.waitForStore !== true) done()
     // One answer releases all tickets of a handshake, so it waits for those that are made in the same turn as well.
-    else setImmediate(() => void Promise.resolve(connection.kept).then(done))
+    else setImmediate(() => void Promise.resolve(connection.kept).then(() => connection.goOn(done)))
   }
 
   #onSecureConnection(socket: tls.TLSSocket): void {

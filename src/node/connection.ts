@@ -20,6 +20,7 @@ import {
   beforeVerification,
   forgetListener,
   type HelloListener,
+  isKnownConnected,
   serverNameOf,
   type TlsHandle,
   tlsHandleOf,
@@ -362,6 +363,15 @@ export class Connection implements HelloListener, ReadAheadListener {
     if (tickets.isOwnTicket()) return
     this.edge.countNotKept('ticket-unproven')
     this.#socket.destroy()
+  }
+
+  /**
+   * Node may write what it held back. It does not look at the error of that write, and waits for ever for the write's end. A read
+   * would tell of the same error, so Node reads once more where the client may have left: two turns have a poll between them.
+   */
+  goOn(done: () => void): void {
+    if (isKnownConnected(this.#socket)) done()
+    else setImmediate(() => setImmediate(done))
   }
 
   #factsOf(handle: TlsHandle): HandshakeFacts {

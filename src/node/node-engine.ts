@@ -1,5 +1,5 @@
 import { createHook, executionAsyncResource } from 'node:async_hooks'
-import { PassThrough } from 'node:stream'
+import { type Duplex, PassThrough } from 'node:stream'
 import type tls from 'node:tls'
 import { UnsupportedRuntimeError } from '../errors.ts'
 
@@ -219,6 +219,18 @@ export function acceptWith(
     // By now the older lines have read a ClientHello for which they have no callback.
     if (features?.hasEarlyClientHello === false && isAlive(handle)) listener.afterHello()
   }
+}
+
+/** Node's own object under a socket of TCP. */
+interface TcpHandle {
+  /** @returns 0, or the error's number */
+  getpeername?(address: object): number
+}
+
+/** @returns false when the peer has reset the connection, whether Node has read that or not, and where nothing tells */
+export function isKnownConnected(socket: Duplex): boolean {
+  const { _handle: handle } = socket as { _handle?: TcpHandle | null }
+  return typeof handle?.getpeername === 'function' && handle.getpeername({}) === 0
 }
 
 /** Calls `look` with the server name for which libssl chooses a certificate: before a HelloRetryRequest, and not after it. */

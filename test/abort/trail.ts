@@ -1,4 +1,4 @@
-import { openSync, readFileSync, writeSync } from 'node:fs'
+import { existsSync, openSync, readFileSync, writeSync } from 'node:fs'
 
 const SLOT_LENGTH = 96
 /** As many attacks as are under way at the same time, and some. */
@@ -31,6 +31,8 @@ export class Trail {
 
 /** @returns the question, and the attacks, the last one first */
 export function readTrail(path: string): { readonly question: string; readonly attacks: readonly string[] } {
+  // A process that ended while it was starting has none.
+  if (!existsSync(path)) return { question: '', attacks: [] }
   const [question = '', ...attacks] = readFileSync(path, 'latin1')
     .split('\n')
     .map((line) => line.replaceAll('\0', '').trim())

@@ -1,3 +1,7 @@
+import { once } from 'node:events'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import {
@@ -48,6 +52,12 @@ function heldStore(): {
   return { callbacks, asked, release }
 }
 
+async function listenAgain(server: tls.Server, path: string): Promise<void> {
+  server.close()
+  await once(server, 'close')
+  await once(server.listen(path), 'listening')
+}
+
 describe('a write-behind store', () => {
   test.each(versions)('%s: holds up nobody, however long it takes', async (version) => {
     const store = heldStore()
@@ -73,6 +83,27 @@ describe.each(strictVersions)('a strict store, %s', (version) => {
     expect(isAnswered).toBe(false)
     store.release()
     expect(await visit).toMatchObject({ resumed: false, received: 'hello' })
+  })
+
+  test.each([
+    ['resets its connection', '127.0.0.1', (client: net.Socket) => client.resetAndDestroy()],
+    ['closes a Unix socket', 'a Unix socket', (client: net.Socket) => client.destroy()],
+  ])('that answers in the turn in which the client %s leaves no socket behind', async (_, host, leave) => {
+    const store = heldStore()
+    const harness = await startWith(version, store.callbacks, { waitForStore: true, lookupTimeoutMs: 10_000 })
+    const { server, port } = harness
+    const path = join(tmpdir(), `sslctx-${process.pid}-${version}.sock`)
+    if (host !== '127.0.0.1') await listenAgain(server, path)
+    const raw = net.connect(host === '127.0.0.1' ? { host, port } : { path })
+    const client = tls.connect({ socket: raw, servername: NAME, ca: certificate.cert })
+    client.on('error', () => undefined)
+    await store.asked
+    await new Promise((resolve) => setImmediate(resolve))
+    leave(raw)
+    store.release()
+    const closed = once(server, 'close')
+    server.close()
+    await closed
   })
 
   test('that does not answer is waited for until the deadline, and no longer', async () => {
