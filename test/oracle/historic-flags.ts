@@ -1,4 +1,5 @@
 import type { SslConnection } from '../../src/context/ssl-connection.ts'
+import { equalBytes } from '../../src/session/bytes.ts'
 import { type SslSession, sessionInternals } from '../../src/session/ssl-session.ts'
 
 const EMPTY = new Uint8Array(0)
@@ -57,6 +58,15 @@ export class HistoricFlags {
   unhide(): void {
     for (const session of this.#hidden) sessionInternals.setNotResumable(session, true)
     this.#hidden.clear()
+  }
+
+  /** libssl gets a session of this id, and would have both in its list. */
+  unblankId(id: Uint8Array, isKnown: (session: SslSession) => boolean): void {
+    for (const [session, sessionId] of this.#blanked)
+      if (equalBytes(sessionId, id) && isKnown(session)) {
+        sessionInternals.update(session, { sessionId })
+        this.#blanked.delete(session)
+      }
   }
 
   /** At the end of an operation. */

@@ -392,6 +392,33 @@ static SSL_SESSION *answer_get(Context *context, const unsigned char *id, int le
     return NULL;
 }
 
+/* D2, for libssl before NORES: the id of a session that it has blanked, perhaps in the cache, is put back. */
+static void put_id_back(Named *named)
+{
+    unsigned int len;
+    const unsigned char *id = SSL_SESSION_get_id(named->session, &len);
+
+    if (len == 0 && named->id_len > 0) {
+        SSL_SESSION_set1_id(named->session, named->id, named->id_len);
+        return;
+    }
+    memcpy(named->id, id, len);
+    named->id_len = len;
+}
+
+/* The same before libssl gets a session of that id: it would have both in its list, and one of them nowhere else. */
+static void put_ids_back(const unsigned char *id, unsigned int len)
+{
+    int i;
+
+    for (i = 0; i < names[SERVER].count; i++) {
+        Named *named = &names[SERVER].item[i];
+
+        if (named->id_len == len && memcmp(named->id, id, len) == 0)
+            put_id_back(named);
+    }
+}
+
 static SSL_SESSION *on_get(SSL *ssl, const unsigned char *id, int len, int *copy)
 {
     Context *context = context_of(ssl);
@@ -406,6 +433,7 @@ static SSL_SESSION *on_get(SSL *ssl, const unsigned char *id, int len, int *copy
     }
     print_name(name(SERVER, session));
     putchar('\n');
+    put_ids_back(id, (unsigned int)len);
     /* D8: a session of another id, or in TLS 1.3 of another version, is not handed to libssl. */
     if (!has_id(session, id, (size_t)len)
         || (SSL_version(ssl) == TLS1_3_VERSION && SSL_SESSION_get_protocol_version(session) != TLS1_3_VERSION)) {
@@ -1052,20 +1080,6 @@ static void print_cache(Context *context, const char *letter, int side)
         puts(text);
     free(context->last_cache);
     context->last_cache = text;
-}
-
-/* D2, for libssl before NORES: the id of a session that it has blanked, perhaps in the cache, is put back. */
-static void put_id_back(Named *named)
-{
-    unsigned int len;
-    const unsigned char *id = SSL_SESSION_get_id(named->session, &len);
-
-    if (len == 0 && named->id_len > 0) {
-        SSL_SESSION_set1_id(named->session, named->id, named->id_len);
-        return;
-    }
-    memcpy(named->id, id, len);
-    named->id_len = len;
 }
 
 static void print_sessions(void)

@@ -273,6 +273,7 @@ export class TraceModel {
       const session = this.#answerGet(context, toHex(id))
       const name = session === undefined ? 'none' : this.#name('s', session)
       this.#print(`get ${context.letter} ${toHex(id)} -> ${name}`)
+      if (session !== undefined) this.#flags.unblankId(id, (one) => this.#known.has(one))
       this.#flags.hide(session)
       return session
     }
