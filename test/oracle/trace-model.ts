@@ -11,6 +11,7 @@ import type { Examination, ResumptionOffer, TicketOffer } from '../../src/sessio
 import { MAX_ID_LENGTH } from '../../src/session/ranges.ts'
 import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION, VerifyMode } from '../../src/session/ssl-constants.ts'
 import { SslSession, sessionInternals } from '../../src/session/ssl-session.ts'
+import type { ResumptionVerdict } from '../../src/session/verdict.ts'
 import { HistoricContext } from './historic-context.ts'
 import { hasKexGroup, withoutKexGroup } from './historic-der.ts'
 import { HistoricFlags } from './historic-flags.ts'
@@ -86,6 +87,8 @@ interface TraceConnection {
   /** Where an alert is to arrive in the next handshake, in place of a flight. */
   cut: SideName | undefined
   isCut: boolean
+  /** What became of it; undefined in a handshake in which nobody speaks of it. */
+  earlyData: 'none' | 'rejected' | 'accepted' | undefined
   /** What the server put into tickets that the client has not read yet. */
   readonly tickets: { readonly der: string; readonly lifetimeHintSec: number }[]
 }
@@ -150,7 +153,7 @@ export class TraceModel {
     else if (what === 'clock') this.#nowMs += Number(words[0])
     else if (what === 'collide') this.#collisions = Number(words[0])
     else if (what === 'switching') this.#switching = words[0] ?? 'never'
-    else if (['import', 'dup', 'settime', 'settimeout', 'setctx', 'show'].includes(what))
+    else if (['import', 'dup', 'as', 'settime', 'settimeout', 'setctx', 'show'].includes(what))
       this.#onSession(what, words)
     else if (connectionOperations.has(what)) this.#onConnection(what, words)
     else this.#onContext(what, words)
@@ -365,6 +368,7 @@ export class TraceModel {
     }
     this.#withSession(side, words[1] ?? '', (session) => {
       if (what === 'dup') this.#print(`= ${this.#name(side, session.dup())}`)
+      else if (what === 'as') this.#print(`= ${this.#name(side, withId(session.dup(), fromHex(argument)))}`)
       else if (what === 'settime') session.setTime(Number(argument))
       else if (what === 'settimeout') session.setTimeout(Number(argument))
       else if (what === 'setctx')
@@ -416,7 +420,7 @@ export class TraceModel {
     const side: SideName = words[0] === 'c' ? 'c' : 's'
     const operations: Record<string, () => void> = {
       set: () => this.#set(connection, words[0] ?? ''),
-      handshake: () => this.#handshake(k, connection),
+      handshake: () => this.#handshake(k, connection, words[0] === 'early'),
       ticket: () => this.#ticket(k, connection, Number(words[0] ?? '1')),
       auth: () => this.#authenticate(k, connection),
       reneg: () => this.#renegotiate(k, connection, words[0] === 'full', 'c'),
@@ -475,6 +479,7 @@ export class TraceModel {
       ended: { s: false, c: false },
       cut: undefined,
       isCut: false,
+      earlyData: undefined,
       tickets: [],
     }
     return connection
@@ -549,11 +554,12 @@ export class TraceModel {
 
   // ---- handshakes ----
 
-  #handshake(k: number, connection: TraceConnection): void {
+  #handshake(k: number, connection: TraceConnection, isEarly: boolean = false): void {
     if (connection.state !== 'fresh') {
       this.#print('= done')
       return
     }
+    connection.earlyData = isEarly ? (this.#mayWriteEarly(connection) ? 'rejected' : 'none') : undefined
     connection.hasResumedItsOwn = false
     connection.isRetried = false
     connection.isCut = false
@@ -672,6 +678,10 @@ export class TraceModel {
       this.#sendAlert(k, connection, 's', 112)
       return undefined
     }
+    if (this.#switching === 'warn' && offer.protocolVersion !== TLS1_3_VERSION) {
+      connection.s.sendAlert('warning', 112)
+      this.#print(`alert ${k} s 1 112`)
+    }
     if (this.#switching === 'ticketless') connection.s.setOptions(SslOption.NO_TICKET)
     if (this.#switching !== 'name') return resumed
     const before = connection.current
@@ -704,6 +714,8 @@ export class TraceModel {
     const verdict = connection.s.resumeSession({ ...offer, examine })
     this.#flags.unhide()
     if (!('resume' in verdict)) throw new Error('a synchronous callback made a promise')
+    if (connection.earlyData !== undefined && connection.earlyData !== 'none')
+      connection.earlyData = this.#isEarlyDataAccepted(verdict) ? 'accepted' : 'rejected'
     if (verdict.resume) return true
     const isReissued = this.#switches.REISSUE || verdict.reason !== 'cipher-hash-mismatch'
     connection.s.setNumTickets(isReissued ? connection.numTickets : 0)
@@ -727,6 +739,23 @@ export class TraceModel {
     )
       return false
     return this.#resumeItsOwn(k, connection, before)
+  }
+
+  #mayWriteEarly({ c, maxVersion }: TraceConnection): boolean {
+    const { session } = c
+    if (session?.isResumable !== true || Math.min(maxVersion.s, maxVersion.c) !== TLS1_3_VERSION) return false
+    const { hostname, alpnSelected } = contentOf(session)
+    return (
+      session.protocolVersion === TLS1_3_VERSION &&
+      session.maxEarlyData > 0 &&
+      hostname === undefined &&
+      alpnSelected === undefined
+    )
+  }
+
+  /** R10.11: the protocol that the session has is not negotiated anew. */
+  #isEarlyDataAccepted(verdict: ResumptionVerdict): boolean {
+    return verdict.resume && verdict.earlyDataAllowed && contentOf(verdict.session).alpnSelected === undefined
   }
 
   /** SRVCLEAR: a session that the server had before is as good as one that a PSK stands for. */
@@ -853,7 +882,12 @@ export class TraceModel {
       identity: psk.identity,
       obfuscatedTicketAge: psk.obfuscatedTicketAge,
       ticket: this.#unseal(psk.identity, 'success-renew'),
-      verifyBinder: (session: SslSession) => this.#verifyBinder(connection, session),
+      verifyBinder: (session: SslSession) => {
+        // OSSLTIME: before it, an age that had passed 2^32 was understood.
+        if (!this.#switches.OSSLTIME && psk.obfuscatedTicketAge < contentOf(session).ticketAgeAdd)
+          identity.obfuscatedTicketAge = psk.obfuscatedTicketAge + 2 ** 32
+        return this.#verifyBinder(connection, session)
+      },
     }
     return { ...base, pskIdentities: [identity] }
   }
@@ -901,6 +935,11 @@ export class TraceModel {
     const serverHasEms = (s.setOptions(0) & SslOption.NO_EXTENDED_MASTER_SECRET) === 0
     if (resumed && ticketExpected) this.#issueTls12Ticket(k, connection)
     if (this.#isCut(k, connection, 'c')) return
+    const warning = this.#switching === 'warn' ? this.#material.take(`recv ${k} c 1`) : undefined
+    if (warning !== undefined) {
+      this.#print(warning.join(' '))
+      c.receiveAlert('warning', Number(warning[4]))
+    }
     const verdict = this.#processServerHello(connection, {
       protocolVersion: TLS1_2_VERSION,
       sessionId,
@@ -972,7 +1011,8 @@ export class TraceModel {
     return {
       cipherSuite: suite,
       masterKey: observed?.masterKey ?? new Uint8Array(0),
-      verifyResult: observed?.verifyResult ?? 0,
+      // Clients show no certificate, so that a server has nothing to say.
+      ...(side === 's' ? {} : { verifyResult: observed?.verifyResult ?? 0 }),
       kexGroup: this.#kexGroup(connection),
       ...(observed?.peerCertificate === undefined ? {} : { peerCertificate: observed.peerCertificate }),
     }
@@ -1187,6 +1227,8 @@ export class TraceModel {
     const outcome = (side: SideName): string =>
       connection.failed[side] ? 'fail' : connection.done[side] ? 'ok' : 'wait'
     const reused = `${Number(s.sessionReused || connection.hasResumedItsOwn)}${Number(c.sessionReused)}`
+    if (connection.earlyData !== undefined && connection.done.s)
+      this.#print(`early ${k} ${['none', 'rejected', 'accepted'].indexOf(connection.earlyData)}`)
     this.#print(`hs ${k} S=${outcome('s')} C=${outcome('c')} reused=${reused} version=${s.protocolVersion}`)
     for (const side of ['s', 'c'] as const) {
       const { session } = connection[side]
@@ -1260,6 +1302,11 @@ function byName(left: string, right: string): number {
 
 function contentOf(session: SslSession | undefined): ReturnType<typeof sessionInternals.content> {
   return sessionInternals.content(session ?? new SslSession())
+}
+
+function withId(session: SslSession, sessionId: Uint8Array): SslSession {
+  sessionInternals.update(session, { sessionId })
+  return session
 }
 
 /** Empty for a session that cannot be encoded yet. */
