@@ -97,6 +97,8 @@ typedef struct {
     } cut;
     /* Whether early data are to be written, and whether the server still awaits their end. */
     int writes_early, reads_early;
+    /* SSL_clear keeps the context of the request, in which libssl then finds no answer to another one. */
+    int has_authenticated;
 } Connection;
 
 static NameList names[2];
@@ -1111,7 +1113,7 @@ static void clear(Connection *connection)
            SSL_get_session(connection->ssl[SERVER]) != NULL);
     for (side = SERVER; side <= CLIENT; side++)
         connection->done[side] = connection->failed[side] = 0;
-    connection->state = client && server ? FRESH : STUCK;
+    connection->state = client && server && !connection->has_authenticated ? FRESH : STUCK;
     connection->psk_len = 0;
     join(connection);
 }
@@ -1483,6 +1485,7 @@ static void authenticate(Connection *connection)
     result = SSL_verify_client_post_handshake(server);
     printf("= %d\n", result);
     if (result == 1) {
+        connection->has_authenticated = 1;
         step(connection, SERVER, SSL_do_handshake);
         step(connection, CLIENT, read_nothing);
         step(connection, SERVER, read_nothing);

@@ -87,6 +87,7 @@ interface TraceConnection {
   /** Where an alert is to arrive in the next handshake, in place of a flight. */
   cut: SideName | undefined
   isCut: boolean
+  hasAuthenticated: boolean
   /** What became of it; undefined in a handshake in which nobody speaks of it. */
   earlyData: 'none' | 'rejected' | 'accepted' | undefined
   /** What the server put into tickets that the client has not read yet. */
@@ -479,6 +480,7 @@ export class TraceModel {
       ended: { s: false, c: false },
       cut: undefined,
       isCut: false,
+      hasAuthenticated: false,
       earlyData: undefined,
       tickets: [],
     }
@@ -527,7 +529,7 @@ export class TraceModel {
     for (const side of ['s', 'c'] as const)
       for (const flag of ['done', 'failed', 'sent', 'received', 'ended'] as const)
         connection[flag][side] = false
-    connection.state = client && server ? 'fresh' : 'stuck'
+    connection.state = client && server && !connection.hasAuthenticated ? 'fresh' : 'stuck'
     connection.hasResumedItsOwn = false
     connection.tickets.length = 0
   }
@@ -642,12 +644,14 @@ export class TraceModel {
   ): ClientOffer {
     const observed = this.#material.take(`hello ${k}`)
     this.#clientRandom = observed?.[2] ?? '-'
-    const offer = connection.c.clientHello({
+    const made = connection.c.clientHello({
       minVersion: TLS1_2_VERSION,
       maxVersion,
       ...(helloRetryCipherSuite === undefined ? {} : { helloRetryCipherSuite }),
     })
     this.#clientRandom = undefined
+    const isTooOld = made.psk !== undefined && this.#hasWrappedAge(connection.c.session)
+    const offer = isTooOld ? { ...made, psk: undefined } : made
     const ticket = offer.ticket === undefined ? 'none' : toHex(offer.ticket) || '-'
     const psk =
       offer.psk === undefined ? 'none' : `${toHex(offer.psk.identity)}:${offer.psk.obfuscatedTicketAge}`
@@ -706,6 +710,7 @@ export class TraceModel {
   /** @returns undefined when the server has failed */
   #decide(k: number, connection: TraceConnection, offer: ResumptionOffer): boolean | undefined {
     const before = connection.s.session
+    const isTls13 = offer.protocolVersion === TLS1_3_VERSION
     let isFound = false
     const examine = (): Examination => {
       isFound = true
@@ -720,6 +725,11 @@ export class TraceModel {
     const isReissued = this.#switches.REISSUE || verdict.reason !== 'cipher-hash-mismatch'
     connection.s.setNumTickets(isReissued ? connection.numTickets : 0)
     if (verdict.alert !== undefined) {
+      // SRVCLEAR: before it, the alert was the end of what the server had from before.
+      if (isTls13 && before !== undefined && !isFound && !this.#switches.SRVCLEAR) {
+        this.#contexts.s.model.removeSession(before)
+        connection.s.setSession(before)
+      }
       const isJudged = connection.s.session === before
       this.#fail(
         k,
@@ -731,14 +741,13 @@ export class TraceModel {
       )
       return undefined
     }
-    if (
-      offer.protocolVersion !== TLS1_3_VERSION ||
-      before === undefined ||
-      isFound ||
-      this.#switches.SRVCLEAR
-    )
-      return false
+    if (!isTls13 || before === undefined || isFound || this.#switches.SRVCLEAR) return false
     return this.#resumeItsOwn(k, connection, before)
+  }
+
+  /** OSSLTIME: before it, the age of a session that is from the future was about 2^32. */
+  #hasWrappedAge(session: SslSession | undefined): boolean {
+    return !this.#switches.OSSLTIME && (session?.timeSec ?? 0) * 1000 > this.#nowMs
   }
 
   #mayWriteEarly({ c, maxVersion }: TraceConnection): boolean {
@@ -755,7 +764,12 @@ export class TraceModel {
 
   /** R10.11: the protocol that the session has is not negotiated anew. */
   #isEarlyDataAccepted(verdict: ResumptionVerdict): boolean {
-    return verdict.resume && verdict.earlyDataAllowed && contentOf(verdict.session).alpnSelected === undefined
+    return (
+      verdict.resume &&
+      verdict.earlyDataAllowed &&
+      contentOf(verdict.session).alpnSelected === undefined &&
+      !this.#hasWrappedAge(verdict.session)
+    )
   }
 
   /** SRVCLEAR: a session that the server had before is as good as one that a PSK stands for. */
@@ -859,7 +873,10 @@ export class TraceModel {
       return
     }
     if (connection.hasResumedItsOwn) {
-      // They have different secrets.
+      const { session } = connection.c
+      // The key share comes before what tells the client that they have different secrets.
+      if (session !== undefined && contentOf(session).kexGroup !== this.#kexGroup(connection))
+        connection.c.setSession(sessionInternals.duplicateWithoutTicket(session))
       this.#sendAlert(k, connection, 'c', 20)
       return
     }
@@ -1078,6 +1095,7 @@ export class TraceModel {
     }
     this.#serverK = k
     this.#print('= 1')
+    connection.hasAuthenticated = true
     // The request comes after the tickets that it has not read yet.
     this.#readMessages(k, connection, 'c')
     s.setVerifyMode(VerifyMode.PEER)
