@@ -121,7 +121,10 @@ export class Generator {
   }
 
   seconds(isCurrent: boolean = false): number {
-    return Math.floor(this.nowMs / 1000) + this.random.pick(isCurrent ? [-2, -1, 0] : [-7300, -100, -11, -10, -2, -1, 0])
+    return (
+      Math.floor(this.nowMs / 1000) +
+      this.random.pick(isCurrent ? [-2, -1, 0] : [-7300, -100, -11, -10, -2, -1, 0])
+    )
   }
 
   clock(ms: number): string {
@@ -149,7 +152,10 @@ export class Generator {
     const change = random.chance(25)
       ? [`conn ${k} ${this.side()} options ${random.pick([0x1, 0x1, 0x10000])}`]
       : []
-    return [...change, `${random.pick(['reneg', 'reneg', 'ask'])} ${k} ${random.pick(['full', 'short', 'short'])}`]
+    return [
+      ...change,
+      `${random.pick(['reneg', 'reneg', 'ask'])} ${k} ${random.pick(['full', 'short', 'short'])}`,
+    ]
   }
 
   /** @param fixed - what is not left to chance; the id and the ticket in hexadecimal */

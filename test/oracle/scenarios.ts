@@ -724,7 +724,13 @@ function renegotiated(g: Generator): string[] {
     ...again(),
     ...again(),
     ...(random.chance(50) ? again() : []),
-    random.pick([`shutdown ${k} c`, `clear ${k}`, `free ${k}`]),
+    ...random.pick([
+      [`shutdown ${k} c`],
+      [`clear ${k}`],
+      [`free ${k}`],
+      [`shutdown ${k} s`, `shutdown ${k} c`, `clear ${k}`, `handshake ${k}`],
+      [`shutdown ${k} s`, `shutdown ${k} c`, `clear ${k}`, `handshake ${k}`],
+    ]),
     'suite S 0',
     'suite C 0',
     `maxver S ${g.maxVersion}`,
@@ -732,7 +738,19 @@ function renegotiated(g: Generator): string[] {
   ]
 }
 
-const ALERTS = ['2 40', '2 40', '2 20', '2 0', '2 90', '2 100', '1 0', '1 90', '1 100', '1 112', '1 41'] as const
+const ALERTS = [
+  '2 40',
+  '2 40',
+  '2 20',
+  '2 0',
+  '2 90',
+  '2 100',
+  '1 0',
+  '1 90',
+  '1 100',
+  '1 112',
+  '1 41',
+] as const
 
 /** An alert comes in the middle of a handshake, the connection's session at hand: R5.2, RFC 9846 §6. */
 function interrupted(g: Generator): string[] {
@@ -743,9 +761,9 @@ function interrupted(g: Generator): string[] {
     `remcb C ${random.below(2)}`,
     `mode C ${random.pick([1, 3, 2])}`,
     `maxver S ${random.pick([771, 772])}`,
-    ...(random.chance(25) ? ['groups S 1'] : []),
     `options S ${random.pick(['set', 'clear'])} ${0x4000}`,
     ...visit(g.k(), '-'),
+    ...(random.chance(40) ? ['groups S 1'] : []),
     `free ${k}`,
     `open ${k}`,
     `set ${k} ${random.pick(['#-1', '#-1', '-'])}`,
@@ -780,11 +798,17 @@ function paired(g: Generator): string[] {
   const version = random.pick([0x0303, 0x0304])
   const id = random.pick(TWO_IDS)
   const cipherSuite = random.pick(version === 0x0304 ? [0x1301, 0x1302] : [0xc02b, 0xc02c])
-  const mostly = { isNameless: false, isCurrent: true, key: 0, cipherSuite }
+  const mostly = { isNameless: false, isCurrent: true, key: 0, cipherSuite, maxEarlyData: 16384 } as const
   const context = random.pick(['-', '-', '00'])
+  const isEarly = version === 0x0304 && random.chance(40)
+  const visitPaired = (): string[] => {
+    const k = g.k()
+    return visit(k, '#-1').map((line) => (isEarly && line === `handshake ${k}` ? `${line} early` : line))
+  }
   return [
     `maxver S ${version === 0x0304 ? 772 : 771}`,
     `options S set ${0x4000}`,
+    ...(isEarly ? ['maxver C 772', `options S set ${0x1000000}`, 'early S 16384'] : []),
     ...(random.chance(30) ? [`getcb S ${random.pick([1, 2])}`] : []),
     `sidctx S ${context}`,
     `sidctx C ${context}`,
@@ -801,8 +825,8 @@ function paired(g: Generator): string[] {
     `setctx c #-1 ${random.chance(85) ? context : random.pick(CONTEXTS)}`,
     ...random.pick([[], [], [`suite C ${random.below(3)}`], [`suite S ${random.below(3)}`]]),
     ...(random.chance(20) ? [g.clock(random.pick([1, 1000, 2000]))] : []),
-    ...visit(g.k(), '#-1'),
-    ...visit(g.k(), '#-1'),
+    ...visitPaired(),
+    ...visitPaired(),
     'suite S 0',
     'suite C 0',
     'sidctx S -',
@@ -889,6 +913,21 @@ function early(g: Generator): string[] {
   ]
 }
 
+/** Ids that are taken: R8.5, R8.7. */
+function colliding(g: Generator): string[] {
+  const { random } = g
+  return [
+    `maxver S ${random.pick([771, 772])}`,
+    `options S set ${0x4000}`,
+    'idcb S 0',
+    ...visit(g.k(), '-'),
+    `collide ${random.pick([1, 8, 9, 9, 10, 10])}`,
+    ...visit(g.k(), random.pick(['-', '#-1'])),
+    ...visit(g.k(), '#-1'),
+    `maxver S ${g.maxVersion}`,
+  ]
+}
+
 /** Each aims at rules that need several things at once, in an order that random operations seldom have. */
 export const rareScenarios: readonly ((g: Generator) => string[])[] = [
   boundary,
@@ -924,4 +963,6 @@ export const rareScenarios: readonly ((g: Generator) => string[])[] = [
   paired,
   disordered,
   early,
+  early,
+  colliding,
 ]

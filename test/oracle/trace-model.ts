@@ -591,9 +591,7 @@ export class TraceModel {
     connection.c.connect(full && from === 'c' ? 'full' : 'abbreviated')
     // Until its handshake has ended, libssl counts a server that has asked at each of its steps.
     if (from === 's') connection.current.state.counters.acceptRenegotiate += HELLO_REQUEST_STEPS
-    this.#negotiate(k, connection, () =>
-      connection.s.accept(full || from === 'c' ? 'full' : 'abbreviated'),
-    )
+    this.#negotiate(k, connection, () => connection.s.accept(full || from === 'c' ? 'full' : 'abbreviated'))
   }
 
   #negotiate(k: number, connection: TraceConnection, accept: () => void): void {
