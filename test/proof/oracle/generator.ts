@@ -16,14 +16,15 @@ export function generateTrace(
   seed: number,
   switches: Pick<Switches, 'OSSLTIME' | 'KEXGROUP'>,
   aim: Aim = 'all',
+  hasCompression: boolean = false,
 ): string[] {
-  return new Generator(new Random(seed), switches).generate(aim)
+  return new Generator(new Random(seed), switches, hasCompression).generate(aim)
 }
 
 const START_SEC = 1_700_000_000
 /** One for TLS 1.2, whose key exchange would fail with two; in TLS 1.3 the binder tells them apart. */
 const KEYS = ['5a'.repeat(48), 'a5'.repeat(48)] as const
-const IDS = ['11'.repeat(32), '22'.repeat(32), '33'.repeat(8), '44']
+const IDS = ['11'.repeat(32), '22'.repeat(32), '33'.repeat(8), '44', '4400']
 
 /** C strings: R12.5. */
 const STRINGS = ['6578616d706c652e6f7267', '68', '006964', '696400', '6900640069']
@@ -43,11 +44,18 @@ export class Generator {
 
   /** Without KEXGROUP a session that has one is no session. */
   readonly hasKexGroup: boolean
+  /** Some builds know nothing of compression, and drop it from a session. */
+  readonly hasCompression: boolean
   /** Without OSSLTIME a sum of time and timeout beyond 2^64 ns is not the same as never. */
   readonly longTimeouts: readonly number[]
 
-  constructor(random: Random, { OSSLTIME, KEXGROUP }: Pick<Switches, 'OSSLTIME' | 'KEXGROUP'>) {
+  constructor(
+    random: Random,
+    { OSSLTIME, KEXGROUP }: Pick<Switches, 'OSSLTIME' | 'KEXGROUP'>,
+    hasCompression: boolean,
+  ) {
     this.random = random
+    this.hasCompression = hasCompression
     this.hasKexGroup = KEXGROUP
     this.longTimeouts = OSSLTIME ? [18_446_744_072, 18_446_744_073] : [7200, 1_000_000_000]
     this.maxVersion = random.pick([771, 772])
@@ -162,6 +170,8 @@ export class Generator {
       /** Made a moment ago. */
       readonly isCurrent?: boolean
       readonly key?: 0 | 1
+      readonly maxEarlyData?: number
+      readonly compressionId?: number
       readonly cipherSuite?: number
     } = {},
   ): string {
@@ -186,10 +196,10 @@ export class Generator {
         : {}),
       ticketLifetimeHintSec: random.pick([0n, 300n, 604800n, 2n ** 64n - 1n]),
       ...(ticket === undefined || ticket === '' ? {} : { ticket: bytes(ticket) }),
-      compressionId: 0,
+      compressionId: fixed.compressionId ?? 0,
       flags: random.pick([0, 1, 1, 0x80000001]),
       ticketAgeAdd: random.pick([0, 1, 0xfedcba98]),
-      maxEarlyData: random.pick([0, 16384]),
+      maxEarlyData: fixed.maxEarlyData ?? random.pick([0, 16384]),
       ...(random.chance(10) ? { alpnSelected: bytes('6832') } : {}),
       maxFragmentLengthMode: fixed.maxFragmentLengthMode ?? random.pick([0, 0, 255]),
       ...(random.chance(10) ? { ticketAppData: bytes('617070') } : {}),

@@ -95,6 +95,10 @@ typedef struct {
         int is_set, side;
         unsigned char level, description;
     } cut;
+    /* Whether early data are to be written, and whether the server still awaits their end. */
+    int writes_early, reads_early;
+    /* SSL_clear keeps the context of the request, in which libssl then finds no answer to another one. */
+    int has_authenticated;
 } Connection;
 
 static NameList names[2];
@@ -105,7 +109,7 @@ static int kept_count;
 static Context contexts[3];
 static int shared;
 /* Which callback of a ClientHello switches. */
-static enum { SWITCH_NEVER, SWITCH_ON_HELLO, SWITCH_ON_NAME, REFUSE_NAME, WITHOUT_TICKET } switching;
+static enum { SWITCH_NEVER, SWITCH_ON_HELLO, SWITCH_ON_NAME, REFUSE_NAME, WARN_OF_NAME, WITHOUT_TICKET } switching;
 /* What the decrypt-ticket callback of SERVER says: see PROTOCOL.md. */
 static int decrypting;
 static Connection connections[CONNECTIONS];
@@ -509,7 +513,10 @@ static int on_servername(SSL *ssl, int *alert, void *arg)
     if (SSL_is_server(ssl) && switching == WITHOUT_TICKET)
         SSL_set_options(ssl, SSL_OP_NO_TICKET);
     *alert = SSL_AD_UNRECOGNIZED_NAME;
-    return SSL_is_server(ssl) && switching == REFUSE_NAME ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK;
+    if (!SSL_is_server(ssl))
+        return SSL_TLSEXT_ERR_NOACK;
+    return switching == REFUSE_NAME ? SSL_TLSEXT_ERR_ALERT_FATAL
+           : switching == WARN_OF_NAME ? SSL_TLSEXT_ERR_ALERT_WARNING : SSL_TLSEXT_ERR_NOACK;
 }
 
 static int on_ticket(SSL *ssl, void *arg)
@@ -916,29 +923,85 @@ static void settle(Connection *connection)
     print_handshake(connection);
 }
 
-static void handshake(Connection *connection)
+/* The client may send early data: nothing in its session, which libssl would compare, keeps it from that. */
+static int may_write_early(Connection *connection)
 {
+    SSL_SESSION *session = SSL_get_session(connection->ssl[CLIENT]);
+    const unsigned char *alpn;
+    size_t alpn_len = 0;
+    int side;
+
+    for (side = SERVER; side <= CLIENT; side++) {
+        int version = (int)SSL_get_max_proto_version(connection->ssl[side]);
+
+        if (version != 0 && version != TLS1_3_VERSION)
+            return 0;
+    }
+    if (session == NULL || !SSL_SESSION_is_resumable(session) || SSL_SESSION_get_max_early_data(session) == 0
+        || SSL_SESSION_get_protocol_version(session) != TLS1_3_VERSION || SSL_SESSION_get0_hostname(session) != NULL)
+        return 0;
+    SSL_SESSION_get0_alpn_selected(session, &alpn, &alpn_len);
+    return alpn_len == 0;
+}
+
+static int connect_early(SSL *ssl)
+{
+    Connection *connection = connection_of(ssl);
+    size_t written;
+
+    if (connection->writes_early) {
+        connection->writes_early = 0;
+        if (SSL_write_early_data(ssl, "x", 1, &written) != 1)
+            return -1;
+    }
+    return SSL_do_handshake(ssl);
+}
+
+static int accept_early(SSL *ssl)
+{
+    Connection *connection = connection_of(ssl);
+    char byte;
+    size_t read;
+
+    while (connection->reads_early) {
+        int result = SSL_read_early_data(ssl, &byte, 1, &read);
+
+        if (result == SSL_READ_EARLY_DATA_ERROR)
+            return -1;
+        connection->reads_early = result != SSL_READ_EARLY_DATA_FINISH;
+    }
+    return SSL_do_handshake(ssl);
+}
+
+static void handshake(Connection *connection, int is_early)
+{
+    int (*connect)(SSL *) = is_early ? connect_early : SSL_do_handshake;
+    int (*accept)(SSL *) = is_early ? accept_early : SSL_do_handshake;
     int turn, was_cut = connection->cut.is_set, is_cut;
 
     if (connection->state != FRESH) {
         puts("= done");
         return;
     }
+    connection->writes_early = is_early && may_write_early(connection);
+    connection->reads_early = is_early;
     for (turn = 0; turn < 10 && !(connection->done[SERVER] && connection->done[CLIENT]); turn++) {
         if (!connection->done[CLIENT])
-            connection->done[CLIENT] = step(connection, CLIENT, SSL_do_handshake);
+            connection->done[CLIENT] = step(connection, CLIENT, connect);
         if (connection->failed[CLIENT])
             break;
         if (turn == 1)
             cut(connection, SERVER);
         if (!connection->done[SERVER])
-            connection->done[SERVER] = step(connection, SERVER, SSL_do_handshake);
+            connection->done[SERVER] = step(connection, SERVER, accept);
         if (connection->failed[SERVER])
             break;
         cut(connection, CLIENT);
     }
     is_cut = was_cut && !connection->cut.is_set;
     connection->cut.is_set = 0;
+    if (is_early && connection->done[SERVER])
+        printf("early %d %d\n", number_of(connection), SSL_get_early_data_status(connection->ssl[SERVER]));
     settle(connection);
     if (is_cut)
         connection->state = REPLACED;
@@ -1050,7 +1113,7 @@ static void clear(Connection *connection)
            SSL_get_session(connection->ssl[SERVER]) != NULL);
     for (side = SERVER; side <= CLIENT; side++)
         connection->done[side] = connection->failed[side] = 0;
-    connection->state = client && server ? FRESH : STUCK;
+    connection->state = client && server && !connection->has_authenticated ? FRESH : STUCK;
     connection->psk_len = 0;
     join(connection);
 }
@@ -1061,7 +1124,7 @@ static void repeat(Connection *connection, int count)
         puts("turn");
         if (connection->ssl[SERVER] == NULL)
             open_connection(connection);
-        handshake(connection);
+        handshake(connection, 0);
         printf("= %s\n", read_once(connection, CLIENT));
         SSL_shutdown(connection->ssl[SERVER]);
         SSL_shutdown(connection->ssl[CLIENT]);
@@ -1338,8 +1401,12 @@ static void on_session(const char *what)
     session = session_word(side);
     if (session == NULL)
         puts("= none");
-    else if (strcmp(what, "dup") == 0) {
+    else if (strcmp(what, "dup") == 0 || strcmp(what, "as") == 0) {
         session = SSL_SESSION_dup(session);
+        if (strcmp(what, "as") == 0) {
+            size_t len = hex_word(bytes, sizeof(bytes));
+            SSL_SESSION_set1_id(session, bytes, (unsigned int)len);
+        }
         fputs("= ", stdout);
         print_name(name(side, session));
         putchar('\n');
@@ -1418,6 +1485,7 @@ static void authenticate(Connection *connection)
     result = SSL_verify_client_post_handshake(server);
     printf("= %d\n", result);
     if (result == 1) {
+        connection->has_authenticated = 1;
         step(connection, SERVER, SSL_do_handshake);
         step(connection, CLIENT, read_nothing);
         step(connection, SERVER, read_nothing);
@@ -1471,7 +1539,7 @@ static void on_connection(const char *what)
         if (session != NULL && connection->state != FRESH)
             connection->state = REPLACED;
     } else if (strcmp(what, "handshake") == 0)
-        handshake(connection);
+        handshake(connection, word() != NULL);
     else if (strcmp(what, "ticket") == 0)
         new_tickets(connection, number());
     else if (strcmp(what, "reneg") == 0)
@@ -1536,9 +1604,10 @@ static void run(char *line)
         const char *when = word();
         switching = strcmp(when, "hello") == 0 ? SWITCH_ON_HELLO : strcmp(when, "name") == 0 ? SWITCH_ON_NAME
                     : strcmp(when, "refuse") == 0 ? REFUSE_NAME
+                    : strcmp(when, "warn") == 0 ? WARN_OF_NAME
                     : strcmp(when, "ticketless") == 0 ? WITHOUT_TICKET : SWITCH_NEVER;
     }
-    else if (is_one_of(what, "import dup settime settimeout setctx show"))
+    else if (is_one_of(what, "import dup as settime settimeout setctx show"))
         on_session(what);
     else if (is_one_of(what, "open set handshake read ticket auth reneg ask cut shutdown sent eof garbage clear free has conn repeat switch"))
         on_connection(what);

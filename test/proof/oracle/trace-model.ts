@@ -11,6 +11,7 @@ import type { Examination, ResumptionOffer, TicketOffer } from '../../../src/ses
 import { MAX_ID_LENGTH } from '../../../src/session/ranges.ts'
 import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION, VerifyMode } from '../../../src/session/ssl-constants.ts'
 import { SslSession, sessionInternals } from '../../../src/session/ssl-session.ts'
+import type { ResumptionVerdict } from '../../../src/session/verdict.ts'
 import { HistoricContext } from './historic-context.ts'
 import { hasKexGroup, withoutKexGroup } from './historic-der.ts'
 import { HistoricFlags } from './historic-flags.ts'
@@ -86,6 +87,9 @@ interface TraceConnection {
   /** Where an alert is to arrive in the next handshake, in place of a flight. */
   cut: SideName | undefined
   isCut: boolean
+  hasAuthenticated: boolean
+  /** What became of it; undefined in a handshake in which nobody speaks of it. */
+  earlyData: 'none' | 'rejected' | 'accepted' | undefined
   /** What the server put into tickets that the client has not read yet. */
   readonly tickets: { readonly der: string; readonly lifetimeHintSec: number }[]
 }
@@ -150,7 +154,7 @@ export class TraceModel {
     else if (what === 'clock') this.#nowMs += Number(words[0])
     else if (what === 'collide') this.#collisions = Number(words[0])
     else if (what === 'switching') this.#switching = words[0] ?? 'never'
-    else if (['import', 'dup', 'settime', 'settimeout', 'setctx', 'show'].includes(what))
+    else if (['import', 'dup', 'as', 'settime', 'settimeout', 'setctx', 'show'].includes(what))
       this.#onSession(what, words)
     else if (connectionOperations.has(what)) this.#onConnection(what, words)
     else this.#onContext(what, words)
@@ -365,6 +369,7 @@ export class TraceModel {
     }
     this.#withSession(side, words[1] ?? '', (session) => {
       if (what === 'dup') this.#print(`= ${this.#name(side, session.dup())}`)
+      else if (what === 'as') this.#print(`= ${this.#name(side, withId(session.dup(), fromHex(argument)))}`)
       else if (what === 'settime') session.setTime(Number(argument))
       else if (what === 'settimeout') session.setTimeout(Number(argument))
       else if (what === 'setctx')
@@ -416,7 +421,7 @@ export class TraceModel {
     const side: SideName = words[0] === 'c' ? 'c' : 's'
     const operations: Record<string, () => void> = {
       set: () => this.#set(connection, words[0] ?? ''),
-      handshake: () => this.#handshake(k, connection),
+      handshake: () => this.#handshake(k, connection, words[0] === 'early'),
       ticket: () => this.#ticket(k, connection, Number(words[0] ?? '1')),
       auth: () => this.#authenticate(k, connection),
       reneg: () => this.#renegotiate(k, connection, words[0] === 'full', 'c'),
@@ -475,6 +480,8 @@ export class TraceModel {
       ended: { s: false, c: false },
       cut: undefined,
       isCut: false,
+      hasAuthenticated: false,
+      earlyData: undefined,
       tickets: [],
     }
     return connection
@@ -522,7 +529,7 @@ export class TraceModel {
     for (const side of ['s', 'c'] as const)
       for (const flag of ['done', 'failed', 'sent', 'received', 'ended'] as const)
         connection[flag][side] = false
-    connection.state = client && server ? 'fresh' : 'stuck'
+    connection.state = client && server && !connection.hasAuthenticated ? 'fresh' : 'stuck'
     connection.hasResumedItsOwn = false
     connection.tickets.length = 0
   }
@@ -549,11 +556,12 @@ export class TraceModel {
 
   // ---- handshakes ----
 
-  #handshake(k: number, connection: TraceConnection): void {
+  #handshake(k: number, connection: TraceConnection, isEarly: boolean = false): void {
     if (connection.state !== 'fresh') {
       this.#print('= done')
       return
     }
+    connection.earlyData = isEarly ? (this.#mayWriteEarly(connection) ? 'rejected' : 'none') : undefined
     connection.hasResumedItsOwn = false
     connection.isRetried = false
     connection.isCut = false
@@ -634,12 +642,14 @@ export class TraceModel {
   ): ClientOffer {
     const observed = this.#material.take(`hello ${k}`)
     this.#clientRandom = observed?.[2] ?? '-'
-    const offer = connection.c.clientHello({
+    const made = connection.c.clientHello({
       minVersion: TLS1_2_VERSION,
       maxVersion,
       ...(helloRetryCipherSuite === undefined ? {} : { helloRetryCipherSuite }),
     })
     this.#clientRandom = undefined
+    const isTooOld = made.psk !== undefined && this.#hasWrappedAge(connection.c.session)
+    const offer = isTooOld ? { ...made, psk: undefined } : made
     const ticket = offer.ticket === undefined ? 'none' : toHex(offer.ticket) || '-'
     const psk =
       offer.psk === undefined ? 'none' : `${toHex(offer.psk.identity)}:${offer.psk.obfuscatedTicketAge}`
@@ -670,6 +680,10 @@ export class TraceModel {
       this.#sendAlert(k, connection, 's', 112)
       return undefined
     }
+    if (this.#switching === 'warn' && offer.protocolVersion !== TLS1_3_VERSION) {
+      connection.s.sendAlert('warning', 112)
+      this.#print(`alert ${k} s 1 112`)
+    }
     if (this.#switching === 'ticketless') connection.s.setOptions(SslOption.NO_TICKET)
     if (this.#switching !== 'name') return resumed
     const before = connection.current
@@ -694,6 +708,7 @@ export class TraceModel {
   /** @returns undefined when the server has failed */
   #decide(k: number, connection: TraceConnection, offer: ResumptionOffer): boolean | undefined {
     const before = connection.s.session
+    const isTls13 = offer.protocolVersion === TLS1_3_VERSION
     let isFound = false
     const examine = (): Examination => {
       isFound = true
@@ -702,10 +717,17 @@ export class TraceModel {
     const verdict = connection.s.resumeSession({ ...offer, examine })
     this.#flags.unhide()
     if (!('resume' in verdict)) throw new Error('a synchronous callback made a promise')
+    if (connection.earlyData !== undefined && connection.earlyData !== 'none')
+      connection.earlyData = this.#isEarlyDataAccepted(verdict) ? 'accepted' : 'rejected'
     if (verdict.resume) return true
     const isReissued = this.#switches.REISSUE || verdict.reason !== 'cipher-hash-mismatch'
     connection.s.setNumTickets(isReissued ? connection.numTickets : 0)
     if (verdict.alert !== undefined) {
+      // SRVCLEAR: before it, the alert was the end of what the server had from before.
+      if (isTls13 && before !== undefined && !isFound && !this.#switches.SRVCLEAR) {
+        this.#contexts.s.model.removeSession(before)
+        connection.s.setSession(before)
+      }
       const isJudged = connection.s.session === before
       this.#fail(
         k,
@@ -717,14 +739,35 @@ export class TraceModel {
       )
       return undefined
     }
-    if (
-      offer.protocolVersion !== TLS1_3_VERSION ||
-      before === undefined ||
-      isFound ||
-      this.#switches.SRVCLEAR
-    )
-      return false
+    if (!isTls13 || before === undefined || isFound || this.#switches.SRVCLEAR) return false
     return this.#resumeItsOwn(k, connection, before)
+  }
+
+  /** OSSLTIME: before it, the age of a session that is from the future was about 2^32. */
+  #hasWrappedAge(session: SslSession | undefined): boolean {
+    return !this.#switches.OSSLTIME && (session?.timeSec ?? 0) * 1000 > this.#nowMs
+  }
+
+  #mayWriteEarly({ c, maxVersion }: TraceConnection): boolean {
+    const { session } = c
+    if (session?.isResumable !== true || Math.min(maxVersion.s, maxVersion.c) !== TLS1_3_VERSION) return false
+    const { hostname, alpnSelected } = contentOf(session)
+    return (
+      session.protocolVersion === TLS1_3_VERSION &&
+      session.maxEarlyData > 0 &&
+      hostname === undefined &&
+      alpnSelected === undefined
+    )
+  }
+
+  /** R10.11: the protocol that the session has is not negotiated anew. */
+  #isEarlyDataAccepted(verdict: ResumptionVerdict): boolean {
+    return (
+      verdict.resume &&
+      verdict.earlyDataAllowed &&
+      contentOf(verdict.session).alpnSelected === undefined &&
+      !this.#hasWrappedAge(verdict.session)
+    )
   }
 
   /** SRVCLEAR: a session that the server had before is as good as one that a PSK stands for. */
@@ -828,7 +871,10 @@ export class TraceModel {
       return
     }
     if (connection.hasResumedItsOwn) {
-      // They have different secrets.
+      const { session } = connection.c
+      // The key share comes before what tells the client that they have different secrets.
+      if (session !== undefined && contentOf(session).kexGroup !== this.#kexGroup(connection))
+        connection.c.setSession(sessionInternals.duplicateWithoutTicket(session))
       this.#sendAlert(k, connection, 'c', 20)
       return
     }
@@ -851,7 +897,12 @@ export class TraceModel {
       identity: psk.identity,
       obfuscatedTicketAge: psk.obfuscatedTicketAge,
       ticket: this.#unseal(psk.identity, 'success-renew'),
-      verifyBinder: (session: SslSession) => this.#verifyBinder(connection, session),
+      verifyBinder: (session: SslSession) => {
+        // OSSLTIME: before it, an age that had passed 2^32 was understood.
+        if (!this.#switches.OSSLTIME && psk.obfuscatedTicketAge < contentOf(session).ticketAgeAdd)
+          identity.obfuscatedTicketAge = psk.obfuscatedTicketAge + 2 ** 32
+        return this.#verifyBinder(connection, session)
+      },
     }
     return { ...base, pskIdentities: [identity] }
   }
@@ -899,6 +950,11 @@ export class TraceModel {
     const serverHasEms = (s.setOptions(0) & SslOption.NO_EXTENDED_MASTER_SECRET) === 0
     if (resumed && ticketExpected) this.#issueTls12Ticket(k, connection)
     if (this.#isCut(k, connection, 'c')) return
+    const warning = this.#switching === 'warn' ? this.#material.take(`recv ${k} c 1`) : undefined
+    if (warning !== undefined) {
+      this.#print(warning.join(' '))
+      c.receiveAlert('warning', Number(warning[4]))
+    }
     const verdict = this.#processServerHello(connection, {
       protocolVersion: TLS1_2_VERSION,
       sessionId,
@@ -970,7 +1026,8 @@ export class TraceModel {
     return {
       cipherSuite: suite,
       masterKey: observed?.masterKey ?? new Uint8Array(0),
-      verifyResult: observed?.verifyResult ?? 0,
+      // Clients show no certificate, so that a server has nothing to say.
+      ...(side === 's' ? {} : { verifyResult: observed?.verifyResult ?? 0 }),
       kexGroup: this.#kexGroup(connection),
       ...(observed?.peerCertificate === undefined ? {} : { peerCertificate: observed.peerCertificate }),
     }
@@ -1036,6 +1093,7 @@ export class TraceModel {
     }
     this.#serverK = k
     this.#print('= 1')
+    connection.hasAuthenticated = true
     // The request comes after the tickets that it has not read yet.
     this.#readMessages(k, connection, 'c')
     s.setVerifyMode(VerifyMode.PEER)
@@ -1185,6 +1243,8 @@ export class TraceModel {
     const outcome = (side: SideName): string =>
       connection.failed[side] ? 'fail' : connection.done[side] ? 'ok' : 'wait'
     const reused = `${Number(s.sessionReused || connection.hasResumedItsOwn)}${Number(c.sessionReused)}`
+    if (connection.earlyData !== undefined && connection.done.s)
+      this.#print(`early ${k} ${['none', 'rejected', 'accepted'].indexOf(connection.earlyData)}`)
     this.#print(`hs ${k} S=${outcome('s')} C=${outcome('c')} reused=${reused} version=${s.protocolVersion}`)
     for (const side of ['s', 'c'] as const) {
       const { session } = connection[side]
@@ -1258,6 +1318,11 @@ function byName(left: string, right: string): number {
 
 function contentOf(session: SslSession | undefined): ReturnType<typeof sessionInternals.content> {
   return sessionInternals.content(session ?? new SslSession())
+}
+
+function withId(session: SslSession, sessionId: Uint8Array): SslSession {
+  sessionInternals.update(session, { sessionId })
+  return session
 }
 
 /** Empty for a session that cannot be encoded yet. */
