@@ -337,7 +337,7 @@ function midway(g: Generator): string[] {
     change(),
     ...(random.chance(30) ? [change()] : []),
     ...(g.maxVersion === 771 && random.chance(50) ? g.renegotiation(k) : []),
-    ...Array.from({ length: 1 + random.below(3) }, () => `ticket ${k}`),
+    ...Array.from({ length: 1 + random.below(3) }, () => `ticket ${k} ${1 + random.below(3)}`),
     `read ${k} c`,
     `shutdown ${k} s`,
     `shutdown ${k} c`,
@@ -637,6 +637,158 @@ function ticketAlone(g: Generator): string[] {
   ]
 }
 
+/** TLS 1.3 post-handshake authentication: a session of its own, and tickets anew: R2.3, R10.2, R10.4. */
+function authenticated(g: Generator): string[] {
+  const { random } = g
+  const k = g.k()
+  const setting = (): string =>
+    random.pick([
+      `conn ${k} s tickets ${random.below(4)}`,
+      `conn ${k} s sidctx ${random.pick(CONTEXTS)}`,
+      `conn ${k} s early ${random.pick([0, 100])}`,
+      `conn ${k} s verify ${random.below(2)}`,
+      `mode S ${g.mode()}`,
+      g.clock(random.pick([1, 1000])),
+    ])
+  return [
+    'maxver S 772',
+    `tickets S ${random.below(4)}`,
+    `options S ${random.pick(['set', 'clear'])} ${0x4000}`,
+    `sidctx S ${random.pick(['-', '00', '00'])}`,
+    `newcb S ${random.pick([0, 1, 2])}`,
+    `free ${k}`,
+    `open ${k}`,
+    `set ${k} ${random.pick(['-', '#-1', '#-1'])}`,
+    `handshake ${k}`,
+    ...(random.chance(60) ? [`read ${k} c`] : []),
+    ...(random.chance(50) ? [setting()] : []),
+    `auth ${k}`,
+    ...(random.chance(40) ? [`ticket ${k} ${1 + random.below(2)}`] : []),
+    ...(random.chance(40) ? [setting(), `auth ${k}`] : []),
+    `read ${k} c`,
+    `shutdown ${k} s`,
+    `shutdown ${k} c`,
+    ...visit(g.k(), '#-1'),
+    'tickets S 2',
+    `maxver S ${g.maxVersion}`,
+  ]
+}
+
+/** Renegotiations, those that a server asks for among them: R1.7, R2.6, R3.3, R7, R11.2. */
+function renegotiated(g: Generator): string[] {
+  const { random } = g
+  const k = g.k()
+  const again = (): string[] => [
+    ...random.pick([
+      [],
+      [],
+      [`conn ${k} s options ${random.pick([0x10000, 0x10000, 0x4000])}`],
+      [`conn ${k} s without ${random.pick([0x10000, 0x4000])}`],
+      [`conn ${k} ${g.side()} ${random.pick(['options', 'without'])} 1`],
+      [`conn ${k} s sidctx ${random.pick(CONTEXTS)}`],
+      [`conn ${k} s verify ${random.below(2)}`],
+      [`suite ${random.pick(['S', 'C'])} ${random.below(3)}`],
+      [`mode S ${g.mode()}`],
+      [`remove S #-1`],
+      [`timeout S ${random.pick([1, 10])}`],
+      [g.clock(random.pick([1000, 2000, 11_000]))],
+    ]),
+    `${random.pick(['ask', 'ask', 'reneg'])} ${k} ${random.pick(['full', 'short'])}`,
+  ]
+  return [
+    'maxver S 771',
+    `options S ${random.pick(['set', 'set', 'clear'])} ${0x4000}`,
+    `mode C ${random.pick([1, 3, 2])}`,
+    `free ${k}`,
+    `open ${k}`,
+    ...(random.chance(60) ? [`set ${k} #-1`] : []),
+    `handshake ${k}`,
+    ...again(),
+    ...again(),
+    ...(random.chance(50) ? again() : []),
+    random.pick([`shutdown ${k} c`, `clear ${k}`, `free ${k}`]),
+    'suite S 0',
+    'suite C 0',
+    `maxver S ${g.maxVersion}`,
+    ...visit(g.k(), '#-1'),
+  ]
+}
+
+const ALERTS = ['2 40', '2 40', '2 20', '2 0', '2 90', '2 100', '1 0', '1 90', '1 100', '1 112', '1 41'] as const
+
+/** An alert comes in the middle of a handshake, the connection's session at hand: R5.2, RFC 9846 §6. */
+function interrupted(g: Generator): string[] {
+  const { random } = g
+  const k = g.k()
+  return [
+    `remcb S ${random.below(2)}`,
+    `remcb C ${random.below(2)}`,
+    `mode C ${random.pick([1, 3, 2])}`,
+    `maxver S ${random.pick([771, 772])}`,
+    ...(random.chance(25) ? ['groups S 1'] : []),
+    `options S ${random.pick(['set', 'clear'])} ${0x4000}`,
+    ...visit(g.k(), '-'),
+    `free ${k}`,
+    `open ${k}`,
+    `set ${k} ${random.pick(['#-1', '#-1', '-'])}`,
+    `cut ${k} ${g.side()} ${random.pick(ALERTS)}`,
+    `handshake ${k}`,
+    ...random.pick([[`free ${k}`], [`clear ${k}`, `handshake ${k}`]]),
+    ...visit(g.k(), random.pick(['#-1', '#-1', '#-2'])),
+    'groups S 0',
+    `maxver S ${g.maxVersion}`,
+  ]
+}
+
+/** The servername callback ends the handshake, or takes the tickets away: R5.2, R8.2, R10.1. */
+function named(g: Generator): string[] {
+  const { random } = g
+  return [
+    `remcb S ${random.below(2)}`,
+    `options S ${random.pick(['set', 'clear', 'clear'])} ${0x4000}`,
+    ...(random.chance(30) ? [`early S ${random.pick([0, 16384])}`] : []),
+    ...visit(g.k(), '-'),
+    `switching ${random.pick(['refuse', 'ticketless'])}`,
+    ...visit(g.k(), random.pick(['-', '#-1', '#-1'])),
+    ...(random.chance(40) ? visit(g.k(), '#-1') : []),
+    'switching never',
+    ...visit(g.k(), '#-1'),
+  ]
+}
+
+/** Both sides have a session from somewhere else, with whatever is in it: R3.3, R6.6, R10.4, R11.4, R12. */
+function paired(g: Generator): string[] {
+  const { random } = g
+  const version = random.pick([0x0303, 0x0304])
+  const id = random.pick(TWO_IDS)
+  const cipherSuite = random.pick(version === 0x0304 ? [0x1301, 0x1302] : [0xc02b, 0xc02c])
+  const mostly = { isNameless: false, isCurrent: true, key: 0, cipherSuite }
+  const context = random.pick(['-', '-', '00'])
+  return [
+    `maxver S ${version === 0x0304 ? 772 : 771}`,
+    `options S set ${0x4000}`,
+    ...(random.chance(30) ? [`getcb S ${random.pick([1, 2])}`] : []),
+    `sidctx S ${context}`,
+    `sidctx C ${context}`,
+    g.import('s', version, id, { ...mostly, ticket: '' }),
+    `setctx s #-1 ${context}`,
+    ...(random.chance(20) ? [`settimeout s #-1 ${random.pick([1, 10, ...g.longTimeouts])}`] : []),
+    random.pick(['add S #-1', 'add S #-1', 'extput S #-1']),
+    ...(random.chance(15) ? ['remove S #-1', 'add S #-1'] : []),
+    g.import('c', version, id, { ...mostly, ticket: version === 0x0304 ? id : '' }),
+    `setctx c #-1 ${random.chance(85) ? context : random.pick(CONTEXTS)}`,
+    ...random.pick([[], [], [`suite C ${random.below(3)}`], [`suite S ${random.below(3)}`]]),
+    ...(random.chance(20) ? [g.clock(random.pick([1, 1000, 2000]))] : []),
+    ...visit(g.k(), '#-1'),
+    ...visit(g.k(), '#-1'),
+    'suite S 0',
+    'suite C 0',
+    'sidctx S -',
+    'sidctx C -',
+    `maxver S ${g.maxVersion}`,
+  ]
+}
+
 /** Each aims at rules that need several things at once, in an order that random operations seldom have. */
 export const rareScenarios: readonly ((g: Generator) => string[])[] = [
   boundary,
@@ -664,4 +816,9 @@ export const rareScenarios: readonly ((g: Generator) => string[])[] = [
   limits,
   forgedBinder,
   ticketAlone,
+  authenticated,
+  renegotiated,
+  interrupted,
+  named,
+  paired,
 ]

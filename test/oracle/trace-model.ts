@@ -9,7 +9,7 @@ import type { SessionConnection, SslContextPorts } from '../../src/session/contr
 import { cipherSuiteHash, judgeSession } from '../../src/session/judge-session.ts'
 import type { Examination, ResumptionOffer, TicketOffer } from '../../src/session/offer.ts'
 import { MAX_ID_LENGTH } from '../../src/session/ranges.ts'
-import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION } from '../../src/session/ssl-constants.ts'
+import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION, VerifyMode } from '../../src/session/ssl-constants.ts'
 import { SslSession, sessionInternals } from '../../src/session/ssl-session.ts'
 import { HistoricContext } from './historic-context.ts'
 import { hasKexGroup, withoutKexGroup } from './historic-der.ts'
@@ -24,6 +24,7 @@ const VISIBLE_OPTIONS = 0x0111_4181
 const ALLOW_CLIENT_RENEGOTIATION = 0x100
 const X25519 = 29
 const P256 = 23
+const HELLO_REQUEST_STEPS = 2
 const SUITES_12 = [[0xc02c, 0xc02b], [0xc02b], [0xc02c]] as const
 const SUITES_13 = [[0x1302, 0x1301], [0x1301], [0x1302]] as const
 
@@ -82,6 +83,9 @@ interface TraceConnection {
   readonly quiet: Record<SideName, boolean>
   /** By a fatal alert of its peer. */
   readonly ended: Record<SideName, boolean>
+  /** Where an alert is to arrive in the next handshake, in place of a flight. */
+  cut: SideName | undefined
+  isCut: boolean
   /** What the server put into tickets that the client has not read yet. */
   readonly tickets: { readonly der: string; readonly lifetimeHintSec: number }[]
 }
@@ -130,7 +134,7 @@ export class TraceModel {
     const [what = '', ...words] = operation.split(' ')
     this.#known = new Set(this.#names.keys())
     this.#dispatch(what, words)
-    if (['handshake', 'ticket', 'reneg', 'repeat'].includes(what)) this.#collisions = 0
+    if (['handshake', 'ticket', 'auth', 'reneg', 'ask', 'repeat'].includes(what)) this.#collisions = 0
     this.#flags.unblank((session) => this.#known.has(session))
     this.#printChanges()
     return this.#lines
@@ -413,8 +417,13 @@ export class TraceModel {
     const operations: Record<string, () => void> = {
       set: () => this.#set(connection, words[0] ?? ''),
       handshake: () => this.#handshake(k, connection),
-      ticket: () => this.#ticket(k, connection),
-      reneg: () => this.#renegotiate(k, connection, words[0] === 'full'),
+      ticket: () => this.#ticket(k, connection, Number(words[0] ?? '1')),
+      auth: () => this.#authenticate(k, connection),
+      reneg: () => this.#renegotiate(k, connection, words[0] === 'full', 'c'),
+      ask: () => this.#renegotiate(k, connection, words[0] === 'full', 's'),
+      cut: () => {
+        connection.cut = side
+      },
       clear: () => this.#clear(connection),
       free: () => this.#free(k),
       conn: () => this.#configure(connection, side, words[1] ?? '', words[2] ?? ''),
@@ -464,6 +473,8 @@ export class TraceModel {
       received: { s: false, c: false },
       quiet: { s: false, c: false },
       ended: { s: false, c: false },
+      cut: undefined,
+      isCut: false,
       tickets: [],
     }
     return connection
@@ -545,12 +556,14 @@ export class TraceModel {
     }
     connection.hasResumedItsOwn = false
     connection.isRetried = false
+    connection.isCut = false
     connection.isFirst = true
     connection.c.connect()
     this.#negotiate(k, connection, () => connection.s.accept())
   }
 
-  #renegotiate(k: number, connection: TraceConnection, full: boolean): void {
+  /** @param from - who wants it */
+  #renegotiate(k: number, connection: TraceConnection, full: boolean, from: SideName): void {
     const isClosing = connection.sent.c || connection.sent.s || connection.received.c || connection.received.s
     if (
       connection.state !== 'established' ||
@@ -566,8 +579,13 @@ export class TraceModel {
     connection.done.s = false
     connection.done.c = false
     connection.isFirst = false
-    connection.c.connect(full ? 'full' : 'abbreviated')
-    this.#negotiate(k, connection, () => connection.s.accept())
+    // What a server asks for is its own affair: the client does not hear of it.
+    connection.c.connect(full && from === 'c' ? 'full' : 'abbreviated')
+    // Until its handshake has ended, libssl counts a server that has asked at each of its steps.
+    if (from === 's') connection.current.state.counters.acceptRenegotiate += HELLO_REQUEST_STEPS
+    this.#negotiate(k, connection, () =>
+      connection.s.accept(full || from === 'c' ? 'full' : 'abbreviated'),
+    )
   }
 
   #negotiate(k: number, connection: TraceConnection, accept: () => void): void {
@@ -583,8 +601,31 @@ export class TraceModel {
     if (this.#switching === 'hello') this.#switch(connection, this.#other)
     if (version === TLS1_3_VERSION) this.#negotiateTls13(k, connection, offer)
     else this.#negotiateTls12(k, connection, offer)
-    connection.state = connection.done.s && connection.done.c ? 'established' : 'failed'
+    connection.state = connection.isCut
+      ? 'replaced'
+      : connection.done.s && connection.done.c
+        ? 'established'
+        : 'failed'
+    connection.cut = undefined
     this.#printHandshake(k, connection)
+  }
+
+  /** A flight to this side may be lost, and an alert come in its place. @returns whether it is so */
+  #isCut(k: number, connection: TraceConnection, side: SideName): boolean {
+    if (connection.cut !== side) return false
+    const words = this.#material.take(`recv ${k} ${side}`) ?? []
+    connection.isCut = true
+    this.#print(words.join(' '))
+    const isFatal = words[3] === '2'
+    const ssl = connection[side]
+    ssl.receiveAlert(isFatal ? 'fatal' : 'warning', Number(words[4]))
+    const isOver = !ssl.isHandshaking
+    // The client knows the version from the ServerHello on.
+    const isVersionKnown13 = side === 's' && ssl.protocolVersion === TLS1_3_VERSION
+    if (isOver && !isFatal && words[4] === '100' && !isVersionKnown13) this.#fail(k, connection, side, 40)
+    // A clean end is none within a handshake.
+    if (isOver || words[4] === '0') connection.failed[side] = true
+    return true
   }
 
   #clientHello(
@@ -627,6 +668,11 @@ export class TraceModel {
   #resume(k: number, connection: TraceConnection, offer: ResumptionOffer): boolean | undefined {
     const resumed = this.#decide(k, connection, offer)
     if (resumed === undefined) return undefined
+    if (this.#switching === 'refuse') {
+      this.#sendAlert(k, connection, 's', 112)
+      return undefined
+    }
+    if (this.#switching === 'ticketless') connection.s.setOptions(SslOption.NO_TICKET)
     if (this.#switching !== 'name') return resumed
     const before = connection.current
     this.#switch(connection, this.#other)
@@ -753,8 +799,10 @@ export class TraceModel {
       connection.s.helloRetryRequest()
       connection.isRetried = true
       connection.hasResumedItsOwn = false
+      if (this.#isCut(k, connection, 'c')) return
       connection.c.receiveHelloRetryRequest()
       offer = this.#clientHello(k, connection, TLS1_3_VERSION, suite)
+      if (this.#isCut(k, connection, 's')) return
       if (this.#chooseSuite(connection, TLS1_3_VERSION) !== suite) {
         // The servername callback has switched to a context with other cipher suites.
         this.#sendAlert(k, connection, 's', 47)
@@ -765,6 +813,7 @@ export class TraceModel {
       this.#serverHello(connection, resumed)
       this.#flags.blank(connection.s.session)
     }
+    if (this.#isCut(k, connection, 'c')) return
     if (connection.hasResumedItsOwn && offer.psk === undefined) {
       // An extension that it has not asked for.
       this.#sendAlert(k, connection, 'c', 110)
@@ -786,6 +835,7 @@ export class TraceModel {
       return
     }
     this.#finish(k, connection, 'c', suite)
+    if (this.#isCut(k, connection, 's')) return
     this.#finish(k, connection, 's', suite)
     this.#issueTickets(k, connection)
   }
@@ -850,6 +900,7 @@ export class TraceModel {
     const sessionId = this.#flags.blank(s.session) ? new Uint8Array(0) : hello.sessionId
     const serverHasEms = (s.setOptions(0) & SslOption.NO_EXTENDED_MASTER_SECRET) === 0
     if (resumed && ticketExpected) this.#issueTls12Ticket(k, connection)
+    if (this.#isCut(k, connection, 'c')) return
     const verdict = this.#processServerHello(connection, {
       protocolVersion: TLS1_2_VERSION,
       sessionId,
@@ -884,9 +935,11 @@ export class TraceModel {
     if (resumed) {
       this.#readTickets(k, connection)
       this.#finish(k, connection, 'c', suite)
+      if (this.#isCut(k, connection, 's')) return
       this.#finish(k, connection, 's', suite)
       return
     }
+    if (this.#isCut(k, connection, 's')) return
     if (withTicket) this.#issueTls12Ticket(k, connection, this.#outcome(k, connection, 's', suite))
     this.#finish(k, connection, 's', suite)
     this.#readTickets(k, connection)
@@ -961,15 +1014,36 @@ export class TraceModel {
     }
   }
 
-  #ticket(k: number, connection: TraceConnection): void {
-    if (connection.state !== 'established') {
+  #ticket(k: number, connection: TraceConnection, count: number): void {
+    if (connection.state !== 'established' && connection.state !== 'fresh') {
       this.#print('= none')
       return
     }
     this.#serverK = k
-    const result = this.#switches.EXTRATICKET && connection.s.newSessionTicket()
+    let result = false
+    for (let ticket = 0; ticket < count; ticket++)
+      result = this.#switches.EXTRATICKET && connection.s.newSessionTicket()
     this.#print(`= ${Number(result)}`)
     if (result) this.#issueTickets(k, connection)
+    if (connection.failed.s) connection.state = 'stuck'
+  }
+
+  /** The client has no certificate: R10.2. */
+  #authenticate(k: number, connection: TraceConnection): void {
+    const { s, sent, received } = connection
+    const isClosing = sent.c || sent.s || received.c || received.s
+    if (connection.state !== 'established' || s.protocolVersion !== TLS1_3_VERSION || isClosing) {
+      this.#print('= none')
+      return
+    }
+    this.#serverK = k
+    this.#print('= 1')
+    // The request comes after the tickets that it has not read yet.
+    this.#readMessages(k, connection, 'c')
+    s.setVerifyMode(VerifyMode.PEER)
+    this.#flags.copying(s, () => s.finishPostHandshakeAuth({}))
+    this.#issueTickets(k, connection)
+    s.setVerifyMode(connection.verifyMode)
     if (connection.failed.s) connection.state = 'stuck'
   }
 
@@ -1163,7 +1237,10 @@ const connectionOperations = new Set([
   'handshake',
   'read',
   'ticket',
+  'auth',
   'reneg',
+  'ask',
+  'cut',
   'shutdown',
   'sent',
   'eof',
