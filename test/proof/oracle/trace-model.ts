@@ -71,6 +71,8 @@ interface TraceConnection {
   hasLegacyId: boolean
   /** A HelloRetryRequest has been sent in this handshake. */
   isRetried: boolean
+  /** CLEARALERT: the server has sent an alert that its client cannot read. */
+  isIllegible: boolean
   /** SRVCLEAR: the server has resumed what it had from before. */
   hasResumedItsOwn: boolean
   /** The client goes on with the session that it had before its first ClientHello. */
@@ -469,6 +471,7 @@ export class TraceModel {
       isFirst: true,
       hasLegacyId: false,
       isRetried: false,
+      isIllegible: false,
       hasResumedItsOwn: false,
       hasOffered: false,
       state: 'fresh',
@@ -737,6 +740,8 @@ export class TraceModel {
           ? verdict.alert
           : 47,
       )
+      const hasKeys = connection.s.session !== undefined || this.#switches.CLEARALERT
+      connection.isIllegible = !isTls13 && !connection.isFirst && !hasKeys
       return undefined
     }
     if (!isTls13 || before === undefined || isFound || this.#switches.SRVCLEAR) return false
@@ -971,6 +976,11 @@ export class TraceModel {
       this.#sendAlert(k, connection, 'c', 10)
       return
     }
+    if (!resumed && s.session?.extendedMasterSecret !== c.session?.extendedMasterSecret) {
+      // A client goes on with a session without an id, as if its extended master secret were that of this handshake.
+      this.#sendAlert(k, connection, 's', 20)
+      return
+    }
     this.#completeTls12(k, connection, suite, resumed, !resumed && ticketExpected)
   }
 
@@ -1171,6 +1181,10 @@ export class TraceModel {
     if (connection.received[side])
       return this.#switches.FATALREAD && connection.ended[side] ? 'error' : 'zero'
     this.#readMessages(k, connection, side)
+    // Which alert it is differs from release to release, and means nothing.
+    const alert = this.#material.peek(`alert ${k} c`)?.[4]
+    if (side === 'c' && connection.isIllegible && alert !== undefined)
+      this.#sendAlert(k, connection, 'c', Number(alert))
     if (connection.failed[side]) {
       connection.state = 'failed'
       return 'error'
