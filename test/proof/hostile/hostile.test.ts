@@ -1,7 +1,5 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { forkScript, nextMessage } from '../../tools/server-process.ts'
 import { type HostileReport, MAX_HEAP_GROWTH_BYTES } from './hostile-report.ts'
 
 const CONNECTIONS = 2_000
@@ -14,17 +12,11 @@ describe(`${CONNECTIONS} mutated ClientHellos and ${HALF_OPEN} half-open connect
 
   // In a process of its own, whose resources, heap and uncaught errors are those of the server and its clients.
   beforeAll(async () => {
-    const child = fork(
-      fileURLToPath(new URL('./hostile.ts', import.meta.url)),
-      ['--connections', String(CONNECTIONS)],
-      { execArgv: ['--import', 'tsx'], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] },
-    )
-    const ended = once(child, 'exit').then(([code, signal]) => {
-      throw new Error(`the hostile process ended: ${signal ?? code}`)
+    const child = forkScript(new URL('./hostile.ts', import.meta.url), {
+      args: ['--connections', String(CONNECTIONS)],
+      stdout: 'ignore',
     })
-    const received = once(child, 'message')
-    ;[report] = (await Promise.race([received, ended])) as [HostileReport]
-    ended.catch(() => undefined)
+    report = await nextMessage(child)
   }, 120_000)
 
   test('all arrive, and each has exactly one outcome', () => {

@@ -1,9 +1,8 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { afterTest, certificate, connect } from '../../tools/node-servers.ts'
+import { forkScript, nextMessage } from '../../tools/server-process.ts'
 
 const CLIENTS = 10
 const ROUNDS = 12
@@ -11,9 +10,8 @@ const WORKERS = 3
 
 function launch(kind: 'cluster' | 'threads'): ChildProcess {
   const settings = { kind, certificate, secret: randomBytes(32).toString('hex'), workers: WORKERS }
-  const child = fork(fileURLToPath(new URL('./tickets-cluster.ts', import.meta.url)), {
-    execArgv: ['--import', 'tsx'],
-    env: { ...process.env, SSLCTX_TEST_CLUSTER: JSON.stringify(settings) },
+  const child = forkScript(new URL('./tickets-cluster.ts', import.meta.url), {
+    env: { SSLCTX_TEST_CLUSTER: JSON.stringify(settings) },
   })
   afterTest(() => child.disconnect())
   return child
@@ -23,10 +21,10 @@ test.each(['cluster', 'threads'] as const)(
   'a fleet of node:%s resumes every offer, through a renewal and a rolling restart',
   async (kind) => {
     const child = launch(kind)
-    let [ports] = (await once(child, 'message')) as [number[]]
+    let ports = await nextMessage<number[]>(child)
     const order = async (what: 'renew' | 'restart'): Promise<void> => {
       child.send(what)
-      ;[ports] = (await once(child, 'message')) as [number[]]
+      ports = await nextMessage(child)
     }
     const sessions: (Buffer | undefined)[] = Array.from({ length: CLIENTS })
     let resumed = 0

@@ -1,8 +1,7 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
+import type { ChildProcess } from 'node:child_process'
 import type { AttachmentStats } from '../../../src/index.ts'
 import type { Certificate } from '../../tools/certificate.ts'
+import { forkScript, nextMessage } from '../../tools/server-process.ts'
 
 /** What a worker is told, as JSON in this variable of its environment. */
 export interface WorkerSettings {
@@ -28,20 +27,16 @@ export class TicketsWorker {
   }
 
   static async start(settings: WorkerSettings): Promise<TicketsWorker> {
-    const child = fork(fileURLToPath(new URL('./tickets-worker.ts', import.meta.url)), {
-      execArgv: ['--import', 'tsx'],
-      env: { ...process.env, [SETTINGS]: JSON.stringify(settings) },
+    const child = forkScript(new URL('./tickets-worker.ts', import.meta.url), {
+      env: { [SETTINGS]: JSON.stringify(settings) },
     })
-    const [port] = (await once(child, 'message')) as [number]
-    return new TicketsWorker(child, port)
+    return new TicketsWorker(child, await nextMessage(child))
   }
 
   /** @returns what it has done so far */
   async tell(order: WorkerOrder): Promise<AttachmentStats> {
-    const answer = once(this.#child, 'message') as Promise<[AttachmentStats]>
     this.#child.send(order)
-    const [stats] = await answer
-    return stats
+    return nextMessage(this.#child)
   }
 
   end(): void {
