@@ -2,7 +2,6 @@ import { once } from 'node:events'
 import http from 'node:http'
 import https from 'node:https'
 import net from 'node:net'
-import { type Duplex, PassThrough } from 'node:stream'
 import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import { bytes, records } from '../codec/client-hello-builder.ts'
@@ -22,6 +21,7 @@ import {
   VERSIONS,
 } from './harness.ts'
 import { duplexPair, type PipeEnd } from './pipe-end.ts'
+import { TOUCHES, type Touch } from './stream-touches.ts'
 
 /** Whoever waits for this has hung. */
 const TIMEOUT_MS = 5_000
@@ -29,32 +29,8 @@ const TIMEOUT_MS = 5_000
 const PATIENT = { readAheadMs: 120_000 }
 
 type Target = Pick<Harness, 'server' | 'port'>
-type Touch = (raw: Duplex) => unknown
 
 const ignore = (): void => undefined
-
-/** What others do with a connection of which they know nothing. */
-const TOUCHES: readonly (readonly [string, Touch])[] = [
-  ['a listener of data', (raw) => raw.on('data', ignore)],
-  ['a listener of data, once', (raw) => raw.once('data', ignore)],
-  ['a listener of readable that reads nothing', (raw) => raw.on('readable', ignore)],
-  ['a listener of end and of close', (raw) => raw.on('end', ignore).on('close', ignore)],
-  ['a pipe', (raw) => raw.pipe(new PassThrough().resume())],
-  ['a pipe that nobody reads', (raw) => raw.pipe(new PassThrough())],
-  ['setEncoding utf8', (raw) => raw.setEncoding('utf8')],
-  ['setEncoding latin1', (raw) => raw.setEncoding('latin1')],
-  ['setEncoding hex', (raw) => raw.setEncoding('hex')],
-  ['setEncoding utf8, and a listener of data', (raw) => raw.setEncoding('utf8').on('data', ignore)],
-  ['pause', (raw) => raw.pause()],
-  ['resume', (raw) => raw.resume()],
-  ['resume in nextTick', (raw) => process.nextTick(() => raw.resume())],
-  ['resume in a microtask', (raw) => queueMicrotask(() => raw.resume())],
-  ['resume in setImmediate', (raw) => setImmediate(() => raw.resume())],
-  ['pause, and resume in setImmediate', (raw) => setImmediate(() => raw.resume()) && raw.pause()],
-  ['read(0)', (raw) => raw.read(0)],
-  ['setTimeout of a minute', (raw) => raw instanceof net.Socket && raw.setTimeout(60_000)],
-  ['setNoDelay and setKeepAlive', (raw) => raw instanceof net.Socket && raw.setNoDelay().setKeepAlive(true)],
-]
 
 /** A stock server reads such a stream by its events, so these keep it from its bytes. */
 const HARMFUL = /^(setEncoding|pause|a listener of readable)/
