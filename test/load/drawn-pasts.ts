@@ -26,6 +26,8 @@ export interface Past {
   readonly isFirst: boolean
   readonly after: readonly { readonly touch: Touch; readonly when: When }[]
   readonly clientLeaves: { readonly how: 'FIN' | 'RST'; readonly afterTurns: number } | undefined
+  /** Listeners ask everything of what a client has left; a stock server is ended by some questions. */
+  readonly asks: boolean
   /** Nobody ends it before its time, so that it has one answer. */
   readonly isPeaceful: boolean
 }
@@ -168,6 +170,9 @@ const MORE_TOUCHES: readonly (readonly [string, Touch])[] = [
 ]
 
 const ALL_TOUCHES = [...TOUCHES, ...MORE_TOUCHES]
+/** A stock server reads a stream that is no socket by its events, so these keep it from its bytes, if they come in time. */
+const HARMFUL = /^(setEncoding|pause|read$|a listener of readable|an iterator)/
+const STREAM_TOUCHES = ALL_TOUCHES.filter(([title]) => !HARMFUL.test(title))
 
 /** The same for the same numbers. */
 export function drawPast(seed: number, index: number): Past {
@@ -177,9 +182,10 @@ export function drawPast(seed: number, index: number): Past {
   const arrival = transport === 'pipe' || random.chance(60) ? 'handed on' : 'its own'
   const few = <T>(values: readonly T[], percents: readonly number[]): T[] =>
     percents.flatMap((percent) => (random.chance(percent) ? [random.pick(values)] : []))
-  const before = arrival === 'handed on' ? few(ALL_TOUCHES, [30, 10]) : []
+  const touches = transport === 'pipe' ? STREAM_TOUCHES : ALL_TOUCHES
+  const before = arrival === 'handed on' ? few(touches, [30, 10]) : []
   const peek = arrival === 'handed on' ? random.pick(PEEKS) : PEEKS[0]!
-  const after = few(ALL_TOUCHES, [60, 30, 15]).map((touch) => ({ touch, when: random.pick(WHEN) }))
+  const after = few(touches, [60, 30, 15]).map((touch) => ({ touch, when: random.pick(WHEN) }))
   const endings = few(ENDINGS, [12]).map((touch) => ({ touch, when: random.pick(WHEN) }))
   const clientLeaves = random.chance(12)
     ? { how: random.pick(['FIN', 'RST'] as const), afterTurns: random.below(12) }
@@ -196,6 +202,7 @@ export function drawPast(seed: number, index: number): Past {
     pieces: random.pick([1, 1, 2, 5]),
     isFirst: random.chance(50),
     clientLeaves,
+    asks: random.chance(8),
   } as const
   const acts = [...after, ...endings]
   const described = {

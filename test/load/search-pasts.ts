@@ -54,6 +54,7 @@ class Search {
 
   async meet(index: number): Promise<void> {
     this.#met++
+    if (process.env.DBG && this.#met % 20 === 0) console.log('at', index, Date.now())
     const first = await this.#ask(index, false)
     if (typeof first !== 'string') return this.#judge(first)
     if (first === 'stock') this.#endStock.push(index)
@@ -95,13 +96,13 @@ class Search {
   #start(): ChildProcess {
     this.#child ??= fork(fileURLToPath(new URL('./stream-pasts.ts', import.meta.url)), {
       execArgv: ['--import', 'tsx'],
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      stdio: ['ignore', 'inherit', 'ignore', 'ipc'],
     })
     return this.#child
   }
 
   #judge({ index, stock, attached }: MetReport): void {
-    const { isPeaceful, offers } = drawPast(this.#seed, index)
+    const { isPeaceful, offers, requestsCertificate } = drawPast(this.#seed, index)
     const blame = (problem: string): void => this.#blame(index, problem)
     for (const problem of attached.uncaught)
       if (stock === undefined || stock.uncaught.length === 0) blame(problem)
@@ -112,13 +113,14 @@ class Search {
       this.#answered++
       if (attached.answer !== 'hello') blame(`it answers ${JSON.stringify(attached.answer)}`)
       if (attached.isResumed) this.#resumed++
-      else if (offers) blame('its client does not resume')
+      else if (offers && !requestsCertificate) blame('its client does not resume')
     }
     if (stock.isClosed && !attached.isClosed) blame('it keeps its client waiting')
   }
 
   #blame(index: number, problem: string): void {
     this.#faults.push(`${index}: ${problem}: ${drawPast(this.#seed, index).title}`)
+    if (process.env.DBG) console.log(this.#faults.at(-1))
   }
 
   end(): void {

@@ -19,11 +19,9 @@ const { attachServer, SessionCacheMode, SslContext, serverOptions } = await impo
 
 const NAME = 'server.example'
 /** After which a client that hears nothing gives up: a stock server waits for ever with some of them. */
-const SILENCE_MS = 400
+const SILENCE_MS = 250
 /** The same, where a stock server has answered. */
-const PATIENCE_MS = 20_000
-/** After which whoever still holds a socket keeps it. */
-const LEAVE_MS = 2_000
+const PATIENCE_MS = 5_000
 
 const ignore = (): void => undefined
 
@@ -65,7 +63,8 @@ class Meeting {
   #session: Buffer | undefined
   #lookupTurns = 0
 
-  constructor(past: Past, isAttached: boolean, certificate: Certificate) {
+  /** @param asks - everything, of what a client leaves behind */
+  constructor(past: Past, isAttached: boolean, certificate: Certificate, asks: boolean) {
     this.#past = past
     this.#certificate = certificate
     const context = new SslContext({ sessionIdContext: 'past', ...(past.lookupTurns > 0 && this.#slowStore()) })
@@ -83,8 +82,7 @@ class Meeting {
       (socket) => socket.on('error', ignore).end('hello'),
     )
     this.#server.on('tlsClientError', (_error, socket) => {
-      // A stock server is ended by some of these questions.
-      if (isAttached) answersOf(socket)
+      if (asks) answersOf(socket)
       socket.destroy()
     })
     if (isAttached)
@@ -104,14 +102,14 @@ class Meeting {
     }
   }
 
-  async run(patienceMs: number): Promise<SideReport> {
+  async run({ patienceMs, leaveMs }: Patience): Promise<SideReport> {
     uncaught = []
     const timers = liveTimers()
     const { offers, lookupTurns } = this.#past
     if (offers) await this.#visitBefore()
     this.#lookupTurns = lookupTurns
     const answer = await this.#visit(patienceMs)
-    const isLeft = !(await this.#end())
+    const isLeft = !(await this.#end(leaveMs))
     await turns(3)
     return { ...answer, isLeft, uncaught, timers: liveTimers() - timers, outcomes: this.#outcomes() }
   }
@@ -209,6 +207,8 @@ class Meeting {
     if (kind === 'pipe') {
       const [ours, theirs] = duplexPair({ allowHalfOpen: this.#past.allowHalfOpen })
       this.#watch()
+      // As the two ends of a connection do it.
+      ours.once('close', () => theirs.destroy())
       this.#arrive(theirs)
       return { transport: ours }
     }
@@ -263,28 +263,38 @@ class Meeting {
   }
 
   /** @returns whether nothing is left */
-  async #end(): Promise<boolean> {
+  async #end(leaveMs: number): Promise<boolean> {
     const raw = this.#raw
-    const isGone = raw === undefined || (await within(LEAVE_MS, closed(raw)))
+    const isGone = raw === undefined || (await within(leaveMs, closed(raw)))
     for (const stream of this.#opened) stream.destroy()
     const servers = [this.#server, this.#listener].filter((one) => one?.listening === true)
     const ended = Promise.all(servers.map((one) => once(one as net.Server, 'close')))
     for (const one of servers) one?.close()
-    const hasEnded = await within(LEAVE_MS, ended)
+    const hasEnded = await within(leaveMs, ended)
     await this.#attachment?.close({ deadlineMs: 1 })
     return isGone && hasEnded
   }
 }
 
+interface Patience {
+  /** For an answer. */
+  readonly patienceMs: number
+  /** For a socket to be gone. */
+  readonly leaveMs: number
+}
+
 async function run({ seed, index, certificate, skipsStock }: PastTask): Promise<void> {
   const past = drawPast(seed, index)
-  const meet = async (side: 'stock' | 'attached', patienceMs: number): Promise<SideReport> => {
+  const meet = async (side: 'stock' | 'attached', patience: Patience): Promise<SideReport> => {
     process.send?.({ type: 'begins', index, side })
-    return new Meeting(past, side === 'attached', certificate).run(patienceMs)
+    return new Meeting(past, side === 'attached', certificate, past.asks && !skipsStock).run(patience)
   }
-  const stock = skipsStock ? undefined : await meet('stock', SILENCE_MS)
+  const stock = skipsStock ? undefined : await meet('stock', { patienceMs: SILENCE_MS, leaveMs: SILENCE_MS })
   const isServed = stock !== undefined && (stock.answer === 'hello' || stock.isClosed)
-  const attached = await meet('attached', isServed ? PATIENCE_MS : SILENCE_MS)
+  const attached = await meet('attached', {
+    patienceMs: isServed ? PATIENCE_MS : SILENCE_MS,
+    leaveMs: stock?.isLeft === false ? PATIENCE_MS : SILENCE_MS,
+  })
   process.send?.({ type: 'met', index, stock, attached })
 }
 
