@@ -154,7 +154,10 @@ const ENDINGS: readonly (readonly [string, Touch])[] = [
   ['destroy with an error', (raw) => raw.destroy(new Error('unwanted'))],
   ['end', (raw) => raw.end()],
   ['end with text', (raw) => raw.end('goodbye')],
-  ['a reset', (raw) => (raw instanceof net.Socket && raw.remoteAddress ? raw.resetAndDestroy() : raw.destroy())],
+  [
+    'a reset',
+    (raw) => (raw instanceof net.Socket && raw.remoteAddress ? raw.resetAndDestroy() : raw.destroy()),
+  ],
   ['push of an end', (raw) => raw.push(null)],
 ]
 
@@ -170,8 +173,8 @@ const MORE_TOUCHES: readonly (readonly [string, Touch])[] = [
 ]
 
 const ALL_TOUCHES = [...TOUCHES, ...MORE_TOUCHES]
-/** A stock server reads a stream that is no socket by its events, so these keep it from its bytes, if they come in time. */
-const HARMFUL = /^(setEncoding|pause|read$|a listener of readable|an iterator)/
+/** A stock server reads a stream that is no socket by its events, so these keep it from its bytes, and from its own, if they come in time. */
+const HARMFUL = /^(setEncoding|pause|cork$|read$|a listener of readable|an iterator)/
 const STREAM_TOUCHES = ALL_TOUCHES.filter(([title]) => !HARMFUL.test(title))
 
 /** The same for the same numbers. */

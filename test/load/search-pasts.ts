@@ -54,7 +54,6 @@ class Search {
 
   async meet(index: number): Promise<void> {
     this.#met++
-    if (process.env.DBG && this.#met % 20 === 0) console.log('at', index, Date.now())
     const first = await this.#ask(index, false)
     if (typeof first !== 'string') return this.#judge(first)
     if (first === 'stock') this.#endStock.push(index)
@@ -114,13 +113,12 @@ class Search {
       if (attached.answer !== 'hello') blame(`it answers ${JSON.stringify(attached.answer)}`)
       if (attached.isResumed) this.#resumed++
       else if (offers && !requestsCertificate) blame('its client does not resume')
-    }
-    if (stock.isClosed && !attached.isClosed) blame('it keeps its client waiting')
+    } else if (stock.isClosed && !attached.isClosed && attached.answer !== 'hello')
+      blame('it keeps its client waiting')
   }
 
   #blame(index: number, problem: string): void {
     this.#faults.push(`${index}: ${problem}: ${drawPast(this.#seed, index).title}`)
-    if (process.env.DBG) console.log(this.#faults.at(-1))
   }
 
   end(): void {

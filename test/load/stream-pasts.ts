@@ -7,8 +7,8 @@ import type { Duplex } from 'node:stream'
 import tls from 'node:tls'
 import { countTimers, liveTimers } from '../abort/counted-timers.ts'
 import type { Certificate } from '../certificate.ts'
-import { answersOf } from '../node/socket-answers.ts'
 import { duplexPair, type PipeEnd } from '../node/pipe-end.ts'
+import { answersOf } from '../node/socket-answers.ts'
 import { drawPast, type Past, type PastTask, type SideReport } from './drawn-pasts.ts'
 
 /** One server that meets sockets with a past: a child process, since a stock server can be ended by some of them. */
@@ -67,7 +67,10 @@ class Meeting {
   constructor(past: Past, isAttached: boolean, certificate: Certificate, asks: boolean) {
     this.#past = past
     this.#certificate = certificate
-    const context = new SslContext({ sessionIdContext: 'past', ...(past.lookupTurns > 0 && this.#slowStore()) })
+    const context = new SslContext({
+      sessionIdContext: 'past',
+      ...(past.lookupTurns > 0 && this.#slowStore()),
+    })
     this.#server = tls.createServer(
       {
         ...certificate,
@@ -85,8 +88,7 @@ class Meeting {
       if (asks) answersOf(socket)
       socket.destroy()
     })
-    if (isAttached)
-      this.#attachment = attachServer(this.#server, context, { readAheadMs: 10 * PATIENCE_MS })
+    if (isAttached) this.#attachment = attachServer(this.#server, context, { readAheadMs: 10 * PATIENCE_MS })
   }
 
   #slowStore(): ConstructorParameters<typeof SslContext>[0] {

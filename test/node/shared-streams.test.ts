@@ -6,6 +6,7 @@ import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import { bytes, records } from '../codec/client-hello-builder.ts'
 import { hello13 } from '../codec/offering-hello.ts'
+import { searchPasts } from '../load/search-pasts.ts'
 import {
   afterTest,
   certificate,
@@ -416,3 +417,48 @@ test(
   },
   TIMEOUT_MS,
 )
+
+test.each([
+  ['before a byte', 0],
+  ['after a piece of its hello', 60],
+  ['while it is looked up', Number.POSITIVE_INFINITY],
+])(
+  'a stream that is no socket, which somebody has paused, and whose client ends %s, is left by nobody',
+  async (_title, length) => {
+    const ends: PipeEnd[] = []
+    const harness = await start({
+      attach: PATIENT,
+      context: {
+        sessionCacheMode: NO_INTERNAL,
+        async getSessionCallback() {
+          for (const end of ends) end.push(null)
+          for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve))
+          return undefined
+        },
+      },
+    })
+    const [ours, theirs] = duplexPair({ allowHalfOpen: false })
+    ends.push(theirs)
+    theirs.pause()
+    harness.server.emit('connection', theirs)
+    const closed = once(theirs, 'close')
+    ours
+      .on('error', ignore)
+      .resume()
+      .write(records(hello13({ identity: bytes(32) })).subarray(0, length))
+    if (Number.isFinite(length)) setImmediate(() => ours.end())
+    await closed
+    expect(harness.handshakes).toMatchObject([{ outcome: 'failed', reason: 'client-left' }])
+  },
+  TIMEOUT_MS,
+)
+
+const PASTS = 60
+
+test(`${PASTS} sockets with a drawn past are served as by a stock server, and nothing of them is left`, async () => {
+  const { met, answered, resumed, faults } = await searchPasts(20_260_101, 0, PASTS)
+  expect(faults).toEqual([])
+  expect(met).toBe(PASTS)
+  expect(answered).toBeGreaterThan(PASTS / 2)
+  expect(resumed).toBeGreaterThan(PASTS / 4)
+}, 120_000)
