@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { type HandshakeCounts, HandshakeTally, type Outcome } from '../session/handshakes.ts'
-import type { HandshakeReason, NotKeptReason } from '../session/reasons.ts'
+import type { NotKeptReason } from '../session/not-kept-reasons.ts'
+import type { HandshakeReason } from '../session/reasons.ts'
 
 /** How often each thing has happened since the server was attached. */
 export interface AttachmentStats extends HandshakeCounts {

@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import tls from 'node:tls'
 import type * as library from '../../src/index.ts'
-import { type Certificate, makeCertificate } from '../certificate.ts'
+import { type Certificate, makeCertificate } from '../tools/certificate.ts'
 
 // What is published is measured; it is built by then.
 const built = new URL('../../dist/index.js', import.meta.url)

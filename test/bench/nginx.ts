@@ -5,7 +5,7 @@ import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Certificate } from '../certificate.ts'
+import type { Certificate } from '../tools/certificate.ts'
 import { onMeasuredCpu } from './programs.ts'
 import type { Target } from './tls-load.ts'
 

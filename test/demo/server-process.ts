@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import type { Certificate } from '../certificate.ts'
+import type { Certificate } from '../tools/certificate.ts'
 import type { FromServer, ReportedHandshake, SharedStore, ToServer } from './messages.ts'
 
 /** A server in a process of its own, seen from the parent. */

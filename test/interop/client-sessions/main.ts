@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { freePort, startDaemon } from '../../cli/daemon.ts'
-import { type EngineMajor, engineMajors, enginePath } from '../../engines/engine-binary.ts'
+import { freePort, startDaemon } from '../../tools/daemon.ts'
+import { type EngineMajor, engineMajors, enginePath } from '../../tools/engine-binary.ts'
 import { type Certificates, makeCertificates } from '../certificates.ts'
-import { type OtherServer, otherServers, type Place } from '../other-servers.ts'
+import { type OtherServer, otherServers, type Place } from '../servers/other-servers.ts'
 import { SERVER_NAME, type Version, versions } from '../setups.ts'
 import {
   closingLine,
