@@ -24,8 +24,8 @@ import {
   VERSIONS,
 } from '../../tools/node-servers.ts'
 import { peerTest } from '../../tools/peers.ts'
+import { duplexPair } from '../../tools/pipe-end.ts'
 import { handedOver } from './handed-over.ts'
-import { duplexPair } from './pipe-end.ts'
 
 type Target = Pick<Harness, 'server' | 'port'>
 
