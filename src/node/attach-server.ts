@@ -6,7 +6,7 @@ import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import { checkAttachOptions, checkCloseOptions, checkContext } from './attach-options.ts'
 import { AttachmentLedger, type AttachmentStats, type Peer } from './attachment-ledger.ts'
-import { Connection, type ConnectionListener, type ConnectionOutcome } from './connection.ts'
+import { Connection, type ConnectionListener } from './connection.ts'
 import type { Edge } from './edge.ts'
 import { JudgedTickets } from './judged-tickets.ts'
 import {
@@ -15,9 +15,10 @@ import {
   type HelloListener,
   listenerOf,
   nodeFeatures,
-  requireNode,
   type TlsServer,
 } from './node-engine.ts'
+import type { ConnectionOutcome } from './outcome.ts'
+import { requireNode } from './runtime.ts'
 import type { AttachServerOptions, ServerAttachment, ServerHandshake } from './server-attachment.ts'
 import { type Listener, ServerHooks } from './server-hooks.ts'
 import { defaultServerName, returnServerName, takeServerName } from './server-names.ts'

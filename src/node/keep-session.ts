@@ -7,6 +7,7 @@ import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { SslSession } from '../session/ssl-session.ts'
 import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown, usesNodeTickets } from './edge.ts'
 import { bindingOf, contextOf } from './look-up.ts'
+import type { TlsHandle } from './node-engine.ts'
 import { supportsPsk } from './resumption-offer.ts'
 import { sessionTimeoutSec } from './server-setup.ts'
 import { readOrigin, type SessionOrigin, stamp } from './session-binding.ts'
@@ -49,11 +50,6 @@ export class SessionKeeper {
   /** Node has shown a session that this handshake made. */
   get hasMade(): boolean {
     return this.#hasMade
-  }
-
-  /** The owner's policy about the new sessions, while it has not answered. */
-  get pendingPolicy(): PromiseLike<unknown> | undefined {
-    return isPromiseLike(this.#policy) ? this.#policy : undefined
   }
 
   /**
@@ -190,6 +186,17 @@ export class SessionKeeper {
     return andThen(connection.latestReport, (isTaken) => (isTaken ? undefined : 'store-failed'))
   }
 
+  /** Node forgets no session because its connection ended without close_notify. */
+  freeConnection(): void {
+    const free = (): void => {
+      this.#connection.setShutdown(true, true)
+      this.#connection.free()
+    }
+    // A client that leaves while its new session is being looked at comes back all the same.
+    if (isPromiseLike(this.#policy)) this.#policy.then(free)
+    else free()
+  }
+
   #isRenegotiated({ protocolVersion }: SslSession): boolean {
     return protocolVersion < TLS1_3_VERSION && (this.#hasMade || !this.#connection.isHandshaking)
   }
@@ -223,8 +230,21 @@ function originOf(session: SslSession, facts: HandshakeFacts): SessionOrigin {
   return { authenticatedAtSec: session.timeSec, chainEndSec: Math.min(leafEndSec, chainEndSec) }
 }
 
+/** The end of the first certificate of the peer's chain to expire, seconds since the epoch. */
+export function chainEndSec(handle: TlsHandle): number {
+  let end = Number.POSITIVE_INFINITY
+  const seen = new Set<object>()
+  let certificate = handle.getPeerCertificate(true)
+  while (certificate !== undefined && !seen.has(certificate)) {
+    seen.add(certificate)
+    if (certificate.valid_to !== undefined) end = Math.min(end, endSec(certificate.valid_to))
+    certificate = certificate.issuerCertificate
+  }
+  return end
+}
+
 /** @param validTo - of a certificate, as Node writes it; what has no readable end has ended */
-export function endSec(validTo: string): number {
+function endSec(validTo: string): number {
   return Math.floor((Date.parse(validTo) || 0) / 1000)
 }
 

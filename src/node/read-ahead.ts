@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { type ClientHello, decodeClientHello } from '../codec/client-hello.ts'
 import { ClientHelloCollector, MAX_CLIENT_HELLO_LENGTH } from '../codec/client-hello-records.ts'
 
 /** What was read of a connection before Node gets it. */
@@ -10,6 +11,28 @@ export type ReadAheadResult =
   | { readonly state: 'stalled' }
   /** The client has nothing more to say: no handshake can come of it. It may have been whole before. */
   | { readonly state: 'ended' }
+
+/** What may be a ClientHello. */
+export type HelloResult = Exclude<ReadAheadResult, { readonly state: 'ended' }>
+
+const UNREAD_REASONS = {
+  complete: 'unreadable-hello',
+  foreign: 'not-tls',
+  oversized: 'oversized-hello',
+  stalled: 'stalled-hello',
+} as const
+
+/** @returns the ClientHello, or why it cannot be read; Node's libssl has its own word for that */
+export function helloOf(
+  result: HelloResult,
+): ClientHello | (typeof UNREAD_REASONS)[keyof typeof UNREAD_REASONS] {
+  try {
+    if (result.state === 'complete') return decodeClientHello(result.message)
+  } catch {
+    // Not one that is known here.
+  }
+  return UNREAD_REASONS[result.state]
+}
 
 /** Who hears of what is read. */
 export interface ReadAheadListener {
