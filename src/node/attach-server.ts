@@ -6,6 +6,7 @@ import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import { checkAttachOptions, checkCloseOptions, checkContext } from './attach-options.ts'
 import { AttachmentLedger, type AttachmentStats, type Peer } from './attachment-ledger.ts'
+import { ChainEnds } from './chain-ends.ts'
 import { Connection, type ConnectionListener, type ConnectionOutcome } from './connection.ts'
 import type { Edge } from './edge.ts'
 import { JudgedTickets } from './judged-tickets.ts'
@@ -133,6 +134,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
       revocations,
       shouldStore,
       usedIds: new LRUCache({ max: MAX_USED_IDS }),
+      chainEnds: new ChainEnds(),
       countNotKept: (reason) => this.#ledger.countNotKept(reason),
       reportError,
     }

@@ -14,7 +14,7 @@ import { byteKey } from '../store/byte-key.ts'
 import type { FollowedHandshake } from './attachment-ledger.ts'
 import { type Edge, isPolicyUnknown, usesNodeTickets } from './edge.ts'
 import type { TicketHandshake } from './judged-tickets.ts'
-import { endSec, type HandshakeFacts, readSession, SessionKeeper } from './keep-session.ts'
+import { type HandshakeFacts, readSession, SessionKeeper } from './keep-session.ts'
 import { bindingOf, confirmed, type Decision, full, isLookupOff, lookUp, ticketVersionOf } from './look-up.ts'
 import {
   acceptWith,
@@ -318,7 +318,7 @@ export class Connection implements HelloListener, ReadAheadListener {
     if (server.requestCert === true) {
       beforeVerification(handle, (isVerified) => {
         if (!handle.isSessionReused())
-          this.#chainEndSec ??= isVerified ? chainEndSec(handle) : Number.POSITIVE_INFINITY
+          this.#chainEndSec ??= isVerified ? this.#endOfChain(handle) : Number.POSITIVE_INFINITY
       })
       if (this.#hello === undefined && enabled)
         watchServerName(handle, (serverName) => {
@@ -328,6 +328,10 @@ export class Connection implements HelloListener, ReadAheadListener {
     // The older lines see no ClientHello of several records, so that there is no later moment.
     if (der !== undefined && !this.#isOneRecord) handle.loadSession(der)
     return this
+  }
+
+  #endOfChain(handle: TlsHandle): number {
+    return this.edge.chainEnds.of(handle, this.#profile, this.edge.context.now())
   }
 
   /** Node asks resumeSession for some hellos only. */
@@ -383,7 +387,7 @@ export class Connection implements HelloListener, ReadAheadListener {
       isRejected: this.#isRejected,
       // In TLS 1.2 a session comes before Node looks at the chain, and says itself whether that was verified.
       chainEndSec: () => {
-        this.#chainEndSec ??= chainEndSec(handle)
+        this.#chainEndSec ??= this.#endOfChain(handle)
         return this.#chainEndSec
       },
     }
@@ -592,17 +596,4 @@ function readHello(message: Uint8Array): ClientHello | undefined {
   } catch {
     return undefined
   }
-}
-
-/** The end of the first certificate of the peer's chain to expire, seconds since the epoch. */
-function chainEndSec(handle: TlsHandle): number {
-  let end = Number.POSITIVE_INFINITY
-  const seen = new Set<object>()
-  let certificate = handle.getPeerCertificate(true)
-  while (certificate !== undefined && !seen.has(certificate)) {
-    seen.add(certificate)
-    if (certificate.valid_to !== undefined) end = Math.min(end, endSec(certificate.valid_to))
-    certificate = certificate.issuerCertificate
-  }
-  return end
 }

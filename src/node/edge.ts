@@ -5,6 +5,7 @@ import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 import type { Revocations } from '../store/revocations.ts'
+import type { ChainEnds } from './chain-ends.ts'
 import type { JudgedTickets } from './judged-tickets.ts'
 import type { TlsServer } from './node-engine.ts'
 import { usesTickets } from './server-setup.ts'
@@ -53,6 +54,7 @@ export interface Edge extends SessionRules {
   readonly isAnsweredByOthers: boolean
   /** Ids of single use that were resumed here. */
   readonly usedIds: LRUCache<string, true>
+  readonly chainEnds: ChainEnds
   countNotKept(reason: NotKeptReason): void
   /** A callback of the owner's has thrown: the process hears of it, no connection does. */
   reportError(error: unknown): void
