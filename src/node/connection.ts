@@ -10,7 +10,6 @@ import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
 import type { EdgeReason, HandshakeReason } from '../session/reasons.ts'
 import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
-import { byteKey } from '../store/byte-key.ts'
 import type { FollowedHandshake } from './attachment-ledger.ts'
 import { type Edge, isPolicyUnknown, usesNodeTickets } from './edge.ts'
 import type { TicketHandshake } from './judged-tickets.ts'
@@ -486,7 +485,7 @@ export class Connection implements HelloListener, ReadAheadListener {
       model.recordOutcome({ protocolVersion, resumed: isReused ? { session, isTicket } : undefined })
     }
     if (isReused && protocolVersion === TLS1_3_VERSION && this.edge.singleUse && found !== undefined)
-      this.edge.usedIds.set(byteKey(found.session.sessionId), true)
+      this.edge.usedIds.add(found.session.sessionId)
   }
 
   #reason(isReused: boolean, getDer: () => Uint8Array | undefined): HandshakeReason {

@@ -1,4 +1,3 @@
-import type { LRUCache } from 'lru-cache'
 import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslContext } from '../context/ssl-context.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
@@ -11,6 +10,7 @@ import type { TlsServer } from './node-engine.ts'
 import { usesTickets } from './server-setup.ts'
 import type { SessionRules } from './session-rules.ts'
 import type { TrustProfile, TrustProfiles } from './trust-profile.ts'
+import type { UsedIds } from './used-ids.ts'
 
 /**
  * Names the trust under which a server name's clients are verified, where SNICallback or a SecureContext of the owner's
@@ -52,8 +52,7 @@ export interface Edge extends SessionRules {
   readonly shouldStore: ((hello: ClientHello | undefined) => boolean) | undefined
   /** Somebody else answers resumeSession, and two answers would end the connection. */
   readonly isAnsweredByOthers: boolean
-  /** Ids of single use that were resumed here. */
-  readonly usedIds: LRUCache<string, true>
+  readonly usedIds: UsedIds
   readonly chainEnds: ChainEnds
   countNotKept(reason: NotKeptReason): void
   /** A callback of the owner's has thrown: the process hears of it, no connection does. */
