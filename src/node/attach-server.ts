@@ -156,7 +156,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
   }
 
   get stats(): AttachmentStats {
-    return this.#ledger.stats
+    return { ...this.#ledger.stats, tickets: this.#edge.tickets?.stats }
   }
 
   get isAttached(): boolean {

@@ -4,12 +4,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
-import { freePort, startDaemon } from './daemon.ts'
 import { compileGoServer } from './go-server.ts'
 import type { Method } from './methods.ts'
 import { afterTest, certificate } from './node-servers.ts'
-
-export { freePort }
+import { freePort, startProgram } from './server-process.ts'
 
 /** A folder with `key.pem`, `cert.pem` and `both.pem`, removed after the test. */
 export function folderWithCertificate(): string {
@@ -23,7 +21,7 @@ export function folderWithCertificate(): string {
 
 /** Runs until the test is over, and listens already. */
 async function daemon(command: string, args: readonly string[], port: number): Promise<void> {
-  const child = await startDaemon(command, args, port)
+  const child = await startProgram(command, args, port)
   afterTest(() => child.kill())
 }
 

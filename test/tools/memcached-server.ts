@@ -1,7 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import type { ChildProcess } from 'node:child_process'
+import { connect, type Socket } from 'node:net'
 import { missingCommand } from './peers.ts'
+import { endProcess, freePort, startProgram } from './server-process.ts'
 
 /** Why there is no memcached here; undefined when there is. */
 export const missingMemcached = missingCommand('memcached', '--version')
@@ -28,52 +28,16 @@ export async function startMemcached(...options: readonly string[]): Promise<Mem
       return child.pid ?? 0
     },
     connect: () => connect({ port, host: '127.0.0.1', noDelay: true }),
-    kill: () => end(child),
+    kill: () => endProcess(child),
     async restart() {
-      await end(child)
+      await endProcess(child)
       child = await launch(port, options)
     },
   }
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-async function launch(port: number, options: readonly string[]): Promise<ChildProcess> {
+function launch(port: number, options: readonly string[]): Promise<ChildProcess> {
   const user = process.getuid?.() === 0 ? ['-u', 'nobody'] : []
   const place = ['-l', '127.0.0.1', '-p', String(port), '-U', '0']
-  const child = spawn('memcached', [...user, ...place, ...options], { stdio: 'ignore' })
-  const killWithUs = (): boolean => child.kill('SIGKILL')
-  process.once('exit', killWithUs)
-  child.once('exit', () => process.off('exit', killWithUs))
-  while (!(await isListening(port))) {
-    if (child.exitCode !== null || child.signalCode !== null)
-      throw new Error(`memcached ${options.join(' ')} did not start`)
-  }
-  return child
-}
-
-async function isListening(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
-  try {
-    await once(socket, 'connect')
-    return true
-  } catch {
-    return false
-  } finally {
-    socket.destroy()
-  }
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  const ended = once(child, 'exit')
-  child.kill('SIGKILL')
-  await ended
+  return startProgram('memcached', [...user, ...place, ...options], port)
 }

@@ -1,10 +1,7 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { type ChildProcess, execFile } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
-import net, { type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { Cluster as IoredisCluster, Redis } from 'ioredis'
 import { Cluster as IovalkeyCluster, Redis as Valkey } from 'iovalkey'
@@ -17,10 +14,14 @@ import {
   type RedisConnection,
 } from '../../src/store/redis-store.ts'
 import { missingCommand } from './peers.ts'
+import { endProcess, freePort, startProgram } from './server-process.ts'
 
 export const redisProblem: string | undefined = missingCommand('redis-server', '--version')
 export const redisClusterProblem: string | undefined =
   redisProblem ?? missingCommand('redis-cli', '--version')
+
+/** A cluster node talks to the others on its port + 10000. */
+const MAX_PORT = 50_000
 
 export interface RedisServer {
   readonly port: number
@@ -34,13 +35,9 @@ export interface RedisServer {
 /** A redis-server on 127.0.0.1 that writes nothing to its disk. `settings` are as in redis.conf, `maxmemory` and `1` apart. */
 export async function startRedis(...settings: readonly string[]): Promise<RedisServer> {
   const directory = await mkdtemp(join(tmpdir(), 'sslctx-redis-'))
-  const port = await freePort()
+  const port = await freePort(MAX_PORT)
   let child = await spawnRedis(port, directory, settings)
-  const kill = async (): Promise<void> => {
-    if (child.exitCode !== null || child.signalCode !== null) return
-    child.kill('SIGKILL')
-    await once(child, 'exit')
-  }
+  const kill = (): Promise<void> => endProcess(child)
   return {
     port,
     kill,
@@ -54,34 +51,9 @@ export async function startRedis(...settings: readonly string[]): Promise<RedisS
   }
 }
 
-async function spawnRedis(
-  port: number,
-  directory: string,
-  settings: readonly string[],
-): Promise<ChildProcess> {
+function spawnRedis(port: number, directory: string, settings: readonly string[]): Promise<ChildProcess> {
   const own = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', '']
-  const child = spawn('redis-server', [...own, ...settings], { stdio: ['ignore', 'pipe', 'inherit'] })
-  const said: string[] = []
-  for await (const line of createInterface({ input: child.stdout })) {
-    said.push(line)
-    if (line.includes('Ready to accept connections')) {
-      child.stdout.resume()
-      return child
-    }
-  }
-  throw new Error(`redis-server did not start:\n${said.join('\n')}`)
-}
-
-/** A cluster node talks to the others on its port + 10000. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const server = net.createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const { port } = server.address() as AddressInfo
-    server.close()
-    await once(server, 'close')
-    if (port < 50_000) return port
-  }
+  return startProgram('redis-server', [...own, ...settings], /Ready to accept connections/)
 }
 
 export interface RedisCluster {

@@ -1,11 +1,11 @@
 import { parseArgs } from 'node:util'
 import { makeCertificate } from '../../tools/certificate.ts'
 import { type Engine, findEngines } from '../../tools/engine-binary.ts'
+import { ScriptProcess } from '../../tools/server-process.ts'
 import { SERVER_NAME } from './clients.ts'
-import { EngineProcess } from './engine-process.ts'
 import { tryOtherRuntimes } from './other-runtimes.ts'
 import { type Pair, pairClients, runPairs } from './pairs.ts'
-import type { FromProbe } from './probe.ts'
+import type { FromProbe, StartProbe } from './probe.ts'
 import { runSuite } from './suite.ts'
 
 // npm run test:engines [-- --pairs]
@@ -42,10 +42,14 @@ async function printFeatures(): Promise<void> {
   const certificate = await makeCertificate(SERVER_NAME)
   const found: FromProbe[] = []
   for (const { version, binary } of engines) {
-    const process = new EngineProcess<FromProbe>(binary, './probe.ts')
-    process.send(certificate)
+    const process = new ScriptProcess<StartProbe, FromProbe>(
+      new URL('./probe.ts', import.meta.url),
+      `the probe on ${version}`,
+      { binary },
+    )
+    process.send({ type: 'start', certificate })
     const features = await process.next('features')
-    await process.stop()
+    await process.letGo()
     found.push(features)
     for (const danger of features.dangers) fail(`Node ${version}: ${danger}`)
   }

@@ -1,13 +1,13 @@
 import { makeCertificate } from '../../tools/certificate.ts'
 import type { Engine } from '../../tools/engine-binary.ts'
+import { ScriptProcess } from '../../tools/server-process.ts'
 import { startStoreServer } from '../../tools/shared-store.ts'
 import { type Client, nodeClient, opensslClient, type Protocol, SERVER_NAME } from './clients.ts'
-import { EngineProcess } from './engine-process.ts'
 import type { FromServer, StartServer } from './server.ts'
 
 interface EngineServer {
   readonly engine: Engine
-  readonly process: EngineProcess<FromServer>
+  readonly process: ScriptProcess<StartServer, FromServer>
   readonly port: number
 }
 
@@ -31,7 +31,7 @@ export async function runPairs(engines: readonly Engine[]): Promise<readonly Pai
   const certificate = await makeCertificate(SERVER_NAME)
   const store = await startStoreServer()
   const servers = await Promise.all(
-    engines.map((engine) => startServer(engine, { certificate, storePort: store.port })),
+    engines.map((engine) => startServer(engine, { type: 'start', certificate, storePort: store.port })),
   )
   const pairs: Pair[] = []
   try {
@@ -39,14 +39,18 @@ export async function runPairs(engines: readonly Engine[]): Promise<readonly Pai
       for (const maker of servers)
         for (const resumer of servers) pairs.push(await tryPair(maker, resumer, protocol))
   } finally {
-    await Promise.all(servers.map(({ process }) => process.stop()))
+    await Promise.all(servers.map(({ process }) => process.letGo()))
     store.close()
   }
   return pairs
 }
 
 async function startServer(engine: Engine, start: StartServer): Promise<EngineServer> {
-  const process = new EngineProcess<FromServer>(engine.binary, './server.ts')
+  const process = new ScriptProcess<StartServer, FromServer>(
+    new URL('./server.ts', import.meta.url),
+    `the server on ${engine.version}`,
+    { binary: engine.binary },
+  )
   process.send(start)
   return { engine, process, port: (await process.next('listening')).port }
 }

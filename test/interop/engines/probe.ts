@@ -19,6 +19,11 @@ import { type Client, nodeClient, opensslClient, type Protocol } from './clients
 
 /** What the Node that runs this can do, as its connections show it: a row of the table each. */
 export type Features = Readonly<Record<keyof typeof probes, string>>
+export interface StartProbe {
+  readonly type: 'start'
+  readonly certificate: Certificate
+}
+
 export interface FromProbe {
   readonly type: 'features'
   readonly features: Features
@@ -281,8 +286,8 @@ function dangersIn(features: Features): string[] {
   return dangers
 }
 
-process.once('message', (message: Certificate) => {
-  certificate = message
+process.once('message', (message: StartProbe) => {
+  certificate = message.certificate
   void probe()
 })
 process.on('disconnect', () => process.exit())

@@ -14,6 +14,7 @@ import type { Certificate } from '../../tools/certificate.ts'
 import { connectStore } from '../../tools/shared-store.ts'
 
 export interface StartServer {
+  readonly type: 'start'
   readonly certificate: Certificate
   readonly storePort: number
 }

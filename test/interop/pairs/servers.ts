@@ -1,6 +1,7 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
+import { forkScript, letGo } from '../../tools/server-process.ts'
 import { startStoreServer } from '../../tools/shared-store.ts'
 import { layouts, processesOf, type Setup, serverKey, type Version } from '../setups.ts'
 import type { FromServer, Start, Visit } from './messages.ts'
@@ -35,10 +36,7 @@ export class Servers {
   }
 
   #fork(start: Start): void {
-    const child = fork(new URL('./server.ts', import.meta.url), {
-      execArgv: ['--import', 'tsx'],
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    })
+    const child = forkScript(new URL('./server.ts', import.meta.url))
     child.on('message', (message: FromServer) => {
       if (message.type === 'ready') child.send(start)
       else this.#receive(message)
@@ -96,12 +94,7 @@ export class Servers {
 
   async stop(): Promise<void> {
     this.#closeStore?.()
-    for (const child of this.#children) {
-      if (!child.connected) continue
-      const exit = once(child, 'exit')
-      child.disconnect()
-      await exit
-    }
+    await Promise.all(this.#children.map(letGo))
   }
 }
 

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeCertificate } from '../../tools/certificate.ts'
-import { freePort, startDaemon } from '../../tools/daemon.ts'
 import { METHODS, type Method } from '../../tools/methods.ts'
+import { freePort, startProgram } from '../../tools/server-process.ts'
 import { type DoctorReport, doctor, verdicts } from '../../unit/cli/run-command.ts'
 import { byHand, type Meeting } from './by-hand.ts'
 import { type OtherServer, otherServers } from './other-servers.ts'
@@ -61,7 +61,7 @@ async function doctorRow(server: OtherServer, folder: string): Promise<DoctorRow
   }
   const port = await freePort()
   const launch = server.launch({ folder, port })
-  const child = await startDaemon(launch.command, launch.args, port)
+  const child = await startProgram(launch.command, launch.args, port)
   try {
     const report = await doctor(`127.0.0.1:${port}`, '--servername', 'server.example', '--attempts', '2')
     const seen = seenBy(report)

@@ -1,13 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import https from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { attachServer, SslContext, serverOptions } from '../../../src/index.ts'
 import { type Certificate, makeCertificate } from '../../tools/certificate.ts'
+import { freePort, startProgram } from '../../tools/server-process.ts'
 import { type Finding, type Findings, findCommand, probe } from './run-testssl.ts'
 
 /** Server defaults (tickets, ids, resumption), Ticketbleed, renegotiation. */
@@ -36,21 +36,9 @@ async function startOpenssl(
   writeFileSync(join(folder, 'key.pem'), key)
   writeFileSync(join(folder, 'cert.pem'), cert)
   const files = ['-key', join(folder, 'key.pem'), '-cert', join(folder, 'cert.pem')]
-  const child = spawn(
-    'openssl',
-    ['s_server', '-accept', '127.0.0.1:0', '-no_ticket', '-www', ...options, ...files],
-    {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    },
-  )
-  for await (const line of createInterface({ input: child.stdout })) {
-    const port = /^ACCEPT 127\.0\.0\.1:(\d+)/.exec(line)?.[1]
-    if (port !== undefined) {
-      child.stdout.resume()
-      return { port: Number(port), child }
-    }
-  }
-  throw new Error('openssl s_server did not start')
+  const port = await freePort()
+  const args = ['s_server', '-accept', `127.0.0.1:${port}`, '-no_ticket', '-www', ...options, ...files]
+  return { port, child: await startProgram('openssl', args, port) }
 }
 
 async function startNode(certificate: Certificate, options: https.ServerOptions): Promise<https.Server> {

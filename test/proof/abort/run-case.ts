@@ -1,10 +1,10 @@
-import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { Certificate } from '../../tools/certificate.ts'
+import { forkScript } from '../../tools/server-process.ts'
 import type { AbortCase, AbortReport, StartAbort } from './abort-case.ts'
 import { readTrail } from './trail.ts'
 
@@ -22,10 +22,10 @@ export async function runCase(
   const folder = mkdtempSync(join(tmpdir(), 'sslctx-abort-'))
   const trail = join(folder, 'trail')
   try {
-    const child = fork(new URL('./server.ts', import.meta.url), {
-      execPath: binary,
-      execArgv: ['--import', 'tsx'],
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    const child = forkScript(new URL('./server.ts', import.meta.url), {
+      binary,
+      stdout: 'ignore',
+      stderr: 'pipe',
     })
     let errors = ''
     child.stderr?.on('data', (chunk: Buffer) => {

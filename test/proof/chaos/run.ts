@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import { makeCertificate } from '../../tools/certificate.ts'
 import type { EngineName } from '../../tools/engine-store.ts'
-import { PeerProcess } from '../../tools/peer-process.ts'
+import { ScriptProcess } from '../../tools/server-process.ts'
 import { type Condition, conditions, type World } from './conditions.ts'
 import { type Engine, startEngine } from './engines.ts'
 import {
@@ -86,10 +86,12 @@ const TURNS = 2
 /** The breaker's second, and a write behind each of its probes. */
 const RECOVERY_MS = 5000
 const POLL_MS = 50
+/** For the heap that they report. */
+const GC = { execArgv: ['--expose-gc'] }
 const MAX_HEAP_GROWTH_BYTES = 24 * 1024 * 1024
 
-type Server = PeerProcess<ToServer, FromServer>
-type Client = PeerProcess<ToClient, FromClient>
+type Server = ScriptProcess<ToServer, FromServer>
+type Client = ScriptProcess<ToClient, FromClient>
 
 /** All conditions on all engines. */
 export async function runChaos({
@@ -129,7 +131,7 @@ export async function runChaos({
 }
 
 function startClient(cert: string, index: number): Client {
-  const client: Client = new PeerProcess(new URL('./client.ts', import.meta.url), `client ${index}`)
+  const client: Client = new ScriptProcess(new URL('./client.ts', import.meta.url), `client ${index}`, GC)
   client.send({ type: 'start', cert, version: index % 2 === 0 ? 'TLSv1.3' : 'TLSv1.2' })
   return client
 }
@@ -177,7 +179,7 @@ class Fleet {
   }
 
   async #startServer(place: 0 | 1): Promise<void> {
-    const server: Server = new PeerProcess(new URL('./server.ts', import.meta.url), `server ${place}`)
+    const server: Server = new ScriptProcess(new URL('./server.ts', import.meta.url), `server ${place}`, GC)
     this.#servers[place] = server
     const settings: ServerSettings = {
       certificate: this.#certificate,

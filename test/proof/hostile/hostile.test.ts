@@ -1,7 +1,5 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { forkScript, nextMessage } from '../../tools/server-process.ts'
 import { type HostileReport, MAX_HEAP_GROWTH_BYTES } from './hostile-report.ts'
 
 const CONNECTIONS = 2_000
@@ -9,22 +7,19 @@ const CONNECTIONS = 2_000
 const WARM_UP = 200
 const HALF_OPEN = 1_000
 
-describe(`${CONNECTIONS} mutated ClientHellos and ${HALF_OPEN} half-open connections`, () => {
+describe.each([
+  ['session ids', [] as string[]],
+  ['stateless tickets', ['--tickets']],
+])(`${CONNECTIONS} mutated ClientHellos and ${HALF_OPEN} half-open connections, with %s,`, (_, options) => {
   let report: HostileReport
 
   // In a process of its own, whose resources, heap and uncaught errors are those of the server and its clients.
   beforeAll(async () => {
-    const child = fork(
-      fileURLToPath(new URL('./hostile.ts', import.meta.url)),
-      ['--connections', String(CONNECTIONS)],
-      { execArgv: ['--import', 'tsx'], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] },
-    )
-    const ended = once(child, 'exit').then(([code, signal]) => {
-      throw new Error(`the hostile process ended: ${signal ?? code}`)
+    const child = forkScript(new URL('./hostile.ts', import.meta.url), {
+      args: ['--connections', String(CONNECTIONS), ...options],
+      stdout: 'ignore',
     })
-    const received = once(child, 'message')
-    ;[report] = (await Promise.race([received, ended])) as [HostileReport]
-    ended.catch(() => undefined)
+    report = await nextMessage(child)
   }, 120_000)
 
   test('all arrive, and each has exactly one outcome', () => {

@@ -10,8 +10,8 @@ import { KeyRing, sealed } from '../../../src/index.ts'
 import { makeCertificate } from '../../tools/certificate.ts'
 import { type EngineAddress, openEngineStore } from '../../tools/engine-store.ts'
 import { startMemcached } from '../../tools/memcached-server.ts'
-import { PeerProcess } from '../../tools/peer-process.ts'
 import { startRedis } from '../../tools/redis-server.ts'
+import { ScriptProcess } from '../../tools/server-process.ts'
 import { type FromServer, NAME, type ToServer } from '../chaos/messages.ts'
 import type { FromTaker, Take, ToTaker } from './taker-messages.ts'
 
@@ -64,7 +64,7 @@ const BATCH = 50
 /** Milliseconds in which both takers have heard of a batch. */
 const HEAD_START_MS = 5
 
-type Taker = PeerProcess<ToTaker, FromTaker>
+type Taker = ScriptProcess<ToTaker, FromTaker>
 
 /** Through the sealed and guarded store. */
 export async function raceTakes(engine: Engine, races: number): Promise<RaceReport> {
@@ -73,7 +73,7 @@ export async function raceTakes(engine: Engine, races: number): Promise<RaceRepo
   const { store, close: closeStore } = await openEngineStore(address)
   const sessions = sealed(store, new KeyRing([Buffer.from(secret, 'hex')]))
   const takers = [0, 1].map(
-    (place): Taker => new PeerProcess(new URL('./taker.ts', import.meta.url), `taker ${place}`),
+    (place): Taker => new ScriptProcess(new URL('./taker.ts', import.meta.url), `taker ${place}`),
   )
   const found: Take[][] = []
   const beganMs = performance.now()
@@ -102,7 +102,7 @@ async function raceBatch(takers: readonly Taker[], keys: readonly Buffer[]): Pro
   return keys.map((_, index) => answers.flatMap((takes) => takes[index] ?? []))
 }
 
-type Server = PeerProcess<ToServer, FromServer>
+type Server = ScriptProcess<ToServer, FromServer>
 
 /** Real handshakes of TLS 1.3: one ticket, offered to two single-use servers at the same moment. */
 export async function raceHandshakes(engine: Engine, races: number): Promise<RaceReport> {
@@ -110,7 +110,7 @@ export async function raceHandshakes(engine: Engine, races: number): Promise<Rac
   const certificate = await makeCertificate(NAME)
   const secret = randomBytes(32).toString('hex')
   const servers = [0, 1].map(
-    (place): Server => new PeerProcess(new URL('../chaos/server.ts', import.meta.url), `server ${place}`),
+    (place): Server => new ScriptProcess(new URL('../chaos/server.ts', import.meta.url), `server ${place}`),
   )
   const beganMs = performance.now()
   try {

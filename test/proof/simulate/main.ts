@@ -1,7 +1,6 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
+import { forkScript, nextMessage } from '../../tools/server-process.ts'
 import { planningAssumptions } from './engines.ts'
 import { sessionBytes } from './fleet-store.ts'
 import { type Fleet, predict, type Setup, setups } from './formula.ts'
@@ -111,14 +110,9 @@ function work({ fleet: { rate, timeoutSec }, countedSec }: Plan): number {
 }
 
 async function inProcess(job: Job): Promise<Observation> {
-  const worker = fork(new URL('./worker.ts', import.meta.url))
+  const worker = forkScript(new URL('./worker.ts', import.meta.url))
   worker.send(job)
-  const failed = once(worker, 'exit').then(([code]) => {
-    throw new Error(`a simulation has ended with ${code}`)
-  })
-  failed.catch(() => undefined)
-  const [observation] = (await Promise.race([once(worker, 'message'), failed])) as [Observation]
-  return observation
+  return nextMessage(worker)
 }
 
 function percent(value: number, digits = 1): string {

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
+import { letGo, nextMessage } from '../server-process.ts'
 import { startLmdbScript } from './lmdb-script.ts'
 
 /** Another process that has an environment open, and does what `lmdb-worker.ts` knows. */
@@ -16,13 +16,11 @@ export class LmdbProcess {
 
   async ask(task: LmdbTask): Promise<LmdbAnswer['answer']> {
     this.#child.send(task)
-    const [{ answer }] = (await once(this.#child, 'message')) as [LmdbAnswer]
-    return answer
+    return (await nextMessage<LmdbAnswer>(this.#child)).answer
   }
 
-  async end(): Promise<void> {
-    this.#child.disconnect()
-    await once(this.#child, 'exit')
+  end(): Promise<void> {
+    return letGo(this.#child)
   }
 }
 

@@ -1,9 +1,9 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import ts from 'typescript'
+import { nextMessage } from '../server-process.ts'
 
 const repository = new URL('../../..', import.meta.url).pathname
 /** The scripts, and what they import. */
@@ -65,6 +65,6 @@ export async function startLmdbScript(
   path: string,
 ): Promise<ChildProcess> {
   const child = fork(lmdbScript(name), [path], { execArgv: [], stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
-  await once(child, 'message')
+  await nextMessage(child)
   return child
 }

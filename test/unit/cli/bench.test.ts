@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { benchText, type PhaseReport } from '../../../src/cli/bench-report.ts'
 import { HandshakeError } from '../../../src/cli/failure.ts'
 import { generateLoad, LoadTally, percentiles } from '../../../src/cli/load.ts'
-import { freePort } from '../../tools/foreign-servers.ts'
 import { NAME, reasons, start, startStock, TLS12, TLS13 } from '../../tools/node-servers.ts'
+import { freePort } from '../../tools/server-process.ts'
 import { run } from './run-command.ts'
 
 const SHORT = ['--duration', '0.3', '--connections', '2', '--servername', NAME]

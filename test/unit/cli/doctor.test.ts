@@ -8,7 +8,6 @@ import { makeCertificate } from '../../tools/certificate.ts'
 import { nginx, nothing, openssl, peers, UNCHECKED } from '../../tools/doctor-peers.ts'
 import {
   folderWithCertificate,
-  freePort,
   offerByHand,
   reconnectByHand,
   startNginx,
@@ -16,6 +15,7 @@ import {
 } from '../../tools/foreign-servers.ts'
 import { certificate, greet, listen, NAME, start, startStock } from '../../tools/node-servers.ts'
 import { peerTest } from '../../tools/peers.ts'
+import { freePort } from '../../tools/server-process.ts'
 import { doctor, findingsOf, run, type Verdict, verdictOf, verdicts } from './run-command.ts'
 
 const probe = (port: number, ...args: string[]): ReturnType<typeof doctor> =>

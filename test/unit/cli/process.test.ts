@@ -49,7 +49,10 @@ describe('the process around sslctx', () => {
   })
 
   test('ends with 4, in one line, when there is a fault in it', async () => {
-    const fault = 'data:text/javascript,setTimeout(() => { throw new TypeError("a\\u001b[31m") }, 300)'
+    // As soon as the command listens for it.
+    const fault = `data:text/javascript,process.on('newListener', (event) => {
+      if (event === 'uncaughtException') setImmediate(() => { throw new TypeError('a\\u001b[31m') })
+    })`
     const late = launch(await doctorArgs('--watch', '60'), 'pipe', fault)
     expect(await ended(late)).toEqual({
       code: 4,

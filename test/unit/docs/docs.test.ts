@@ -110,7 +110,7 @@ describe('the pages of the API', () => {
     const { entryPoints } = JSON.parse(readPage('test/unit/docs/typedoc.json').text) as {
       entryPoints: string[]
     }
-    const sources = Object.values(packageSources()).map((file) => `../../${file}`)
+    const sources = Object.values(packageSources()).map((file) => `../../../${file}`)
     expect(entryPoints.sort()).toEqual(sources.sort())
   })
 })

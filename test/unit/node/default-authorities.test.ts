@@ -1,10 +1,8 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
+import type { ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import tls from 'node:tls'
-import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { MemoryStore, storeCallbacks } from '../../../src/index.ts'
 import { makeCertificate } from '../../tools/certificate.ts'
@@ -18,6 +16,7 @@ import {
   type Version,
   versions,
 } from '../../tools/node-servers.ts'
+import { forkScript, nextMessage } from '../../tools/server-process.ts'
 import { startStoreServer } from '../../tools/shared-store.ts'
 import type { FromTrusting, StartTrusting } from './default-authorities-server.ts'
 
@@ -46,15 +45,15 @@ async function startTrusting(
   start: Omit<StartTrusting, 'certificate'>,
   execArgv: readonly string[] = [],
 ): Promise<{ readonly port: number; readonly child: ChildProcess }> {
-  const child = fork(fileURLToPath(new URL('./default-authorities-server.ts', import.meta.url)), {
-    env: { ...process.env, ...environment },
-    execArgv: [...execArgv, '--import', 'tsx'],
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  const child = forkScript(new URL('./default-authorities-server.ts', import.meta.url), {
+    env: environment,
+    execArgv,
+    stdout: 'ignore',
   })
   afterTest(() => child.kill())
   child.send({ certificate, ...start } satisfies StartTrusting)
-  const [message] = (await once(child, 'message')) as [FromTrusting]
-  return { port: message.port, child }
+  const { port } = await nextMessage<FromTrusting>(child)
+  return { port, child }
 }
 
 /** Whether what was made by one server resumes on the other. */

@@ -1,8 +1,7 @@
-import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { certificate } from '../../tools/node-servers.ts'
+import { forkScript } from '../../tools/server-process.ts'
 import { differences } from '../../tools/socket-answers.ts'
 import type { Departure, FromDepartures, Heard } from './leaving-clients-server.ts'
 
@@ -45,9 +44,9 @@ async function outcomesUntilItEnds(
   isAttached: boolean,
   rest: readonly Departure[],
 ): Promise<readonly Outcome[]> {
-  const child = fork(fileURLToPath(new URL('./leaving-clients-server.ts', import.meta.url)), {
-    execArgv: ['--import', 'tsx'],
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  const child = forkScript(new URL('./leaving-clients-server.ts', import.meta.url), {
+    stdout: 'ignore',
+    stderr: 'pipe',
   })
   let asked = ''
   child.stderr?.on('data', (chunk: Buffer) => {

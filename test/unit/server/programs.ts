@@ -1,7 +1,6 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
+import type { ChildProcess } from 'node:child_process'
 import { afterTest, certificate } from '../../tools/node-servers.ts'
+import { forkScript, nextMessage } from '../../tools/server-process.ts'
 import { SECRET } from './engine.ts'
 import { type ProgramSettings, SETTINGS } from './settings.ts'
 
@@ -11,11 +10,10 @@ export async function startProgram(
   ...args: string[]
 ): Promise<{ readonly child: ChildProcess; readonly ports: number[] }> {
   const settings: ProgramSettings = { ...certificate, secret: Buffer.from(SECRET).toString('hex') }
-  const child = fork(fileURLToPath(new URL(name, import.meta.url)), args, {
-    execArgv: ['--import', 'tsx'],
-    env: { ...process.env, [SETTINGS]: JSON.stringify(settings) },
+  const child = forkScript(new URL(name, import.meta.url), {
+    args,
+    env: { [SETTINGS]: JSON.stringify(settings) },
   })
   afterTest(() => child.kill('SIGKILL'))
-  const [ports] = (await once(child, 'message')) as [number[]]
-  return { child, ports }
+  return { child, ports: await nextMessage(child) }
 }

@@ -1,6 +1,4 @@
-import { fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
 import { SessionRangeError, SessionStoreError } from '../../../src/errors.ts'
 import type { SessionStore, StoredMark, StoreEntry } from '../../../src/session/session-store.ts'
@@ -8,6 +6,7 @@ import { type MemcachedStoreOptions, memcachedStore } from '../../../src/store/m
 import { storeConformance } from '../../../src/testing/index.ts'
 import { type MemcachedProcess, missingMemcached, startMemcached } from '../../tools/memcached-server.ts'
 import { peerTest } from '../../tools/peers.ts'
+import { forkScript, nextMessage } from '../../tools/server-process.ts'
 
 const HOUR_MS = 3_600_000
 const running: MemcachedProcess[] = []
@@ -166,8 +165,8 @@ describe('a take', () => {
       const keys = Array.from({ length: 200 }, () => randomBytes(32))
       await storeOn(server, { prefix }).set(keys.map((key) => entry(key, key)))
       const file = new URL('memcached-taker.ts', import.meta.url)
-      const takers = [0, 1].map(() => fork(file, { execArgv: ['--import', 'tsx'] }))
-      const hear = () => Promise.all(takers.map(async (taker) => (await once(taker, 'message'))[0]))
+      const takers = [0, 1].map(() => forkScript(file))
+      const hear = () => Promise.all(takers.map((taker) => nextMessage<unknown>(taker)))
       const ready = hear()
       const hexKeys = keys.map((key) => key.toString('hex'))
       for (const taker of takers) taker.send({ port: server.port, prefix, keys: hexKeys })

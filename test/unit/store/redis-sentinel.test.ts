@@ -1,14 +1,12 @@
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { createSentinel } from 'redis'
 import { expect, test } from 'vitest'
 import { fromNodeRedisSentinel, redisStore } from '../../../src/store/redis-store.ts'
-import { freePort, redisProblem, startRedis } from '../../tools/redis-server.ts'
+import { redisProblem, startRedis } from '../../tools/redis-server.ts'
+import { endProcess, freePort, startProgram } from '../../tools/server-process.ts'
 
 interface Sentinel {
   readonly port: number
@@ -23,14 +21,11 @@ async function startSentinel(masterPort: number): Promise<Sentinel> {
   const watched = `sentinel monitor shop 127.0.0.1 ${masterPort} 1`
   const path = join(directory, 'sentinel.conf')
   await writeFile(path, [...settings, watched, ''].join('\n'))
-  const child = spawn('redis-server', [path, '--sentinel'], { stdio: ['ignore', 'pipe', 'inherit'] })
-  for await (const line of createInterface({ input: child.stdout })) if (line.includes('+monitor')) break
-  child.stdout.resume()
+  const child = await startProgram('redis-server', [path, '--sentinel'], /\+monitor/)
   return {
     port,
     async close() {
-      child.kill('SIGKILL')
-      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+      await endProcess(child)
       await rm(directory, { recursive: true, force: true })
     },
   }

@@ -1,4 +1,3 @@
-import { fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
@@ -17,6 +16,7 @@ import {
   redisProblem,
   startRedis,
 } from '../../tools/redis-server.ts'
+import { forkScript, nextMessage } from '../../tools/server-process.ts'
 
 const MINUTE_MS = 60_000
 const later = (): number => Date.now() + MINUTE_MS
@@ -299,15 +299,13 @@ peerTest(
     const keys = [...Array(200)].map(() => randomBytes(32))
     await redisStore(fromIoredis(admin)).set(keys.map((key) => ({ ...entry(), key })))
     const takers = [1, 2].map(() => {
-      const taker = fork(new URL('./redis-taker.ts', import.meta.url), [String(server.port)], {
-        execArgv: ['--import', 'tsx'],
-      })
+      const taker = forkScript(new URL('./redis-taker.ts', import.meta.url), { args: [String(server.port)] })
       cleanups.push(() => taker.kill())
       return taker
     })
-    await Promise.all(takers.map((taker) => once(taker, 'message')))
+    await Promise.all(takers.map((taker) => nextMessage(taker)))
     const takesBefore = await countTakes()
-    const won = takers.map(async (taker) => (await once(taker, 'message'))[0] as string[])
+    const won = takers.map((taker) => nextMessage<string[]>(taker))
     const names = keys.map((key) => key.toString('hex'))
     for (const taker of takers) taker.send(names)
     expect((await Promise.all(won)).flat().sort()).toEqual(names.sort())
