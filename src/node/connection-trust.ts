@@ -1,7 +1,7 @@
 import type { ClientHello } from '../codec/client-hello.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { Edge } from './edge.ts'
-import { chainEndSec, type HandshakeFacts } from './keep-session.ts'
+import type { HandshakeFacts } from './keep-session.ts'
 import { beforeVerification, type TlsHandle, watchServerName } from './node-engine.ts'
 import type { TrustProfile, TrustSnapshot } from './trust-profile.ts'
 
@@ -38,12 +38,16 @@ export class ConnectionTrust {
     if (server.requestCert !== true) return
     beforeVerification(handle, (isVerified) => {
       if (!handle.isSessionReused())
-        this.#chainEndSec ??= isVerified ? chainEndSec(handle) : Number.POSITIVE_INFINITY
+        this.#chainEndSec ??= isVerified ? this.#endOfChain(handle) : Number.POSITIVE_INFINITY
     })
     if (this.#hello === undefined && enabled)
       watchServerName(handle, (serverName) => {
         this.#certified ??= { serverName }
       })
+  }
+
+  #endOfChain(handle: TlsHandle): number {
+    return this.#edge.chainEnds.of(handle, this.#profile, this.#edge.context.now())
   }
 
   /**
@@ -72,7 +76,7 @@ export class ConnectionTrust {
       isRejected: this.#isRejected,
       // In TLS 1.2 a session comes before Node looks at the chain, and says itself whether that was verified.
       chainEndSec: () => {
-        this.#chainEndSec ??= chainEndSec(handle)
+        this.#chainEndSec ??= this.#endOfChain(handle)
         return this.#chainEndSec
       },
     }

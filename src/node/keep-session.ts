@@ -7,7 +7,6 @@ import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { SslSession } from '../session/ssl-session.ts'
 import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown, usesNodeTickets } from './edge.ts'
 import { bindingOf, contextOf } from './look-up.ts'
-import type { TlsHandle } from './node-engine.ts'
 import { supportsPsk } from './resumption-offer.ts'
 import { sessionTimeoutSec } from './server-setup.ts'
 import { readOrigin, type SessionOrigin, stamp } from './session-binding.ts'
@@ -230,21 +229,8 @@ function originOf(session: SslSession, facts: HandshakeFacts): SessionOrigin {
   return { authenticatedAtSec: session.timeSec, chainEndSec: Math.min(leafEndSec, chainEndSec) }
 }
 
-/** The end of the first certificate of the peer's chain to expire, seconds since the epoch. */
-export function chainEndSec(handle: TlsHandle): number {
-  let end = Number.POSITIVE_INFINITY
-  const seen = new Set<object>()
-  let certificate = handle.getPeerCertificate(true)
-  while (certificate !== undefined && !seen.has(certificate)) {
-    seen.add(certificate)
-    if (certificate.valid_to !== undefined) end = Math.min(end, endSec(certificate.valid_to))
-    certificate = certificate.issuerCertificate
-  }
-  return end
-}
-
 /** @param validTo - of a certificate, as Node writes it; what has no readable end has ended */
-function endSec(validTo: string): number {
+export function endSec(validTo: string): number {
   return Math.floor((Date.parse(validTo) || 0) / 1000)
 }
 

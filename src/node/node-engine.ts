@@ -74,6 +74,7 @@ const HANDLE_METHODS = [
 /** A certificate with the one that issued it; the last one issues itself. */
 export interface PeerCertificate {
   readonly valid_to?: string
+  readonly fingerprint256?: string
   readonly issuerCertificate?: PeerCertificate
 }
 

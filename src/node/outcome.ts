@@ -6,7 +6,6 @@ import { cipherSuiteHash } from '../session/judge-session.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
 import type { HandshakeReason } from '../session/reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
-import { byteKey } from '../store/byte-key.ts'
 import { type Edge, usesNodeTickets } from './edge.ts'
 import type { TicketHandshake } from './judged-tickets.ts'
 import { readSession } from './keep-session.ts'
@@ -82,8 +81,7 @@ export function recordOutcome(
     model.recordOutcome({ protocolVersion, resumed })
   }
   const { found } = decision
-  if (isReused && isTls13 && edge.singleUse && found !== undefined)
-    edge.usedIds.set(byteKey(found.session.sessionId), true)
+  if (isReused && isTls13 && edge.singleUse && found !== undefined) edge.usedIds.add(found.session.sessionId)
 }
 
 /** `kMaxSessionSize` of Node: there is no newSession for what is larger. */
