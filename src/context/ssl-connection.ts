@@ -478,8 +478,7 @@ export class SslConnection implements SessionConnection {
     // Until then a server of TLS 1.2 may warn, as of a name that it does not know, and mean no more than that.
     const isTls13 = state.isTls13 && state.isVersionNegotiated
     const isFatal = isTls13 ? description !== Alert.USER_CANCELED : level === 'fatal'
-    if (description === Alert.CLOSE_NOTIFY && (isTls13 || level === 'warning'))
-      state.receivedShutdown = true
+    if (description === Alert.CLOSE_NOTIFY && (isTls13 || level === 'warning')) state.receivedShutdown = true
     else if (isFatal) {
       state.receivedShutdown = true
       this.#fail()

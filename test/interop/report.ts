@@ -1,8 +1,8 @@
 import type { Client } from './clients/client.ts'
-import type { DoctorRow } from './doctor-rows.ts'
-import { doctorTable } from './doctor-table.ts'
-import type { PairResult } from './pair.ts'
-import { CHANCES } from './pair.ts'
+import type { PairResult } from './pairs/pair.ts'
+import { CHANCES } from './pairs/pair.ts'
+import type { DoctorRow } from './servers/doctor-rows.ts'
+import { doctorTable } from './servers/doctor-table.ts'
 import { layouts, type Setup, setups, type Version, versions, versionsOf } from './setups.ts'
 
 export interface Report {
