@@ -123,7 +123,7 @@ export class Generator {
   seconds(isCurrent: boolean = false): number {
     return (
       Math.floor(this.nowMs / 1000) +
-      this.random.pick(isCurrent ? [-2, -1, 0] : [-7300, -100, -11, -10, -2, -1, 0])
+      this.random.pick(isCurrent ? [-2, -1, 0] : [-20_000, -7300, -100, -11, -10, -2, -1, 0])
     )
   }
 

@@ -28,8 +28,8 @@ const P256 = 23
 const HELLO_REQUEST_STEPS = 2
 const PSK_SUITE = 0x1302
 const PSK_OFFER = { identity: new Uint8Array(Buffer.from('external')), obfuscatedTicketAge: 0 } as const
-const SUITES_12 = [[0xc02c, 0xc02b], [0xc02b], [0xc02c]] as const
-const SUITES_13 = [[0x1302, 0x1301], [0x1301], [0x1302]] as const
+const SUITES_12 = [[0xc02c, 0xc02b], [0xc02b], [0xc02c], [0xc02b], [0xc02b]] as const
+const SUITES_13 = [[0x1302, 0x1301], [0x1301], [0x1302], [0x1303], [0x1304]] as const
 
 interface StoredSession {
   readonly session: SslSession
@@ -652,7 +652,8 @@ export class TraceModel {
     helloRetryCipherSuite?: number,
   ): ClientOffer {
     const observed = this.#material.take(`hello ${k}`)
-    this.#clientRandom = observed?.[2] ?? '-'
+    // After a HelloRetryRequest it must not be another one.
+    this.#clientRandom = helloRetryCipherSuite === undefined ? (observed?.[2] ?? '-') : 'ff'.repeat(MAX_ID_LENGTH)
     const made = connection.c.clientHello({
       minVersion: TLS1_2_VERSION,
       maxVersion,
@@ -1069,7 +1070,7 @@ export class TraceModel {
   #finish(k: number, connection: TraceConnection, side: SideName, suite: number): void {
     const outcome = connection[side].sessionReused
       ? connection[side].protocolVersion === TLS1_3_VERSION
-        ? { kexGroup: this.#kexGroup(connection) }
+        ? { cipherSuite: suite, kexGroup: this.#kexGroup(connection) }
         : {}
       : this.#outcome(k, connection, side, suite)
     this.#flags.copying(connection[side], () => connection[side].finishHandshake(outcome))
