@@ -1,3 +1,4 @@
+import { encodings } from './encodings.ts'
 import type { Generator } from './generator.ts'
 
 /** Session id contexts: R9.1. */
@@ -498,7 +499,11 @@ function singleUse(g: Generator): string[] {
     `early S ${random.pick([16384, 16384, 1])}`,
     `remcb S ${random.below(2)}`,
     ...(random.chance(40)
-      ? [`newcb S ${random.pick([5, 5, 0])}`, `getcb S ${random.pick([1, 2])}`, `mode S ${random.pick([2, 0x202, 0x302])}`]
+      ? [
+          `newcb S ${random.pick([5, 5, 0])}`,
+          `getcb S ${random.pick([1, 2])}`,
+          `mode S ${random.pick([2, 0x202, 0x302])}`,
+        ]
       : []),
     ...visit(k, '-', ...own()),
     ...again(),
@@ -828,7 +833,7 @@ function paired(g: Generator): string[] {
     g.import('s', version, id, {
       ...mostly,
       ticket: '',
-      compressionId: g.hasCompression && random.chance(15) ? 1 : 0,
+      compressionId: g.isComplete && random.chance(15) ? 1 : 0,
     }),
     `setctx s #-1 ${context}`,
     ...(random.chance(20) ? [`settimeout s #-1 ${random.pick([1, 10, ...g.longTimeouts])}`] : []),
@@ -1020,4 +1025,6 @@ export const rareScenarios: readonly ((g: Generator) => string[])[] = [
   early,
   colliding,
   outsidePsk,
+  encodings,
+  encodings,
 ]

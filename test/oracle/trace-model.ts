@@ -618,11 +618,12 @@ export class TraceModel {
     if (this.#switching === 'hello') this.#switch(connection, this.#other)
     if (version === TLS1_3_VERSION) this.#negotiateTls13(k, connection, offer)
     else this.#negotiateTls12(k, connection, offer)
-    connection.state = connection.isCut || (connection.earlyData !== undefined && connection.failed.s)
-      ? 'replaced'
-      : connection.done.s && connection.done.c
-        ? 'established'
-        : 'failed'
+    connection.state =
+      connection.isCut || (connection.earlyData !== undefined && connection.failed.s)
+        ? 'replaced'
+        : connection.done.s && connection.done.c
+          ? 'established'
+          : 'failed'
     connection.cut = undefined
     this.#printHandshake(k, connection)
   }
@@ -653,7 +654,8 @@ export class TraceModel {
   ): ClientOffer {
     const observed = this.#material.take(`hello ${k}`)
     // After a HelloRetryRequest it must not be another one.
-    this.#clientRandom = helloRetryCipherSuite === undefined ? (observed?.[2] ?? '-') : 'ff'.repeat(MAX_ID_LENGTH)
+    this.#clientRandom =
+      helloRetryCipherSuite === undefined ? (observed?.[2] ?? '-') : 'ff'.repeat(MAX_ID_LENGTH)
     const made = connection.c.clientHello({
       minVersion: TLS1_2_VERSION,
       maxVersion,
