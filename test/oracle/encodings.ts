@@ -84,9 +84,7 @@ function encoding(g: Generator): string {
     optional(20, 8, () => octets(random.pick(STRINGS))),
     optional(20, 9, () => integer(random.pick(UINT64))),
     optional(20, 10, () => octets(bytes(0, 1, 200))),
-    optional(8, 11, () =>
-      octets(rarely([g.isComplete ? random.pick(['00', '01', 'ff']) : '00'], ['', '0101'])),
-    ),
+    g.isComplete ? optional(10, 11, () => octets(rarely(['00', '01', 'ff'], ['', '0101']))) : '',
     g.isComplete ? optional(20, 12, () => octets(random.pick(STRINGS))) : '',
     optional(20, 13, () => integer(random.pick(UINT64))),
     optional(20, 14, () => integer(random.pick(UINT32))),

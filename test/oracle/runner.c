@@ -1437,6 +1437,11 @@ static void on_session(const char *what)
         puts("= none");
     else if (strcmp(what, "dup") == 0 || strcmp(what, "as") == 0) {
         session = SSL_SESSION_dup(session);
+        if (session == NULL) {
+            ERR_clear_error();
+            puts("= error");
+            return;
+        }
         if (strcmp(what, "as") == 0) {
             size_t len = hex_word(bytes, sizeof(bytes));
             SSL_SESSION_set1_id(session, bytes, (unsigned int)len);

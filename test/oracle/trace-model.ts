@@ -375,7 +375,8 @@ export class TraceModel {
       return
     }
     this.#withSession(side, words[1] ?? '', (session) => {
-      if (what === 'dup') this.#print(`= ${this.#name(side, session.dup())}`)
+      if ((what === 'dup' || what === 'as') && !isCopied(session)) this.#print('= error')
+      else if (what === 'dup') this.#print(`= ${this.#name(side, session.dup())}`)
       else if (what === 'as') this.#print(`= ${this.#name(side, withId(session.dup(), fromHex(argument)))}`)
       else if (what === 'settime') session.setTime(Number(argument))
       else if (what === 'settimeout') session.setTimeout(Number(argument))
@@ -1031,6 +1032,11 @@ export class TraceModel {
       this.#sendAlert(k, connection, 'c', 10)
       return
     }
+    if (!resumed && c.session?.extendedMasterSecret !== s.session?.extendedMasterSecret) {
+      // A session that has a ticket alone stays the client's, and makes it compute the master secret as that session's was.
+      this.#sendAlert(k, connection, 's', 20)
+      return
+    }
     this.#completeTls12(k, connection, suite, resumed, !resumed && ticketExpected)
   }
 
@@ -1378,6 +1384,12 @@ function byName(left: string, right: string): number {
 
 function contentOf(session: SslSession | undefined): ReturnType<typeof sessionInternals.content> {
   return sessionInternals.content(session ?? new SslSession())
+}
+
+/** libssl takes a copy of nothing for a failure. */
+function isCopied(session: SslSession): boolean {
+  const { ticket, alpnSelected, ticketAppData } = contentOf(session)
+  return [ticket, alpnSelected, ticketAppData].every((bytes) => bytes?.length !== 0)
 }
 
 function withId(session: SslSession, sessionId: Uint8Array): SslSession {
