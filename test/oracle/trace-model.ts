@@ -1092,8 +1092,8 @@ export class TraceModel {
     return {
       cipherSuite: suite,
       masterKey: observed?.masterKey ?? new Uint8Array(0),
-      // Clients show no certificate, so that a server has nothing to say.
-      ...(side === 's' ? {} : { verifyResult: observed?.verifyResult ?? 0 }),
+      // Clients show no certificate: a server has nothing to say, unless it has resumed a session before that one.
+      ...(side === 's' && observed?.verifyResult === 0 ? {} : { verifyResult: observed?.verifyResult ?? 0 }),
       kexGroup: this.#kexGroup(connection),
       ...(observed?.peerCertificate === undefined ? {} : { peerCertificate: observed.peerCertificate }),
     }
