@@ -222,17 +222,22 @@ function isCited(rule: string, text: string): boolean {
 
 describe('the map of the tests', () => {
   const map = readFileSync(join(root, 'test/README.md'), 'utf8')
-  const entries = readdirSync(join(root, 'test'), { withFileTypes: true })
-
-  test('has a row for each folder and for each file at the top, and none for others', () => {
-    const there = entries.flatMap((entry) =>
-      entry.isDirectory() ? [`${entry.name}/`] : entry.name.endsWith('.ts') ? [entry.name] : [],
+  const entriesOf = (folder: string): string[] =>
+    readdirSync(join(root, 'test', folder), { withFileTypes: true }).flatMap((entry) =>
+      entry.isDirectory()
+        ? [`${folder}${entry.name}/`]
+        : entry.name.endsWith('.ts')
+          ? [`${folder}${entry.name}`]
+          : [],
     )
+
+  test('has a row for each folder, and for each file that is shared, and none for others', () => {
+    const folders = ['unit/', 'proof/', 'interop/'].flatMap(entriesOf).filter((name) => name.endsWith('/'))
     const shown = map
       .split('\n')
       .filter((line) => line.startsWith('| `'))
       .flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, name = '']) => name))
-    expect(shown.sort()).toEqual(there.sort())
+    expect(shown.sort()).toEqual([...entriesOf(''), ...folders, ...entriesOf('tools/')].sort())
   })
 
   test('names commands that exist', () => {
@@ -244,9 +249,9 @@ describe('the map of the tests', () => {
     expect(named.filter((name) => scripts[name] === undefined)).toEqual([])
   })
 
-  test('nothing outside of test/cli reaches into the command', () => {
+  test('nothing outside of unit/cli reaches into the command', () => {
     const outside = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' }).filter(
-      (file) => file.endsWith('.ts') && !file.startsWith('cli/'),
+      (file) => file.endsWith('.ts') && !file.startsWith('unit/cli/'),
     )
     const reaching = outside.filter((file) =>
       /from '(?:\.\.\/)+src\/cli\//.test(readFileSync(join(root, 'test', file), 'utf8')),

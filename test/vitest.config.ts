@@ -7,7 +7,7 @@ export default defineConfig({
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    reporters: ['default', './test/closing-line.ts'],
+    reporters: ['default', './test/tools/closing-line.ts'],
     coverage: {
       provider: 'v8',
       include: ['src/**/*.ts'],

@@ -1,4 +1,4 @@
-import type { Certificate } from '../certificate.ts'
+import type { Certificate } from '../tools/certificate.ts'
 import {
   alpn,
   bytes,
@@ -9,8 +9,8 @@ import {
   serverName,
   uint,
   vector,
-} from '../codec/client-hello-builder.ts'
-import { redisProblem } from '../store/redis-server.ts'
+} from '../tools/client-hello-builder.ts'
+import { redisProblem } from '../tools/redis-server.ts'
 import type { Benchmark, Measure, Peer, Side } from './compare.ts'
 import { handshakeBenchmarks, nginxBenchmark, type Setting } from './handshakes.ts'
 import { runLibssl, runSide } from './programs.ts'

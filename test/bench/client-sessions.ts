@@ -5,14 +5,15 @@
  *
  * CPU of this process a connection, in blocks that take turns; the servers are processes of their own.
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import tls from 'node:tls'
 import type * as library from '../../src/index.ts'
-import { type Certificate, makeCertificate } from '../certificate.ts'
+import { type Certificate, makeCertificate } from '../tools/certificate.ts'
+import { forkScript, nextMessage } from '../tools/server-process.ts'
 
 // What is published is measured; it is built by then.
 const built = new URL('../../dist/index.js', import.meta.url)
@@ -38,13 +39,12 @@ async function startServer(
   const config = join(folder, `tickets-${tickets}.cnf`)
   const sections = ['nodejs_conf = init', '[init]', 'ssl_conf = ssl', '[ssl]', 'system_default = defaults']
   writeFileSync(config, [...sections, '[defaults]', `NumTickets = ${tickets}`, ''].join('\n'))
-  const child = fork(new URL('./sides/client-target.ts', import.meta.url), {
-    execArgv: [`--openssl-config=${config}`, '--import', 'tsx'],
+  const child = forkScript(new URL('./sides/client-target.ts', import.meta.url), {
+    execArgv: [`--openssl-config=${config}`],
   })
   children.push(child)
   child.send({ ...(certificate satisfies Certificate), isAttached, maxVersion })
-  const [port] = (await once(child, 'message')) as [number]
-  return port
+  return nextMessage<number>(child)
 }
 
 type Connect = (options: tls.ConnectionOptions) => tls.TLSSocket

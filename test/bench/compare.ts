@@ -1,4 +1,4 @@
-import { shuffled } from '../shuffled.ts'
+import { shuffled } from '../tools/shuffled.ts'
 
 /** One figure of one side; less is better. */
 export interface Sample {

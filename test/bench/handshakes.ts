@@ -1,5 +1,5 @@
-import type { Certificate } from '../certificate.ts'
-import { missingCommand } from '../peers.ts'
+import type { Certificate } from '../tools/certificate.ts'
+import { missingCommand } from '../tools/peers.ts'
 import type { Benchmark, Peer, Side } from './compare.ts'
 import { nginxServer } from './nginx.ts'
 import { tasksetProblem } from './programs.ts'

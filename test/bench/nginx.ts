@@ -1,11 +1,8 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
-import type { Certificate } from '../certificate.ts'
+import type { Certificate } from '../tools/certificate.ts'
+import { endProcess, freePort, startProgram } from '../tools/server-process.ts'
 import { onMeasuredCpu } from './programs.ts'
 import type { Target } from './tls-load.ts'
 
@@ -23,16 +20,13 @@ export async function nginxServer({ key, cert }: Certificate): Promise<Target> {
     'nginx',
     ...['-c', join(directory, 'nginx.conf'), '-p', directory, '-e', 'stderr'],
   )
-  const child = spawn(command, options, { stdio: 'ignore' })
-  await isListening(port)
+  const child = await startProgram(command, options, port)
   return {
     port,
     processes: 1,
     cpuUs: async () => cpuUsOf(child.pid ?? 0),
     async stop() {
-      const exit = once(child, 'exit')
-      child.kill('SIGTERM')
-      await exit
+      await endProcess(child, 'SIGTERM')
       rmSync(directory, { recursive: true })
     },
   }
@@ -63,30 +57,6 @@ http {
   }
 }
 `
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as net.AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-async function isListening(port: number): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const socket = net.connect(port, '127.0.0.1')
-    try {
-      await once(socket, 'connect')
-      return
-    } catch {
-      await delay(50)
-    } finally {
-      socket.destroy()
-    }
-  }
-  throw new Error('nginx does not listen')
 }
 
 /** utime and stime, proc(5). */

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import ts from 'typescript'
-import { missingCommand } from '../peers.ts'
+import { missingCommand } from '../tools/peers.ts'
 import type { Sample } from './compare.ts'
 
 const exec = promisify(execFile)

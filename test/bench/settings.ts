@@ -1,6 +1,6 @@
 import { generate } from 'selfsigned'
-import type { Certificate } from '../certificate.ts'
-import { engineMajors, enginePath, engineVersion } from '../engines/engine-binary.ts'
+import type { Certificate } from '../tools/certificate.ts'
+import { engineMajors, enginePath, engineVersion } from '../tools/engine-binary.ts'
 import type { Setting } from './handshakes.ts'
 
 const KEYS = {

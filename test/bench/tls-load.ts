@@ -1,8 +1,8 @@
 import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import type { Certificate } from '../certificate.ts'
-import { startRedis } from '../store/redis-server.ts'
+import type { Certificate } from '../tools/certificate.ts'
+import { startRedis } from '../tools/redis-server.ts'
+import { letGo, nextMessage } from '../tools/server-process.ts'
 import type { Lasting, Sample } from './compare.ts'
 import type { Setting } from './handshakes.ts'
 import { startSide } from './programs.ts'
@@ -73,7 +73,7 @@ function underLoad(
       const connections = CONNECTIONS[measured]
       const load = async (count: number): Promise<LoadResult> => {
         generator.send({ ...kind, port: target.port, connections: count, lanes } satisfies Load)
-        return (await message(generator)) as LoadResult
+        return (await nextMessage(generator)) as LoadResult
       }
       await load(WARM_UP[measured] * target.processes)
       return {
@@ -85,7 +85,7 @@ function underLoad(
           return sample({ cpuUs, handshakesPerSecond: connections / (result.elapsedMs / 1000) })
         },
         async close() {
-          await stop(generator)
+          await letGo(generator)
           await target.stop()
         },
       }
@@ -118,7 +118,7 @@ export function idleHeap(start: () => Promise<NodeTarget>, allowance: number): L
       const generator = startSide('load-generator', process.execPath, true)
       const ask = async (connections: number, isHeld: boolean): Promise<void> => {
         generator.send({ ...load, port: target.port, connections, lanes: 1, isHeld } satisfies Load)
-        await message(generator)
+        await nextMessage(generator)
       }
       await ask(WARM_UP.throughput, false)
       return {
@@ -131,7 +131,7 @@ export function idleHeap(start: () => Promise<NodeTarget>, allowance: number): L
           return { value: (held - before) / IDLE_CONNECTIONS + allowance }
         },
         async close() {
-          await stop(generator)
+          await letGo(generator)
           await target.stop()
         },
       }
@@ -176,7 +176,7 @@ export async function redisCluster(kind: ClusterStart['kind'], { key, cert }: Ce
 async function startTarget(child: ChildProcess, start: ToServer | ClusterStart): Promise<NodeTarget> {
   const ask = async (question: ToServer | ClusterStart): Promise<FromServer> => {
     child.send(question)
-    return (await message(child)) as FromServer
+    return nextMessage<FromServer>(child)
   }
   const answer = await ask(start)
   if (answer.type !== 'listening') throw new Error('the server does not listen')
@@ -193,24 +193,6 @@ async function startTarget(child: ChildProcess, start: ToServer | ClusterStart):
       if (heap.type !== 'heap') throw new Error('the server does not say what it holds')
       return heap.bytes
     },
-    stop: () => stop(child),
+    stop: () => letGo(child),
   }
-}
-
-async function message(child: ChildProcess): Promise<unknown> {
-  const ended = new AbortController()
-  const onExit = (): void => ended.abort()
-  child.once('exit', onExit)
-  try {
-    const [answer] = (await once(child, 'message', { signal: ended.signal })) as [unknown]
-    return answer
-  } finally {
-    child.off('exit', onExit)
-  }
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  const exit = once(child, 'exit')
-  child.disconnect()
-  await exit
 }

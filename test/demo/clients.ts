@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import tls from 'node:tls'
-import type { Certificate } from '../certificate.ts'
+import type { Certificate } from '../tools/certificate.ts'
 
 /** A client that keeps one session, and offers it again. */
 export interface Client {

@@ -1,5 +1,5 @@
 import { generate } from 'selfsigned'
-import type { Certificate } from '../certificate.ts'
+import type { Certificate } from '../tools/certificate.ts'
 import { type KeyKind, SERVER_NAME } from './setups.ts'
 
 /** An authority, the server's certificate and a client's, all with keys of one kind. */

@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildJavaScript, buildTypes } from '../../build.ts'
-import { makeCertificate } from '../certificate.ts'
+import { makeCertificate } from '../tools/certificate.ts'
 import { type Project, RESUMED } from './projects.ts'
 
 const exec = promisify(execFile)

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { freePort, startDaemon } from '../../cli/daemon.ts'
-import { type EngineMajor, engineMajors, enginePath } from '../../engines/engine-binary.ts'
+import { type EngineMajor, engineMajors, enginePath } from '../../tools/engine-binary.ts'
+import { freePort, startProgram } from '../../tools/server-process.ts'
 import { type Certificates, makeCertificates } from '../certificates.ts'
-import { type OtherServer, otherServers, type Place } from '../other-servers.ts'
+import { type OtherServer, otherServers, type Place } from '../servers/other-servers.ts'
 import { SERVER_NAME, type Version, versions } from '../setups.ts'
 import {
   closingLine,
@@ -114,7 +114,7 @@ async function measure(
 async function measureServer(server: Server, folder: string): Promise<Measured[]> {
   const port = await freePort()
   const { command, args } = server.launch({ folder, port })
-  const child = await startDaemon(command, args, port)
+  const child = await startProgram(command, args, port)
   const measured: Measured[] = []
   try {
     for (const major of lines)

@@ -1,4 +1,4 @@
-import { engineMajors } from '../../engines/engine-binary.ts'
+import { engineMajors } from '../../tools/engine-binary.ts'
 import { openChromium } from './chromium.ts'
 import type { Client, Workspace } from './client.ts'
 import { openCurl, openGnutls, openOpenssl } from './commands.ts'

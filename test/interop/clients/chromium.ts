@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
-import { chromiumArguments, chromiumPath } from '../../chromium.ts'
+import { chromiumArguments, chromiumPath } from '../../tools/chromium.ts'
 import { SERVER_NAME } from '../setups.ts'
 import { type Client, run, type Workspace } from './client.ts'
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type EngineMajor, enginePath } from '../../engines/engine-binary.ts'
+import { type EngineMajor, enginePath } from '../../tools/engine-binary.ts'
 import { SERVER_NAME } from '../setups.ts'
 import { type Client, run, versionOf, type Workspace } from './client.ts'
 

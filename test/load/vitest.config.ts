@@ -1,7 +1,0 @@
-import { defineConfig } from 'vitest/config'
-import base from '../vitest.config.ts'
-
-/** Suites that take too long for `npm test`. */
-export default defineConfig({
-  test: { ...base.test, include: ['test/load/*.spec.ts'] },
-})

@@ -1,0 +1,89 @@
+import { randomBytes } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { KeyRing } from '../../../src/index.ts'
+import { folderWithCertificate } from '../../tools/foreign-servers.ts'
+import { connect } from '../../tools/node-servers.ts'
+import { V3 } from '../../tools/session-fields.ts'
+import { startTicketed } from '../../tools/ticket-servers.ts'
+import { type Run, run } from './run-command.ts'
+
+const secret = randomBytes(32)
+const file = (name: string, content: string | Uint8Array): string => {
+  const path = join(folderWithCertificate(), name)
+  writeFileSync(path, content)
+  return path
+}
+
+async function sessionOf(sessionIdContext?: string): Promise<Buffer> {
+  const harness = await startTicketed(
+    { context: { ...(sessionIdContext && { sessionIdContext }) } },
+    new KeyRing([secret]),
+  )
+  return (await connect(harness)).session!
+}
+
+function inspect(session: Uint8Array, ...args: string[]): Promise<Run> {
+  async function* stdin(): AsyncGenerator<Uint8Array> {
+    yield session
+  }
+  return run(['inspect', '-', ...args], { stdin: stdin() })
+}
+
+describe('sslctx inspect --secret-file opens a ticket of attachServer({ tickets })', () => {
+  test.each([
+    ['bytes', secret],
+    ['hexadecimal digits', `${secret.toString('hex')}\n`],
+    ['base64', `${secret.toString('base64')}\n`],
+  ])('with a secret as %s', async (form, content) => {
+    const session = await sessionOf()
+    const path = file(form.replaceAll(' ', '-'), content)
+    const { stdout, exitCode } = await inspect(session, '--secret-file', path)
+    expect(stdout).toContain('In its ticket, as the server finds it:')
+    expect(stdout).toMatch(/Full handshake: \d{4}-\d\d-\d\dT/)
+    expect(stdout).toContain("Client's chain ends: never, it has none")
+    expect(stdout.match(/Resumption PSK: \(48 bytes; --secrets shows them\)/g)).toHaveLength(2)
+    expect(exitCode).toBe(0)
+  })
+
+  test('of a server with a session id context, with its name, and with no other', async () => {
+    const session = await sessionOf('shop')
+    const path = file('secret', secret)
+    const named = await inspect(session, '--secret-file', path, '--name', 'shop', '--json')
+    expect(JSON.parse(named.stdout)).toMatchObject({
+      inTicket: {
+        isOpened: true,
+        authenticatedAtSec: expect.any(Number),
+        chainEndSec: null,
+        protocol: 'TLSv1.3',
+        masterKey: { bytes: 48 },
+      },
+    })
+    for (const args of [[], ['--name', 'bank']]) {
+      const { stdout, exitCode } = await inspect(session, '--secret-file', path, ...args)
+      expect(stdout).toContain('Its ticket: does not open with this secret and name')
+      expect(exitCode).toBe(1)
+    }
+    expect(JSON.parse((await inspect(session, '--secret-file', path, '--json')).stdout)).toMatchObject({
+      inTicket: { isOpened: false },
+    })
+  })
+
+  test('and says that there is none, or that the secret is wrong', async () => {
+    const path = file('secret', secret)
+    expect((await inspect(V3, '--secret-file', path)).stdout).toContain('Its ticket: does not open')
+    const other = await inspect(await sessionOf(), '--secret-file', file('other', randomBytes(32)))
+    expect([other.exitCode, other.stdout.includes('does not open')]).toEqual([1, true])
+  })
+
+  test.each([
+    ['a weak secret', () => ['--secret-file', file('weak', Buffer.alloc(32))], '--secret-file: '],
+    ['no file', () => ['--secret-file', 'no-such-file'], '--secret-file: cannot read'],
+    ['a name alone', () => ['--name', 'shop'], '--name needs --secret-file'],
+  ])('and refuses %s', async (_title, args, message) => {
+    const { stderr, exitCode } = await inspect(V3, ...args())
+    expect([stderr.includes(message), exitCode]).toEqual([true, 2])
+    expect(stderr).not.toContain(secret.toString('hex'))
+  })
+})

@@ -1,0 +1,80 @@
+import { runCommand } from '../../../src/cli/command.ts'
+import type { Examination, Trial } from '../../../src/cli/examination-facts.ts'
+import type { Finding } from '../../../src/cli/findings.ts'
+import { METHODS, type Method } from '../../../src/cli/probe.ts'
+import { encodeSslSession, type SslSessionFields } from '../../../src/codec/ssl-session-der.ts'
+import { MINIMAL } from '../../tools/session-fields.ts'
+
+export interface Run {
+  readonly exitCode: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+interface Place {
+  readonly isTerminal?: boolean
+  readonly columns?: number
+  readonly env?: Readonly<Record<string, string>>
+  readonly stdin?: AsyncIterable<Uint8Array>
+}
+
+/** The command in this process, as if at a terminal or not. */
+export async function run(args: readonly string[], place: Place = {}): Promise<Run> {
+  const { isTerminal = false, columns, env = {}, stdin = noInput() } = place
+  let stdout = ''
+  let stderr = ''
+  const exitCode = await runCommand(args, {
+    stdin,
+    stdout: { isTTY: isTerminal, ...(columns && { columns }), write: (text) => (stdout += text) },
+    stderr: { isTTY: isTerminal, ...(columns && { columns }), write: (text) => (stderr += text) },
+    env,
+  })
+  return { exitCode, stdout, stderr }
+}
+
+async function* noInput(): AsyncGenerator<Uint8Array> {}
+
+export interface DoctorReport extends Examination {
+  readonly findings: readonly Finding[]
+  readonly exitCode: number
+}
+
+/** `sslctx doctor --json`. */
+export async function doctor(...args: readonly string[]): Promise<DoctorReport> {
+  const { exitCode, stdout } = await run(['doctor', '--json', ...args])
+  const report = JSON.parse(stdout) as DoctorReport
+  if (report.exitCode !== exitCode) throw new Error(`the report says ${report.exitCode}, not ${exitCode}`)
+  return report
+}
+
+/** `problem never-resumes tls13` and the like; what resumes, and certificates of no authority, left out. */
+export function findingsOf({ findings }: DoctorReport): string[] {
+  return findings
+    .filter(({ id }) => id !== 'resumes' && id !== 'certificate-not-verified')
+    .map(({ severity, id, method }) => [severity, id, ...(method ? [method] : [])].join(' '))
+}
+
+export type Verdict = 'all' | 'some' | 'none' | 'nothing offered'
+
+/** Of what was offered where it was made. */
+export function verdicts({ trials }: DoctorReport): Record<Method, Verdict> {
+  const local = trials.filter(({ kind }) => ['next', 'again', 'later'].includes(kind))
+  const of = (method: Method): Verdict => verdict(local.filter((trial) => trial.method === method))
+  return Object.fromEntries(METHODS.map((method) => [method, of(method)])) as Record<Method, Verdict>
+}
+
+function verdict(trials: readonly Trial[]): Verdict {
+  if (trials.length === 0) return 'nothing offered'
+  return verdictOf(trials.map(({ outcome }) => outcome === 'resumed'))
+}
+
+export function verdictOf(resumed: readonly boolean[]): Verdict {
+  if (resumed.every(Boolean)) return 'all'
+  return resumed.some(Boolean) ? 'some' : 'none'
+}
+
+/** A session of TLS 1.2 with an id, but for what is said otherwise. */
+export function sessionDer(wish: Partial<SslSessionFields>): Uint8Array {
+  const fields = { ...MINIMAL, ...wish }
+  return encodeSslSession(fields, fields)
+}

@@ -1,0 +1,286 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { compactDer, fieldsOfCompact } from '../../../src/codec/compact-session.ts'
+import { explicitTag } from '../../../src/codec/der.ts'
+import {
+  decodeSslSession,
+  outlineSslSession,
+  type SslSessionFields,
+} from '../../../src/codec/ssl-session-der.ts'
+import { SslSession, sessionInternals } from '../../../src/session/ssl-session.ts'
+import { hex, toHex } from '../../tools/hex.ts'
+import { anyFields, encode, MINIMAL, V1, V2, V3 } from '../../tools/session-fields.ts'
+import { derElement, derInteger } from './der-builder.ts'
+
+const TIMES = { timeSec: 1_700_000_000, timeoutSec: 7200 }
+const octets = (bytes: Uint8Array): Uint8Array => derElement(0x04, bytes)
+const explicit = (number: number, content: Uint8Array): Uint8Array => derElement(explicitTag(number), content)
+
+/** With these elements behind the mandatory ones, and [4] and [19] unless they are left out. */
+function session(elements: Record<number, Uint8Array>): Uint8Array {
+  const all: Record<number, Uint8Array | undefined> = {
+    4: octets(new Uint8Array(0)),
+    19: derInteger(0),
+    ...elements,
+  }
+  const optional = Object.entries(all).flatMap(([number, content]) =>
+    content === undefined ? [] : [explicit(Number(number), content)],
+  )
+  const mandatory = [
+    derInteger(1),
+    derInteger(0x0303),
+    octets(hex('c030')),
+    octets(hex('01')),
+    octets(hex('02')),
+  ]
+  return derElement(0x30, ...mandatory, ...optional)
+}
+
+function isCanonical(der: Uint8Array): boolean {
+  return outlineSslSession(der).isCanonical
+}
+
+describe('an outline tells whether libssl would write the very same', () => {
+  test.each([
+    ['V2', V2, true],
+    ['V3', V3, true],
+    ['nothing optional', session({}), true],
+    ['V1, without [4] and [19]', V1, false],
+    ['no [4]', session({ 4: undefined as unknown as Uint8Array }), false],
+    ['no [19]', session({ 19: undefined as unknown as Uint8Array }), false],
+    ['a time of zero', session({ 1: derInteger(0) }), false],
+    ['a timeout of zero', session({ 2: derInteger(0) }), false],
+    ['a verify result of zero', session({ 5: derInteger(0) }), false],
+    ['a hint of zero', session({ 9: derInteger(0) }), false],
+    ['a compression id of zero', session({ 11: octets(hex('00')) }), false],
+    ['flags of zero', session({ 13: derInteger(0) }), false],
+    ['flags of 33 bits', session({ 13: derInteger(0x1_0000_0001) }), false],
+    ['flags of 64 bits', session({ 13: derInteger(2n ** 64n - 1n) }), false],
+    ['flags of 64 bits of which the lower 32 are zero', session({ 13: derInteger(2n ** 63n) }), false],
+    ['flags of 32 bits', session({ 13: derInteger(0xffff_ffff) }), true],
+    ['an age of zero', session({ 14: derInteger(0) }), false],
+    ['early data of zero', session({ 15: derInteger(0) }), false],
+    ['a max fragment length of zero', session({ 17: derInteger(0) }), false],
+    ['a max fragment length of 9 bits', session({ 17: derInteger(0x101) }), false],
+    ['a max fragment length of 8 bits', session({ 17: derInteger(0xff) }), true],
+    ...[6, 7, 8, 12].map((number) => [
+      `a NUL in [${number}]`,
+      session({ [number]: octets(hex('610062')) }),
+      false,
+    ]),
+    ...[10, 16, 18].map((number) => [
+      `a NUL in [${number}]`,
+      session({ [number]: octets(hex('610062')) }),
+      true,
+    ]),
+  ] as [string, Uint8Array, boolean][])('%s', (_, der, expected) => {
+    expect(isCanonical(der)).toBe(expected)
+    expect(toHex(encode(decodeSslSession(der))) === toHex(der)).toBe(expected)
+  })
+
+  test('key_arg [0] is not written again', () => {
+    const elements = [
+      derInteger(1),
+      derInteger(0x0303),
+      octets(hex('c030')),
+      octets(hex('01')),
+      octets(hex('02')),
+    ]
+    const rest = [explicit(4, octets(new Uint8Array(0))), explicit(19, derInteger(0))]
+    expect(isCanonical(derElement(0x30, ...elements, ...rest))).toBe(true)
+    expect(isCanonical(derElement(0x30, ...elements, derElement(0x80), ...rest))).toBe(false)
+  })
+
+  test('whatever the numbers that are zero, absent or too large', () => {
+    const number = fc.option(fc.constantFrom(0n, 1n, 0xffn, 0x100n, 0xffff_ffffn, 0x1_0000_0000n))
+    fc.assert(
+      fc.property(fc.array(number, { minLength: 5, maxLength: 5 }), (values) => {
+        const elements = [9, 13, 14, 17, 19].map((tag, index) => {
+          const value = values[index] ?? null
+          return [tag, value === null || (tag > 13 && value > 0xffff_ffffn) ? undefined : derInteger(value)]
+        })
+        const der = session(Object.fromEntries(elements) as Record<number, Uint8Array>)
+        expect(isCanonical(der)).toBe(toHex(encode(decodeSslSession(der))) === toHex(der))
+      }),
+    )
+  })
+})
+
+describe('a compact session', () => {
+  test('is the fields without times, whatever they are and whether it was canonical', () => {
+    fc.assert(
+      fc.property(anyFields, fc.boolean(), (fields, hasKeyArg) => {
+        const der = hasKeyArg ? withKeyArg(fields) : encode(fields)
+        const text = compactDer(der, outlineSslSession(der))
+        expect(fieldsOfCompact(text)).toEqual({ ...fields, timeSec: 0, timeoutSec: 0 })
+        expect(text).toBe(Buffer.from(encode({ ...fields, timeSec: 0, timeoutSec: 0 })).toString('latin1'))
+      }),
+    )
+  })
+
+  test('tells each field as the decoder does', () => {
+    fc.assert(
+      fc.property(anyFields, (fields) => {
+        const session = SslSession.fromDer(encode(fields))
+        const { hostname, ticket } = fields
+        expect({
+          sessionId: session.sessionId,
+          sessionIdContext: session.sessionIdContext,
+          peerCertificate: session.peerCertificate,
+          ticketAppData: session.ticketAppData,
+          verifyResult: session.verifyResult,
+          kexGroup: session.kexGroup,
+          maxEarlyData: session.maxEarlyData,
+          protocolVersion: session.protocolVersion,
+          cipherSuite: session.cipherSuite,
+          hasTicket: session.hasTicket,
+          isResumable: session.isResumable,
+          hostname: session.hostname,
+          ticketLifetimeHintSec: session.ticketLifetimeHintSec,
+        }).toEqual({
+          sessionId: fields.sessionId,
+          sessionIdContext: fields.sessionIdContext,
+          peerCertificate: fields.peerCertificate,
+          ticketAppData: fields.ticketAppData,
+          verifyResult: fields.verifyResult,
+          kexGroup: fields.kexGroup,
+          maxEarlyData: fields.maxEarlyData,
+          protocolVersion: fields.protocolVersion,
+          cipherSuite: fields.cipherSuite,
+          hasTicket: (ticket?.length ?? 0) > 0,
+          isResumable: (ticket?.length ?? 0) > 0 || fields.sessionId.length > 0,
+          hostname: hostname && Buffer.from(hostname).toString('latin1'),
+          ticketLifetimeHintSec: Number(fields.ticketLifetimeHintSec),
+        })
+      }),
+    )
+  })
+
+  const some = (maxLength: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ maxLength, size: 'max' })
+  const noNul = some(300).map((bytes) => bytes.filter((byte) => byte !== 0))
+
+  test('that is changed is written as the changed fields are, and the changes can be taken back', () => {
+    fc.assert(
+      fc.property(
+        anyFields,
+        some(32),
+        fc.option(noNul),
+        some(300),
+        (fields, sessionIdContext, name, ticketAppData) => {
+          const session = SslSession.fromDer(encode({ ...fields, ...TIMES }))
+          session.setSessionIdContext(sessionIdContext)
+          session.setHostname(name ?? undefined)
+          session.setTicketAppData(ticketAppData)
+          const { hostname: _, ...others } = fields
+          const changed: SslSessionFields = {
+            ...others,
+            ...TIMES,
+            sessionIdContext,
+            ticketAppData,
+            ...(name !== null && { hostname: name }),
+          }
+          expect(toHex(session.toDer())).toBe(toHex(encode(changed)))
+          expect(toHex(session.toDer(fields.sessionIdContext))).toBe(
+            toHex(encode({ ...changed, sessionIdContext: fields.sessionIdContext })),
+          )
+          expect(session.sessionIdContext).toEqual(sessionIdContext)
+        },
+      ),
+    )
+  })
+
+  test('is changed by a single byte, and all at once', () => {
+    const session = SslSession.fromDer(V3)
+    const sessionIdContext = hex('637479')
+    session.setSessionIdContext(sessionIdContext)
+    session.setTicketAppData(hex('617071'))
+    const changed = { ...decodeSslSession(V3), sessionIdContext, ticketAppData: hex('617071') }
+    expect(toHex(session.toDer())).toBe(toHex(encode(changed)))
+    const other = SslSession.fromDer(V3)
+    sessionInternals.edit(other, { sessionIdContext, ticketAppData: hex('617071'), hostname: undefined })
+    expect(toHex(other.toDer())).toBe(toHex(encode(changed)))
+    sessionInternals.edit(other, { hostname: null })
+    expect(other.hostname).toBeUndefined()
+    expect(other.sessionIdContext).toEqual(sessionIdContext)
+  })
+
+  test('stays what it is when it is set to what it is', () => {
+    const session = SslSession.fromDer(V3)
+    session.setHostname(Buffer.from('example.org'))
+    session.setTicketAppData(hex('617070'))
+    session.setSessionIdContext(hex('637478'))
+    expect(toHex(session.toDer())).toBe(toHex(V3))
+    const bare = SslSession.fromDer(V2)
+    bare.setHostname(undefined)
+    expect(toHex(bare.toDer())).toBe(toHex(V2))
+    session.setTicketAppData(hex('61707000'))
+    session.setHostname(Buffer.from('example.com'))
+    const fields = decodeSslSession(session.toDer())
+    expect(toHex(fields.ticketAppData ?? hex(''))).toBe('61707000')
+    expect(session.hostname).toBe('example.com')
+  })
+
+  test('tells the same when it cannot be compact', () => {
+    const peerCertificate = hex('30020500')
+    const fields = { ...decodeSslSession(V3), peerCertificate }
+    const session = SslSession.fromDer(encode(fields))
+    session.setHostname(hex('6100'))
+    const { verifyResult, kexGroup, maxEarlyData, ticketAppData, sessionId, sessionIdContext } = fields
+    expect(session).toMatchObject({
+      peerCertificate,
+      verifyResult,
+      kexGroup,
+      maxEarlyData,
+      ticketAppData,
+      sessionId,
+      sessionIdContext,
+      hasTicket: true,
+    })
+  })
+
+  test('takes a name with a NUL, which its DER shows up to there (R12.5)', () => {
+    const session = SslSession.fromDer(V3)
+    session.setHostname(hex('610062'))
+    expect(session.hostname).toBe('a\0b')
+    session.setSessionIdContext(hex('07'))
+    session.setTicketAppData(hex('08'))
+    expect(SslSession.fromDer(session.toDer())).toMatchObject({
+      hostname: 'a',
+      sessionIdContext: hex('07'),
+      ticketAppData: hex('08'),
+    })
+    session.setHostname(undefined)
+    expect(session.hostname).toBeUndefined()
+  })
+
+  test('is not changed with the arrays that it was made of, or that it has given', () => {
+    const der = V3.slice()
+    const session = SslSession.fromDer(der)
+    const data = hex('0102')
+    session.setTicketAppData(data)
+    der.fill(0)
+    data.fill(0)
+    session.ticketAppData?.fill(9)
+    session.sessionId.fill(9)
+    expect(toHex(session.toDer())).toBe(
+      toHex(encode({ ...decodeSslSession(V3), ticketAppData: hex('0102') })),
+    )
+  })
+
+  test('and another of the same bytes, of which one is changed, are two', () => {
+    const [one, other] = [SslSession.fromDer(V2), SslSession.fromDer(V2)]
+    const before = toHex(other.dup().toDer())
+    one.dup().setHostname(hex('61'))
+    one.setHostname(hex('6100'))
+    expect(toHex(other.dup().toDer())).toBe(before)
+    expect(other.hostname).toBeUndefined()
+    expect(MINIMAL.hostname).toBeUndefined()
+  })
+})
+
+/** key_arg [0] behind the master key. */
+function withKeyArg(fields: SslSessionFields): Uint8Array {
+  const der = encode(fields)
+  const { start, mandatoryEnd } = outlineSslSession(der)
+  return derElement(0x30, der.subarray(start, mandatoryEnd), hex('8003aabbcc'), der.subarray(mandatoryEnd))
+}

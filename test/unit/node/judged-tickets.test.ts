@@ -1,0 +1,149 @@
+import { once } from 'node:events'
+import tls from 'node:tls'
+import { describe, expect, test, vi } from 'vitest'
+import type { ClientHello } from '../../../src/codec/client-hello.ts'
+import { KeyRing, SslContext, SslSession, serverOptions } from '../../../src/index.ts'
+import { JudgedTickets, TicketHandshake } from '../../../src/node/judged-tickets.ts'
+import type { TlsServer } from '../../../src/node/node-engine.ts'
+import { TLS1_3_VERSION } from '../../../src/session/ssl-constants.ts'
+import { afterTest, certificate, NAME } from '../../tools/node-servers.ts'
+import { V2 as DER } from '../../tools/session-fields.ts'
+import { SECRET, startTicketed } from '../../tools/ticket-servers.ts'
+
+const origin = { authenticatedAtSec: 1_800_000_000, chainEndSec: Number.POSITIVE_INFINITY }
+const session = SslSession.fromDer(DER)
+
+function makeTickets(): JudgedTickets {
+  const context = new SslContext()
+  const server = tls.createServer({ ...certificate, ...serverOptions(context) })
+  return new JudgedTickets(server as TlsServer, context, { keyRing: new KeyRing([SECRET]) })
+}
+
+/** A ClientHello with these tickets, of which one is accepted. */
+function begin(tickets: JudgedTickets, offered: readonly Buffer[], accepted?: Buffer): TicketHandshake {
+  const pskIdentities = offered.map((identity) => ({ identity, obfuscatedTicketAge: 0 }))
+  return tickets.begin({
+    version: TLS1_3_VERSION,
+    hello: { pskIdentities } as unknown as ClientHello,
+    accepted: accepted && { ticket: accepted, session },
+    objection: () => undefined,
+  })
+}
+
+/** With keys that exist: only their head matters to libssl's question. */
+function ticketOf(tickets: JudgedTickets, filler: number): Buffer {
+  const handshake = begin(tickets, [])
+  handshake.issue(origin)
+  const { name, iv } = tickets.seal()!
+  handshake.finish()
+  return Buffer.concat([name, iv, Buffer.alloc(80, filler)])
+}
+
+const ask = (tickets: JudgedTickets, ticket: Buffer): boolean =>
+  tickets.open(ticket.subarray(0, 16), ticket.subarray(16, 32)) !== undefined
+
+describe('what libssl is told about a ticket', () => {
+  test('is no, while nobody has judged it, and again when its connection is over', () => {
+    const tickets = makeTickets()
+    const ticket = ticketOf(tickets, 1)
+    expect(ask(tickets, ticket)).toBe(false)
+    const handshake = begin(tickets, [ticket], ticket)
+    expect(ask(tickets, ticket)).toBe(true)
+    handshake.end()
+    expect(ask(tickets, ticket)).toBe(false)
+  })
+
+  test('is no for the others of a ClientHello of which one is accepted', () => {
+    const tickets = makeTickets()
+    const [first, second] = [ticketOf(tickets, 1), ticketOf(tickets, 2)]
+    begin(tickets, [first, second], second)
+    expect([ask(tickets, first), ask(tickets, second)]).toEqual([false, true])
+  })
+
+  test('is no for a ticket that one connection may resume, and another one merely offers', () => {
+    const tickets = makeTickets()
+    const [first, second] = [ticketOf(tickets, 1), ticketOf(tickets, 2)]
+    const one = begin(tickets, [first], first)
+    const other = begin(tickets, [first, second], second)
+    expect(ask(tickets, first)).toBe(false)
+    expect([one.refusal, other.refusal]).toEqual(['ticket-contested', undefined])
+    expect(ask(tickets, second)).toBe(true)
+  })
+})
+
+describe('a connection that has resumed', () => {
+  test('has resumed what was judged for it, when it has the same secret', () => {
+    const tickets = makeTickets()
+    const ticket = ticketOf(tickets, 1)
+    expect(begin(tickets, [ticket], ticket).isJudged(DER)).toBe(true)
+  })
+
+  test('has not, when nothing was accepted, or another secret, or it cannot be read', () => {
+    const tickets = makeTickets()
+    const ticket = ticketOf(tickets, 1)
+    const altered = Buffer.from(DER)
+    const at = altered.indexOf(Buffer.from([0x04, 0x30]))
+    expect(at).toBeGreaterThan(0)
+    altered[at + 2]! ^= 1
+    expect(begin(tickets, [ticket]).isJudged(DER)).toBe(false)
+    expect(begin(tickets, [ticket], ticket).isJudged(altered)).toBe(false)
+    expect(begin(tickets, [ticket], ticket).isJudged(undefined)).toBe(false)
+  })
+
+  test('is closed when it has resumed what was not judged', async () => {
+    const harness = await startTicketed()
+    const isJudged = vi.spyOn(TicketHandshake.prototype, 'isJudged').mockReturnValue(false)
+    afterTest(() => isJudged.mockRestore())
+    const first = await visit(harness.port)
+    await visit(harness.port, first.at(-1))
+    expect(harness.handshakes.map(({ outcome, reason }) => [outcome, reason])).toEqual([
+      ['full', 'not-offered'],
+      ['failed', 'ticket-unjudged'],
+    ])
+  })
+})
+
+describe('a ticket that is made', () => {
+  test('is that of the connection which was finished last, and of no other', () => {
+    const tickets = makeTickets()
+    const [one, other] = [begin(tickets, []), begin(tickets, [])]
+    one.issue(origin)
+    other.issue(origin)
+    tickets.seal()
+    expect(one.isOwnTicket()).toBe(false)
+    tickets.seal()
+    expect(other.isOwnTicket()).toBe(true)
+  })
+
+  test('is none at all, when the connection that was finished last is to have none', () => {
+    const tickets = makeTickets()
+    const [one, other] = [begin(tickets, []), begin(tickets, [])]
+    one.issue(origin)
+    other.issue(undefined)
+    expect(tickets.seal()).toBeUndefined()
+  })
+
+  test('for another connection does not reach its client, which is closed, and counted', async () => {
+    const harness = await startTicketed()
+    const isOwn = vi.spyOn(TicketHandshake.prototype, 'isOwnTicket').mockReturnValue(false)
+    afterTest(() => isOwn.mockRestore())
+    expect(await visit(harness.port)).toEqual([])
+    expect(harness.attachment.stats.notKept['ticket-unproven']).toBeGreaterThan(0)
+  })
+})
+
+/** @returns the sessions that came before the connection was closed, however that was */
+async function visit(port: number, session?: Buffer): Promise<readonly Buffer[]> {
+  const client = tls.connect({
+    port,
+    host: '127.0.0.1',
+    servername: NAME,
+    ca: certificate.cert,
+    ...(session && { session }),
+  })
+  const sessions: Buffer[] = []
+  client.on('session', (one: Buffer) => sessions.push(one))
+  client.on('error', () => undefined).resume()
+  await once(client, 'close')
+  return sessions
+}
