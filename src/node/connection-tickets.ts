@@ -56,10 +56,11 @@ export class ConnectionTickets {
     this.#handshake = tickets.begin({
       version,
       hello,
-      accepted: decision.resume ? decision.found : undefined,
+      // One that libssl is to refuse itself, with its alert, is among them.
+      accepted: decision.found,
       objection: () => {
         const latest = confirmed(this.#edge, decision)
-        return latest.resume ? undefined : latest.reason
+        return latest.resume || latest.found !== undefined ? undefined : latest.reason
       },
     })
     return () => tickets.accept(version, context, accept)
