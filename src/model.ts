@@ -50,8 +50,9 @@ export type {
   Outcome,
   OutcomeCounts,
 } from './session/handshakes.ts'
+export type { NotKeptReason } from './session/not-kept-reasons.ts'
 export type { Examination, PskIdentity, ResumptionOffer, TicketOffer, TicketStatus } from './session/offer.ts'
-export type { EdgeReason, NotKeptReason, RefusalReason, SessionSource } from './session/reasons.ts'
+export type { EdgeReason, RefusalReason, SessionSource } from './session/reasons.ts'
 export { SessionCacheMode } from './session/session-cache-mode.ts'
 export { Alert, type AlertLevel, SslOption, VerifyMode } from './session/ssl-constants.ts'
 export { SslSession } from './session/ssl-session.ts'

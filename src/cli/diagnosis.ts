@@ -37,6 +37,7 @@ import {
   nameNotChecked,
   notSharedBetween,
   oneWay,
+  ticketKeysChanged,
 } from './sharing-findings.ts'
 
 /** What an examination means. The worst comes first; the same examination always gives the same findings. */
@@ -150,8 +151,10 @@ function resumptionFindings(
   if (verdict === undefined) return []
   const subject = { method, endpoint, protocol }
   switch (verdict) {
-    case 'resumes':
-      return [resumes(subject, rates.all)]
+    case 'resumes': {
+      const { length } = token.keys ?? []
+      return [resumes(subject, rates.all), ...(length > 1 ? [ticketKeysChanged(subject, length)] : [])]
+    }
     case 'never-resumes':
       return [
         neverResumes(
@@ -270,7 +273,16 @@ function elsewhereFinding(
   const isOneWay = back.offered > 0 && isAll(back) && rate.resumed === 0
   const token = factsOf(examination, method, from)?.token
   const passage = { method, from, to }
-  return [isOneWay ? oneWay(passage, rate, back) : notSharedBetween(passage, rate, token)]
+  const keys = commonKeys(token?.keys, factsOf(examination, method, to)?.token?.keys)
+  return [isOneWay ? oneWay(passage, rate, back) : notSharedBetween(passage, rate, token, keys)]
+}
+
+function commonKeys(
+  one: readonly string[] | undefined,
+  other: readonly string[] | undefined,
+): 'same' | 'other' | undefined {
+  if (one === undefined || other === undefined) return undefined
+  return one.some((key) => other.includes(key)) ? 'same' : 'other'
 }
 
 function resumesAtHome(examination: Examination, method: Method, endpoint: string): boolean {

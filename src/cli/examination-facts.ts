@@ -36,6 +36,8 @@ export interface TokenFacts {
   readonly bytes: number
   /** As announced; 0 for none, as always with ids. */
   readonly lifetimeSec: number
+  /** A word for each key that tickets were seen to name, in this order; undefined where they name none. */
+  readonly keys?: readonly string[]
 }
 
 /** What one method is like at one endpoint. */

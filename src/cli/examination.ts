@@ -18,6 +18,7 @@ import {
   METHODS,
   type Method,
 } from './probe.ts'
+import { TicketKeyNames } from './ticket-key-names.ts'
 
 export interface ExaminationPlan {
   readonly endpoints: readonly Endpoint[]
@@ -88,6 +89,7 @@ class Examiner {
   readonly #trials: Trial[] = []
   readonly #madeCounts: Map<string, number> = new Map()
   readonly #timeouts: Map<string, number> = new Map()
+  readonly #ticketKeys: TicketKeyNames = new TicketKeyNames()
   readonly #failures: { method: Method; endpoint: string; error: string }[] = []
 
   constructor(plan: ExaminationPlan, ports: ExaminationPorts) {
@@ -115,11 +117,17 @@ class Examiner {
       waitSec,
       isCutShort,
       endpoints: this.#endpoints,
-      methods: this.#methods,
+      methods: this.#methods.map((facts) => this.#withTicketKeys(facts)),
       otherNames: this.#otherNames,
       trials: this.#trials,
       failures: this.#failures,
     }
+  }
+
+  #withTicketKeys(facts: MethodFacts): MethodFacts {
+    const { method, endpoint, token } = facts
+    const keys = this.#ticketKeys.of(`${method} ${endpoint}`)
+    return token === undefined || keys.length === 0 ? facts : { ...facts, token: { ...token, keys } }
   }
 
   async meet(endpoint: Endpoint): Promise<void> {
@@ -302,6 +310,9 @@ class Examiner {
   ): Promise<Handshake | HandshakeError> {
     try {
       const handshake = await this.#shakeHands({ ...known, servername, session })
+      // Under another name there may be others.
+      if (servername === this.#plan.servername && known.method !== 'tls12-id')
+        for (const made of handshake.sessions) this.#ticketKeys.note(keyOf(known), made)
       this.#madeCounts.set(
         labelOf(known.endpoint),
         this.#madeCount(known.endpoint) + handshake.sessions.length,

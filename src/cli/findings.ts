@@ -18,6 +18,8 @@ export type FindingId =
   | 'not-shared-between-endpoints'
   /** One way only: between two clocks that differ, or two sets of keys. */
   | 'one-way-between-endpoints'
+  /** Tickets name several keys, and those of all of them resume. */
+  | 'ticket-keys-changed'
   /** Was good before the wait, and the announced lifetime was longer. */
   | 'lost-while-waiting'
   /** Was good before the wait, which was longer than the announced lifetime. */

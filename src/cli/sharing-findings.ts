@@ -27,10 +27,12 @@ export function oneWay({ method, from, to, protocol }: Passage, rate: Rate, back
   }
 }
 
+/** @param keys - whether tickets of both were seen to name the same key; undefined where they name none */
 export function notSharedBetween(
   { method, from, to, protocol }: Passage,
   rate: Rate,
   token: TokenFacts | undefined,
+  keys?: 'same' | 'other',
 ): Finding {
   return {
     id: 'not-shared-between-endpoints',
@@ -38,10 +40,30 @@ export function notSharedBetween(
     method,
     endpoint: to,
     what: `${methodName(method, protocol)}: sessions made at ${from} resume at ${to} ${shown(rate)} times.`,
-    reasons: elsewhereReasons(token),
-    remedies: elsewhereRemedies(token),
+    reasons: keys === undefined ? elsewhereReasons(token) : KEY_REASONS[keys],
+    remedies: keys === 'same' ? [SAME_KEYS_REMEDY] : elsewhereRemedies(token),
   }
 }
+
+const TRUST_DIFFERS =
+  'Certificates, authorities or versions differ, to which sessions are bound (trust-changed, in sslctx), or the clocks do.'
+const CONTEXTS_DIFFER =
+  'The session id contexts differ; Node makes its own from process.argv, ServerSessions of sslctx from its name.'
+
+const SAME_KEYS_REMEDY =
+  'Give both the same session id context, certificates, authorities and versions, and compare the clocks.'
+
+const KEY_REASONS = {
+  same: [
+    'The tickets of both name the same key, so that the ticket keys are the same, and the tickets are refused.',
+    CONTEXTS_DIFFER,
+    TRUST_DIFFERS,
+  ],
+  other: [
+    'Their ticket keys differ: each made its own random ones, or one was restarted or renewed. The tickets of both name different keys.',
+    'Under sslctx, the secrets differ, the names of ServerSessions, of which keys are made as well, or the periods.',
+  ],
+} as const
 
 function isStateful(token: TokenFacts | undefined): boolean {
   return token?.kind === 'id' || token?.kind === 'stateful-ticket'
@@ -52,8 +74,8 @@ function elsewhereReasons(token: TokenFacts | undefined): string[] {
     isStateful(token)
       ? 'Each has a session cache of its own.'
       : 'Their ticket keys differ: each made its own random ones, or one was restarted or renewed.',
-    'The session id contexts differ; Node makes its own from process.argv, ServerSessions of sslctx from its name.',
-    'Certificates, authorities or versions differ, to which sessions are bound (trust-changed, in sslctx), or the clocks do.',
+    CONTEXTS_DIFFER,
+    TRUST_DIFFERS,
   ]
 }
 
@@ -133,5 +155,19 @@ export function lost(subject: Subject, { lifetimeSec }: TokenFacts, waitSec: num
     remedies: [
       'Compare lifetime and cache size with the rate of full handshakes: entries = handshakes a second x lifetime.',
     ],
+  }
+}
+
+export function ticketKeysChanged({ method, endpoint, protocol }: Subject, count: number): Finding {
+  return {
+    id: 'ticket-keys-changed',
+    severity: 'note',
+    method,
+    endpoint,
+    what: `${methodName(method, protocol)}: tickets of ${endpoint} name ${count} keys, and those of each resume.`,
+    reasons: [
+      'The keys were changed meanwhile, and those of before still open tickets, as it should be. In sslctx that is so at the end of each period.',
+    ],
+    remedies: [],
   }
 }

@@ -114,6 +114,7 @@ export function processServerHello(
 ): ServerHelloVerdict {
   const hadExtendedMasterSecret = state.extendedMasterSecret
   state.protocolVersion = hello.protocolVersion
+  state.isVersionNegotiated = true
   state.extendedMasterSecret = !state.isTls13 && hello.extendedMasterSecret === true
   if (state.isTls13 && hello.pskSelected === true && !state.offeredPsk)
     return fail(state, 'psk-not-offered', Alert.ILLEGAL_PARAMETER)

@@ -37,6 +37,8 @@ export class ConnectionState {
   phase: Phase = 'before'
   /** TLS 1.3 until something else is negotiated, as in `SSL_new` with `TLS_method`. */
   protocolVersion: number = TLS1_3_VERSION
+  /** The peer has agreed to it, or named it: a server's from the ClientHello on, a client's from the first answer on. */
+  isVersionNegotiated = false
   session: SslSession | undefined
   /** The "hit" flag of `SSL_session_reused(3)`. */
   hit = false

@@ -1,5 +1,6 @@
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
-import { type ExpiryOrder, type SslSession, sessionInternals } from '../session/ssl-session.ts'
+import type { ExpiryOrder } from '../session/session-internals.ts'
+import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
 
 /**
  * The internal cache: a hash table from version and id (R3.1) to sessions, and a list of the same sessions by expiry.

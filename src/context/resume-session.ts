@@ -25,6 +25,7 @@ export function resumeSession(state: ConnectionState, offer: ResumptionOffer): A
   state.generation++
   state.hit = false
   state.protocolVersion = offer.protocolVersion
+  state.isVersionNegotiated = true
   const hadExtendedMasterSecret = state.extendedMasterSecret
   state.extendedMasterSecret =
     !state.isTls13 &&

@@ -306,6 +306,7 @@ export class SslConnection implements SessionConnection {
   /** The client has read a HelloRetryRequest: {@link clientHello} follows. */
   receiveHelloRetryRequest(): void {
     this.#state.isHelloRetry = true
+    this.#state.isVersionNegotiated = true
   }
 
   /** The server has chosen its cipher suite: R11.8, and R1.7 for the ServerHello. */
@@ -474,9 +475,10 @@ export class SslConnection implements SessionConnection {
   receiveAlert(level: AlertLevel, description: number): void {
     checkAlert(level, description)
     const state = this.#state
-    const isFatal = state.isTls13 ? description !== Alert.USER_CANCELED : level === 'fatal'
-    if (description === Alert.CLOSE_NOTIFY && (state.isTls13 || level === 'warning'))
-      state.receivedShutdown = true
+    // Until then a server of TLS 1.2 may warn, as of a name that it does not know, and mean no more than that.
+    const isTls13 = state.isTls13 && state.isVersionNegotiated
+    const isFatal = isTls13 ? description !== Alert.USER_CANCELED : level === 'fatal'
+    if (description === Alert.CLOSE_NOTIFY && (isTls13 || level === 'warning')) state.receivedShutdown = true
     else if (isFatal) {
       state.receivedShutdown = true
       this.#fail()
@@ -574,6 +576,7 @@ export class SslConnection implements SessionConnection {
     const state = this.#state
     state.hit = false
     state.isHelloRetry = false
+    state.isVersionNegotiated = false
     state.sentTickets = 0
     state.extraTickets = 0
     state.isWritingTickets = false

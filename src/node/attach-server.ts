@@ -2,8 +2,8 @@ import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
 import { LRUCache } from 'lru-cache'
 import type { SslContext } from '../context/ssl-context.ts'
+import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
-import type { NotKeptReason } from '../session/reasons.ts'
 import { checkAttachOptions, checkCloseOptions, checkContext } from './attach-options.ts'
 import { AttachmentLedger, type AttachmentStats, type Peer } from './attachment-ledger.ts'
 import { Connection, type ConnectionListener, type ConnectionOutcome } from './connection.ts'
@@ -156,7 +156,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
   }
 
   get stats(): AttachmentStats {
-    return this.#ledger.stats
+    return { ...this.#ledger.stats, tickets: this.#edge.tickets?.stats }
   }
 
   get isAttached(): boolean {

@@ -1,6 +1,8 @@
 import { setImmediate } from 'node:timers/promises'
 import { type HandshakeCounts, HandshakeTally, type Outcome } from '../session/handshakes.ts'
-import type { HandshakeReason, NotKeptReason } from '../session/reasons.ts'
+import type { NotKeptReason } from '../session/not-kept-reasons.ts'
+import type { HandshakeReason } from '../session/reasons.ts'
+import type { TicketStats } from './judged-tickets.ts'
 
 /** How often each thing has happened since the server was attached. */
 export interface AttachmentStats extends HandshakeCounts {
@@ -9,6 +11,8 @@ export interface AttachmentStats extends HandshakeCounts {
   readonly notKept: Readonly<Partial<Record<NotKeptReason, number>>>
   /** Handshakes whose new sessions an external cache has not acknowledged yet. */
   readonly pendingWrites: number
+  /** Undefined without the option `tickets`. */
+  readonly tickets: TicketStats | undefined
 }
 
 /** Milliseconds for which the end waits for connections that have said nothing: some clients open them in advance. */
@@ -47,7 +51,7 @@ export class AttachmentLedger {
   #lateWrites = 0
   #wake: () => void = () => undefined
 
-  get stats(): AttachmentStats {
+  get stats(): Omit<AttachmentStats, 'tickets'> {
     return {
       ...this.#tally.counts,
       notKept: { ...this.#notKept },

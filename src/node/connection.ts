@@ -6,8 +6,9 @@ import type { SslConnection } from '../context/ssl-connection.ts'
 import { isPromiseLike } from '../session/awaitable.ts'
 import type { Outcome } from '../session/handshakes.ts'
 import { cipherSuiteHash } from '../session/judge-session.ts'
+import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
-import type { EdgeReason, HandshakeReason, NotKeptReason } from '../session/reasons.ts'
+import type { EdgeReason, HandshakeReason } from '../session/reasons.ts'
 import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { byteKey } from '../store/byte-key.ts'
 import type { FollowedHandshake } from './attachment-ledger.ts'
@@ -281,10 +282,11 @@ export class Connection implements HelloListener, ReadAheadListener {
     this.#tickets = tickets.begin({
       version,
       hello,
-      accepted: decision.resume ? decision.found : undefined,
+      // One that libssl is to refuse itself, with its alert, is among them.
+      accepted: decision.found,
       objection: () => {
         const latest = confirmed(this.edge, decision)
-        return latest.resume ? undefined : latest.reason
+        return latest.resume || latest.found !== undefined ? undefined : latest.reason
       },
     })
     return () => tickets.accept(version, sessionIdContext, accept)

@@ -19,8 +19,19 @@ import { offeredTickets } from './resumption-offer.ts'
 import { sessionTimeoutSec, usesTickets } from './server-setup.ts'
 import { versionNumber } from './server-versions.ts'
 import type { SessionOrigin } from './session-binding.ts'
-import { makeOriginBlock, type OpenedTicket, openTicket, ticketHead } from './stateless-ticket.ts'
-import { DEFAULT_TICKET_VERSIONS, TicketKeyRing, type TicketVersion } from './ticket-keys.ts'
+import {
+  makeOriginBlock,
+  type OpenedTicket,
+  readTicket,
+  ticketHead,
+  type UnopenedReason,
+} from './stateless-ticket.ts'
+import {
+  DEFAULT_TICKET_VERSIONS,
+  type TicketKeyPeriods,
+  TicketKeyRing,
+  type TicketVersion,
+} from './ticket-keys.ts'
 
 /** Stateless tickets, under keys that all processes derive from the same secrets. */
 export interface TicketOptions {
@@ -36,6 +47,16 @@ export interface TicketOptions {
    * the `keyRing`, also years later, decrypts recorded connections of TLS 1.2 with tickets.
    */
   readonly versions?: readonly TicketVersion[] | undefined
+}
+
+/** What has become of the stateless tickets of a server. */
+export interface TicketStats {
+  /** Tickets that were made. */
+  readonly sealed: number
+  /** Tickets that clients have offered; what came of an opened one is the reason of its handshake. */
+  readonly offered: Readonly<Record<'opened' | UnopenedReason, number>>
+  /** Of the moment. */
+  readonly keys: TicketKeyPeriods
 }
 
 const DEFAULT_PERIOD_MS = 3_600_000
@@ -70,6 +91,8 @@ export class JudgedTickets implements TicketKeySource {
   /** Whose tickets are due: those of the connection that was finished last. */
   #issuing: TicketHandshake | undefined
   #sealedFor: TicketHandshake | undefined
+  #sealed = 0
+  readonly #offered = { opened: 0, 'unknown-key': 0, altered: 0, unreadable: 0 }
 
   constructor(
     server: TlsServer,
@@ -128,7 +151,19 @@ export class JudgedTickets implements TicketKeySource {
 
   /** @param ticket - untrusted */
   openTicket(ticket: Uint8Array): OpenedTicket | undefined {
-    return openTicket(ticket, this.#keyRing, this.#context.now())
+    const content = readTicket(ticket, this.#keyRing, this.#context.now())
+    const isOpened = typeof content !== 'string'
+    this.#offered[isOpened ? 'opened' : content]++
+    return isOpened ? content : undefined
+  }
+
+  /** A snapshot. */
+  get stats(): TicketStats {
+    return {
+      sealed: this.#sealed,
+      offered: { ...this.#offered },
+      keys: this.#keyRing.periods(this.#context.now()),
+    }
   }
 
   /** Until {@link TicketHandshake.end}, the verdicts are known to libssl. */
@@ -192,6 +227,7 @@ export class JudgedTickets implements TicketKeySource {
   }
 
   #sealing(origin: SessionOrigin, nowMs: number): TicketSecrets {
+    this.#sealed++
     const keys = this.#keyRing.current(nowMs)
     return { mac: keys.mac, cipher: keys.cipher, name: keys.name, iv: makeOriginBlock(origin, keys) }
   }

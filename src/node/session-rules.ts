@@ -1,4 +1,5 @@
-import type { EdgeReason, NotKeptReason } from '../session/reasons.ts'
+import type { NotKeptReason } from '../session/not-kept-reasons.ts'
+import type { EdgeReason } from '../session/reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 import { reportsAuthorizationTruly } from './node-engine.ts'

@@ -41,6 +41,9 @@ export function ticketHead(ticket: Uint8Array): Uint8Array | undefined {
   return ticket.length < MIN_LENGTH ? undefined : ticket.subarray(0, HEAD_LENGTH)
 }
 
+/** Why a ticket does not open. `unknown-key`: it names no key that is still good. `unreadable`: made by another version of sslctx. */
+export type UnopenedReason = 'unknown-key' | 'altered' | 'unreadable'
+
 /**
  * @param ticket - untrusted
  * @returns undefined for all but an unaltered ticket under keys that are still good
@@ -50,10 +53,21 @@ export function openTicket(
   keyRing: TicketKeyRing,
   nowMs: number,
 ): OpenedTicket | undefined {
+  const content = readTicket(ticket, keyRing, nowMs)
+  return typeof content === 'string' ? undefined : content
+}
+
+/** As {@link openTicket}, for who wants to know why not. */
+export function readTicket(
+  ticket: Uint8Array,
+  keyRing: TicketKeyRing,
+  nowMs: number,
+): OpenedTicket | UnopenedReason {
+  const keys =
+    ticket.length < MIN_LENGTH ? undefined : keyRing.find(ticket.subarray(0, KEY_NAME_LENGTH), nowMs)
+  if (keys === undefined) return 'unknown-key'
   const encryptedLength = ticket.length - HEAD_LENGTH - MAC_LENGTH
-  if (ticket.length < MIN_LENGTH || encryptedLength % BLOCK_LENGTH !== 0) return undefined
-  const keys = keyRing.find(ticket.subarray(0, KEY_NAME_LENGTH), nowMs)
-  if (keys === undefined || !isAuthentic(ticket, keys)) return undefined
+  if (encryptedLength % BLOCK_LENGTH !== 0 || !isAuthentic(ticket, keys)) return 'altered'
   const iv = ticket.subarray(KEY_NAME_LENGTH, HEAD_LENGTH)
   try {
     const decipher = nodeCrypto().createDecipheriv(CIPHER, keys.cipher, iv)
@@ -62,8 +76,7 @@ export function openTicket(
     const session = SslSession.fromDer(der)
     return { session, origin: originOf(session, iv, keys) }
   } catch {
-    // Authentic, and still nothing that this version reads: made by another one.
-    return undefined
+    return 'unreadable'
   }
 }
 

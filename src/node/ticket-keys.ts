@@ -61,6 +61,16 @@ export interface TicketKeyRules {
   readonly lifetimeMs: number
 }
 
+/** Where keys are in time. */
+export interface TicketKeyPeriods {
+  /** The period whose keys new tickets get, counted since the epoch: the same in all processes. */
+  readonly current: number
+  /** Seconds until the next one begins. */
+  readonly timeLeftSec: number
+  /** Periods whose tickets open: the next one, the current one, and those of which a ticket may still live. */
+  readonly open: number
+}
+
 export const KEY_NAME_LENGTH = 16
 /** What info of HKDF begins with: other keys for another format. */
 const FORMAT = 'sslctx ticket 1'
@@ -120,6 +130,18 @@ export class TicketKeyRing {
       if (period !== undefined && this.#isOpen(period, nowMs)) return this.#derive(root, period).keys
     }
     return undefined
+  }
+
+  periods(nowMs: number): TicketKeyPeriods {
+    const { periodMs, lifetimeMs } = this.#rules()
+    const current = Math.floor(nowMs / periodMs)
+    // As #isOpen.
+    const oldest = Math.ceil((nowMs - lifetimeMs) / periodMs) - 2
+    return {
+      current,
+      timeLeftSec: ((current + 1) * periodMs - nowMs) / 1000,
+      open: current + 1 - oldest + 1,
+    }
   }
 
   #isOpen(period: number, nowMs: number): boolean {

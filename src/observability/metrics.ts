@@ -1,6 +1,13 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { SslContextEvent } from '../session/contracts.ts'
-import type { MeasuredAttachment, MeasuredClients, MeasuredContext, MeasuredStore, Parts } from './subject.ts'
+import type {
+  MeasuredAttachment,
+  MeasuredClients,
+  MeasuredContext,
+  MeasuredStore,
+  MeasuredTickets,
+  Parts,
+} from './subject.ts'
 
 /** One metric, in whatever system. No label is ever an id or a server name: their number is bounded. */
 export interface Metric<Kind extends RecordedKind | ObservedKind = RecordedKind | ObservedKind> {
@@ -356,7 +363,70 @@ const ATTACHMENT_METRICS: readonly ReadMetric<MeasuredAttachment>[] = [
       for (const [reason, count = 0] of Object.entries(notKept)) tell(count, { reason })
     },
   },
+  ofTickets(
+    {
+      name: 'sslctx.tickets_sealed',
+      kind: 'counter',
+      unit: '{ticket}',
+      help: 'Stateless tickets that were made.',
+    },
+    (tell, { sealed }) => tell(sealed),
+  ),
+  ofTickets(
+    {
+      name: 'sslctx.tickets_offered',
+      kind: 'counter',
+      unit: '{ticket}',
+      help: 'Stateless tickets that clients have offered: opened, or why not.',
+      labels: ['outcome'],
+    },
+    (tell, { offered }) => {
+      for (const [outcome, count] of Object.entries(offered)) tell(count, { outcome })
+    },
+  ),
+  ofTickets(
+    {
+      name: 'sslctx.ticket_keys.current',
+      kind: 'level',
+      worst: 'min',
+      help: 'The period whose keys new tickets get, counted since the epoch: the same in all processes.',
+    },
+    (tell, { keys }) => tell(keys.current),
+  ),
+  ofTickets(
+    {
+      name: 'sslctx.ticket_keys.time_left',
+      kind: 'level',
+      worst: 'min',
+      unit: 's',
+      help: 'Until new tickets get the keys of the next period.',
+    },
+    (tell, { keys }) => tell(keys.timeLeftSec),
+  ),
+  ofTickets(
+    {
+      name: 'sslctx.ticket_keys.open',
+      kind: 'level',
+      worst: 'min',
+      unit: '{period}',
+      help: 'Periods whose tickets open.',
+    },
+    (tell, { keys }) => tell(keys.open),
+  ),
 ]
+
+/** A server without stateless tickets has none of it. */
+function ofTickets(
+  metric: Omit<ReadMetric<MeasuredAttachment>, 'tell'>,
+  tell: ReadMetric<MeasuredTickets>['tell'],
+): ReadMetric<MeasuredAttachment> {
+  return {
+    ...metric,
+    tell(told, { stats: { tickets } }) {
+      if (tickets !== undefined) tell(told, tickets)
+    },
+  }
+}
 
 const CLIENT_METRICS: readonly ReadMetric<MeasuredClients>[] = [
   {

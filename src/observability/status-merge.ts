@@ -66,6 +66,19 @@ function mergeServers(some: Some<ServerStatus>): ServerStatus {
     counters: addUp(some.map(({ counters }) => counters)),
     notKept: notKept.length === 0 ? null : addUp(notKept),
     pendingWrites: pendingWrites.length === 0 ? null : sum(pendingWrites),
+    tickets: mergeTickets(defined(some.map(({ tickets }) => tickets))),
+  }
+}
+
+type Tickets = NonNullable<ServerStatus['tickets']>
+
+function mergeTickets(some: readonly Tickets[]): Tickets | null {
+  if (some.length === 0) return null
+  const lowest = (name: keyof Tickets['keys']): number => Math.min(...some.map(({ keys }) => keys[name]))
+  return {
+    sealed: sum(some.map(({ sealed }) => sealed)),
+    offered: addUp(some.map(({ offered }) => offered)),
+    keys: { current: lowest('current'), timeLeftSec: lowest('timeLeftSec'), open: lowest('open') },
   }
 }
 

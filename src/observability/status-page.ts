@@ -1,5 +1,6 @@
 import { CLIENT_REASONS } from '../session/client-reasons.ts'
-import { HANDSHAKE_REASONS, NOT_KEPT_REASONS, type ReasonRow } from '../session/reasons.ts'
+import { NOT_KEPT_REASONS } from '../session/not-kept-reasons.ts'
+import { HANDSHAKE_REASONS, type ReasonRow } from '../session/reasons.ts'
 import { STATUS_SCRIPT } from './status-script-text.ts'
 
 const ROWS: Readonly<Record<string, ReasonRow>> = HANDSHAKE_REASONS
@@ -15,7 +16,7 @@ function words(rows: Readonly<Record<string, { readonly means: string }>>): Reco
 
 /** Whether it is a reason of a full handshake whose client had something to resume. */
 export function isRefusal(reason: string): boolean {
-  return Object.hasOwn(ROWS, reason) && ROWS[reason]?.isRefusal === true
+  return Object.hasOwn(ROWS, reason) && ROWS[reason]?.kind === 'refused'
 }
 
 /** For the script: what the reasons mean. No `<` of it ends the element that it is in. */

@@ -14,7 +14,14 @@ import {
   viewOf,
 } from './status-history.ts'
 import { isRefusal } from './status-page.ts'
-import type { MeasuredAttachment, MeasuredContext, MeasuredServer, MeasuredStore, Parts } from './subject.ts'
+import type {
+  MeasuredAttachment,
+  MeasuredContext,
+  MeasuredServer,
+  MeasuredStore,
+  MeasuredTickets,
+  Parts,
+} from './subject.ts'
 
 /** The JSON. Numbers of handshakes, unless said otherwise. */
 export interface StatusReport {
@@ -61,6 +68,8 @@ export interface ServerStatus {
   readonly notKept: Readonly<Partial<Record<string, number>>> | null
   /** Null of a context alone. */
   readonly pendingWrites: number | null
+  /** Stateless tickets since the server was attached, and their keys now; null without them. */
+  readonly tickets: MeasuredTickets | null
 }
 
 /** Is it resuming, and if not, why not? */
@@ -254,6 +263,7 @@ function reportServer(shown: MeasuredServer, view: HistoryView<ServerFigures>): 
     counters: context.stats,
     notKept: attachment?.stats.notKept ?? null,
     pendingWrites: attachment?.stats.pendingWrites ?? null,
+    tickets: attachment?.stats.tickets ?? null,
   }
 }
 

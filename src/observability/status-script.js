@@ -81,7 +81,7 @@ function explain({ state: verdict, because }, span) {
 }
 
 /** @param {ServerStatus} server */
-function tilesOf({ now, hour, cache }) {
+function tilesOf({ now, hour, cache, tickets }) {
   const completed = now.handshakes.resumed + now.handshakes.full
   const hourly = hour.handshakes.resumed + hour.handshakes.full
   const perSecond = now.seconds === 0 ? '–' : `${(completed / now.seconds).toFixed(1)} /s`
@@ -103,6 +103,7 @@ function tilesOf({ now, hour, cache }) {
       html('span', 'soft', `${whole(hour.handshakes.failed)} failed, ${lastOf(hour)}`),
     ),
     ...(cache === null ? [] : cacheTiles(cache)),
+    ...(tickets === null ? [] : ticketTiles(tickets)),
   ]
 }
 
@@ -124,6 +125,24 @@ function cacheTiles({ sessions, size, oldestTimeLeftSec, timeoutSec }) {
       'Next to be evicted',
       left === null ? '–' : `${duration(left)} left`,
       html('span', 'soft', `timeout ${duration(timeoutSec)}`, ...leftBar),
+    ),
+  ]
+}
+
+/** @param {NonNullable<ServerStatus['tickets']>} tickets */
+function ticketTiles({ sealed, offered, keys }) {
+  const outcomes = Object.entries(offered).filter(([, count]) => count > 0)
+  const told = outcomes.map(([outcome, count]) => `${whole(count)} ${outcome}`).join(', ')
+  return [
+    tile(
+      'Tickets made',
+      whole(sealed),
+      html('span', 'soft', told === '' ? 'none was offered' : `offered: ${told}`),
+    ),
+    tile(
+      'Keys of tickets',
+      `${duration(keys.timeLeftSec)} left`,
+      html('span', 'soft', `tickets of ${whole(keys.open)} periods open`),
     ),
   ]
 }

@@ -45,7 +45,16 @@ export interface MeasuredAttachment {
   readonly stats: HandshakeCounts & {
     readonly notKept: Readonly<Partial<Record<string, number>>>
     readonly pendingWrites: number
+    /** None without the option `tickets`. */
+    readonly tickets?: MeasuredTickets | undefined
   }
+}
+
+/** What has become of stateless tickets. */
+export interface MeasuredTickets {
+  readonly sealed: number
+  readonly offered: Readonly<Record<string, number>>
+  readonly keys: { readonly current: number; readonly timeLeftSec: number; readonly open: number }
 }
 
 /** A `ServerSessions`, as far as its figures go. */

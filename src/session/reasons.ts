@@ -1,16 +1,14 @@
 /**
- * Every reason, once: why a handshake ended as it did, and why a session was not kept. The unions of reasons, the status page's
- * words and its verdict, and `docs/reasons.md` follow from these tables.
+ * Every reason of a handshake, once. The unions of reasons, the status page's words and its verdict, and `docs/reasons.md` follow
+ * from this table, and from that of the sessions which are not kept.
  */
 
 /** What is known of a reason of a handshake. */
 export interface ReasonRow {
-  /** How the handshake ended. */
-  readonly kind: 'resumed' | 'full' | 'failed'
+  /** How the handshake ended; `refused` is a full one, though the client had offered a session. */
+  readonly kind: 'resumed' | 'full' | 'refused' | 'failed'
   /** Who gives the reason: the model, or the edge, which knows Node and its own rules. */
   readonly by: 'model' | 'edge'
-  /** The client had offered a session, and was refused it. */
-  readonly isRefusal: boolean
   /** One sentence, in Markdown. */
   readonly means: string
   /** What to do, in Markdown: it goes on after "Do: ". */
@@ -23,21 +21,18 @@ export const HANDSHAKE_REASONS = {
   internal: {
     kind: 'resumed',
     by: 'model',
-    isRefusal: false,
     means: 'Resumed: the session was in the internal cache.',
     todo: 'nothing.',
   },
   external: {
     kind: 'resumed',
     by: 'model',
-    isRefusal: false,
     means: 'Resumed: the get callback found the session, in the external cache.',
     todo: 'nothing.',
   },
   ticket: {
     kind: 'resumed',
     by: 'model',
-    isRefusal: false,
     means:
       "Resumed by a stateless ticket: with the option `tickets` one that was judged; without it one of Node's own, which only a server has whose problem [tickets](errors.md#tickets) is tolerated.",
     todo: 'spread `serverOptions(context)`, when the latter is not meant.',
@@ -45,7 +40,6 @@ export const HANDSHAKE_REASONS = {
   'external-psk': {
     kind: 'resumed',
     by: 'model',
-    isRefusal: false,
     means: "Resumed by a pre-shared key of the server's `pskCallback`, which is no session.",
     todo: 'nothing.',
   },
@@ -53,253 +47,220 @@ export const HANDSHAKE_REASONS = {
   'not-offered': {
     kind: 'full',
     by: 'model',
-    isRefusal: false,
     means: 'The client offered no session: it is new, keeps none, or has none that is still good.',
     todo: 'nothing; for clients of your own, keep the session (`session` of `tls.connect`, or one `https.Agent` for all requests). If *doctor* resumes, the server is fine.',
   },
   'not-found': {
-    kind: 'full',
+    kind: 'refused',
     by: 'model',
-    isRefusal: true,
     means: 'Neither cache knows the session.',
     todo: 'one store for all processes; a larger `sessionCacheSize` or store; a longer `sessionTimeout`.',
   },
   'mode-without-server': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means: 'As `not-found`, and the mode lacks `SERVER`: no session of this server is ever stored.',
     todo: 'set `SessionCacheMode.SERVER`.',
   },
   'no-lookup': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means:
       'Nothing was read ahead, since nothing could be found: the mode has `NO_INTERNAL_LOOKUP`, and there is no get callback.',
     todo: 'give the context a store (`storeCallbacks`), or take the bit away.',
   },
   disabled: {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means: '`attachment.enabled` was false.',
     todo: 'set it to true.',
   },
   'stateless-ticket': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means:
       'The client offered a ticket that is no session id: from before this server used sslctx, or of another server behind the same name.',
     todo: 'nothing, it passes; when it does not, find the server that still issues tickets.',
   },
   'ticket-unopenable': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means:
       'No key opens what the client offered: its period is over, its secret was replaced, it is of another server or of before `tickets` was set, or it was altered.',
     todo: 'nothing, it passes; when it does not, compare secret, `sessionIdContext` and `periodMs` of all processes, and their clocks.',
   },
   'ticket-contested': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means:
       'Another connection offered the same ticket at the same moment and was refused it, and libssl does not say which of them asks.',
     todo: 'nothing.',
   },
   // It was too late.
   expired: {
-    kind: 'full',
+    kind: 'refused',
     by: 'model',
-    isRefusal: true,
     means: 'The session was found, and its timeout has passed.',
     todo: 'a longer `sessionTimeout`, if clients come back later than that; NTP.',
   },
   'authentication-too-old': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means:
       "More than `maxAuthenticationAgeSec` since the full handshake from which it descends through all its tickets, or the client's certificate chain has expired.",
     todo: 'nothing; or a longer `maxAuthenticationAgeSec` (7 days at most).',
   },
   'already-used': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means: '`singleUse`, and this process has resumed the session before.',
     todo: 'nothing; or `singleUse: false`, when those clients matter more.',
   },
   // It belongs elsewhere.
   'server-name-mismatch': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means: 'The session was made for another server name, or one of both was without SNI.',
     todo: 'nothing. If all your names are one service to all clients, `bindSessions: false` gives this up together with all other binding.',
   },
   'trust-changed': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means:
       'Made under another `requestCert`, `rejectUnauthorized`, `ca`, `crl`, `ciphers`, version range, ALPN, other names in the certificate, or another answer of `policy`; or that changed while it was being looked up.',
     todo: 'nothing after a change that you made, it passes with the timeout. Otherwise the processes are not set up alike: compare these, and give `setSecureContext` all of them, not only `key` and `cert`.',
   },
   'session-id-context-mismatch': {
-    kind: 'full',
+    kind: 'refused',
     by: 'model',
-    isRefusal: true,
     means:
       'The `sessionIdContext` of the context is another than when the session was made, or one of both had `bindSessions: false`.',
     todo: 'the same of both in all processes.',
   },
   'unknown-format': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means:
       'The session has no origin that this version can read: stored by another version of sslctx, or by another program.',
     todo: 'nothing after an update; otherwise a prefix, database or store of its own.',
   },
   // Trust forbids it.
   'policy-refused': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means:
       '`policy` answered false, or with neither a string nor false, or threw or rejected; the last three also make a warning of the process.',
     todo: 'look for that warning.',
   },
   'policy-unknown': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means:
       'Client certificates are requested, and for this name `SNICallback`, a `SecureContext` in `addContext`, or an `addContext` of before attaching chose who verifies them: nobody can see what.',
     todo: 'attach before `addContext`, and give it options, not a `SecureContext`; or say in `policy` what was chosen.',
   },
   'authorization-not-preserved': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means: 'TLS 1.3, client certificates are requested, and this client showed none.',
     todo: 'a newer Node, or a server of its own for those who have certificates.',
   },
   unauthorized: {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means: "When the session was made the client's certificate did not verify, and here it must.",
     todo: 'nothing.',
   },
   'no-extended-master-secret': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means:
       'A session of TLS 1.2 without the extended master secret (RFC 7627), whose owner need not be who it was made with.',
     todo: 'update the client; `requireExtendedMasterSecret: false` is for clients that cannot be updated, and without client certificates.',
   },
   revoked: {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means:
       'A mark of `revocations` ends it, or `authenticatedAfterMs`, or it was made before the store was found to have lost its marks.',
     todo: 'nothing; when it is all sessions at once and nobody called `revokeAll`, find out who flushed the store.',
   },
   'revocation-unknown': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means:
       'The marks have not been refreshed for `maxStaleMs` (10 s): the store does not answer, or its client was not yet connected when `Revocations` was made.',
     todo: 'connect the client first, `await revocations.ready` before `listen`; then watch `revocations.stats.failedRefreshes` and `onError`.',
   },
   // It does not fit this handshake.
   'version-mismatch': {
-    kind: 'full',
+    kind: 'refused',
     by: 'model',
-    isRefusal: true,
     means: 'The session is of another version of TLS than this handshake.',
     todo: 'nothing.',
   },
   'cipher-hash-mismatch': {
-    kind: 'full',
+    kind: 'refused',
     by: 'model',
-    isRefusal: true,
     means:
       'TLS 1.3: the suite of this handshake has another hash than that of the session, since the client changed what it prefers.',
     todo: 'nothing.',
   },
   'extended-master-secret-added': {
-    kind: 'full',
+    kind: 'refused',
     by: 'model',
-    isRefusal: true,
     means: 'The session lacks the extended master secret, and the client now offers it (RFC 7627 §5.3).',
     todo: 'nothing.',
   },
   'psk-modes-unsupported': {
-    kind: 'full',
+    kind: 'refused',
     by: 'model',
-    isRefusal: true,
     means: 'TLS 1.3: the client offers its session without `psk_dhe_ke`, the only mode of Node.',
     todo: 'nothing.',
   },
   'hello-retry-request': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means:
       'The client was asked for another key share, and this Node had given its session away with the first ClientHello.',
     todo: 'put the group that these clients offer first into `ecdhCurve`, or update Node.',
   },
   'node-disagreed': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means: 'The model would have resumed, and Node did not; or they saw another version.',
     todo: 'tell us, with what `DEBUG=sslctx:*` says and `npx sslctx doctor --json` shows.',
   },
   // The external cache did not help.
   'lookup-timeout': {
-    kind: 'full',
+    kind: 'refused',
     by: 'edge',
-    isRefusal: true,
     means: 'Caches and `policy` took longer than `lookupTimeoutMs` (1 s).',
     todo: '`guarded(store)`, which answers within 250 ms one way or the other; see what is slow by `sslctx:store-call`.',
   },
   'callback-failed': {
-    kind: 'full',
+    kind: 'refused',
     by: 'model',
-    isRefusal: true,
     means:
       'The get callback threw, rejected, or answered with something that is no session: mostly a store that is down, slow, or behind an open breaker.',
     todo: 'the event `callback-error` has the [error](errors.md#err_session_store).',
   },
   unopenable: {
-    kind: 'full',
+    kind: 'refused',
     by: 'model',
-    isRefusal: true,
     means: 'The store holds something under this id that cannot be opened.',
     todo: 'see [ERR_SESSION_UNOPENABLE](errors.md#err_session_unopenable).',
   },
   'wrong-session': {
-    kind: 'full',
+    kind: 'refused',
     by: 'model',
-    isRefusal: true,
     means:
       'The get callback answered with a session of another id, or in TLS 1.3 of another version, which would break the handshake.',
     todo: 'mend the callback or the store that mixes up its keys.',
   },
   'not-resumable': {
-    kind: 'full',
+    kind: 'refused',
     by: 'model',
-    isRefusal: true,
     means: 'The get callback answered with a session that is flagged as not resumable.',
     todo: 'store no such sessions.',
   },
@@ -307,7 +268,6 @@ export const HANDSHAKE_REASONS = {
   'stalled-hello': {
     kind: 'full',
     by: 'edge',
-    isRefusal: false,
     means:
       'It was not whole within `readAheadMs` (10 s): a very slow client, or an attack that holds connections open.',
     todo: 'nothing.',
@@ -315,35 +275,30 @@ export const HANDSHAKE_REASONS = {
   'oversized-hello': {
     kind: 'full',
     by: 'edge',
-    isRefusal: false,
     means: 'It is beyond 128 KiB. Node decides.',
     todo: 'nothing.',
   },
   'unreadable-hello': {
     kind: 'full',
     by: 'edge',
-    isRefusal: false,
     means: 'It begins like a ClientHello and is none.',
     todo: 'nothing.',
   },
   'not-tls': {
     kind: 'failed',
     by: 'edge',
-    isRefusal: false,
     means: 'The first bytes are not TLS: plain HTTP, a port scanner, the PROXY protocol of a load balancer.',
     todo: 'for the last, take the PROXY header off before the connection reaches the server.',
   },
   'client-left': {
     kind: 'failed',
     by: 'edge',
-    isRefusal: false,
     means: 'The client was gone before its ClientHello was there or before its lookup ended.',
     todo: 'nothing.',
   },
   'server-name-changed': {
     kind: 'failed',
     by: 'edge',
-    isRefusal: false,
     means:
       'Asked for another key share, the client named another server (RFC 9846 §4.2.2, once RFC 8446 §4.1.2, forbids it), whose certificate and authorities were not those that were chosen.',
     todo: 'nothing.',
@@ -351,7 +306,6 @@ export const HANDSHAKE_REASONS = {
   'ticket-unjudged': {
     kind: 'failed',
     by: 'edge',
-    isRefusal: false,
     means:
       'After a HelloRetryRequest the client offered another ticket than before (RFC 9846 §4.2.2, once RFC 8446 §4.1.2, forbids it), which nobody had judged for it.',
     todo: 'nothing.',
@@ -359,57 +313,49 @@ export const HANDSHAKE_REASONS = {
   'handshake-failed': {
     kind: 'failed',
     by: 'edge',
-    isRefusal: false,
     means: 'The handshake was not completed.',
     todo: 'read `tlsClientError`.',
   },
   'unreadable-stream': {
     kind: 'full',
     by: 'edge',
-    isRefusal: false,
     means: 'The connection is a stream of objects, or no Readable, so that it could not be read ahead.',
     todo: 'give the server a `net.Socket`, or a Duplex of bytes.',
   },
   // Of the model alone.
   declined: {
-    kind: 'full',
+    kind: 'refused',
     by: 'model',
-    isRefusal: true,
     means: '`examine` of the offer answered false.',
     todo: 'nothing.',
   },
   abandoned: {
-    kind: 'full',
+    kind: 'refused',
     by: 'model',
-    isRefusal: true,
     means: 'The connection ended, or another lookup began, while the get callback was being awaited.',
     todo: 'nothing.',
   },
   'ticket-undecryptable': {
-    kind: 'full',
+    kind: 'refused',
     by: 'model',
-    isRefusal: true,
     means: 'A ticket of an unknown key, or damaged; a stateful TLS 1.3 ticket that has not 32 bytes.',
     todo: 'share the ticket keys.',
   },
   renegotiation: {
-    kind: 'full',
+    kind: 'refused',
     by: 'model',
-    isRefusal: true,
     means: '`SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION`, and this is one.',
     todo: 'nothing.',
   },
   replayed: {
-    kind: 'full',
+    kind: 'refused',
     by: 'model',
-    isRefusal: true,
     means: 'Anti-replay, on with early data: the ticket was used before, or is not in this cache.',
     todo: 'nothing; or `SSL_OP_NO_ANTI_REPLAY` with a protection of your own.',
   },
   'session-id-context-uninitialized': {
     kind: 'failed',
     by: 'model',
-    isRefusal: false,
     means:
       'Fatal, internal_error: the connection verifies its peer, and there is no session id context, so that nobody could tell sessions that were verified otherwise.',
     todo: 'set a `sessionIdContext`.',
@@ -417,7 +363,6 @@ export const HANDSHAKE_REASONS = {
   'extended-master-secret-dropped': {
     kind: 'failed',
     by: 'model',
-    isRefusal: false,
     means:
       'Fatal, handshake_failure: the session has the extended master secret, and the client does not offer it any more (RFC 7627 §5.3).',
     todo: 'mend the client.',
@@ -425,42 +370,36 @@ export const HANDSHAKE_REASONS = {
   'cipher-not-offered': {
     kind: 'failed',
     by: 'model',
-    isRefusal: false,
     means: 'Fatal, illegal_parameter: TLS 1.2, and the client no longer offers the suite of its session.',
     todo: 'mend the client.',
   },
   compression: {
     kind: 'failed',
     by: 'model',
-    isRefusal: false,
     means: 'Fatal, handshake_failure: the session uses compression, which nobody has any more.',
     todo: 'nothing.',
   },
   'empty-psk-identity': {
     kind: 'failed',
     by: 'model',
-    isRefusal: false,
     means: 'Fatal, decode_error: a PSK identity without a byte.',
     todo: 'mend the client.',
   },
   'binder-mismatch': {
     kind: 'failed',
     by: 'model',
-    isRefusal: false,
     means: 'Fatal, decrypt_error: the client does not know the secret of the session.',
     todo: 'make sure that the store answers with the session that was stored under this id.',
   },
   'session-id-callback-failed': {
     kind: 'failed',
     by: 'model',
-    isRefusal: false,
     means: 'Fatal, internal_error: `generateSessionId` gave nothing or threw, or no free id was found.',
     todo: 'mend the callback.',
   },
   'session-id-bad-length': {
     kind: 'failed',
     by: 'model',
-    isRefusal: false,
     means:
       'Fatal, internal_error: `generateSessionId` gave 0 or more than 32 bytes; TLS 1.3 needs exactly 32.',
     todo: 'mend the callback.',
@@ -468,87 +407,8 @@ export const HANDSHAKE_REASONS = {
   'session-id-conflict': {
     kind: 'failed',
     by: 'model',
-    isRefusal: false,
     means: 'Fatal, internal_error: `generateSessionId` gave an id that is in the internal cache.',
     todo: 'make ids of random bytes.',
-  },
-} as const
-
-/** Why a session that a handshake made is not kept. */
-export const NOT_KEPT_REASONS = {
-  disabled: {
-    means: '`attachment.enabled` was false',
-    todo: 'set it to true',
-  },
-  renegotiation: {
-    means: 'made in a renegotiation, where the other side may be somebody else (3SHAKE)',
-    todo: 'nothing',
-  },
-  'no-extended-master-secret': {
-    means: 'TLS 1.2 without RFC 7627',
-    todo: 'as [above](#no-extended-master-secret)',
-  },
-  'psk-modes-unsupported': {
-    means: 'TLS 1.3, and the client knows no `psk_dhe_ke`: it could never use it',
-    todo: 'nothing',
-  },
-  'policy-unknown': {
-    means: "nobody can see who verified the client's certificate",
-    todo: 'as [above](#policy-unknown)',
-  },
-  'policy-refused': {
-    means: '`policy` answered false, failed, or took longer than `lookupTimeoutMs`',
-    todo: 'as [above](#policy-refused)',
-  },
-  'authorization-not-preserved': {
-    means: 'no client certificate, and this Node would call it authorized next time',
-    todo: 'as [above](#authorization-not-preserved)',
-  },
-  'authentication-too-old': {
-    means: 'a new ticket for an authentication that has ended by now',
-    todo: 'nothing',
-  },
-  'server-name-changed': {
-    means: 'the connection is closed, see [above](#server-name-changed)',
-    todo: 'nothing',
-  },
-  unauthorized: {
-    means: "the client's certificate did not verify, and the connection is closed",
-    todo: 'nothing',
-  },
-  'stateless-ticket': {
-    means: 'tickets are on, so the session is in the ticket and nobody would ask for it',
-    todo: 'spread `serverOptions(context)`',
-  },
-  'ticket-unproven': {
-    means:
-      'the ticket was made with the origin of another connection, so that the connection was closed and its client has none',
-    todo: 'tell us: it was never seen',
-  },
-  declined: {
-    means: '`shouldStore` answered false, or threw, which also makes a warning',
-    todo: 'nothing',
-  },
-  'too-large': {
-    means: "beyond Node's 10 KiB, mostly by the client's certificate, so that Node did not show it",
-    todo: 'smaller client certificates',
-  },
-  unreadable: {
-    means: 'not the DER of an SSL_SESSION: another libssl than is known here',
-    todo: 'update sslctx',
-  },
-  'unread-hello': {
-    means:
-      'TLS 1.3, and the ClientHello was not read, so that nothing proves for which server name the session was made',
-    todo: 'nothing; see the reason of the handshake',
-  },
-  'store-failed': {
-    means: 'the external cache did not take it: the new callback threw or rejected',
-    todo: 'the event `callback-error` has the [error](errors.md#err_session_store)',
-  },
-  'store-timeout': {
-    means: 'the external cache had not taken it after `lookupTimeoutMs`; it may still do so',
-    todo: 'as [above](#lookup-timeout)',
   },
 } as const
 
@@ -575,6 +435,3 @@ type ModelsAlone = 'declined' | 'abandoned' | 'ticket-undecryptable'
  * or failed one has a reason of the model or of the edge.
  */
 export type HandshakeReason = SessionSource | Exclude<RefusalReason, ModelsAlone> | EdgeReason
-
-/** Why a session that a handshake made is not kept, a closed union. */
-export type NotKeptReason = keyof typeof NOT_KEPT_REASONS

@@ -12,29 +12,23 @@ import {
   sessionIdLength,
   writeSessionId,
 } from '../codec/compact-session.ts'
-import type { Span } from '../codec/der.ts'
 import { latin1 } from '../codec/latin1.ts'
 import { decodePem, encodePem } from '../codec/pem.ts'
-import { encodeSslSession, outlineSslSession, type SslSessionFields } from '../codec/ssl-session-der.ts'
+import { encodeSslSession, outlineSslSession } from '../codec/ssl-session-der.ts'
 import { ArgumentError, SessionDerError } from '../errors.ts'
 import { checkBytes, kindOf } from './arguments.ts'
 import { copyBytes, equalBytes, redactId, toHex } from './bytes.ts'
 import { checkIdLength, checkMilliseconds, checkSeconds } from './ranges.ts'
+import {
+  edited,
+  hasSuite,
+  NEW_CONTENT,
+  type SessionContent,
+  type Writable,
+  withoutTicket,
+} from './session-content.ts'
+import type { ExpiryOrder, SessionInternals } from './session-internals.ts'
 import { type SessionTraits, sharedTraits } from './session-traits.ts'
-
-/** What a session holds besides its times, which may lie in it and mean nothing; `cipherSuite` is unknown until the ServerHello. */
-export type SessionContent = Omit<SslSessionFields, 'cipherSuite' | 'timeSec' | 'timeoutSec'> & {
-  readonly cipherSuite?: number
-}
-
-/** An internal cache that holds the session and orders it by expiry. */
-export interface ExpiryOrder {
-  /** The list of this one order, which most sessions are in. */
-  readonly alone: readonly ExpiryOrder[]
-  reposition(session: SslSession): void
-  /** Its expiry has changed, and it stays where it is. */
-  keepPlace(session: SslSession): void
-}
 
 /** R6.1: what `SSL_SESSION_new` gives, five minutes and four seconds. */
 const NEW_SESSION_TIMEOUT_SEC = 304
@@ -45,55 +39,12 @@ const MAX_EXPIRY_MS = 18_446_744_073_709
 const EMPTY = new Uint8Array(0)
 const FLAG_EXTENDED_MASTER_SECRET = 1
 
-/** R6.1, shared by new sessions: whoever changes it has a copy. 255 is TLSEXT_max_fragment_length_UNSPECIFIED. */
-const NEW_CONTENT: SessionContent = {
-  protocolVersion: 0,
-  sessionId: EMPTY,
-  masterKey: EMPTY,
-  sessionIdContext: EMPTY,
-  verifyResult: 1,
-  ticketLifetimeHintSec: 0n,
-  compressionId: 0,
-  flags: 0,
-  ticketAgeAdd: 0,
-  maxEarlyData: 0,
-  maxFragmentLengthMode: 255,
-  kexGroup: 0,
-}
 const NEW_TRAITS: SessionTraits = sharedTraits(NEW_CONTENT, EMPTY)
 
 /** Something has ended its life. */
 const NOT_RESUMABLE = 1
 /** Every part has been in DER, so that nothing is lost by putting it there again. */
 const ENCODABLE = 2
-
-/** What only the model itself may do with a session: see {@link sessionInternals}. */
-export interface SessionInternals {
-  /** The live content, not to be changed by the reader. Of a compact session it is read anew, unless it was the last. */
-  content(session: SslSession): SessionContent
-  traits(session: SslSession): SessionTraits
-  /** The creation time with its milliseconds. */
-  timeMs(session: SslSession): number
-  /** Writes fields of a session that no cache holds under the old ones. */
-  update(session: SslSession, part: Partial<SessionContent>): void
-  /** As the public setters do it, all at once. Nothing is copied where nothing changes. */
-  edit(session: SslSession, edits: SessionEdits): void
-  /** Sets the creation time with its milliseconds; every order but `except` is put right. */
-  setTimeMs(session: SslSession, timeMs: number, except?: ExpiryOrder): void
-  setNotResumable(session: SslSession, notResumable: boolean): void
-  /** R10.4: a copy without ticket data, resumable again. */
-  duplicateWithoutTicket(session: SslSession): SslSession
-  /** For caches: the session takes as little memory as it can. What it holds stays the same. */
-  compact(session: SslSession): void
-  hasId(session: SslSession): boolean
-  isId(session: SslSession, sessionId: Uint8Array): boolean
-  /** @returns the length of the id, whose bytes are now the first of `target` */
-  writeId(session: SslSession, target: Uint8Array): number
-  addOrder(session: SslSession, order: ExpiryOrder): void
-  removeOrder(session: SslSession, order: ExpiryOrder): void
-}
-
-type Writable<T> = { -readonly [K in keyof T]: T[K] }
 
 export let sessionInternals: SessionInternals
 
@@ -151,7 +102,7 @@ export class SslSession {
     session.#content = compactDer(der, outline)
     session.#traits = sharedTraits(
       outline,
-      sessionIdContext === undefined ? EMPTY : part(der, sessionIdContext),
+      sessionIdContext === undefined ? EMPTY : der.subarray(sessionIdContext.start, sessionIdContext.end),
     )
     session.#setBit(ENCODABLE, true)
     if (timeSec !== 0) session.#setTimeMs(timeSec * 1000)
@@ -483,10 +434,6 @@ export class SslSession {
   }
 }
 
-function hasSuite(content: SessionContent): content is SessionContent & { readonly cipherSuite: number } {
-  return content.cipherSuite !== undefined
-}
-
 /** What the model puts there fits into the DER as it is. */
 const ALWAYS_ENCODABLE: ReadonlySet<string> = new Set([
   'sessionId',
@@ -499,29 +446,3 @@ const NO_ORDERS: readonly ExpiryOrder[] = []
 
 /** Whoever asks for all of a compact session mostly does so again. */
 let lastRead: { readonly text: string; readonly content: SessionContent } | undefined
-
-/** @param content - to be changed, perhaps */
-function edited(
-  content: Writable<SessionContent>,
-  { sessionIdContext, hostname, ticketAppData }: SessionEdits,
-): SessionContent {
-  if (sessionIdContext !== undefined) content.sessionIdContext = copyBytes(sessionIdContext)
-  if (ticketAppData !== undefined) content.ticketAppData = copyBytes(ticketAppData)
-  if (hostname === undefined) return content
-  if (hostname !== null) content.hostname = copyBytes(hostname)
-  else {
-    const { hostname: _, ...others } = content
-    return others
-  }
-  return content
-}
-
-/** `ssl_session_dup` drops the hint with the ticket. */
-function withoutTicket({ ticket, ...content }: SessionContent): SessionContent {
-  return { ...content, ticketLifetimeHintSec: 0n }
-}
-
-/** A view. */
-function part(bytes: Uint8Array, { start, end }: Span): Uint8Array {
-  return bytes.subarray(start, end)
-}

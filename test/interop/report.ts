@@ -76,8 +76,11 @@ function find(
   return results.find((one) => one.client === client && one.version === version && one.setup === setup)
 }
 
+/** What {@link versionsOf} leaves out. */
+const NO_SERVER = '*none*'
+
 function cell(result: PairResult | undefined, reasons: readonly string[]): string {
-  if (result === undefined) return ''
+  if (result === undefined) return NO_SERVER
   const { offered, resumed, verdict } = result
   if (verdict.state === 'unexplained') return `${offered}/${resumed} UNEXPLAINED`
   const [reason] = reasonsOf(verdict)
@@ -96,6 +99,8 @@ Written by \`npm run interop\`. Each client connects to each server once, and th
 A cell says how many of these connections offered a session, and how many of them were resumed, as \`onHandshake\` of the
 server says; where the client says something too, it says the same. A client certificate is on a resumed connection what it
 was on the full one: authorized, and of the same name.
+
+*none*: with client certificates \`attachServer\` refuses tickets of TLS 1.2.
 
 The servers run Node ${process.versions.node}, with \`serverOptions\` and \`attachServer\` as they come; each speaks one version of TLS. The
 workers of a cluster take connections in turn.

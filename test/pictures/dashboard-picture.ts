@@ -27,7 +27,8 @@ const LANES = 6
 
 /** Most come back with their session; some are new, some are robots, some speak no TLS. In the last quarter fewer come. */
 async function visitors(shop: Shop, second: () => number): Promise<void> {
-  const newcomer = (): Client => ({ version: Math.random() < 0.3 ? 'TLSv1.2' : 'TLSv1.3' })
+  const newcomer = (): Client =>
+    Math.random() < 0.3 ? { version: 'TLSv1.2' } : { version: 'TLSv1.3', atEdge: Math.random() < 0.3 }
   const clients = Array.from({ length: CLIENTS }, newcomer)
   const lane = async (): Promise<void> => {
     while (second() < SECONDS) {
@@ -50,7 +51,7 @@ async function visitors(shop: Shop, second: () => number): Promise<void> {
 async function run(): Promise<Scrape[]> {
   const redis = await startRedis()
   const engine = await openEngineStore({ engine: 'redis', port: redis.port })
-  const shop = await openShop(engine.store, { sessionCacheSize: 500, sessionTimeout: 30 })
+  const shop = await openShop(engine.store, { sessionCacheSize: 500, sessionTimeout: 30 }, { hasEdge: true })
   const scrapes: Scrape[] = []
   const startMs = performance.now() + WARM_UP_SEC * 1000
   const now = (): number => (performance.now() - startMs) / 1000

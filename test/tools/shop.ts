@@ -29,6 +29,8 @@ const certificate = await makeCertificate(PEOPLE, { names: [PEOPLE, ROBOT] })
 export interface Client {
   readonly version: 'TLSv1.2' | 'TLSv1.3'
   readonly servername?: string
+  /** Comes to the server with stateless tickets, if there is one. */
+  readonly atEdge?: boolean
   session?: Buffer | undefined
 }
 
@@ -47,6 +49,7 @@ export interface Shop {
 export async function openShop(
   store: SessionStore,
   settings: Pick<SslContextOptions, 'sessionCacheSize' | 'sessionTimeout'>,
+  { hasEdge = false }: { readonly hasEdge?: boolean } = {},
 ): Promise<Shop> {
   const guard = guarded(store, { name: 'sessions' })
   const context = new SslContext({
@@ -66,11 +69,12 @@ export async function openShop(
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
+  const edge = hasEdge ? await openEdge() : undefined
   const register = new promClient.Registry()
   const parts = {
     contexts: { shop: context },
     stores: { sessions: guard },
-    attachments: { shop: attachment },
+    attachments: { shop: attachment, ...(edge && { edge: edge.attachment }) },
     clients: {},
   }
   const end = prometheusMetrics(promClient, parts, { registers: [register] })
@@ -79,7 +83,7 @@ export async function openShop(
     context,
     guard,
     register,
-    visit: (client) => visit(port, client),
+    visit: (client) => visit((client.atEdge === true ? edge?.port : undefined) ?? port, client),
     async scan() {
       const failed = new Promise<void>((resolve) => waiting.push(resolve))
       net
@@ -91,10 +95,25 @@ export async function openShop(
     async close() {
       end()
       server.close()
+      edge?.server.close()
+      await edge?.attachment.close()
       await attachment.close()
       await guard.close()
     },
   }
+}
+
+/** A server with stateless tickets beside it. */
+async function openEdge() {
+  const context = new SslContext()
+  const server = tls.createServer(
+    { ...certificate, ...serverOptions(context, { tickets: true }) },
+    (socket) => socket.on('error', () => undefined).end('hello'),
+  )
+  const attachment = attachServer(server, context, { tickets: { keyRing: new KeyRing([randomBytes(32)]) } })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return { server, attachment, port: (server.address() as AddressInfo).port }
 }
 
 async function visit(port: number, client: Client): Promise<void> {

@@ -12,6 +12,7 @@ const none = { offered: 0, resumed: 0 }
 const explanation: Explanation = {
   client: 'a client',
   version: 'TLSv1.2',
+  layouts: ['one'],
   ...none,
   reason: 'it never offers',
 }
@@ -50,6 +51,7 @@ describe('a client and a server', () => {
   test.each([
     ['another client', { client: 'another client' }],
     ['another version', { version: 'TLSv1.3' as const }],
+    ['another layout', { setup: { ...pair.setup, layout: 'tickets' as const } }],
   ])('are unexplained when the reason is that of %s', (_, other) => {
     expect(judge({ ...pair, ...other }, none, [], [explanation]).state).toBe('unexplained')
   })

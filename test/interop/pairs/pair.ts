@@ -90,12 +90,14 @@ function isOffer({ reason, missedId }: Visit, servers: Servers): boolean {
 
 /** @param problems - what is wrong besides how often it was resumed */
 export function judge(
-  { client, version }: Pair,
+  { client, version, setup }: Pair,
   { offered, resumed }: Counts,
   problems: readonly string[],
   known: readonly Explanation[] = explanations,
 ): Verdict {
-  const explanation = known.find((one) => one.client === client && one.version === version)
+  const explanation = known.find(
+    (one) => one.client === client && one.version === version && one.layouts.includes(setup.layout),
+  )
   const expected = explanation ?? { offered: CHANCES, resumed: CHANCES }
   const isExpected = offered === expected.offered && resumed === expected.resumed
   const seen = `of ${CHANCES} chances offered ${offered}, resumed ${resumed}`

@@ -68,7 +68,7 @@ async function listen(
   const key = serverKey(version, setup)
   attachServer(server, context, {
     ...(setup.layout === 'tickets' && {
-      tickets: { keyRing: new KeyRing([Buffer.from(start.secret, 'hex')]) },
+      tickets: { keyRing: new KeyRing([Buffer.from(start.secret, 'hex')]), versions: [version] },
     }),
     onHandshake({ socket, outcome, reason, protocol, serverName }: ServerHandshake) {
       if (socket === undefined) return

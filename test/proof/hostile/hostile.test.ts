@@ -7,13 +7,16 @@ const CONNECTIONS = 2_000
 const WARM_UP = 200
 const HALF_OPEN = 1_000
 
-describe(`${CONNECTIONS} mutated ClientHellos and ${HALF_OPEN} half-open connections`, () => {
+describe.each([
+  ['session ids', []],
+  ['stateless tickets', ['--tickets']],
+])(`${CONNECTIONS} mutated ClientHellos and ${HALF_OPEN} half-open connections, with %s,`, (_, options) => {
   let report: HostileReport
 
   // In a process of its own, whose resources, heap and uncaught errors are those of the server and its clients.
   beforeAll(async () => {
     const child = forkScript(new URL('./hostile.ts', import.meta.url), {
-      args: ['--connections', String(CONNECTIONS)],
+      args: ['--connections', String(CONNECTIONS), ...options],
       stdout: 'ignore',
     })
     report = await nextMessage(child)

@@ -1,4 +1,4 @@
-import { randomInt } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import https from 'node:https'
 import net, { type AddressInfo } from 'node:net'
@@ -9,7 +9,9 @@ import { parseArgs } from 'node:util'
 import v8 from 'node:v8'
 import vm from 'node:vm'
 import {
+  type AttachServerOptions,
   attachServer,
+  KeyRing,
   type ServerAttachment,
   SessionCacheMode,
   SslContext,
@@ -59,14 +61,16 @@ class Target {
   #open = 0
   #wake: () => void = () => undefined
 
-  constructor(context: SslContext, patience: { handshakeTimeout?: number; readAheadMs?: number }) {
-    const { handshakeTimeout, readAheadMs } = patience
+  constructor(
+    context: SslContext,
+    { handshakeTimeout, ...attach }: { handshakeTimeout?: number } & AttachServerOptions,
+  ) {
     this.server = https.createServer(
       { ...certificate, ...serverOptions(context), ...(handshakeTimeout && { handshakeTimeout }) },
       (_request, response) => response.end('hello'),
     )
     this.attachment = attachServer(this.server, context, {
-      ...(readAheadMs && { readAheadMs }),
+      ...attach,
       onHandshake: () => void this.reported++,
     })
     // Asks everything, as listeners may.
@@ -288,11 +292,28 @@ async function relayBytes(inward: net.Socket, outward: net.Socket): Promise<void
 /** One attack after another on the same servers and clients. */
 class Siege {
   readonly context = new SslContext({ sessionIdContext: 'hostile' })
-  readonly hasty = new Target(this.context, { readAheadMs: 500, handshakeTimeout: 2_000 })
-  readonly patient = new Target(this.context, {})
+  readonly hasty: Target
+  readonly patient: Target
+  readonly awaiting: Target
+  readonly targets: readonly Target[]
+  readonly good: readonly GoodClient[] = secureContexts.map((client) => new GoodClient(client))
+  readonly #random: Random
+  halfOpen = 0
+  victimsResumed: readonly boolean[] = []
+
+  /** @param attach - of all its servers */
+  constructor(seed: number, attach: AttachServerOptions) {
+    this.#random = new Random(seed)
+    const hasty = { ...attach, readAheadMs: 500, handshakeTimeout: 2_000 }
+    this.hasty = new Target(this.context, hasty)
+    this.patient = new Target(this.context, attach)
+    this.awaiting = new Target(this.#awaitingContext(), hasty)
+    this.targets = [this.hasty, this.patient, this.awaiting]
+  }
+
   /** Looks up what it never finds, a turn or two later. */
-  readonly awaiting = new Target(
-    new SslContext({
+  #awaitingContext(): SslContext {
+    return new SslContext({
       sessionIdContext: 'hostile',
       sessionCacheMode: SessionCacheMode.SERVER | SessionCacheMode.NO_INTERNAL,
       newSessionCallback: () => undefined,
@@ -300,17 +321,7 @@ class Siege {
         for (let turns = this.#random.below(3); turns > 0; turns--) await setImmediate()
         return undefined
       },
-    }),
-    { readAheadMs: 500, handshakeTimeout: 2_000 },
-  )
-  readonly targets: readonly Target[] = [this.hasty, this.patient, this.awaiting]
-  readonly good: readonly GoodClient[] = secureContexts.map((client) => new GoodClient(client))
-  readonly #random: Random
-  halfOpen = 0
-  victimsResumed: readonly boolean[] = []
-
-  constructor(seed: number) {
-    this.#random = new Random(seed)
+    })
   }
 
   async attack(times: number): Promise<void> {
@@ -380,9 +391,9 @@ function sum<T>(values: readonly T[], pick: (value: T) => number): number {
 const totalOf = (counts: Readonly<Record<string, number>>): number =>
   sum(Object.values(counts), (count) => count)
 
-async function run(count: number, seed: number): Promise<HostileReport> {
+async function run(count: number, seed: number, attach: AttachServerOptions): Promise<HostileReport> {
   const before = await countResources()
-  const siege = new Siege(seed)
+  const siege = new Siege(seed, attach)
   const { targets, good } = siege
   await Promise.all(targets.map((target) => target.listen()))
   // Once through all of it, for what is made once only.
@@ -413,14 +424,16 @@ async function run(count: number, seed: number): Promise<HostileReport> {
   }
 }
 
-// npm run hostile -- --connections N --seed S
+// npm run hostile -- --connections N --seed S --tickets
 const { values } = parseArgs({
   options: {
     connections: { type: 'string', default: '100000' },
     seed: { type: 'string', default: String(randomInt(2 ** 31)) },
+    tickets: { type: 'boolean', default: false },
   },
 })
-const report = await run(Number(values.connections), Number(values.seed))
+const tickets = { keyRing: new KeyRing([randomBytes(32)]), versions: ['TLSv1.2', 'TLSv1.3'] } as const
+const report = await run(Number(values.connections), Number(values.seed), values.tickets ? { tickets } : {})
 process.send?.(report)
 console.log(JSON.stringify(report, undefined, 2))
 const isServed =

@@ -16,14 +16,15 @@ export function generateTrace(
   seed: number,
   switches: Pick<Switches, 'OSSLTIME' | 'KEXGROUP'>,
   aim: Aim = 'all',
+  hasCompression: boolean = false,
 ): string[] {
-  return new Generator(new Random(seed), switches).generate(aim)
+  return new Generator(new Random(seed), switches, hasCompression).generate(aim)
 }
 
 const START_SEC = 1_700_000_000
 /** One for TLS 1.2, whose key exchange would fail with two; in TLS 1.3 the binder tells them apart. */
-const KEYS = ['5a'.repeat(48), 'a5'.repeat(48)]
-const IDS = ['11'.repeat(32), '22'.repeat(32), '33'.repeat(8), '44']
+const KEYS = ['5a'.repeat(48), 'a5'.repeat(48)] as const
+const IDS = ['11'.repeat(32), '22'.repeat(32), '33'.repeat(8), '44', '4400']
 
 /** C strings: R12.5. */
 const STRINGS = ['6578616d706c652e6f7267', '68', '006964', '696400', '6900640069']
@@ -43,11 +44,18 @@ export class Generator {
 
   /** Without KEXGROUP a session that has one is no session. */
   readonly hasKexGroup: boolean
+  /** Some builds know nothing of compression, and drop it from a session. */
+  readonly hasCompression: boolean
   /** Without OSSLTIME a sum of time and timeout beyond 2^64 ns is not the same as never. */
   readonly longTimeouts: readonly number[]
 
-  constructor(random: Random, { OSSLTIME, KEXGROUP }: Pick<Switches, 'OSSLTIME' | 'KEXGROUP'>) {
+  constructor(
+    random: Random,
+    { OSSLTIME, KEXGROUP }: Pick<Switches, 'OSSLTIME' | 'KEXGROUP'>,
+    hasCompression: boolean,
+  ) {
     this.random = random
+    this.hasCompression = hasCompression
     this.hasKexGroup = KEXGROUP
     this.longTimeouts = OSSLTIME ? [18_446_744_072, 18_446_744_073] : [7200, 1_000_000_000]
     this.maxVersion = random.pick([771, 772])
@@ -112,8 +120,11 @@ export class Generator {
     return this.random.below(this.connections)
   }
 
-  seconds(): number {
-    return Math.floor(this.nowMs / 1000) + this.random.pick([-7300, -100, -11, -10, -2, -1, 0])
+  seconds(isCurrent: boolean = false): number {
+    return (
+      Math.floor(this.nowMs / 1000) +
+      this.random.pick(isCurrent ? [-2, -1, 0] : [-7300, -100, -11, -10, -2, -1, 0])
+    )
   }
 
   clock(ms: number): string {
@@ -130,7 +141,8 @@ export class Generator {
     if (random.chance(4)) lines.push(`conn ${k} c sidctx ${random.pick(CONTEXTS)}`)
     lines.push(`handshake ${k}`)
     if (random.chance(85)) lines.push(`read ${k} c`)
-    if (random.chance(10)) lines.push(`ticket ${k}`, `read ${k} c`)
+    if (random.chance(10)) lines.push(`ticket ${k} ${1 + random.below(2)}`, `read ${k} c`)
+    if (random.chance(4)) lines.push(`auth ${k}`)
     if (this.maxVersion === 771 && random.chance(20)) lines.push(...this.renegotiation(k))
     return [...lines, ...random.pick(endings)(k, random.pick(['s', 'c']))]
   }
@@ -140,7 +152,10 @@ export class Generator {
     const change = random.chance(25)
       ? [`conn ${k} ${this.side()} options ${random.pick([0x1, 0x1, 0x10000])}`]
       : []
-    return [...change, `reneg ${k} ${random.pick(['full', 'short', 'short'])}`]
+    return [
+      ...change,
+      `${random.pick(['reneg', 'reneg', 'ask'])} ${k} ${random.pick(['full', 'short', 'short'])}`,
+    ]
   }
 
   /** @param fixed - what is not left to chance; the id and the ticket in hexadecimal */
@@ -152,10 +167,17 @@ export class Generator {
       readonly ticket?: string
       readonly isNameless?: boolean
       readonly maxFragmentLengthMode?: number
+      /** Made a moment ago. */
+      readonly isCurrent?: boolean
+      readonly key?: 0 | 1
+      readonly maxEarlyData?: number
+      readonly compressionId?: number
+      readonly cipherSuite?: number
     } = {},
   ): string {
     const { random } = this
-    const cipherSuite = version === 0x0304 ? random.pick([0x1301, 0x1302]) : random.pick([0xc02b, 0xc02c])
+    const cipherSuite =
+      fixed.cipherSuite ?? random.pick(version === 0x0304 ? [0x1301, 0x1302] : [0xc02b, 0xc02c])
     // Sometimes the ticket is an id, as it is of stateful TLS 1.3 sessions.
     const ticket = fixed.ticket ?? (random.chance(40) ? random.pick([id, id, random.hex(80)]) : undefined)
     const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text === '-' ? '' : text, 'hex'))
@@ -163,9 +185,9 @@ export class Generator {
       protocolVersion: version,
       cipherSuite,
       sessionId: (fixed.isNameless ?? random.chance(5)) ? new Uint8Array(0) : bytes(id),
-      masterKey: bytes(version === 0x0304 ? random.pick(KEYS) : (KEYS[0] ?? '')),
-      timeSec: random.chance(10) ? 0 : this.seconds(),
-      timeoutSec: random.pick([0, 1, 10, 100, 7200]),
+      masterKey: bytes(version === 0x0304 && fixed.key === undefined ? random.pick(KEYS) : KEYS[0]),
+      timeSec: random.chance(10) ? 0 : this.seconds(fixed.isCurrent),
+      timeoutSec: random.pick(fixed.isCurrent === true ? [0, 10, 7200] : [0, 1, 10, 100, 7200]),
       sessionIdContext: bytes(random.pick(CONTEXTS)),
       verifyResult: random.pick([0, 1, 18, -1]),
       ...(random.chance(30) ? { hostname: bytes(random.pick(STRINGS)) } : {}),
@@ -173,11 +195,11 @@ export class Generator {
         ? { pskIdentityHint: bytes(random.pick(STRINGS)), pskIdentity: bytes(random.pick(STRINGS)) }
         : {}),
       ticketLifetimeHintSec: random.pick([0n, 300n, 604800n, 2n ** 64n - 1n]),
-      ...(ticket === undefined ? {} : { ticket: bytes(ticket) }),
-      compressionId: 0,
+      ...(ticket === undefined || ticket === '' ? {} : { ticket: bytes(ticket) }),
+      compressionId: fixed.compressionId ?? 0,
       flags: random.pick([0, 1, 1, 0x80000001]),
       ticketAgeAdd: random.pick([0, 1, 0xfedcba98]),
-      maxEarlyData: random.pick([0, 16384]),
+      maxEarlyData: fixed.maxEarlyData ?? random.pick([0, 16384]),
       ...(random.chance(10) ? { alpnSelected: bytes('6832') } : {}),
       maxFragmentLengthMode: fixed.maxFragmentLengthMode ?? random.pick([0, 0, 255]),
       ...(random.chance(10) ? { ticketAppData: bytes('617070') } : {}),
@@ -253,7 +275,9 @@ const actions: Weighted = [
   [1, (g) => `show ${g.side()} ${g.session()}`],
   [3, (g) => [`open ${g.k()}`, `handshake ${g.k()}`]],
   [2, (g) => `read ${g.k()} ${g.side()}`],
-  [2, (g) => `ticket ${g.k()}`],
+  [2, (g) => `ticket ${g.k()} ${1 + g.random.below(3)}`],
+  [1, (g) => `auth ${g.k()}`],
+  [1, (g) => `ask ${g.k()} ${g.random.pick(['full', 'short'])}`],
   [1, (g) => `reneg ${g.k()} ${g.random.pick(['full', 'short'])}`],
   [2, (g) => `shutdown ${g.k()} ${g.side()}`],
   [1, (g) => `sent ${g.k()} ${g.side()}`],

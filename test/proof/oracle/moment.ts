@@ -34,6 +34,8 @@ export class Moment {
   #lines: Observation = []
   readonly #settings: Map<string, string> = new Map()
   readonly #options: Map<string, number> = new Map()
+  /** The latest session that the server has imported has an application protocol. */
+  hasProtocol = false
   #isFirst = false
   readonly #open: Set<string> = new Set()
   readonly #set: Set<string> = new Set()
@@ -78,7 +80,9 @@ export class Moment {
   #noteImport(der: string): void {
     const name = /^= ([sc]\d+)$/.exec(this.#lines[0] ?? '')?.[1]
     if (name === undefined) return
-    const { protocolVersion, sessionId } = decodeSslSession(new Uint8Array(Buffer.from(der, 'hex')))
+    const session = decodeSslSession(new Uint8Array(Buffer.from(der, 'hex')))
+    const { protocolVersion, sessionId } = session
+    if (name.startsWith('s')) this.hasProtocol = session.alpnSelected !== undefined
     this.#keys.set(name, { version: protocolVersion, id: Buffer.from(sessionId).toString('hex') })
   }
 

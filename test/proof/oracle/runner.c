@@ -75,7 +75,7 @@ typedef struct {
     char *last_cache;
 } Context;
 
-/* REPLACED: SSL_set_session on a live connection has reset its method and version; only its end is of interest. */
+/* REPLACED: SSL_set_session on a live connection has reset its method and version, or a flight was lost; only its end is of interest. */
 /*
  * STUCK: SSL_clear failed, within a renegotiation, or an extra ticket could not be issued. SSL_clear would keep the
  * request for it, and the next handshake write its tickets too early, with empty ids. Only the end of such a
@@ -90,6 +90,15 @@ typedef struct {
     int done[2], failed[2];
     unsigned char psk[32];
     int psk_len;
+    /* An alert that arrives in the next handshake in place of a flight: see PROTOCOL.md. */
+    struct {
+        int is_set, side;
+        unsigned char level, description;
+    } cut;
+    /* Whether early data are to be written, and whether the server still awaits their end. */
+    int writes_early, reads_early;
+    /* SSL_clear keeps the context of the request, in which libssl then finds no answer to another one. */
+    int has_authenticated;
 } Connection;
 
 static NameList names[2];
@@ -100,7 +109,7 @@ static int kept_count;
 static Context contexts[3];
 static int shared;
 /* Which callback of a ClientHello switches. */
-static enum { SWITCH_NEVER, SWITCH_ON_HELLO, SWITCH_ON_NAME } switching;
+static enum { SWITCH_NEVER, SWITCH_ON_HELLO, SWITCH_ON_NAME, REFUSE_NAME, WARN_OF_NAME, WITHOUT_TICKET } switching;
 /* What the decrypt-ticket callback of SERVER says: see PROTOCOL.md. */
 static int decrypting;
 static Connection connections[CONNECTIONS];
@@ -498,10 +507,16 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
 
 static int on_servername(SSL *ssl, int *alert, void *arg)
 {
-    (void)alert, (void)arg;
+    (void)arg;
     if (SSL_is_server(ssl) && switching == SWITCH_ON_NAME)
         SSL_set_SSL_CTX(ssl, contexts[SWITCHED].ctx);
-    return SSL_TLSEXT_ERR_NOACK;
+    if (SSL_is_server(ssl) && switching == WITHOUT_TICKET)
+        SSL_set_options(ssl, SSL_OP_NO_TICKET);
+    *alert = SSL_AD_UNRECOGNIZED_NAME;
+    if (!SSL_is_server(ssl))
+        return SSL_TLSEXT_ERR_NOACK;
+    return switching == REFUSE_NAME ? SSL_TLSEXT_ERR_ALERT_FATAL
+           : switching == WARN_OF_NAME ? SSL_TLSEXT_ERR_ALERT_WARNING : SSL_TLSEXT_ERR_NOACK;
 }
 
 static int on_ticket(SSL *ssl, void *arg)
@@ -793,6 +808,7 @@ static void open_connection(Connection *connection)
     /* The client may verify its peer, and accepts the self-signed certificate all the same. */
     SSL_set_verify(connection->ssl[CLIENT], SSL_get_verify_mode(connection->ssl[CLIENT]), accept_any);
     SSL_certs_clear(connection->ssl[CLIENT]);
+    SSL_set_post_handshake_auth(connection->ssl[CLIENT], 1);
     join(connection);
     SSL_set_accept_state(connection->ssl[SERVER]);
     SSL_set_connect_state(connection->ssl[CLIENT]);
@@ -889,31 +905,106 @@ static int step(Connection *connection, int side, int (*call)(SSL *))
     return result == 1;
 }
 
+/* What is under way to a side is lost, and an alert arrives in its place. */
+static void cut(Connection *connection, int side)
+{
+    unsigned char record[7] = { 21, 3, 3, 0, 2, connection->cut.level, connection->cut.description };
+
+    if (!connection->cut.is_set || connection->cut.side != side)
+        return;
+    (void)BIO_reset(connection->in[side]);
+    BIO_write(connection->in[side], record, sizeof(record));
+    connection->cut.is_set = 0;
+}
+
 static void settle(Connection *connection)
 {
     connection->state = connection->done[SERVER] && connection->done[CLIENT] ? ESTABLISHED : FAILED;
     print_handshake(connection);
 }
 
-static void handshake(Connection *connection)
+/* The client may send early data: nothing in its session, which libssl would compare, keeps it from that. */
+static int may_write_early(Connection *connection)
 {
-    int turn;
+    SSL_SESSION *session = SSL_get_session(connection->ssl[CLIENT]);
+    const unsigned char *alpn;
+    size_t alpn_len = 0;
+    int side;
+
+    for (side = SERVER; side <= CLIENT; side++) {
+        int version = (int)SSL_get_max_proto_version(connection->ssl[side]);
+
+        if (version != 0 && version != TLS1_3_VERSION)
+            return 0;
+    }
+    if (session == NULL || !SSL_SESSION_is_resumable(session) || SSL_SESSION_get_max_early_data(session) == 0
+        || SSL_SESSION_get_protocol_version(session) != TLS1_3_VERSION || SSL_SESSION_get0_hostname(session) != NULL)
+        return 0;
+    SSL_SESSION_get0_alpn_selected(session, &alpn, &alpn_len);
+    return alpn_len == 0;
+}
+
+static int connect_early(SSL *ssl)
+{
+    Connection *connection = connection_of(ssl);
+    size_t written;
+
+    if (connection->writes_early) {
+        connection->writes_early = 0;
+        if (SSL_write_early_data(ssl, "x", 1, &written) != 1)
+            return -1;
+    }
+    return SSL_do_handshake(ssl);
+}
+
+static int accept_early(SSL *ssl)
+{
+    Connection *connection = connection_of(ssl);
+    char byte;
+    size_t read;
+
+    while (connection->reads_early) {
+        int result = SSL_read_early_data(ssl, &byte, 1, &read);
+
+        if (result == SSL_READ_EARLY_DATA_ERROR)
+            return -1;
+        connection->reads_early = result != SSL_READ_EARLY_DATA_FINISH;
+    }
+    return SSL_do_handshake(ssl);
+}
+
+static void handshake(Connection *connection, int is_early)
+{
+    int (*connect)(SSL *) = is_early ? connect_early : SSL_do_handshake;
+    int (*accept)(SSL *) = is_early ? accept_early : SSL_do_handshake;
+    int turn, was_cut = connection->cut.is_set, is_cut;
 
     if (connection->state != FRESH) {
         puts("= done");
         return;
     }
+    connection->writes_early = is_early && may_write_early(connection);
+    connection->reads_early = is_early;
     for (turn = 0; turn < 10 && !(connection->done[SERVER] && connection->done[CLIENT]); turn++) {
         if (!connection->done[CLIENT])
-            connection->done[CLIENT] = step(connection, CLIENT, SSL_do_handshake);
+            connection->done[CLIENT] = step(connection, CLIENT, connect);
         if (connection->failed[CLIENT])
             break;
+        if (turn == 1)
+            cut(connection, SERVER);
         if (!connection->done[SERVER])
-            connection->done[SERVER] = step(connection, SERVER, SSL_do_handshake);
+            connection->done[SERVER] = step(connection, SERVER, accept);
         if (connection->failed[SERVER])
             break;
+        cut(connection, CLIENT);
     }
+    is_cut = was_cut && !connection->cut.is_set;
+    connection->cut.is_set = 0;
+    if (is_early && connection->done[SERVER])
+        printf("early %d %d\n", number_of(connection), SSL_get_early_data_status(connection->ssl[SERVER]));
     settle(connection);
+    if (is_cut)
+        connection->state = REPLACED;
 }
 
 static void renegotiate(Connection *connection, int full)
@@ -937,6 +1028,39 @@ static void renegotiate(Connection *connection, int full)
             connection->done[CLIENT] = step(connection, CLIENT, SSL_do_handshake);
         if (connection->failed[CLIENT])
             break;
+        step(connection, SERVER, read_nothing);
+        if (connection->failed[SERVER])
+            break;
+        connection->done[SERVER] = connection->done[CLIENT] && !SSL_in_init(server);
+    }
+    settle(connection);
+}
+
+/*
+ * A server asks for a new handshake. What its session is used for is decided by which of the two it has asked for, the client
+ * answers both alike.
+ */
+static void ask_for_renegotiation(Connection *connection, int full)
+{
+    SSL *client = connection->ssl[CLIENT], *server = connection->ssl[SERVER];
+    int turn, result;
+
+    if (connection->state != ESTABLISHED || SSL_get_shutdown(client) != 0 || SSL_get_shutdown(server) != 0
+        || SSL_SESSION_get_protocol_version(SSL_get_session(client)) != SSL_version(client)) {
+        puts("= none");
+        return;
+    }
+    result = full ? SSL_renegotiate(server) : SSL_renegotiate_abbreviated(server);
+    printf("= %d\n", result);
+    if (result != 1)
+        return;
+    step(connection, SERVER, SSL_do_handshake);
+    connection->done[CLIENT] = connection->done[SERVER] = 0;
+    for (turn = 0; turn < 10 && !(connection->done[SERVER] && connection->done[CLIENT]); turn++) {
+        step(connection, CLIENT, read_nothing);
+        if (connection->failed[CLIENT])
+            break;
+        connection->done[CLIENT] = !SSL_in_init(client);
         step(connection, SERVER, read_nothing);
         if (connection->failed[SERVER])
             break;
@@ -989,7 +1113,7 @@ static void clear(Connection *connection)
            SSL_get_session(connection->ssl[SERVER]) != NULL);
     for (side = SERVER; side <= CLIENT; side++)
         connection->done[side] = connection->failed[side] = 0;
-    connection->state = client && server ? FRESH : STUCK;
+    connection->state = client && server && !connection->has_authenticated ? FRESH : STUCK;
     connection->psk_len = 0;
     join(connection);
 }
@@ -1000,7 +1124,7 @@ static void repeat(Connection *connection, int count)
         puts("turn");
         if (connection->ssl[SERVER] == NULL)
             open_connection(connection);
-        handshake(connection);
+        handshake(connection, 0);
         printf("= %s\n", read_once(connection, CLIENT));
         SSL_shutdown(connection->ssl[SERVER]);
         SSL_shutdown(connection->ssl[CLIENT]);
@@ -1277,8 +1401,12 @@ static void on_session(const char *what)
     session = session_word(side);
     if (session == NULL)
         puts("= none");
-    else if (strcmp(what, "dup") == 0) {
+    else if (strcmp(what, "dup") == 0 || strcmp(what, "as") == 0) {
         session = SSL_SESSION_dup(session);
+        if (strcmp(what, "as") == 0) {
+            size_t len = hex_word(bytes, sizeof(bytes));
+            SSL_SESSION_set1_id(session, bytes, (unsigned int)len);
+        }
         fputs("= ", stdout);
         print_name(name(side, session));
         putchar('\n');
@@ -1324,18 +1452,45 @@ static void configure(Connection *connection)
         SSL_set_generate_session_id(ssl, generators[number()]);
 }
 
-static void new_ticket(Connection *connection)
+static void new_tickets(Connection *connection, long count)
 {
-    int result;
+    int result = 0;
 
-    if (connection->state != ESTABLISHED) {
+    if (connection->state > ESTABLISHED) {
         puts("= none");
         return;
     }
-    result = SSL_new_session_ticket(connection->ssl[SERVER]);
+    do
+        result = SSL_new_session_ticket(connection->ssl[SERVER]);
+    while (--count > 0);
     printf("= %d\n", result);
     if (result == 1)
         step(connection, SERVER, SSL_do_handshake);
+    if (connection->failed[SERVER])
+        connection->state = STUCK;
+}
+
+/* Post-handshake authentication of a client that has no certificate: tickets follow. */
+static void authenticate(Connection *connection)
+{
+    SSL *client = connection->ssl[CLIENT], *server = connection->ssl[SERVER];
+    int mode = SSL_get_verify_mode(server), result;
+
+    if (connection->state != ESTABLISHED || SSL_version(server) != TLS1_3_VERSION || SSL_get_shutdown(client) != 0
+        || SSL_get_shutdown(server) != 0) {
+        puts("= none");
+        return;
+    }
+    SSL_set_verify(server, SSL_VERIFY_PEER, NULL);
+    result = SSL_verify_client_post_handshake(server);
+    printf("= %d\n", result);
+    if (result == 1) {
+        connection->has_authenticated = 1;
+        step(connection, SERVER, SSL_do_handshake);
+        step(connection, CLIENT, read_nothing);
+        step(connection, SERVER, read_nothing);
+    }
+    SSL_set_verify(server, mode, NULL);
     if (connection->failed[SERVER])
         connection->state = STUCK;
 }
@@ -1384,11 +1539,21 @@ static void on_connection(const char *what)
         if (session != NULL && connection->state != FRESH)
             connection->state = REPLACED;
     } else if (strcmp(what, "handshake") == 0)
-        handshake(connection);
+        handshake(connection, word() != NULL);
     else if (strcmp(what, "ticket") == 0)
-        new_ticket(connection);
+        new_tickets(connection, number());
     else if (strcmp(what, "reneg") == 0)
         renegotiate(connection, strcmp(word(), "full") == 0);
+    else if (strcmp(what, "ask") == 0)
+        ask_for_renegotiation(connection, strcmp(word(), "full") == 0);
+    else if (strcmp(what, "auth") == 0)
+        authenticate(connection);
+    else if (strcmp(what, "cut") == 0) {
+        connection->cut.is_set = 1;
+        connection->cut.side = side_of(word());
+        connection->cut.level = (unsigned char)number();
+        connection->cut.description = (unsigned char)number();
+    }
     else if (strcmp(what, "clear") == 0)
         clear(connection);
     else if (strcmp(what, "free") == 0)
@@ -1437,18 +1602,21 @@ static void run(char *line)
         collide_left = (int)number();
     else if (strcmp(what, "switching") == 0) {
         const char *when = word();
-        switching = strcmp(when, "hello") == 0 ? SWITCH_ON_HELLO : strcmp(when, "name") == 0 ? SWITCH_ON_NAME : SWITCH_NEVER;
+        switching = strcmp(when, "hello") == 0 ? SWITCH_ON_HELLO : strcmp(when, "name") == 0 ? SWITCH_ON_NAME
+                    : strcmp(when, "refuse") == 0 ? REFUSE_NAME
+                    : strcmp(when, "warn") == 0 ? WARN_OF_NAME
+                    : strcmp(when, "ticketless") == 0 ? WITHOUT_TICKET : SWITCH_NEVER;
     }
-    else if (is_one_of(what, "import dup settime settimeout setctx show"))
+    else if (is_one_of(what, "import dup as settime settimeout setctx show"))
         on_session(what);
-    else if (is_one_of(what, "open set handshake read ticket reneg shutdown sent eof garbage clear free has conn repeat switch"))
+    else if (is_one_of(what, "open set handshake read ticket auth reneg ask cut shutdown sent eof garbage clear free has conn repeat switch"))
         on_connection(what);
     else {
         const char *letter = word();
         int side = letter != NULL && letter[0] == 'C' ? CLIENT : SERVER;
         on_context(what, &contexts[letter != NULL && letter[0] == 'T' ? SWITCHED : shared ? SERVER : side], side);
     }
-    if (is_one_of(what, "handshake ticket reneg repeat"))
+    if (is_one_of(what, "handshake ticket auth reneg ask repeat"))
         collide_left = 0;
     print_changes();
     puts(".");

@@ -50,6 +50,7 @@ function switched(g: Generator): string[] {
     `handshake ${k}`,
     `read ${k} c`,
     ...(random.chance(30) ? change() : []),
+    ...(random.chance(30) ? ['dup s #-1', 'add T #-1', `has ${k} #-1`, `has ${k} #-2`] : []),
     ...(random.chance(30) ? g.renegotiation(k) : []),
     `shutdown ${k} c`,
     `shutdown ${k} s`,
@@ -337,7 +338,7 @@ function midway(g: Generator): string[] {
     change(),
     ...(random.chance(30) ? [change()] : []),
     ...(g.maxVersion === 771 && random.chance(50) ? g.renegotiation(k) : []),
-    ...Array.from({ length: 1 + random.below(3) }, () => `ticket ${k}`),
+    ...Array.from({ length: 1 + random.below(3) }, () => `ticket ${k} ${1 + random.below(3)}`),
     `read ${k} c`,
     `shutdown ${k} s`,
     `shutdown ${k} c`,
@@ -449,11 +450,16 @@ function twins(g: Generator): string[] {
   const { random } = g
   const version = random.pick([0x0303, 0x0304])
   const one = (): string => random.pick(['#-1', '#-2'])
+  const [id, other] = random.pick([
+    [TWO_IDS[0], TWO_IDS[0]],
+    [TWO_IDS[0], TWO_IDS[0]],
+    ['44', '4400'],
+  ])
   return [
     `remcb S ${random.below(2)}`,
     `size S ${random.pick([0, 1, 2, 3])}`,
-    g.import('s', version, TWO_IDS[0]),
-    g.import('s', random.chance(80) ? version : version ^ 7, TWO_IDS[0]),
+    g.import('s', version, id, { isNameless: false }),
+    g.import('s', random.chance(80) ? version : version ^ 7, other, { isNameless: false }),
     `add S ${one()}`,
     `add S ${one()}`,
     ...(random.chance(50) ? [`add S ${one()}`] : []),
@@ -467,6 +473,14 @@ function twins(g: Generator): string[] {
 /** Tickets of single use, offered again, after a HelloRetryRequest, with another hash: R10.8, R10.9. */
 function singleUse(g: Generator): string[] {
   const { random } = g
+  const k = g.k()
+  const own = (): string[] =>
+    random.pick([
+      [],
+      [],
+      [`conn ${k} s ${random.pick(['options', 'without'])} ${random.pick([0x1000000, 0x4000])}`],
+      [`conn ${k} s early ${random.pick([0, 100])}`],
+    ])
   const again = (): string[] =>
     random.pick([
       [],
@@ -482,9 +496,9 @@ function singleUse(g: Generator): string[] {
     `early S ${random.pick([16384, 16384, 1])}`,
     `remcb S ${random.below(2)}`,
     ...(random.chance(30) ? ['newcb S 5', 'getcb S 1'] : []),
-    ...visit(g.k(), '-'),
+    ...visit(k, '-', ...own()),
     ...again(),
-    ...visit(g.k(), '#-1'),
+    ...visit(k, '#-1', ...own()),
     ...again(),
     ...visit(g.k(), random.pick(['#-1', '#-2', '#-3'])),
     'suite S 0',
@@ -576,6 +590,8 @@ function decrypted(g: Generator): string[] {
     ...visit(g.k(), '#-1'),
     ...(random.chance(30) ? [g.clock(random.pick([1000, 11_000]))] : []),
     `decrypt S ${random.below(5)}`,
+    // A ticket whose id the client has lost, or found another for.
+    ...(random.chance(30) ? [`as c #-1 ${random.pick(['-', '-', TWO_IDS[0]])}`] : []),
     ...visit(g.k(), '#-1'),
     'decrypt S 0',
   ]
@@ -612,8 +628,10 @@ function forgedBinder(g: Generator): string[] {
     'add S #-1',
     g.import('c', 0x0304, id, { ticket: id }),
     'setctx c #-1 -',
-    `free ${k}`,
-    `open ${k}`,
+    // The connection may have a session from before.
+    ...(random.chance(40)
+      ? [...visit(k, '-'), `clear ${k}`, g.import('c', 0x0304, id, { ticket: id }), 'setctx c #-1 -']
+      : [`free ${k}`, `open ${k}`]),
     `set ${k} #-1`,
     `handshake ${k}`,
     `read ${k} c`,
@@ -634,6 +652,279 @@ function ticketAlone(g: Generator): string[] {
     ...(random.chance(50) ? [`options S ${random.pick(['set', 'clear'])} ${0x4000}`] : []),
     ...visit(k, '#-1'),
     ...visit(g.k(), '#-1'),
+  ]
+}
+
+/** TLS 1.3 post-handshake authentication: a session of its own, and tickets anew: R2.3, R10.2, R10.4. */
+function authenticated(g: Generator): string[] {
+  const { random } = g
+  const k = g.k()
+  const setting = (): string =>
+    random.pick([
+      `conn ${k} s tickets ${random.below(4)}`,
+      `conn ${k} s sidctx ${random.pick(CONTEXTS)}`,
+      `conn ${k} s early ${random.pick([0, 100])}`,
+      `conn ${k} s verify ${random.below(2)}`,
+      `mode S ${g.mode()}`,
+      g.clock(random.pick([1, 1000])),
+    ])
+  return [
+    'maxver S 772',
+    `tickets S ${random.below(4)}`,
+    `options S ${random.pick(['set', 'clear'])} ${0x4000}`,
+    `sidctx S ${random.pick(['-', '00', '00'])}`,
+    `newcb S ${random.pick([0, 1, 2])}`,
+    `free ${k}`,
+    `open ${k}`,
+    `set ${k} ${random.pick(['-', '#-1', '#-1'])}`,
+    `handshake ${k}`,
+    ...(random.chance(60) ? [`read ${k} c`] : []),
+    ...(random.chance(50) ? [setting()] : []),
+    `auth ${k}`,
+    ...(random.chance(40) ? [`ticket ${k} ${1 + random.below(2)}`] : []),
+    ...(random.chance(40) ? [setting(), `auth ${k}`] : []),
+    `read ${k} c`,
+    `shutdown ${k} s`,
+    `shutdown ${k} c`,
+    ...visit(g.k(), '#-1'),
+    'tickets S 2',
+    `maxver S ${g.maxVersion}`,
+  ]
+}
+
+/** Renegotiations, those that a server asks for among them: R1.7, R2.6, R3.3, R7, R11.2. */
+function renegotiated(g: Generator): string[] {
+  const { random } = g
+  const k = g.k()
+  const again = (): string[] => [
+    ...random.pick([
+      [],
+      [],
+      [`conn ${k} s options ${random.pick([0x10000, 0x10000, 0x4000])}`],
+      [`conn ${k} s without ${random.pick([0x10000, 0x4000])}`],
+      [`conn ${k} ${g.side()} ${random.pick(['options', 'without'])} 1`],
+      [`conn ${k} s sidctx ${random.pick(CONTEXTS)}`],
+      [`conn ${k} s verify ${random.below(2)}`],
+      [`suite ${random.pick(['S', 'C'])} ${random.below(3)}`],
+      [`mode S ${g.mode()}`],
+      [`remove S #-1`],
+      [`timeout S ${random.pick([1, 10])}`],
+      [g.clock(random.pick([1000, 2000, 11_000]))],
+    ]),
+    `${random.pick(['ask', 'ask', 'reneg'])} ${k} ${random.pick(['full', 'short'])}`,
+  ]
+  return [
+    'maxver S 771',
+    `options S ${random.pick(['set', 'set', 'clear'])} ${0x4000}`,
+    `mode C ${random.pick([1, 3, 2])}`,
+    `free ${k}`,
+    `open ${k}`,
+    ...(random.chance(60) ? [`set ${k} #-1`] : []),
+    `handshake ${k}`,
+    ...again(),
+    ...again(),
+    ...(random.chance(50) ? again() : []),
+    ...random.pick([
+      [`shutdown ${k} c`],
+      [`clear ${k}`],
+      [`free ${k}`],
+      [`shutdown ${k} s`, `shutdown ${k} c`, `clear ${k}`, `handshake ${k}`],
+      [`shutdown ${k} s`, `shutdown ${k} c`, `clear ${k}`, `handshake ${k}`],
+    ]),
+    'suite S 0',
+    'suite C 0',
+    `maxver S ${g.maxVersion}`,
+    ...visit(g.k(), '#-1'),
+  ]
+}
+
+const ALERTS = [
+  '2 40',
+  '2 40',
+  '2 20',
+  '2 0',
+  '2 90',
+  '2 100',
+  '1 0',
+  '1 90',
+  '1 100',
+  '1 112',
+  '1 41',
+] as const
+
+/** An alert comes in the middle of a handshake, the connection's session at hand: R5.2, RFC 9846 §6. */
+function interrupted(g: Generator): string[] {
+  const { random } = g
+  const k = g.k()
+  return [
+    `remcb S ${random.below(2)}`,
+    `remcb C ${random.below(2)}`,
+    `mode C ${random.pick([1, 3, 2])}`,
+    `maxver S ${random.pick([771, 772])}`,
+    `options S ${random.pick(['set', 'clear'])} ${0x4000}`,
+    ...visit(g.k(), '-'),
+    ...(random.chance(40) ? ['groups S 1'] : []),
+    `free ${k}`,
+    `open ${k}`,
+    `set ${k} ${random.pick(['#-1', '#-1', '-'])}`,
+    `cut ${k} ${g.side()} ${random.pick(ALERTS)}`,
+    `handshake ${k}`,
+    ...random.pick([[`free ${k}`], [`clear ${k}`, `handshake ${k}`]]),
+    ...visit(g.k(), random.pick(['#-1', '#-1', '#-2'])),
+    'groups S 0',
+    `maxver S ${g.maxVersion}`,
+  ]
+}
+
+/** The servername callback ends the handshake, or takes the tickets away: R5.2, R8.2, R10.1. */
+function named(g: Generator): string[] {
+  const { random } = g
+  return [
+    `remcb S ${random.below(2)}`,
+    `options S ${random.pick(['set', 'clear', 'clear'])} ${0x4000}`,
+    ...(random.chance(30) ? [`early S ${random.pick([0, 16384])}`] : []),
+    ...visit(g.k(), '-'),
+    `switching ${random.pick(['refuse', 'ticketless', 'warn'])}`,
+    ...visit(g.k(), random.pick(['-', '#-1', '#-1'])),
+    ...(random.chance(40) ? visit(g.k(), '#-1') : []),
+    'switching never',
+    ...visit(g.k(), '#-1'),
+  ]
+}
+
+/** Both sides have a session from somewhere else, with whatever is in it: R3.3, R6.6, R10.4, R11.4, R12. */
+function paired(g: Generator): string[] {
+  const { random } = g
+  const version = random.pick([0x0303, 0x0304])
+  const id = random.pick(TWO_IDS)
+  const cipherSuite = random.pick(version === 0x0304 ? [0x1301, 0x1302] : [0xc02b, 0xc02c])
+  const mostly = { isNameless: false, isCurrent: true, key: 0, cipherSuite, maxEarlyData: 16384 } as const
+  const context = random.pick(['-', '-', '00'])
+  const isEarly = version === 0x0304 && random.chance(40)
+  const visitPaired = (): string[] => {
+    const k = g.k()
+    return visit(k, '#-1').map((line) => (isEarly && line === `handshake ${k}` ? `${line} early` : line))
+  }
+  return [
+    `maxver S ${version === 0x0304 ? 772 : 771}`,
+    `options S set ${0x4000}`,
+    ...(isEarly ? ['maxver C 772', `options S set ${0x1000000}`, 'early S 16384'] : []),
+    ...(random.chance(30) ? [`getcb S ${random.pick([1, 2])}`] : []),
+    `sidctx S ${context}`,
+    `sidctx C ${context}`,
+    g.import('s', version, id, {
+      ...mostly,
+      ticket: '',
+      compressionId: g.hasCompression && random.chance(15) ? 1 : 0,
+    }),
+    `setctx s #-1 ${context}`,
+    ...(random.chance(20) ? [`settimeout s #-1 ${random.pick([1, 10, ...g.longTimeouts])}`] : []),
+    random.pick(['add S #-1', 'add S #-1', 'extput S #-1']),
+    ...(random.chance(15) ? ['remove S #-1', 'add S #-1'] : []),
+    g.import('c', version, id, { ...mostly, ticket: version === 0x0304 ? id : '' }),
+    `setctx c #-1 ${random.chance(85) ? context : random.pick(CONTEXTS)}`,
+    ...random.pick([[], [], [`suite C ${random.below(3)}`], [`suite S ${random.below(3)}`]]),
+    ...(random.chance(20) ? [g.clock(random.pick([1, 1000, 2000]))] : []),
+    ...visitPaired(),
+    ...visitPaired(),
+    'suite S 0',
+    'suite C 0',
+    'sidctx S -',
+    'sidctx C -',
+    `maxver S ${g.maxVersion}`,
+  ]
+}
+
+/** An entry has got another expiry, and kept its place: what is ordered and evicted around it: LISTFIX, R4.3, R6.7. */
+function disordered(g: Generator): string[] {
+  const { random } = g
+  const x = g.context()
+  const side = x.toLowerCase()
+  const one = (): string => `#${-1 - random.below(6)}`
+  const timeout = (): string => `settimeout ${side} ${one()} ${10 * (1 + random.below(5))}`
+  const add = (): string[] => [
+    g.import(side, 0x0303, random.hex(32), { isNameless: false }),
+    `settime ${side} #-1 ${Math.floor(g.nowMs / 1000)}`,
+    `settimeout ${side} #-1 ${10 * (1 + random.below(5))}`,
+    `add ${x} #-1`,
+  ]
+  const several = (count: number): string[] => Array.from({ length: count }, add).flat()
+  return [
+    `flush ${x} 0`,
+    `size ${x} 0`,
+    `mode ${x} 2`,
+    `remcb ${x} 1`,
+    ...several(4),
+    `mode ${x} ${0x402}`,
+    g.clock(random.pick([1000, 5000, 10_000])),
+    `add ${x} ${one()}`,
+    `mode ${x} 2`,
+    ...several(3),
+    timeout(),
+    timeout(),
+    `settime ${side} ${one()} ${Math.floor(g.nowMs / 1000) - random.pick([0, 5, 10])}`,
+    ...random.pick([
+      [`size ${x} 1`, ...add()],
+      [`flush ${x} ${Math.floor(g.nowMs / 1000) + 10 * (1 + random.below(5))}`, `size ${x} 1`, ...add()],
+    ]),
+    `size ${x} 0`,
+  ]
+}
+
+/** Early data, and whether the age that the client says is credible: R10.10, R10.11. */
+function early(g: Generator): string[] {
+  const { random } = g
+  const k = g.k()
+  const visitEarly = (session: string, ...between: readonly string[]): string[] =>
+    visit(k, session, ...between).map((line) => (line === `handshake ${k}` ? `${line} early` : line))
+  const age = random.pick([
+    ['clock', 0],
+    ['settime c', 0],
+    ['settime c', 1],
+    ['settime c', -1],
+    ['settime c', -2],
+    ['settime c', -3],
+    ['settime s', -9],
+    ['settime s', 1],
+    ['settime s', 2],
+  ] as const)
+  const ms = random.pick([0, 1, 999, 1000, 2000, 8999, 9000, 9001, 9999, 10_000, 10_001, 11_000])
+  const settime = (): string[] =>
+    age[0] === 'clock' ? [] : [`${age[0]} #-1 ${Math.floor(g.nowMs / 1000) + age[1]}`]
+  return [
+    'maxver S 772',
+    'maxver C 772',
+    `early S ${random.pick([16384, 16384, 1])}`,
+    `options S ${random.pick(['set', 'set', 'clear'])} ${0x1000000}`,
+    `options S ${random.pick(['set', 'clear', 'clear'])} ${0x4000}`,
+    ...(random.chance(20) ? [`timeout S ${random.pick([1, 9, 10])}`] : []),
+    ...visitEarly('-'),
+    g.clock(ms),
+    ...settime(),
+    ...(random.chance(15) ? [`early S ${random.pick([0, 16384])}`] : []),
+    ...(random.chance(15) ? ['groups S 1'] : []),
+    ...(random.chance(10) ? [`suite ${random.pick(['S', 'C'])} ${random.below(3)}`] : []),
+    ...visitEarly('#-1', ...(random.chance(15) ? [`conn ${k} s early ${random.pick([0, 100])}`] : [])),
+    ...(random.chance(40) ? visitEarly(random.pick(['#-1', '#-2'])) : []),
+    'groups S 0',
+    'suite S 0',
+    'suite C 0',
+    `maxver S ${g.maxVersion}`,
+  ]
+}
+
+/** Ids that are taken: R8.5, R8.7. */
+function colliding(g: Generator): string[] {
+  const { random } = g
+  return [
+    `maxver S ${random.pick([771, 772])}`,
+    `options S set ${0x4000}`,
+    'idcb S 0',
+    ...visit(g.k(), '-'),
+    `collide ${random.pick([1, 8, 9, 9, 10, 10])}`,
+    ...visit(g.k(), random.pick(['-', '#-1'])),
+    ...visit(g.k(), '#-1'),
+    `maxver S ${g.maxVersion}`,
   ]
 }
 
@@ -664,4 +955,14 @@ export const rareScenarios: readonly ((g: Generator) => string[])[] = [
   limits,
   forgedBinder,
   ticketAlone,
+  authenticated,
+  renegotiated,
+  interrupted,
+  named,
+  paired,
+  paired,
+  disordered,
+  early,
+  early,
+  colliding,
 ]

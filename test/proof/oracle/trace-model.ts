@@ -9,8 +9,9 @@ import type { SessionConnection, SslContextPorts } from '../../../src/session/co
 import { cipherSuiteHash, judgeSession } from '../../../src/session/judge-session.ts'
 import type { Examination, ResumptionOffer, TicketOffer } from '../../../src/session/offer.ts'
 import { MAX_ID_LENGTH } from '../../../src/session/ranges.ts'
-import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION } from '../../../src/session/ssl-constants.ts'
+import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION, VerifyMode } from '../../../src/session/ssl-constants.ts'
 import { SslSession, sessionInternals } from '../../../src/session/ssl-session.ts'
+import type { ResumptionVerdict } from '../../../src/session/verdict.ts'
 import { HistoricContext } from './historic-context.ts'
 import { hasKexGroup, withoutKexGroup } from './historic-der.ts'
 import { HistoricFlags } from './historic-flags.ts'
@@ -24,6 +25,7 @@ const VISIBLE_OPTIONS = 0x0111_4181
 const ALLOW_CLIENT_RENEGOTIATION = 0x100
 const X25519 = 29
 const P256 = 23
+const HELLO_REQUEST_STEPS = 2
 const SUITES_12 = [[0xc02c, 0xc02b], [0xc02b], [0xc02c]] as const
 const SUITES_13 = [[0x1302, 0x1301], [0x1301], [0x1302]] as const
 
@@ -82,6 +84,12 @@ interface TraceConnection {
   readonly quiet: Record<SideName, boolean>
   /** By a fatal alert of its peer. */
   readonly ended: Record<SideName, boolean>
+  /** Where an alert is to arrive in the next handshake, in place of a flight. */
+  cut: SideName | undefined
+  isCut: boolean
+  hasAuthenticated: boolean
+  /** What became of it; undefined in a handshake in which nobody speaks of it. */
+  earlyData: 'none' | 'rejected' | 'accepted' | undefined
   /** What the server put into tickets that the client has not read yet. */
   readonly tickets: { readonly der: string; readonly lifetimeHintSec: number }[]
 }
@@ -130,7 +138,7 @@ export class TraceModel {
     const [what = '', ...words] = operation.split(' ')
     this.#known = new Set(this.#names.keys())
     this.#dispatch(what, words)
-    if (['handshake', 'ticket', 'reneg', 'repeat'].includes(what)) this.#collisions = 0
+    if (['handshake', 'ticket', 'auth', 'reneg', 'ask', 'repeat'].includes(what)) this.#collisions = 0
     this.#flags.unblank((session) => this.#known.has(session))
     this.#printChanges()
     return this.#lines
@@ -146,7 +154,7 @@ export class TraceModel {
     else if (what === 'clock') this.#nowMs += Number(words[0])
     else if (what === 'collide') this.#collisions = Number(words[0])
     else if (what === 'switching') this.#switching = words[0] ?? 'never'
-    else if (['import', 'dup', 'settime', 'settimeout', 'setctx', 'show'].includes(what))
+    else if (['import', 'dup', 'as', 'settime', 'settimeout', 'setctx', 'show'].includes(what))
       this.#onSession(what, words)
     else if (connectionOperations.has(what)) this.#onConnection(what, words)
     else this.#onContext(what, words)
@@ -361,6 +369,7 @@ export class TraceModel {
     }
     this.#withSession(side, words[1] ?? '', (session) => {
       if (what === 'dup') this.#print(`= ${this.#name(side, session.dup())}`)
+      else if (what === 'as') this.#print(`= ${this.#name(side, withId(session.dup(), fromHex(argument)))}`)
       else if (what === 'settime') session.setTime(Number(argument))
       else if (what === 'settimeout') session.setTimeout(Number(argument))
       else if (what === 'setctx')
@@ -412,9 +421,14 @@ export class TraceModel {
     const side: SideName = words[0] === 'c' ? 'c' : 's'
     const operations: Record<string, () => void> = {
       set: () => this.#set(connection, words[0] ?? ''),
-      handshake: () => this.#handshake(k, connection),
-      ticket: () => this.#ticket(k, connection),
-      reneg: () => this.#renegotiate(k, connection, words[0] === 'full'),
+      handshake: () => this.#handshake(k, connection, words[0] === 'early'),
+      ticket: () => this.#ticket(k, connection, Number(words[0] ?? '1')),
+      auth: () => this.#authenticate(k, connection),
+      reneg: () => this.#renegotiate(k, connection, words[0] === 'full', 'c'),
+      ask: () => this.#renegotiate(k, connection, words[0] === 'full', 's'),
+      cut: () => {
+        connection.cut = side
+      },
       clear: () => this.#clear(connection),
       free: () => this.#free(k),
       conn: () => this.#configure(connection, side, words[1] ?? '', words[2] ?? ''),
@@ -464,6 +478,10 @@ export class TraceModel {
       received: { s: false, c: false },
       quiet: { s: false, c: false },
       ended: { s: false, c: false },
+      cut: undefined,
+      isCut: false,
+      hasAuthenticated: false,
+      earlyData: undefined,
       tickets: [],
     }
     return connection
@@ -511,7 +529,7 @@ export class TraceModel {
     for (const side of ['s', 'c'] as const)
       for (const flag of ['done', 'failed', 'sent', 'received', 'ended'] as const)
         connection[flag][side] = false
-    connection.state = client && server ? 'fresh' : 'stuck'
+    connection.state = client && server && !connection.hasAuthenticated ? 'fresh' : 'stuck'
     connection.hasResumedItsOwn = false
     connection.tickets.length = 0
   }
@@ -538,19 +556,22 @@ export class TraceModel {
 
   // ---- handshakes ----
 
-  #handshake(k: number, connection: TraceConnection): void {
+  #handshake(k: number, connection: TraceConnection, isEarly: boolean = false): void {
     if (connection.state !== 'fresh') {
       this.#print('= done')
       return
     }
+    connection.earlyData = isEarly ? (this.#mayWriteEarly(connection) ? 'rejected' : 'none') : undefined
     connection.hasResumedItsOwn = false
     connection.isRetried = false
+    connection.isCut = false
     connection.isFirst = true
     connection.c.connect()
     this.#negotiate(k, connection, () => connection.s.accept())
   }
 
-  #renegotiate(k: number, connection: TraceConnection, full: boolean): void {
+  /** @param from - who wants it */
+  #renegotiate(k: number, connection: TraceConnection, full: boolean, from: SideName): void {
     const isClosing = connection.sent.c || connection.sent.s || connection.received.c || connection.received.s
     if (
       connection.state !== 'established' ||
@@ -566,8 +587,11 @@ export class TraceModel {
     connection.done.s = false
     connection.done.c = false
     connection.isFirst = false
-    connection.c.connect(full ? 'full' : 'abbreviated')
-    this.#negotiate(k, connection, () => connection.s.accept())
+    // What a server asks for is its own affair: the client does not hear of it.
+    connection.c.connect(full && from === 'c' ? 'full' : 'abbreviated')
+    // Until its handshake has ended, libssl counts a server that has asked at each of its steps.
+    if (from === 's') connection.current.state.counters.acceptRenegotiate += HELLO_REQUEST_STEPS
+    this.#negotiate(k, connection, () => connection.s.accept(full || from === 'c' ? 'full' : 'abbreviated'))
   }
 
   #negotiate(k: number, connection: TraceConnection, accept: () => void): void {
@@ -583,8 +607,31 @@ export class TraceModel {
     if (this.#switching === 'hello') this.#switch(connection, this.#other)
     if (version === TLS1_3_VERSION) this.#negotiateTls13(k, connection, offer)
     else this.#negotiateTls12(k, connection, offer)
-    connection.state = connection.done.s && connection.done.c ? 'established' : 'failed'
+    connection.state = connection.isCut
+      ? 'replaced'
+      : connection.done.s && connection.done.c
+        ? 'established'
+        : 'failed'
+    connection.cut = undefined
     this.#printHandshake(k, connection)
+  }
+
+  /** A flight to this side may be lost, and an alert come in its place. @returns whether it is so */
+  #isCut(k: number, connection: TraceConnection, side: SideName): boolean {
+    if (connection.cut !== side) return false
+    const words = this.#material.take(`recv ${k} ${side}`) ?? []
+    connection.isCut = true
+    this.#print(words.join(' '))
+    const isFatal = words[3] === '2'
+    const ssl = connection[side]
+    ssl.receiveAlert(isFatal ? 'fatal' : 'warning', Number(words[4]))
+    const isOver = !ssl.isHandshaking
+    // The client knows the version from the ServerHello on.
+    const isVersionKnown13 = side === 's' && ssl.protocolVersion === TLS1_3_VERSION
+    if (isOver && !isFatal && words[4] === '100' && !isVersionKnown13) this.#fail(k, connection, side, 40)
+    // A clean end is none within a handshake.
+    if (isOver || words[4] === '0') connection.failed[side] = true
+    return true
   }
 
   #clientHello(
@@ -595,12 +642,14 @@ export class TraceModel {
   ): ClientOffer {
     const observed = this.#material.take(`hello ${k}`)
     this.#clientRandom = observed?.[2] ?? '-'
-    const offer = connection.c.clientHello({
+    const made = connection.c.clientHello({
       minVersion: TLS1_2_VERSION,
       maxVersion,
       ...(helloRetryCipherSuite === undefined ? {} : { helloRetryCipherSuite }),
     })
     this.#clientRandom = undefined
+    const isTooOld = made.psk !== undefined && this.#hasWrappedAge(connection.c.session)
+    const offer = isTooOld ? { ...made, psk: undefined } : made
     const ticket = offer.ticket === undefined ? 'none' : toHex(offer.ticket) || '-'
     const psk =
       offer.psk === undefined ? 'none' : `${toHex(offer.psk.identity)}:${offer.psk.obfuscatedTicketAge}`
@@ -627,6 +676,15 @@ export class TraceModel {
   #resume(k: number, connection: TraceConnection, offer: ResumptionOffer): boolean | undefined {
     const resumed = this.#decide(k, connection, offer)
     if (resumed === undefined) return undefined
+    if (this.#switching === 'refuse') {
+      this.#sendAlert(k, connection, 's', 112)
+      return undefined
+    }
+    if (this.#switching === 'warn' && offer.protocolVersion !== TLS1_3_VERSION) {
+      connection.s.sendAlert('warning', 112)
+      this.#print(`alert ${k} s 1 112`)
+    }
+    if (this.#switching === 'ticketless') connection.s.setOptions(SslOption.NO_TICKET)
     if (this.#switching !== 'name') return resumed
     const before = connection.current
     this.#switch(connection, this.#other)
@@ -650,6 +708,7 @@ export class TraceModel {
   /** @returns undefined when the server has failed */
   #decide(k: number, connection: TraceConnection, offer: ResumptionOffer): boolean | undefined {
     const before = connection.s.session
+    const isTls13 = offer.protocolVersion === TLS1_3_VERSION
     let isFound = false
     const examine = (): Examination => {
       isFound = true
@@ -658,10 +717,17 @@ export class TraceModel {
     const verdict = connection.s.resumeSession({ ...offer, examine })
     this.#flags.unhide()
     if (!('resume' in verdict)) throw new Error('a synchronous callback made a promise')
+    if (connection.earlyData !== undefined && connection.earlyData !== 'none')
+      connection.earlyData = this.#isEarlyDataAccepted(verdict) ? 'accepted' : 'rejected'
     if (verdict.resume) return true
     const isReissued = this.#switches.REISSUE || verdict.reason !== 'cipher-hash-mismatch'
     connection.s.setNumTickets(isReissued ? connection.numTickets : 0)
     if (verdict.alert !== undefined) {
+      // SRVCLEAR: before it, the alert was the end of what the server had from before.
+      if (isTls13 && before !== undefined && !isFound && !this.#switches.SRVCLEAR) {
+        this.#contexts.s.model.removeSession(before)
+        connection.s.setSession(before)
+      }
       const isJudged = connection.s.session === before
       this.#fail(
         k,
@@ -673,14 +739,35 @@ export class TraceModel {
       )
       return undefined
     }
-    if (
-      offer.protocolVersion !== TLS1_3_VERSION ||
-      before === undefined ||
-      isFound ||
-      this.#switches.SRVCLEAR
-    )
-      return false
+    if (!isTls13 || before === undefined || isFound || this.#switches.SRVCLEAR) return false
     return this.#resumeItsOwn(k, connection, before)
+  }
+
+  /** OSSLTIME: before it, the age of a session that is from the future was about 2^32. */
+  #hasWrappedAge(session: SslSession | undefined): boolean {
+    return !this.#switches.OSSLTIME && (session?.timeSec ?? 0) * 1000 > this.#nowMs
+  }
+
+  #mayWriteEarly({ c, maxVersion }: TraceConnection): boolean {
+    const { session } = c
+    if (session?.isResumable !== true || Math.min(maxVersion.s, maxVersion.c) !== TLS1_3_VERSION) return false
+    const { hostname, alpnSelected } = contentOf(session)
+    return (
+      session.protocolVersion === TLS1_3_VERSION &&
+      session.maxEarlyData > 0 &&
+      hostname === undefined &&
+      alpnSelected === undefined
+    )
+  }
+
+  /** R10.11: the protocol that the session has is not negotiated anew. */
+  #isEarlyDataAccepted(verdict: ResumptionVerdict): boolean {
+    return (
+      verdict.resume &&
+      verdict.earlyDataAllowed &&
+      contentOf(verdict.session).alpnSelected === undefined &&
+      !this.#hasWrappedAge(verdict.session)
+    )
   }
 
   /** SRVCLEAR: a session that the server had before is as good as one that a PSK stands for. */
@@ -753,8 +840,10 @@ export class TraceModel {
       connection.s.helloRetryRequest()
       connection.isRetried = true
       connection.hasResumedItsOwn = false
+      if (this.#isCut(k, connection, 'c')) return
       connection.c.receiveHelloRetryRequest()
       offer = this.#clientHello(k, connection, TLS1_3_VERSION, suite)
+      if (this.#isCut(k, connection, 's')) return
       if (this.#chooseSuite(connection, TLS1_3_VERSION) !== suite) {
         // The servername callback has switched to a context with other cipher suites.
         this.#sendAlert(k, connection, 's', 47)
@@ -765,6 +854,7 @@ export class TraceModel {
       this.#serverHello(connection, resumed)
       this.#flags.blank(connection.s.session)
     }
+    if (this.#isCut(k, connection, 'c')) return
     if (connection.hasResumedItsOwn && offer.psk === undefined) {
       // An extension that it has not asked for.
       this.#sendAlert(k, connection, 'c', 110)
@@ -781,11 +871,15 @@ export class TraceModel {
       return
     }
     if (connection.hasResumedItsOwn) {
-      // They have different secrets.
+      const { session } = connection.c
+      // The key share comes before what tells the client that they have different secrets.
+      if (session !== undefined && contentOf(session).kexGroup !== this.#kexGroup(connection))
+        connection.c.setSession(sessionInternals.duplicateWithoutTicket(session))
       this.#sendAlert(k, connection, 'c', 20)
       return
     }
     this.#finish(k, connection, 'c', suite)
+    if (this.#isCut(k, connection, 's')) return
     this.#finish(k, connection, 's', suite)
     this.#issueTickets(k, connection)
   }
@@ -803,7 +897,12 @@ export class TraceModel {
       identity: psk.identity,
       obfuscatedTicketAge: psk.obfuscatedTicketAge,
       ticket: this.#unseal(psk.identity, 'success-renew'),
-      verifyBinder: (session: SslSession) => this.#verifyBinder(connection, session),
+      verifyBinder: (session: SslSession) => {
+        // OSSLTIME: before it, an age that had passed 2^32 was understood.
+        if (!this.#switches.OSSLTIME && psk.obfuscatedTicketAge < contentOf(session).ticketAgeAdd)
+          identity.obfuscatedTicketAge = psk.obfuscatedTicketAge + 2 ** 32
+        return this.#verifyBinder(connection, session)
+      },
     }
     return { ...base, pskIdentities: [identity] }
   }
@@ -850,6 +949,12 @@ export class TraceModel {
     const sessionId = this.#flags.blank(s.session) ? new Uint8Array(0) : hello.sessionId
     const serverHasEms = (s.setOptions(0) & SslOption.NO_EXTENDED_MASTER_SECRET) === 0
     if (resumed && ticketExpected) this.#issueTls12Ticket(k, connection)
+    if (this.#isCut(k, connection, 'c')) return
+    const warning = this.#switching === 'warn' ? this.#material.take(`recv ${k} c 1`) : undefined
+    if (warning !== undefined) {
+      this.#print(warning.join(' '))
+      c.receiveAlert('warning', Number(warning[4]))
+    }
     const verdict = this.#processServerHello(connection, {
       protocolVersion: TLS1_2_VERSION,
       sessionId,
@@ -884,9 +989,11 @@ export class TraceModel {
     if (resumed) {
       this.#readTickets(k, connection)
       this.#finish(k, connection, 'c', suite)
+      if (this.#isCut(k, connection, 's')) return
       this.#finish(k, connection, 's', suite)
       return
     }
+    if (this.#isCut(k, connection, 's')) return
     if (withTicket) this.#issueTls12Ticket(k, connection, this.#outcome(k, connection, 's', suite))
     this.#finish(k, connection, 's', suite)
     this.#readTickets(k, connection)
@@ -919,7 +1026,8 @@ export class TraceModel {
     return {
       cipherSuite: suite,
       masterKey: observed?.masterKey ?? new Uint8Array(0),
-      verifyResult: observed?.verifyResult ?? 0,
+      // Clients show no certificate, so that a server has nothing to say.
+      ...(side === 's' ? {} : { verifyResult: observed?.verifyResult ?? 0 }),
       kexGroup: this.#kexGroup(connection),
       ...(observed?.peerCertificate === undefined ? {} : { peerCertificate: observed.peerCertificate }),
     }
@@ -961,15 +1069,37 @@ export class TraceModel {
     }
   }
 
-  #ticket(k: number, connection: TraceConnection): void {
-    if (connection.state !== 'established') {
+  #ticket(k: number, connection: TraceConnection, count: number): void {
+    if (connection.state !== 'established' && connection.state !== 'fresh') {
       this.#print('= none')
       return
     }
     this.#serverK = k
-    const result = this.#switches.EXTRATICKET && connection.s.newSessionTicket()
+    let result = false
+    for (let ticket = 0; ticket < count; ticket++)
+      result = this.#switches.EXTRATICKET && connection.s.newSessionTicket()
     this.#print(`= ${Number(result)}`)
     if (result) this.#issueTickets(k, connection)
+    if (connection.failed.s) connection.state = 'stuck'
+  }
+
+  /** The client has no certificate: R10.2. */
+  #authenticate(k: number, connection: TraceConnection): void {
+    const { s, sent, received } = connection
+    const isClosing = sent.c || sent.s || received.c || received.s
+    if (connection.state !== 'established' || s.protocolVersion !== TLS1_3_VERSION || isClosing) {
+      this.#print('= none')
+      return
+    }
+    this.#serverK = k
+    this.#print('= 1')
+    connection.hasAuthenticated = true
+    // The request comes after the tickets that it has not read yet.
+    this.#readMessages(k, connection, 'c')
+    s.setVerifyMode(VerifyMode.PEER)
+    this.#flags.copying(s, () => s.finishPostHandshakeAuth({}))
+    this.#issueTickets(k, connection)
+    s.setVerifyMode(connection.verifyMode)
     if (connection.failed.s) connection.state = 'stuck'
   }
 
@@ -1113,6 +1243,8 @@ export class TraceModel {
     const outcome = (side: SideName): string =>
       connection.failed[side] ? 'fail' : connection.done[side] ? 'ok' : 'wait'
     const reused = `${Number(s.sessionReused || connection.hasResumedItsOwn)}${Number(c.sessionReused)}`
+    if (connection.earlyData !== undefined && connection.done.s)
+      this.#print(`early ${k} ${['none', 'rejected', 'accepted'].indexOf(connection.earlyData)}`)
     this.#print(`hs ${k} S=${outcome('s')} C=${outcome('c')} reused=${reused} version=${s.protocolVersion}`)
     for (const side of ['s', 'c'] as const) {
       const { session } = connection[side]
@@ -1163,7 +1295,10 @@ const connectionOperations = new Set([
   'handshake',
   'read',
   'ticket',
+  'auth',
   'reneg',
+  'ask',
+  'cut',
   'shutdown',
   'sent',
   'eof',
@@ -1183,6 +1318,11 @@ function byName(left: string, right: string): number {
 
 function contentOf(session: SslSession | undefined): ReturnType<typeof sessionInternals.content> {
   return sessionInternals.content(session ?? new SslSession())
+}
+
+function withId(session: SslSession, sessionId: Uint8Array): SslSession {
+  sessionInternals.update(session, { sessionId })
+  return session
 }
 
 /** Empty for a session that cannot be encoded yet. */

@@ -5,7 +5,6 @@ export type Witness = ((moment: Moment) => boolean) | string
 
 const { NO_TICKET, SERVER } = { NO_TICKET: 0x4000, SERVER: 2 }
 const D5 = 'D5: negative and huge values are refused, so no trace has them'
-const EARLY = 'the runner sends no early data; test/unit/context and test/unit/session hold it'
 
 const isFull = ({ hs }: Moment): boolean => hs?.reused === '00' && hs.server === 'ok'
 const isResumed = ({ hs }: Moment): boolean => hs?.reused === '11'
@@ -94,8 +93,8 @@ export const witnesses: Readonly<Record<string, Witness>> = {
   'R10.7': (m) => isTls13(m) && m.has(/^hello \d \S+ \S+ [0-9a-f]+:/),
   'R10.8': (m) => m.number('early S', 0) > 0 && isResumed(m) && isTls13(m) && m.delta('S', 'hits') > 0,
   'R10.9': (m) => m.number('early S', 0) > 0 && m.count(/^hello .*:/) === 2 && isFull(m),
-  'R10.10': EARLY,
-  'R10.11': EARLY,
+  'R10.10': (m) => m.has(/^early \d 1/) && isResumed(m),
+  'R10.11': (m) => m.has(/^early \d 1/) && isResumed(m) && m.hasProtocol,
   'R10.12': (m) => isTls13(m) && lacksServer(m) && isStateful(m) && m.has(/^tick/),
   'R10.13': (m) => isTls13(m) && m.delta('S', 'timeouts') > 0,
   'R10.14': (m) => m.count(/^nst/) >= 2,

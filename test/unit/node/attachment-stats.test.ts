@@ -2,7 +2,9 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
+import { KeyRing } from '../../../src/index.ts'
 import { connect, start } from '../../tools/node-servers.ts'
+import { SECRET, startTicketed } from '../../tools/ticket-servers.ts'
 
 test('attachment.stats counts handshakes by their protocol, and those that never had one only by their outcome', async () => {
   const harness = await start()
@@ -40,4 +42,31 @@ test('what hangs on the asynchronous context of a connection shows no session', 
   expect(resumed.resumed).toBe(true)
   expect(shown).toContain('TLSSocket')
   expect(shown).not.toMatch(/<Buffer 30 8[12]/)
+})
+
+test('attachment.stats counts stateless tickets that were made, and that were offered, and tells where their keys are', async () => {
+  const period = Math.floor(Date.now() / 3_600_000)
+  let nowMs = period * 3_600_000
+  const harness = await startTicketed({ context: { now: () => nowMs, sessionTimeout: 7200 } })
+  const other = await startTicketed(
+    { context: { now: () => nowMs } },
+    new KeyRing([Buffer.alloc(32, SECRET).reverse()]),
+  )
+  const { session } = await connect(harness)
+  await connect(harness, session)
+  await connect(harness, (await connect(other)).session)
+  const keys = { current: period, timeLeftSec: 3600, open: 6 }
+  expect(harness.attachment.stats.tickets).toEqual({
+    sealed: 5,
+    offered: { opened: 1, 'unknown-key': 1, altered: 0, unreadable: 0 },
+    keys,
+  })
+  nowMs += 3_590_000
+  expect(harness.attachment.stats.tickets?.keys).toEqual({ ...keys, timeLeftSec: 10, open: 5 })
+  nowMs += 10_000
+  expect(harness.attachment.stats.tickets?.keys).toEqual({ ...keys, current: period + 1 })
+})
+
+test('attachment.stats has no tickets where there are none', async () => {
+  expect((await start()).attachment.stats.tickets).toBeUndefined()
 })

@@ -9,6 +9,7 @@ import {
 } from '../../../src/index.ts'
 import { prometheusMetrics } from '../../../src/observability/prometheus.ts'
 import { afterTest, connect, NAME, NO_INTERNAL, start, TLS13 } from '../../tools/node-servers.ts'
+import { startTicketed } from '../../tools/ticket-servers.ts'
 
 const ends: (() => void)[] = []
 afterEach(() => {
@@ -158,4 +159,29 @@ test('levels of the workers of a cluster are those of the worst, not their sum',
   ])
   const [left] = await scrape(cluster as promClient.Registry, 'sslctx_session_cache_oldest_time_left_seconds')
   expect(Number(left?.split(' ')[1])).toBeCloseTo(10_000, -1)
+})
+
+test('has stateless tickets, made and offered, and where their keys are in time; a server without them has none', async () => {
+  const register = new promClient.Registry()
+  const period = Math.floor(Date.now() / 3_600_000)
+  const now = () => period * 3_600_000 + 600_000
+  const harness = await startTicketed({ context: { now, sessionTimeout: 7200 } })
+  const attachments = { shop: harness.attachment, other: (await start(TLS13)).attachment }
+  ends.push(prometheusMetrics(promClient, { attachments }, { registers: [register] }))
+  const { session } = await connect(harness)
+  await connect(harness, session)
+  const names = [
+    ...['sslctx_tickets_sealed_total', 'sslctx_tickets_offered_total', 'sslctx_ticket_keys_current'],
+    ...['sslctx_ticket_keys_time_left_seconds', 'sslctx_ticket_keys_open'],
+  ]
+  expect(await scrape(register, ...names)).toEqual([
+    'sslctx_tickets_sealed_total{server="shop"} 3',
+    'sslctx_tickets_offered_total{server="shop",outcome="opened"} 1',
+    'sslctx_tickets_offered_total{server="shop",outcome="unknown-key"} 0',
+    'sslctx_tickets_offered_total{server="shop",outcome="altered"} 0',
+    'sslctx_tickets_offered_total{server="shop",outcome="unreadable"} 0',
+    `sslctx_ticket_keys_current{server="shop"} ${period}`,
+    'sslctx_ticket_keys_time_left_seconds{server="shop"} 3000',
+    'sslctx_ticket_keys_open{server="shop"} 5',
+  ])
 })

@@ -1,7 +1,7 @@
 import { createCipheriv, createHmac, randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { KeyRing, SslSession } from '../../../src/index.ts'
-import { makeOriginBlock, openTicket, ticketHead } from '../../../src/node/stateless-ticket.ts'
+import { makeOriginBlock, openTicket, readTicket, ticketHead } from '../../../src/node/stateless-ticket.ts'
 import { BlockCipher, TicketKeyRing, type TicketKeys } from '../../../src/node/ticket-keys.ts'
 import { V2 } from '../../tools/session-fields.ts'
 
@@ -65,6 +65,18 @@ describe('the keys of tickets', () => {
     const ring = ringOf()
     const { name } = ring.current(NOW_MS)
     expect(ring.find(name, NOW_MS + 5 * HOUR_MS)).toBeUndefined()
+  })
+
+  test('tell which period it is, when it ends, and of how many periods tickets open', () => {
+    const ring = ringOf()
+    expect(ring.periods(NOW_MS + 600_000)).toEqual({ current: NOW_MS / HOUR_MS, timeLeftSec: 3000, open: 5 })
+    for (const nowMs of [NOW_MS, NOW_MS + 1, NOW_MS + HOUR_MS - 1]) {
+      const { current, open } = ring.periods(nowMs)
+      const found = Array.from({ length: 20 }, (_, index) => (current - 10 + index) * HOUR_MS).filter(
+        (periodMs) => ring.find(ringOf().current(periodMs).name, nowMs) !== undefined,
+      )
+      expect([nowMs, open]).toEqual([nowMs, found.length])
+    }
   })
 
   test('overlap when secrets are replaced: the first is used, all are understood, and what is left out is not', () => {
@@ -135,6 +147,24 @@ describe('a ticket', () => {
   test('that is authentic and holds no session does not open', () => {
     const keys = ringOf().current(NOW_MS)
     expect(openTicket(ticketOf(keys, origin, Buffer.from('no session')), ringOf(), NOW_MS)).toBeUndefined()
+  })
+
+  test('that does not open says why', () => {
+    const keys = ringOf().current(NOW_MS)
+    const ticket = ticketOf(keys)
+    const altered = Buffer.from(ticket)
+    altered[40]! ^= 1
+    const answers = [
+      randomBytes(200),
+      Buffer.alloc(0),
+      ticketOf(ringOf('bank').current(NOW_MS)),
+      altered,
+      ticket.subarray(0, -1),
+      ticketOf(keys, origin, Buffer.from('no session')),
+    ].map((one) => readTicket(one, ringOf(), NOW_MS))
+    expect(answers).toEqual([
+      ...['unknown-key', 'unknown-key', 'unknown-key', 'altered', 'altered', 'unreadable'],
+    ])
   })
 
   test('altered in any bit does not open, nor does a part of it', () => {

@@ -28,7 +28,7 @@ let samples: readonly Sample[]
 /** Something of everything: after that no metric is without a sample. */
 beforeEach(async () => {
   store = new FlakyStore()
-  shop = await openShop(store, { sessionCacheSize: 3 })
+  shop = await openShop(store, { sessionCacheSize: 3 }, { hasEdge: true })
   for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
     const client = { version }
     await shop.visit(client)

@@ -14,7 +14,8 @@ import {
 } from '../../../src/index.ts'
 import { type StatusReport, statusHandler } from '../../../src/observability/status-handler.ts'
 import { STATUS_WORDS } from '../../../src/observability/status-page.ts'
-import { HANDSHAKE_REASONS, NOT_KEPT_REASONS } from '../../../src/session/reasons.ts'
+import { NOT_KEPT_REASONS } from '../../../src/session/not-kept-reasons.ts'
+import { HANDSHAKE_REASONS } from '../../../src/session/reasons.ts'
 import { idOf, makeSession, offer12, STATEFUL, serve, testContext } from '../../tools/model-fixtures.ts'
 import {
   afterTest,
@@ -27,6 +28,7 @@ import {
   TLS13,
 } from '../../tools/node-servers.ts'
 import { V2 } from '../../tools/session-fields.ts'
+import { SECRET, startTicketed } from '../../tools/ticket-servers.ts'
 
 type Subject = Parameters<typeof statusHandler>[0]
 
@@ -93,6 +95,7 @@ describe('the JSON of statusHandler', () => {
           counters: harness.context.stats,
           notKept: {},
           pendingWrites: 0,
+          tickets: null,
         },
       },
       clients: {},
@@ -235,20 +238,35 @@ describe('the JSON of statusHandler', () => {
     expect(stores['sessions']?.minutes.at(-1)).toMatchObject({ failedWrites: 5 })
   })
 
+  test('has stateless tickets, made and offered, and where their keys are in time', async () => {
+    const harness = await startTicketed()
+    const report = await ask({ attachments: { shop: harness.attachment } })
+    const { session } = await connect(harness)
+    await connect(harness, session)
+    const { keys } = harness.attachment.stats.tickets ?? {}
+    const tickets = (await report()).servers['shop']?.tickets
+    expect(tickets).toEqual({
+      sealed: 3,
+      offered: { opened: 1, 'unknown-key': 0, altered: 0, unreadable: 0 },
+      keys: { ...keys, timeLeftSec: expect.any(Number) },
+    })
+    expect(JSON.stringify(await report())).not.toContain(shown(SECRET, 'hex'))
+  })
+
   test('of a context alone is what the model decides', async () => {
     const fixture = testContext(STATEFUL)
     const report = await ask({ contexts: { model: fixture.context } })
     const { session } = serve(fixture, offer12())
     serve(fixture, offer12(session?.sessionId))
     serve(fixture, offer12(idOf(9)))
-    const { now, notKept, pendingWrites, counters } = (await report()).servers['model'] ?? {}
+    const { now, notKept, pendingWrites, tickets, counters } = (await report()).servers['model'] ?? {}
     expect(now).toMatchObject({
       handshakes: { resumed: 1, full: 2, failed: 0 },
       protocols: { 'TLSv1.2': { resumed: 1, full: 2, failed: 0 } },
       reasons: { 'not-offered': 1, internal: 1, 'not-found': 1 },
       offered: 2,
     })
-    expect([notKept, pendingWrites]).toEqual([null, null])
+    expect([notKept, pendingWrites, tickets]).toEqual([null, null, null])
     expect(counters).toMatchObject({ hits: 1, misses: 1, acceptGood: 3 })
   })
 

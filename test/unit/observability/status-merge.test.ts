@@ -89,4 +89,30 @@ describe('the reports of several processes', () => {
     expect(merged.servers['a']?.minutes.length).toBe(server.minutes.length)
     expect(merged.servers['b']).toMatchObject({ cache: null, notKept: null, pendingWrites: null })
   })
+
+  test('add up tickets, and show the keys that are furthest behind', async () => {
+    const one = await report()
+    const server = only(one.servers)
+    const withTickets = (
+      sealed: number,
+      current: number,
+      timeLeftSec: number,
+      open: number,
+    ): StatusReport => ({
+      ...one,
+      servers: {
+        shop: {
+          ...server,
+          tickets: { sealed, offered: { opened: sealed }, keys: { current, timeLeftSec, open } },
+        },
+      },
+    })
+    const merged = mergeReports([withTickets(1, 9, 10, 5), one, withTickets(2, 8, 20, 6)])
+    expect(merged.servers['shop']?.tickets).toEqual({
+      sealed: 3,
+      offered: { opened: 3 },
+      keys: { current: 8, timeLeftSec: 10, open: 5 },
+    })
+    expect(mergeReports([one, one]).servers['shop']?.tickets).toBeNull()
+  })
 })

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type http from 'node:http'
 import https from 'node:https'
@@ -7,6 +8,7 @@ import { afterAll, beforeAll, describe, expect } from 'vitest'
 import {
   type GuardedStore,
   guarded,
+  KeyRing,
   MemoryStore,
   type SessionStore,
   storeCallbacks,
@@ -48,6 +50,8 @@ interface Site extends Harness {
 interface SiteOptions {
   readonly store?: SessionStore
   readonly name?: string
+  /** Stateless ones. */
+  readonly hasTickets?: boolean
   /** What the handler is mounted on; by default it is what answers. */
   readonly mount?: (handler: StatusHandler) => http.RequestListener
 }
@@ -56,12 +60,14 @@ interface SiteOptions {
 async function serveStatus({
   store = new MemoryStore(),
   name = 'shop',
+  hasTickets = false,
   mount = (handler) => handler,
 }: SiteOptions = {}): Promise<Site> {
   const guard = guarded(store, { breaker: { failures: 1, retryAfterMs: 600_000 } })
   let show: http.RequestListener | undefined
   const harness = await start({
     context: storeCallbacks(guard),
+    ...(hasTickets && { attach: { tickets: { keyRing: new KeyRing([randomBytes(32)]) } } }),
     make: (options) =>
       https.createServer(options, (request, response) => {
         if (request.url?.startsWith('/status')) show?.(request, response)
@@ -252,6 +258,24 @@ describe('the status page', () => {
       await page.getByText('Resumed of all').waitFor()
       expect(await page.getByText('Sessions cached').count()).toBe(0)
       expect(await page.getByText('Sessions in the internal cache', { exact: true }).isVisible()).toBe(false)
+    },
+  )
+
+  peerTest(
+    'shows stateless tickets and the time of their keys where there are any, and nothing of them elsewhere',
+    missingChromium,
+    async () => {
+      const site = await serveStatus({ hasTickets: true })
+      await visit(site, await visit(site))
+      const { page } = await open(site.url)
+      await page.getByText('Tickets made').waitFor()
+      // The browser brings tickets, too.
+      await page.getByText(/^offered: \d+ opened$/).waitFor()
+      await page.getByText(/^tickets of \d+ periods open$/).waitFor()
+      await page.getByText(/^\d+ (s|min) left$/).waitFor()
+      const other = await open((await serveStatus()).url)
+      await other.page.getByText('Resumed of all').waitFor()
+      expect(await other.page.getByText('Tickets made').count()).toBe(0)
     },
   )
 
