@@ -259,6 +259,13 @@ describe('the map of the tests', () => {
     expect(named.filter((name) => scripts[name] === undefined)).toEqual([])
   })
 
+  test('no file of tests has more than 500 lines', () => {
+    const long = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.test.ts'))
+      .filter((file) => readFileSync(join(root, 'test', file), 'utf8').split('\n').length > 501)
+    expect(long).toEqual([])
+  })
+
   test('nothing outside of unit/cli reaches into the command', () => {
     const outside = testImports.filter(({ file }) => !file.startsWith('test/unit/cli/'))
     expect(outside.filter(({ target }) => /^(src|test\/unit)\/cli\//.test(target))).toEqual([])
