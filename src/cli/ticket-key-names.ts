@@ -1,5 +1,5 @@
+import { createHash } from 'node:crypto'
 import { decodeSslSession } from '../codec/ssl-session-der.ts'
-import { nodeCrypto } from '../crypto.ts'
 
 /** RFC 5077 §4 recommends that a ticket begins with the name of its key, in so many bytes; libssl and those who follow it do so. */
 const KEY_NAME_LENGTH = 16
@@ -29,5 +29,5 @@ export class TicketKeyNames {
 }
 
 function shortHash(name: string): string {
-  return nodeCrypto().createHash('sha256').update(name, 'latin1').digest('hex').slice(0, SHOWN_LENGTH)
+  return createHash('sha256').update(name, 'latin1').digest('hex').slice(0, SHOWN_LENGTH)
 }

@@ -88,7 +88,8 @@ const UNDICI_RULES = { allowH2: A_BOOLEAN, socketPath: A_STRING, timeout: anInte
 
 /** What is in it goes on to Node, which takes what it takes. */
 function checkGiven(method: string, options: unknown): void {
-  if (typeof options !== 'object' || options === null || Array.isArray(options))
+  const isList = Array.isArray(options) || ArrayBuffer.isView(options)
+  if (typeof options !== 'object' || options === null || isList)
     throw new ArgumentError(
       `the options of ClientSessions.${method} must be an object, got ${kindOf(options)}`,
     )

@@ -107,7 +107,10 @@ export class ReadAhead {
     if (this.#state === 'released') return Reflect.apply(this.#push, this.#socket, [chunk, encoding])
     if (chunk === null) {
       this.#end()
-      return Reflect.apply(this.#push, this.#socket, [null])
+      Reflect.apply(this.#push, this.#socket, [null])
+      // Its end is told to who reads, which somebody may have paused: only a net.Socket sees to that itself.
+      this.#socket.read(0)
+      return false
     }
     this.#receive(bytesOf(chunk, encoding))
     if (this.#following > MAX_FOLLOWING) return false

@@ -7,6 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import tls from 'node:tls'
 import v8 from 'node:v8'
 import vm from 'node:vm'
+import { countTimers, liveTimers } from '../../tools/counted-timers.ts'
 import { Random } from '../../tools/random.ts'
 import {
   type AbortReport,
@@ -18,7 +19,6 @@ import {
 } from './abort-case.ts'
 import { Attack } from './attack.ts'
 import { planAttack, planName } from './attack-plan.ts'
-import { countTimers, liveTimers } from './counted-timers.ts'
 import { Sessions } from './sessions.ts'
 import { Trail } from './trail.ts'
 import { Witness } from './witness.ts'

@@ -8,7 +8,7 @@ const WARM_UP = 200
 const HALF_OPEN = 1_000
 
 describe.each([
-  ['session ids', []],
+  ['session ids', [] as string[]],
   ['stateless tickets', ['--tickets']],
 ])(`${CONNECTIONS} mutated ClientHellos and ${HALF_OPEN} half-open connections, with %s,`, (_, options) => {
   let report: HostileReport

@@ -879,6 +879,38 @@ static void print_session(Connection *connection, int side)
     putchar('\n');
 }
 
+/* A PSK from outside: what either side of a connection has of it, and its name. */
+static const unsigned char psk_name[8] = { 'e', 'x', 't', 'e', 'r', 'n', 'a', 'l' };
+
+static SSL_SESSION *make_psk(SSL *ssl)
+{
+    static const unsigned char suite[2] = { 0x13, 0x02 };
+    unsigned char secret[48];
+    SSL_SESSION *session = SSL_SESSION_new();
+
+    memset(secret, 0xee, sizeof(secret));
+    if (session == NULL || !SSL_SESSION_set1_master_key(session, secret, sizeof(secret))
+        || !SSL_SESSION_set_cipher(session, SSL_CIPHER_find(ssl, suite))
+        || !SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION))
+        die("no PSK");
+    return session;
+}
+
+/* After a HelloRetryRequest, the hash must be that of the suite that was chosen. */
+static int use_psk(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t *id_len, SSL_SESSION **session)
+{
+    *id = psk_name;
+    *id_len = sizeof(psk_name);
+    *session = md == NULL || EVP_MD_size(md) == 48 ? make_psk(ssl) : NULL;
+    return 1;
+}
+
+static int find_psk(SSL *ssl, const unsigned char *id, size_t id_len, SSL_SESSION **session)
+{
+    *session = id_len == sizeof(psk_name) && memcmp(id, psk_name, id_len) == 0 ? make_psk(ssl) : NULL;
+    return 1;
+}
+
 static const char *outcome(const Connection *connection, int side)
 {
     return connection->failed[side] ? "fail" : connection->done[side] ? "ok" : "wait";
@@ -1003,7 +1035,7 @@ static void handshake(Connection *connection, int is_early)
     if (is_early && connection->done[SERVER])
         printf("early %d %d\n", number_of(connection), SSL_get_early_data_status(connection->ssl[SERVER]));
     settle(connection);
-    if (is_cut)
+    if (is_cut || (is_early && connection->failed[SERVER]))
         connection->state = REPLACED;
 }
 
@@ -1450,6 +1482,10 @@ static void configure(Connection *connection)
         SSL_set_max_early_data(ssl, (uint32_t)number());
     else if (strcmp(what, "idcb") == 0)
         SSL_set_generate_session_id(ssl, generators[number()]);
+    else if (strcmp(what, "psk") == 0 && SSL_is_server(ssl))
+        SSL_set_psk_find_session_callback(ssl, number() ? find_psk : NULL);
+    else if (strcmp(what, "psk") == 0)
+        SSL_set_psk_use_session_callback(ssl, number() ? use_psk : NULL);
 }
 
 static void new_tickets(Connection *connection, long count)

@@ -40,6 +40,8 @@ function switched(g: Generator): string[] {
     ])
   const lines = [
     `mode T ${random.pick([0, 1, 2, 3])}`,
+    ...(random.chance(30) ? [`idcb T ${random.pick([0, 1, 2])}`, `idcb S ${random.pick([0, 1])}`] : []),
+    ...(random.chance(30) ? [`timeout T ${random.pick([1, 10])}`, `verify T ${random.below(2)}`] : []),
     context(),
     context(),
     `switching ${random.pick(['never', 'hello', 'name'])}`,
@@ -352,14 +354,14 @@ function verified(g: Generator): string[] {
   const k = g.k()
   const setting = (): string =>
     random.pick([
-      `verify S ${random.below(2)}`,
+      `verify S ${random.pick([0, 1, 1, 4])}`,
       `sidctx S ${random.pick(['-', '-', '00'])}`,
       `options S ${random.pick(['set', 'clear'])} ${0x4000}`,
     ])
   const own = (): string[] =>
     random.pick([
       [],
-      [`conn ${k} s verify ${random.below(2)}`],
+      [`conn ${k} s verify ${random.pick([0, 1, 4])}`],
       [`conn ${k} s verify 1`, `conn ${k} s sidctx ${random.pick(['-', '00'])}`],
       [`conn ${k} s sidctx ${random.pick(['-', '00'])}`],
     ])
@@ -495,7 +497,13 @@ function singleUse(g: Generator): string[] {
     'maxver S 772',
     `early S ${random.pick([16384, 16384, 1])}`,
     `remcb S ${random.below(2)}`,
-    ...(random.chance(30) ? ['newcb S 5', 'getcb S 1'] : []),
+    ...(random.chance(40)
+      ? [
+          `newcb S ${random.pick([5, 5, 0])}`,
+          `getcb S ${random.pick([1, 2])}`,
+          `mode S ${random.pick([2, 0x202, 0x302])}`,
+        ]
+      : []),
     ...visit(k, '-', ...own()),
     ...again(),
     ...visit(k, '#-1', ...own()),
@@ -904,7 +912,7 @@ function early(g: Generator): string[] {
     ...(random.chance(15) ? [`early S ${random.pick([0, 16384])}`] : []),
     ...(random.chance(15) ? ['groups S 1'] : []),
     ...(random.chance(10) ? [`suite ${random.pick(['S', 'C'])} ${random.below(3)}`] : []),
-    ...visitEarly('#-1', ...(random.chance(15) ? [`conn ${k} s early ${random.pick([0, 100])}`] : [])),
+    ...visitEarly('#-1', ...(random.chance(30) ? [`conn ${k} s early ${random.pick([0, 100])}`] : [])),
     ...(random.chance(40) ? visitEarly(random.pick(['#-1', '#-2'])) : []),
     'groups S 0',
     'suite S 0',
@@ -924,6 +932,46 @@ function colliding(g: Generator): string[] {
     `collide ${random.pick([1, 8, 9, 9, 10, 10])}`,
     ...visit(g.k(), random.pick(['-', '#-1'])),
     ...visit(g.k(), '#-1'),
+    `maxver S ${g.maxVersion}`,
+  ]
+}
+
+/** A PSK from outside TLS, alone or after the one of a session: R9.3, R10.3, R10.7. */
+function outsidePsk(g: Generator): string[] {
+  const { random } = g
+  const k = g.k()
+  const isEarly = random.chance(40)
+  const visitEarly = (...lines: Parameters<typeof visit>): string[] =>
+    visit(...lines).map((line) => (isEarly && line === `handshake ${k}` ? `${line} early` : line))
+  const own = (): string[] => [
+    ...(random.chance(85) ? [`conn ${k} c psk 1`] : []),
+    ...(random.chance(75) ? [`conn ${k} s psk 1`] : []),
+    ...(random.chance(30) ? [`conn ${k} s sidctx ${random.pick(CONTEXTS)}`] : []),
+  ]
+  return [
+    'maxver S 772',
+    'maxver C 772',
+    `mode C ${random.pick([1, 3, 2])}`,
+    'sidctx C -',
+    `newcb S ${random.pick([0, 1])}`,
+    `options S ${random.pick(['set', 'clear'])} ${0x4000}`,
+    ...(isEarly ? ['early S 16384', `options S set ${0x1000000}`] : []),
+    ...visitEarly(k, random.pick(['-', '#-1']), ...own()),
+    ...random.pick([
+      [],
+      [],
+      ['groups S 1'],
+      [`suite ${random.pick(['S', 'C'])} ${random.below(3)}`],
+      [`sidctx S ${random.pick(CONTEXTS)}`],
+      ['remove S #-1'],
+      ['remove S #-1', 'remove S #-2'],
+      [`timeout S ${random.pick([1, 10])}`, g.clock(2000)],
+    ]),
+    ...visitEarly(k, random.pick(['-', '#-1', '#-1']), ...own()),
+    ...visitEarly(k, '#-1', ...own()),
+    'groups S 0',
+    'suite S 0',
+    'suite C 0',
     `maxver S ${g.maxVersion}`,
   ]
 }
@@ -964,5 +1012,7 @@ export const rareScenarios: readonly ((g: Generator) => string[])[] = [
   disordered,
   early,
   early,
+  early,
   colliding,
+  outsidePsk,
 ]

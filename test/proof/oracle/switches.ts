@@ -20,6 +20,7 @@ const sinceReleases = {
   EMSOPTION: ['3.0.0'],
   EXTRATICKET: ['3.0.0'],
   SNICOUNT: ['3.2.0'],
+  CLEARALERT: ['3.2.0'],
   FATALREAD: ['4.0.0'],
   LIFECAP: ['1.1.1o', '3.0.3'],
 } as const satisfies Readonly<Record<string, readonly string[]>>

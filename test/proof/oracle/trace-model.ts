@@ -7,7 +7,7 @@ import type { NegotiatedSession, TicketMaterial } from '../../../src/context/tic
 import { equalBytes } from '../../../src/session/bytes.ts'
 import type { SessionConnection, SslContextPorts } from '../../../src/session/contracts.ts'
 import { cipherSuiteHash, judgeSession } from '../../../src/session/judge-session.ts'
-import type { Examination, ResumptionOffer, TicketOffer } from '../../../src/session/offer.ts'
+import type { Examination, PskIdentity, ResumptionOffer, TicketOffer } from '../../../src/session/offer.ts'
 import { MAX_ID_LENGTH } from '../../../src/session/ranges.ts'
 import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION, VerifyMode } from '../../../src/session/ssl-constants.ts'
 import { SslSession, sessionInternals } from '../../../src/session/ssl-session.ts'
@@ -26,6 +26,8 @@ const ALLOW_CLIENT_RENEGOTIATION = 0x100
 const X25519 = 29
 const P256 = 23
 const HELLO_REQUEST_STEPS = 2
+const PSK_SUITE = 0x1302
+const PSK_OFFER = { identity: new Uint8Array(Buffer.from('external')), obfuscatedTicketAge: 0 } as const
 const SUITES_12 = [[0xc02c, 0xc02b], [0xc02b], [0xc02c]] as const
 const SUITES_13 = [[0x1302, 0x1301], [0x1301], [0x1302]] as const
 
@@ -71,6 +73,8 @@ interface TraceConnection {
   hasLegacyId: boolean
   /** A HelloRetryRequest has been sent in this handshake. */
   isRetried: boolean
+  /** CLEARALERT: the server has sent an alert that its client cannot read. */
+  isIllegible: boolean
   /** SRVCLEAR: the server has resumed what it had from before. */
   hasResumedItsOwn: boolean
   /** The client goes on with the session that it had before its first ClientHello. */
@@ -82,6 +86,11 @@ interface TraceConnection {
   readonly sent: Record<SideName, boolean>
   readonly received: Record<SideName, boolean>
   readonly quiet: Record<SideName, boolean>
+  /** Who has the PSK from outside TLS. */
+  readonly psk: Record<SideName, boolean>
+  isPskOffered: boolean
+  /** The server has chosen it. */
+  isPskChosen: boolean
   /** By a fatal alert of its peer. */
   readonly ended: Record<SideName, boolean>
   /** Where an alert is to arrive in the next handshake, in place of a flight. */
@@ -469,6 +478,7 @@ export class TraceModel {
       isFirst: true,
       hasLegacyId: false,
       isRetried: false,
+      isIllegible: false,
       hasResumedItsOwn: false,
       hasOffered: false,
       state: 'fresh',
@@ -477,6 +487,9 @@ export class TraceModel {
       sent: { s: false, c: false },
       received: { s: false, c: false },
       quiet: { s: false, c: false },
+      psk: { s: false, c: false },
+      isPskOffered: false,
+      isPskChosen: false,
       ended: { s: false, c: false },
       cut: undefined,
       isCut: false,
@@ -511,6 +524,7 @@ export class TraceModel {
       ssl.setNumTickets(value)
       if (side === 's') connection.numTickets = value
     } else if (what === 'early') ssl.setMaxEarlyData(value)
+    else if (what === 'psk') connection.psk[side] = value === 1
     else ssl.setGenerateSessionId(this.#generator(value))
   }
 
@@ -607,11 +621,12 @@ export class TraceModel {
     if (this.#switching === 'hello') this.#switch(connection, this.#other)
     if (version === TLS1_3_VERSION) this.#negotiateTls13(k, connection, offer)
     else this.#negotiateTls12(k, connection, offer)
-    connection.state = connection.isCut
-      ? 'replaced'
-      : connection.done.s && connection.done.c
-        ? 'established'
-        : 'failed'
+    connection.state =
+      connection.isCut || (connection.earlyData !== undefined && connection.failed.s)
+        ? 'replaced'
+        : connection.done.s && connection.done.c
+          ? 'established'
+          : 'failed'
     connection.cut = undefined
     this.#printHandshake(k, connection)
   }
@@ -651,8 +666,13 @@ export class TraceModel {
     const isTooOld = made.psk !== undefined && this.#hasWrappedAge(connection.c.session)
     const offer = isTooOld ? { ...made, psk: undefined } : made
     const ticket = offer.ticket === undefined ? 'none' : toHex(offer.ticket) || '-'
-    const psk =
-      offer.psk === undefined ? 'none' : `${toHex(offer.psk.identity)}:${offer.psk.obfuscatedTicketAge}`
+    connection.isPskOffered =
+      connection.psk.c &&
+      maxVersion === TLS1_3_VERSION &&
+      connection.c.session?.protocolVersion === TLS1_3_VERSION &&
+      cipherSuiteHash(helloRetryCipherSuite ?? PSK_SUITE) === cipherSuiteHash(PSK_SUITE)
+    const first = offer.psk ?? (connection.isPskOffered ? PSK_OFFER : undefined)
+    const psk = first === undefined ? 'none' : `${toHex(first.identity)}:${first.obfuscatedTicketAge}`
     this.#print(`hello ${k} ${toHex(offer.sessionId) || '-'} ${ticket} ${psk}`)
     return offer
   }
@@ -719,6 +739,7 @@ export class TraceModel {
     if (!('resume' in verdict)) throw new Error('a synchronous callback made a promise')
     if (connection.earlyData !== undefined && connection.earlyData !== 'none')
       connection.earlyData = this.#isEarlyDataAccepted(verdict) ? 'accepted' : 'rejected'
+    connection.isPskChosen = verdict.resume && verdict.source === 'external-psk'
     if (verdict.resume) return true
     const isReissued = this.#switches.REISSUE || verdict.reason !== 'cipher-hash-mismatch'
     connection.s.setNumTickets(isReissued ? connection.numTickets : 0)
@@ -737,6 +758,8 @@ export class TraceModel {
           ? verdict.alert
           : 47,
       )
+      const hasKeys = connection.s.session !== undefined || this.#switches.CLEARALERT
+      connection.isIllegible = !isTls13 && !connection.isFirst && !hasKeys
       return undefined
     }
     if (!isTls13 || before === undefined || isFound || this.#switches.SRVCLEAR) return false
@@ -794,9 +817,12 @@ export class TraceModel {
     return true
   }
 
-  #serverHello({ s, hasResumedItsOwn }: TraceConnection, resumed: boolean): ServerHelloParameters {
+  #serverHello(
+    { s, hasResumedItsOwn, isPskChosen }: TraceConnection,
+    resumed: boolean,
+  ): ServerHelloParameters {
     if (hasResumedItsOwn) return { sessionId: new Uint8Array(0), ticketExpected: false }
-    return this.#keepingFragmentLength(s, resumed, () => s.serverHello())
+    return this.#keepingFragmentLength(s, resumed && !isPskChosen, () => s.serverHello())
   }
 
   #processServerHello({ c, hasOffered }: TraceConnection, hello: ServerHello): ServerHelloVerdict {
@@ -819,6 +845,7 @@ export class TraceModel {
   }
 
   #negotiateTls13(k: number, connection: TraceConnection, first: ClientOffer): void {
+    connection.isPskChosen = false
     const suite = this.#chooseSuite(connection, TLS1_3_VERSION)
     if (suite === undefined) {
       this.#sendAlert(k, connection, 's', 40)
@@ -854,12 +881,18 @@ export class TraceModel {
       this.#serverHello(connection, resumed)
       this.#flags.blank(connection.s.session)
     }
+    if (connection.earlyData === 'accepted' && connection.s.session?.maxEarlyData === 0) {
+      // The client's copy still allows some, as the ticket before had said: more than the server's allows.
+      this.#sendAlert(k, connection, 's', 10)
+      return
+    }
     if (this.#isCut(k, connection, 'c')) return
     if (connection.hasResumedItsOwn && offer.psk === undefined) {
       // An extension that it has not asked for.
       this.#sendAlert(k, connection, 'c', 110)
       return
     }
+    if (connection.isPskChosen) this.#usePsk(connection)
     const verdict = this.#processServerHello(connection, {
       protocolVersion: TLS1_3_VERSION,
       sessionId: offer.sessionId,
@@ -892,7 +925,8 @@ export class TraceModel {
       selectedCipherSuite,
       pskModeSupported: true,
     }
-    if (psk === undefined) return base
+    const others = connection.isPskOffered ? [this.#pskIdentity(connection)] : []
+    if (psk === undefined) return others.length === 0 ? base : { ...base, pskIdentities: others }
     const identity = {
       identity: psk.identity,
       obfuscatedTicketAge: psk.obfuscatedTicketAge,
@@ -904,7 +938,36 @@ export class TraceModel {
         return this.#verifyBinder(connection, session)
       },
     }
-    return { ...base, pskIdentities: [identity] }
+    return { ...base, pskIdentities: [identity, ...others] }
+  }
+
+  #pskIdentity({ psk }: TraceConnection): PskIdentity {
+    return psk.s
+      ? { ...PSK_OFFER, externalPsk: this.#makePsk() }
+      : { ...PSK_OFFER, ticket: { status: 'no-decrypt' } }
+  }
+
+  /** @param ticket - so that the model has something to offer */
+  #makePsk(ticket?: Uint8Array): SslSession {
+    const session = new SslSession(this.#wholeNow())
+    sessionInternals.update(session, {
+      protocolVersion: TLS1_3_VERSION,
+      cipherSuite: PSK_SUITE,
+      masterKey: new Uint8Array(48).fill(0xee),
+      ...(ticket === undefined ? {} : { ticket }),
+    })
+    return session
+  }
+
+  /** The model's client knows no PSK from outside: it is given a session that does as well. */
+  #usePsk(connection: TraceConnection): void {
+    const { c } = connection
+    this.#clientRandom = '-'
+    c.setSession(this.#makePsk(PSK_OFFER.identity))
+    c.clientHello({ minVersion: TLS1_3_VERSION, maxVersion: TLS1_3_VERSION })
+    this.#clientRandom = undefined
+    c.setSession(this.#makePsk())
+    connection.hasOffered = false
   }
 
   /** Both sides hold the same secret; a binder of another hash has another length, which is a matter of syntax. */
@@ -969,6 +1032,11 @@ export class TraceModel {
       // An id callback has made the id again that the client has offered: where it awaits Finished, it gets a Certificate.
       // Or, before NORES, it has not got the id.
       this.#sendAlert(k, connection, 'c', 10)
+      return
+    }
+    if (!resumed && s.session?.extendedMasterSecret !== c.session?.extendedMasterSecret) {
+      // A client goes on with a session without an id, as if its extended master secret were that of this handshake.
+      this.#sendAlert(k, connection, 's', 20)
       return
     }
     this.#completeTls12(k, connection, suite, resumed, !resumed && ticketExpected)
@@ -1171,6 +1239,10 @@ export class TraceModel {
     if (connection.received[side])
       return this.#switches.FATALREAD && connection.ended[side] ? 'error' : 'zero'
     this.#readMessages(k, connection, side)
+    // Which alert it is differs from release to release, and means nothing.
+    const alert = this.#material.peek(`alert ${k} c`)?.[4]
+    if (side === 'c' && connection.isIllegible && alert !== undefined)
+      this.#sendAlert(k, connection, 'c', Number(alert))
     if (connection.failed[side]) {
       connection.state = 'failed'
       return 'error'

@@ -61,8 +61,7 @@ export interface PublicCall {
 }
 
 /** Why there is nothing to be checked. */
-type Exemption = 'takes nothing' | 'an error: it is caught, not made' | 'a constant' | 'takes what Node takes'
-/** Of what the model tells, which it has checked. */
+type Exemption = 'takes nothing' | 'an error: it is caught, not made' | 'a constant'
 
 export type PublicCalls = Readonly<Record<string, PublicCall | Exemption>>
 
@@ -587,6 +586,13 @@ const serverCalls: PublicCalls = {
   ),
 }
 
+const clients = new main.ClientSessions()
+/** Options that go on to Node or undici, which take what they take; the library's own of them are its to check. */
+const passedOn = (
+  known: Readonly<Record<string, readonly JunkKind[]>> = {},
+  takes: readonly JunkKind[] = OPTIONS,
+): Argument => ({ ...parts(known, {}, takes), isOpen: true })
+
 const clientCalls: PublicCalls = {
   ClientSessions: make(
     main.ClientSessions,
@@ -601,11 +607,23 @@ const clientCalls: PublicCalls = {
       onHandshake: OPTIONAL_CALLBACK,
     }),
   ),
-  'ClientSessions.connect': 'takes what Node takes',
-  'ClientSessions.agent': 'takes what Node takes',
-  'ClientSessions.http2': 'takes what Node takes',
-  'ClientSessions.undici': 'takes what Node takes',
-  'ClientSessions.dispatcher': 'takes what Node takes',
+  'ClientSessions.connect': call(
+    (...values) => {
+      const socket: tls.TLSSocket = Reflect.apply(clients.connect, clients, values)
+      socket.on('error', () => undefined).destroy()
+    },
+    // Node says itself what is missing in it.
+    { ...passedOn({}, ['empty object']), good: { host: '127.0.0.1', port: 443 } },
+    one(undefined, OPTIONAL_CALLBACK),
+  ),
+  'ClientSessions.agent': methodOf(() => clients, 'agent', passedOn()),
+  'ClientSessions.http2': methodOf(() => clients, 'http2', passedOn()),
+  'ClientSessions.undici': methodOf(
+    () => clients,
+    'undici',
+    passedOn({ allowH2: OPTIONAL_FLAG, socketPath: OPTIONAL_TEXT, timeout: OPTIONAL_COUNT }),
+  ),
+  'ClientSessions.dispatcher': methodOf(() => clients, 'dispatcher', passedOn({ connect: OPTIONS })),
   'ClientSessions.clear': 'takes nothing',
   'ClientSessions.close': 'takes nothing',
 }

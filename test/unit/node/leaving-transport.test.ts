@@ -14,9 +14,9 @@ import {
   TLS13,
   VERSIONS,
 } from '../../tools/node-servers.ts'
+import { duplexPair } from '../../tools/pipe-end.ts'
 import { arrive, closed, connections, HELLO, PART, received, relay, type Target } from './arrival.ts'
 import { handedOver } from './handed-over.ts'
-import { duplexPair } from './pipe-end.ts'
 
 /** Leaves nothing behind. */
 async function closes(server: net.Server): Promise<void> {

@@ -2,7 +2,6 @@ import { once } from 'node:events'
 import http from 'node:http'
 import https from 'node:https'
 import net from 'node:net'
-import { type Duplex, PassThrough } from 'node:stream'
 import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import { bytes, records } from '../../tools/client-hello-builder.ts'
@@ -21,7 +20,8 @@ import {
   VERSIONS,
 } from '../../tools/node-servers.ts'
 import { hello13 } from '../../tools/offering-hello.ts'
-import { duplexPair, type PipeEnd } from './pipe-end.ts'
+import { duplexPair, type PipeEnd } from '../../tools/pipe-end.ts'
+import { TOUCHES, type Touch } from '../../tools/stream-touches.ts'
 
 /** Whoever waits for this has hung. */
 const TIMEOUT_MS = 5_000
@@ -29,32 +29,8 @@ const TIMEOUT_MS = 5_000
 const PATIENT = { readAheadMs: 120_000 }
 
 type Target = Pick<Harness, 'server' | 'port'>
-type Touch = (raw: Duplex) => unknown
 
 const ignore = (): void => undefined
-
-/** What others do with a connection of which they know nothing. */
-const TOUCHES: readonly (readonly [string, Touch])[] = [
-  ['a listener of data', (raw) => raw.on('data', ignore)],
-  ['a listener of data, once', (raw) => raw.once('data', ignore)],
-  ['a listener of readable that reads nothing', (raw) => raw.on('readable', ignore)],
-  ['a listener of end and of close', (raw) => raw.on('end', ignore).on('close', ignore)],
-  ['a pipe', (raw) => raw.pipe(new PassThrough().resume())],
-  ['a pipe that nobody reads', (raw) => raw.pipe(new PassThrough())],
-  ['setEncoding utf8', (raw) => raw.setEncoding('utf8')],
-  ['setEncoding latin1', (raw) => raw.setEncoding('latin1')],
-  ['setEncoding hex', (raw) => raw.setEncoding('hex')],
-  ['setEncoding utf8, and a listener of data', (raw) => raw.setEncoding('utf8').on('data', ignore)],
-  ['pause', (raw) => raw.pause()],
-  ['resume', (raw) => raw.resume()],
-  ['resume in nextTick', (raw) => process.nextTick(() => raw.resume())],
-  ['resume in a microtask', (raw) => queueMicrotask(() => raw.resume())],
-  ['resume in setImmediate', (raw) => setImmediate(() => raw.resume())],
-  ['pause, and resume in setImmediate', (raw) => setImmediate(() => raw.resume()) && raw.pause()],
-  ['read(0)', (raw) => raw.read(0)],
-  ['setTimeout of a minute', (raw) => raw instanceof net.Socket && raw.setTimeout(60_000)],
-  ['setNoDelay and setKeepAlive', (raw) => raw instanceof net.Socket && raw.setNoDelay().setKeepAlive(true)],
-]
 
 /** A stock server reads such a stream by its events, so these keep it from its bytes. */
 const HARMFUL = /^(setEncoding|pause|a listener of readable)/
@@ -437,6 +413,41 @@ test(
     client.destroy()
     await closed
     expect(harness.handshakes).toHaveLength(2)
+  },
+  TIMEOUT_MS,
+)
+
+test.each([
+  ['before a byte', 0],
+  ['after a piece of its hello', 60],
+  ['while it is looked up', Number.POSITIVE_INFINITY],
+])(
+  'a stream that is no socket, which somebody has paused, and whose client ends %s, is left by nobody',
+  async (_title, length) => {
+    const ends: PipeEnd[] = []
+    const harness = await start({
+      attach: PATIENT,
+      context: {
+        sessionCacheMode: NO_INTERNAL,
+        async getSessionCallback() {
+          for (const end of ends) end.push(null)
+          for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve))
+          return undefined
+        },
+      },
+    })
+    const [ours, theirs] = duplexPair({ allowHalfOpen: false })
+    ends.push(theirs)
+    theirs.pause()
+    harness.server.emit('connection', theirs)
+    const closed = once(theirs, 'close')
+    ours
+      .on('error', ignore)
+      .resume()
+      .write(records(hello13({ identity: bytes(32) })).subarray(0, length))
+    if (Number.isFinite(length)) setImmediate(() => ours.end())
+    await closed
+    expect(harness.handshakes).toMatchObject([{ outcome: 'failed', reason: 'client-left' }])
   },
   TIMEOUT_MS,
 )

@@ -15,8 +15,8 @@ import {
   VERSIONS,
 } from '../../tools/node-servers.ts'
 import { peerTest } from '../../tools/peers.ts'
+import { duplexPair } from '../../tools/pipe-end.ts'
 import { arrive, closed, connections, PART, received, relay, type Target } from './arrival.ts'
-import { duplexPair } from './pipe-end.ts'
 
 describe.each(VERSIONS)('%s resumes', (_, version) => {
   test.each([

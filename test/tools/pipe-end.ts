@@ -1,4 +1,4 @@
-import { Duplex } from 'node:stream'
+import { Duplex, type DuplexOptions } from 'node:stream'
 
 /** One end of a pipe in memory, as stream.duplexPair makes from Node 22 on. */
 export class PipeEnd extends Duplex {
@@ -23,8 +23,8 @@ export class PipeEnd extends Duplex {
   }
 }
 
-export function duplexPair(): readonly [PipeEnd, PipeEnd] {
-  const ends = [new PipeEnd(), new PipeEnd()] as const
+export function duplexPair(options: DuplexOptions = {}): readonly [PipeEnd, PipeEnd] {
+  const ends = [new PipeEnd(options), new PipeEnd(options)] as const
   ends[0].peer = ends[1]
   ends[1].peer = ends[0]
   return ends
