@@ -222,6 +222,16 @@ function isCited(rule: string, text: string): boolean {
 
 describe('the map of the tests', () => {
   const map = readFileSync(join(root, 'test/README.md'), 'utf8')
+  /** Paths from the root; `import()` and `import type` too. */
+  const testImports = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts') && !file.startsWith('packaging/projects/'))
+    .flatMap((name) => {
+      const file = join('test', name)
+      const { importedFiles } = ts.preProcessFile(readFileSync(join(root, file), 'utf8'), true, true)
+      return importedFiles
+        .filter(({ fileName }) => fileName.startsWith('.'))
+        .map(({ fileName }) => ({ file, target: join(dirname(file), fileName) }))
+    })
   const entriesOf = (folder: string): string[] =>
     readdirSync(join(root, 'test', folder), { withFileTypes: true }).flatMap((entry) =>
       entry.isDirectory()
@@ -249,13 +259,24 @@ describe('the map of the tests', () => {
     expect(named.filter((name) => scripts[name] === undefined)).toEqual([])
   })
 
+  test('no file of tests has more than 500 lines', () => {
+    const long = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.test.ts'))
+      .filter((file) => readFileSync(join(root, 'test', file), 'utf8').split('\n').length > 501)
+    expect(long).toEqual([])
+  })
+
   test('nothing outside of unit/cli reaches into the command', () => {
-    const outside = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' }).filter(
-      (file) => file.endsWith('.ts') && !file.startsWith('unit/cli/'),
-    )
-    const reaching = outside.filter((file) =>
-      /from '(?:\.\.\/)+src\/cli\//.test(readFileSync(join(root, 'test', file), 'utf8')),
-    )
-    expect(reaching).toEqual([])
+    const outside = testImports.filter(({ file }) => !file.startsWith('test/unit/cli/'))
+    expect(outside.filter(({ target }) => /^(src|test\/unit)\/cli\//.test(target))).toEqual([])
+  })
+
+  test('a folder imports from itself and from tools, which import from nobody', () => {
+    const room = (path: string): string => /^test\/(?:unit\/)?[^/]+/.exec(path)?.[0] ?? path
+    const rooms = testImports
+      .filter(({ target }) => target.startsWith('test/') && target !== 'test/vitest.config.ts')
+      .map(({ file, target }) => ({ file, from: room(file), to: room(target) }))
+    expect(rooms.length).toBeGreaterThan(400)
+    expect(rooms.filter(({ from, to }) => from !== to && to !== 'test/tools')).toEqual([])
   })
 })

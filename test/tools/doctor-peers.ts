@@ -1,4 +1,4 @@
-import type { Verdict } from '../unit/cli/run-command.ts'
+import type { Verdict } from './doctor.ts'
 import { startGo, startHaproxy, startNginx, startOpenssl } from './foreign-servers.ts'
 import { start, startStock } from './node-servers.ts'
 import { missingCommand } from './peers.ts'

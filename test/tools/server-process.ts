@@ -21,7 +21,7 @@ export interface ScriptOptions {
   /** Where its output goes: `ignore` where it may say what it likes. */
   readonly stdout?: 'inherit' | 'ignore'
   /** `pipe` for who reads what it says when it dies. */
-  readonly stderr?: 'inherit' | 'pipe'
+  readonly stderr?: 'inherit' | 'pipe' | 'ignore'
 }
 
 /** A script in TypeScript in a process of its own, which ends when its parent lets go of it. */

@@ -2,9 +2,9 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeCertificate } from '../../tools/certificate.ts'
+import { doctorInProcess, type ReportedDoctor, verdicts } from '../../tools/doctor.ts'
 import { METHODS, type Method } from '../../tools/methods.ts'
 import { freePort, startProgram } from '../../tools/server-process.ts'
-import { type DoctorReport, doctor, verdicts } from '../../unit/cli/run-command.ts'
 import { byHand, type Meeting } from './by-hand.ts'
 import { type OtherServer, otherServers } from './other-servers.ts'
 
@@ -63,7 +63,13 @@ async function doctorRow(server: OtherServer, folder: string): Promise<DoctorRow
   const launch = server.launch({ folder, port })
   const child = await startProgram(launch.command, launch.args, port)
   try {
-    const report = await doctor(`127.0.0.1:${port}`, '--servername', 'server.example', '--attempts', '2')
+    const report = await doctorInProcess(
+      `127.0.0.1:${port}`,
+      '--servername',
+      'server.example',
+      '--attempts',
+      '2',
+    )
     const seen = seenBy(report)
     const hand = await byHand(port, folder)
     const [finding] = report.findings.filter(({ id }) => id !== 'certificate-not-verified')
@@ -81,7 +87,7 @@ async function doctorRow(server: OtherServer, folder: string): Promise<DoctorRow
   }
 }
 
-function seenBy(report: DoctorReport): Record<Method, Meeting> {
+function seenBy(report: ReportedDoctor): Record<Method, Meeting> {
   const rates = verdicts(report)
   const of = (method: Method): Meeting => {
     const facts = report.methods.find((one) => one.method === method)

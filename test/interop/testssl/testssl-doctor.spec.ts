@@ -1,10 +1,10 @@
 import { describe, expect } from 'vitest'
+import { doctorInProcess, verdicts } from '../../tools/doctor.ts'
 import { peers } from '../../tools/doctor-peers.ts'
 import { folderWithCertificate } from '../../tools/foreign-servers.ts'
 import type { Method } from '../../tools/methods.ts'
 import { NAME } from '../../tools/node-servers.ts'
 import { missingCommand, peerTest } from '../../tools/peers.ts'
-import { doctor, verdicts } from '../../unit/cli/run-command.ts'
 import { findCommand, probe } from './run-testssl.ts'
 
 /** testssl.sh takes most of a minute for a server. */
@@ -28,7 +28,9 @@ describe('what testssl.sh calls supported, sslctx doctor sees resume', () => {
       async () => {
         const port = await peer.start()
         const findings = await probe(await findCommand(), port, folderWithCertificate(), ['-S'])
-        const seen = verdicts(await doctor(`127.0.0.1:${port}`, '--servername', NAME, '--attempts', '3'))
+        const seen = verdicts(
+          await doctorInProcess(`127.0.0.1:${port}`, '--servername', NAME, '--attempts', '3'),
+        )
         const claimed = Object.keys(RESUMPTIONS).filter((id) =>
           findings.get(id)?.finding.startsWith('supported'),
         )

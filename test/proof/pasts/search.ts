@@ -1,7 +1,7 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { makeCertificate } from '../../tools/certificate.ts'
+import { forkScript } from '../../tools/server-process.ts'
 import { drawPast, type MetReport, type PastTask } from './drawn-past.ts'
 
 export interface PastsReport {
@@ -93,10 +93,7 @@ class Search {
   }
 
   #start(): ChildProcess {
-    this.#child ??= fork(fileURLToPath(new URL('./meeting.ts', import.meta.url)), {
-      execArgv: ['--import', 'tsx'],
-      stdio: ['ignore', 'inherit', 'ignore', 'ipc'],
-    })
+    this.#child ??= forkScript(new URL('./meeting.ts', import.meta.url), { stderr: 'ignore' })
     return this.#child
   }
 

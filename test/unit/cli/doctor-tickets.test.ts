@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { KeyRing } from '../../../src/index.ts'
+import { findingsOf, verdicts } from '../../tools/doctor.ts'
 import { nothing } from '../../tools/doctor-peers.ts'
 import { certificate, type Harness, NAME, type StartOptions, start } from '../../tools/node-servers.ts'
 import { startTicketed } from '../../tools/ticket-servers.ts'
-import { type DoctorReport, doctor, findingsOf, verdicts } from './run-command.ts'
+import { type DoctorReport, doctor } from './run-command.ts'
 
 const BOUND = 'note bound-to-name'
 const NO_OLD_TICKETS = 'note no-tickets tls12-ticket'

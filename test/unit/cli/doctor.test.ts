@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import type { Method } from '../../../src/cli/probe.ts'
 import { decodeSslSession } from '../../../src/codec/ssl-session-der.ts'
 import { makeCertificate } from '../../tools/certificate.ts'
+import { findingsOf, type Verdict, verdictOf, verdicts } from '../../tools/doctor.ts'
 import { nginx, nothing, openssl, peers, UNCHECKED } from '../../tools/doctor-peers.ts'
 import {
   folderWithCertificate,
@@ -16,7 +17,7 @@ import {
 import { certificate, greet, listen, NAME, start, startStock } from '../../tools/node-servers.ts'
 import { peerTest } from '../../tools/peers.ts'
 import { freePort } from '../../tools/server-process.ts'
-import { doctor, findingsOf, run, type Verdict, verdictOf, verdicts } from './run-command.ts'
+import { doctor, run } from './run-command.ts'
 
 const probe = (port: number, ...args: string[]): ReturnType<typeof doctor> =>
   doctor(`127.0.0.1:${port}`, '--servername', NAME, ...args)

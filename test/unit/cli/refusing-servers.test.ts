@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import type { FindingId } from '../../../src/cli/findings.ts'
+import { findingsOf } from '../../tools/doctor.ts'
 import { go, haproxy, nginx, openssl } from '../../tools/doctor-peers.ts'
 import {
   folderWithCertificate,
@@ -14,7 +15,7 @@ import {
 } from '../../tools/foreign-servers.ts'
 import { certificate, NAME, startStock } from '../../tools/node-servers.ts'
 import { peerTest } from '../../tools/peers.ts'
-import { doctor, findingsOf, run } from './run-command.ts'
+import { doctor, run } from './run-command.ts'
 
 /** A server that lets no handshake succeed, as its makers set it up. */
 interface RefusingServer {

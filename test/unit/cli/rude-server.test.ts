@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { verdicts } from '../../tools/doctor.ts'
 import { startRude } from '../../tools/foreign-servers.ts'
 import { NAME } from '../../tools/node-servers.ts'
 import { missingCommand, peerTest } from '../../tools/peers.ts'
-import { doctor, run, verdicts } from './run-command.ts'
+import { doctor, run } from './run-command.ts'
 
 const problem = missingCommand('cc', '--version')
 const folder = mkdtempSync(join(tmpdir(), 'sslctx-rude-'))

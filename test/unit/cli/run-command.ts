@@ -1,7 +1,6 @@
 import { runCommand } from '../../../src/cli/command.ts'
-import type { Examination, Trial } from '../../../src/cli/examination-facts.ts'
+import type { Examination } from '../../../src/cli/examination-facts.ts'
 import type { Finding } from '../../../src/cli/findings.ts'
-import { METHODS, type Method } from '../../../src/cli/probe.ts'
 import { encodeSslSession, type SslSessionFields } from '../../../src/codec/ssl-session-der.ts'
 import { MINIMAL } from '../../tools/session-fields.ts'
 
@@ -45,32 +44,6 @@ export async function doctor(...args: readonly string[]): Promise<DoctorReport> 
   const report = JSON.parse(stdout) as DoctorReport
   if (report.exitCode !== exitCode) throw new Error(`the report says ${report.exitCode}, not ${exitCode}`)
   return report
-}
-
-/** `problem never-resumes tls13` and the like; what resumes, and certificates of no authority, left out. */
-export function findingsOf({ findings }: DoctorReport): string[] {
-  return findings
-    .filter(({ id }) => id !== 'resumes' && id !== 'certificate-not-verified')
-    .map(({ severity, id, method }) => [severity, id, ...(method ? [method] : [])].join(' '))
-}
-
-export type Verdict = 'all' | 'some' | 'none' | 'nothing offered'
-
-/** Of what was offered where it was made. */
-export function verdicts({ trials }: DoctorReport): Record<Method, Verdict> {
-  const local = trials.filter(({ kind }) => ['next', 'again', 'later'].includes(kind))
-  const of = (method: Method): Verdict => verdict(local.filter((trial) => trial.method === method))
-  return Object.fromEntries(METHODS.map((method) => [method, of(method)])) as Record<Method, Verdict>
-}
-
-function verdict(trials: readonly Trial[]): Verdict {
-  if (trials.length === 0) return 'nothing offered'
-  return verdictOf(trials.map(({ outcome }) => outcome === 'resumed'))
-}
-
-export function verdictOf(resumed: readonly boolean[]): Verdict {
-  if (resumed.every(Boolean)) return 'all'
-  return resumed.some(Boolean) ? 'some' : 'none'
 }
 
 /** A session of TLS 1.2 with an id, but for what is said otherwise. */

@@ -3,8 +3,9 @@ import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import type { StartTls } from '../../../src/cli/starttls.ts'
 import { visibleBytes } from '../../../src/cli/wire.ts'
+import { findingsOf, verdicts } from '../../tools/doctor.ts'
 import { certificate, listen, NAME } from '../../tools/node-servers.ts'
-import { doctor, findingsOf, run, verdicts } from './run-command.ts'
+import { doctor, run } from './run-command.ts'
 
 /** What a server says first, and then to what it hears, in this order; the last answer is where TLS begins. */
 interface Script {

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import type { Finding } from '../../../src/cli/findings.ts'
 import { MemoryStore, type SessionStore, storeCallbacks } from '../../../src/index.ts'
 import { makeCertificate } from '../../tools/certificate.ts'
+import { findingsOf } from '../../tools/doctor.ts'
 import { startNodeCluster, startStockProcess } from '../../tools/foreign-servers.ts'
 import {
   certificate,
@@ -16,7 +17,7 @@ import {
   start,
   startStock,
 } from '../../tools/node-servers.ts'
-import { type DoctorReport, doctor, findingsOf } from './run-command.ts'
+import { type DoctorReport, doctor } from './run-command.ts'
 
 const probe = (ports: readonly number[], ...args: string[]): Promise<DoctorReport> =>
   doctor(...ports.map((port) => `127.0.0.1:${port}`), '--servername', NAME, '--attempts', '3', ...args)

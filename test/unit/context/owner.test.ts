@@ -27,19 +27,19 @@ describe("the owner's own rules about a session that was found", () => {
     examine: NonNullable<ResumptionOffer['examine']>,
   ): {
     verdict: ResumptionVerdict | PromiseLike<ResumptionVerdict>
-    test: ReturnType<typeof testContext>
+    fixture: ReturnType<typeof testContext>
   } => {
     const fixture = testContext(STATEFUL)
     fixture.context.addSession(makeSession(1))
     const connection = fixture.context.newConnection()
     connection.accept()
-    return { verdict: connection.resumeSession({ ...offer12(idOf(1)), examine }), test: fixture }
+    return { verdict: connection.resumeSession({ ...offer12(idOf(1)), examine }), fixture }
   }
 
   test('decline it, before anything is counted or forgotten', () => {
-    const { verdict, test } = examined(() => DECLINED)
+    const { verdict, fixture } = examined(() => DECLINED)
     expect(verdict).toEqual({ resume: false, reason: 'declined' })
-    expect(test.context.stats).toMatchObject({ number: 1, hits: 0, misses: 0, timeouts: 0 })
+    expect(fixture.context.stats).toMatchObject({ number: 1, hits: 0, misses: 0, timeouts: 0 })
   })
 
   test('leave it to those of libssl, synchronously when they answer at once', () => {
@@ -60,9 +60,9 @@ describe("the owner's own rules about a session that was found", () => {
     ],
     ['reject', () => Promise.reject(new Error('no'))],
   ])('decline it when they %s, which is an event', async (_, examine) => {
-    const { verdict, test } = examined(examine)
+    const { verdict, fixture } = examined(examine)
     expect(await verdict).toEqual({ resume: false, reason: 'declined' })
-    expect(test.events).toContainEqual(
+    expect(fixture.events).toContainEqual(
       expect.objectContaining({ type: 'callback-error', callback: 'examine' }),
     )
   })
@@ -235,37 +235,39 @@ test('what a callback has not taken says nothing of the next session, of which n
 })
 
 describe('what a real TLS stack made of a handshake', () => {
-  const decided = (found: boolean): { connection: SslConnection; test: ReturnType<typeof testContext> } => {
+  const decided = (
+    found: boolean,
+  ): { connection: SslConnection; fixture: ReturnType<typeof testContext> } => {
     const fixture = testContext(STATEFUL)
     fixture.context.addSession(makeSession(1))
     const connection = fixture.context.newConnection()
     connection.accept()
     expect(decide(connection, offer12(idOf(found ? 1 : 2))).resume).toBe(found)
-    return { connection, test: fixture }
+    return { connection, fixture }
   }
 
   test('counts as decided when it is as decided', () => {
-    const { connection, test } = decided(true)
+    const { connection, fixture } = decided(true)
     connection.recordOutcome({ protocolVersion: TLS1_2_VERSION, resumed: { isTicket: false } })
     expect(connection.sessionReused).toBe(true)
-    expect(test.context.stats).toMatchObject({ hits: 1, acceptGood: 1, number: 1 })
+    expect(fixture.context.stats).toMatchObject({ hits: 1, acceptGood: 1, number: 1 })
   })
 
   test('is no hit when it did not resume what was found: the new session counts', () => {
-    const { connection, test } = decided(true)
+    const { connection, fixture } = decided(true)
     const made = makeSession(3)
     connection.recordOutcome({ protocolVersion: TLS1_2_VERSION, made })
     expect([connection.sessionReused, connection.session]).toEqual([false, made])
-    expect(test.context.stats).toMatchObject({ hits: 0, acceptGood: 1, number: 2 })
+    expect(fixture.context.stats).toMatchObject({ hits: 0, acceptGood: 1, number: 2 })
   })
 
   test('is a hit when it resumed what nobody looked up, such as a ticket of its own', () => {
-    const { connection, test } = decided(false)
+    const { connection, fixture } = decided(false)
     const session = makeSession(4)
     connection.recordOutcome({ protocolVersion: TLS1_2_VERSION, resumed: { session, isTicket: true } })
     // SSL_OP_NO_TICKET of the context: the model knows no ticket there.
     expect(connection.sessionReused).toBe(false)
-    expect(test.context.stats).toMatchObject({ hits: 0, acceptGood: 1 })
+    expect(fixture.context.stats).toMatchObject({ hits: 0, acceptGood: 1 })
   })
 
   test('ends a handshake about which nobody was asked', () => {
@@ -280,10 +282,10 @@ describe('what a real TLS stack made of a handshake', () => {
   })
 
   test('is of another version than the one that was looked up', () => {
-    const { connection, test } = decided(true)
+    const { connection, fixture } = decided(true)
     connection.recordOutcome({ protocolVersion: TLS1_3_VERSION })
     expect(connection.protocolVersion).toBe(TLS1_3_VERSION)
-    expect(test.context.stats).toMatchObject({ hits: 0, acceptGood: 1 })
+    expect(fixture.context.stats).toMatchObject({ hits: 0, acceptGood: 1 })
   })
 
   test('is of another version, and resumed there', () => {

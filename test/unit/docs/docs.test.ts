@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { NOT_KEPT_REASONS } from '../../../src/session/not-kept-reasons.ts'
 import { HANDSHAKE_REASONS, type ReasonRow } from '../../../src/session/reasons.ts'
 import { makeCertificate } from '../../tools/certificate.ts'
+import { doctorInProcess, findingsOf } from '../../tools/doctor.ts'
 import { startHaproxy, startNginx } from '../../tools/foreign-servers.ts'
 import {
   anchorsOf,
@@ -21,7 +22,6 @@ import { NAME } from '../../tools/node-servers.ts'
 import { missingCommand, peerTest } from '../../tools/peers.ts'
 import { redisProblem, startRedis } from '../../tools/redis-server.ts'
 import { errorCodes, unionIn } from '../../tools/source-unions.ts'
-import { doctor, findingsOf } from '../cli/run-command.ts'
 import { commandsOf, problemWith } from './shell.ts'
 import { type GivenByTest, isSnippet, packageSources, SnippetPlace, snippetOf } from './snippets.ts'
 
@@ -184,7 +184,7 @@ describe('the settings that docs/migrating.md starts from', () => {
     return fence
   }
   const diagnose = async (port: number): Promise<readonly string[]> =>
-    findingsOf(await doctor(`127.0.0.1:${port}`, '--servername', NAME, '--attempts', '2'))
+    findingsOf(await doctorInProcess(`127.0.0.1:${port}`, '--servername', NAME, '--attempts', '2'))
 
   peerTest('are those of nginx', missingCommand('nginx', '-v'), async () => {
     expect(await diagnose(await startNginx(`listen $PORT ssl; ${only('nginx').code}`))).toEqual(expected)

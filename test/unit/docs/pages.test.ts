@@ -5,9 +5,9 @@ import { afterAll, describe, expect, test } from 'vitest'
 import * as library from '../../../src/index.ts'
 import { prometheusMetrics } from '../../../src/observability/prometheus.ts'
 import { HANDSHAKE_REASONS } from '../../../src/session/reasons.ts'
+import { helpOf } from '../../tools/doctor.ts'
 import { fencesOf, readPage, readPages, root, sectionsOf } from '../../tools/markdown.ts'
 import { unionIn } from '../../tools/source-unions.ts'
-import { run } from '../cli/run-command.ts'
 
 // Where a reader looks for something, it is.
 
@@ -144,7 +144,7 @@ describe('docs/doctor.md', () => {
   const { text } = readPage('docs/doctor.md')
 
   test.each(['doctor', 'inspect', 'bench', 'secret'])('has every option of %s', async (command) => {
-    const { stdout: help } = await run([command, '--help'])
+    const help = await helpOf(command)
     const options = [...new Set(help.match(/(?<=^ *(?:.*, )?)--[a-z-]+/gm))]
     expect(options).toContain('--help')
     expect(options.filter((option) => !text.includes(`\`${option}`))).toEqual([])

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { helpOf } from '../../tools/doctor.ts'
 import { root } from '../../tools/markdown.ts'
-import { run } from '../cli/run-command.ts'
 
 /** What is wrong with a command line of the documentation; undefined when it can be typed as it is. */
 export async function problemWith(line: string): Promise<string | undefined> {
@@ -30,9 +30,9 @@ function problemWithNpm(command: string, script: string): string | undefined {
 
 /** By what `--help` says, which is what people have. */
 async function problemWithCommand(name: string, args: readonly string[]): Promise<string | undefined> {
-  const { stdout: commands } = await run(['--help'])
+  const commands = await helpOf()
   if (!commands.includes(`\n  sslctx ${name} `)) return `sslctx ${name} is not there`
-  const { stdout: help } = await run([name, '--help'])
+  const help = await helpOf(name)
   const known = new Set(help.match(/--[a-z-]+/g))
   const unknown = args.filter((word) => word.startsWith('--') && !known.has(word))
   return unknown.length > 0 ? `sslctx ${name} has no ${unknown.join(', ')}` : undefined

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { expect, test } from 'vitest'
 import { makeCertificate } from '../../tools/certificate.ts'
 import { afterTest, certificate, connect, NAME } from '../../tools/node-servers.ts'
+import { nextMessage } from '../../tools/server-process.ts'
 import { type FleetOrder, launchFleet } from './tickets-fleet.ts'
 
 const CLIENTS = 50
@@ -23,7 +23,7 @@ test.each([
     const secret = randomBytes(32).toString('hex')
     const fleet = launchFleet({ kind, certificate, renewed, secret, offsetsMs: OFFSETS_MS })
     afterTest(() => fleet.disconnect())
-    let [ports] = (await once(fleet, 'message')) as [number[]]
+    let ports = await nextMessage<number[]>(fleet)
     const ca = [certificate.cert, renewed.cert]
     const sessions: (Buffer | undefined)[] = Array.from({ length: CLIENTS })
     const members = new Set<string>()
@@ -43,7 +43,7 @@ test.each([
       const order = round % 3 === 2 ? ORDERS[(round - 2) / 3] : undefined
       if (order === undefined) continue
       fleet.send(order)
-      ;[ports] = (await once(fleet, 'message')) as [number[]]
+      ports = await nextMessage(fleet)
     }
     expect(tally).toEqual({
       connections: CONNECTIONS,

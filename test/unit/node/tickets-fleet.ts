@@ -1,9 +1,10 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import cluster from 'node:cluster'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { Certificate } from '../../tools/certificate.ts'
+import { forkScript, letGo, nextMessage } from '../../tools/server-process.ts'
 
 /** What the members are: they share a port in a cluster, and have one each elsewhere. */
 export type FleetKind = 'cluster' | 'threads' | 'processes'
@@ -36,10 +37,10 @@ interface Member {
   end(): Promise<void>
 }
 
-const program = fileURLToPath(new URL('./tickets-member.ts', import.meta.url))
+const program = new URL('./tickets-member.ts', import.meta.url)
 
 async function startClusterMember(settings: MemberSettings): Promise<Member> {
-  cluster.setupPrimary({ exec: program, execArgv: ['--import', 'tsx'] })
+  cluster.setupPrimary({ exec: fileURLToPath(program), execArgv: ['--import', 'tsx'] })
   const worker = cluster.fork({ SSLCTX_TEST_MEMBER: JSON.stringify(settings) })
   return {
     port: await new Promise<number>((resolve) => worker.once('message', resolve)),
@@ -60,7 +61,7 @@ async function startThread(settings: MemberSettings): Promise<Member> {
   // On Node 20 a thread does not inherit the loader of its process.
   const code = `import('tsx/esm/api').then(({ register }) => {
     register()
-    return import(${JSON.stringify(program)})
+    return import(${JSON.stringify(program.href)})
   })`
   const worker = new Worker(code, { eval: true, workerData: settings })
   const [port] = (await once(worker, 'message')) as [number]
@@ -76,23 +77,14 @@ async function startThread(settings: MemberSettings): Promise<Member> {
 }
 
 async function startProcess(settings: MemberSettings): Promise<Member> {
-  const child: ChildProcess = fork(program, {
-    execArgv: ['--import', 'tsx'],
-    env: { ...process.env, SSLCTX_TEST_MEMBER: JSON.stringify(settings) },
-  })
-  const [port] = (await once(child, 'message')) as [number]
+  const child = forkScript(program, { env: { SSLCTX_TEST_MEMBER: JSON.stringify(settings) } })
   return {
-    port,
+    port: await nextMessage(child),
     async tell(order) {
-      const answer = once(child, 'message')
       child.send(order)
-      await answer
+      await nextMessage(child)
     },
-    async end() {
-      const exit = once(child, 'exit')
-      child.disconnect()
-      await exit
-    },
+    end: () => letGo(child),
   }
 }
 
@@ -130,10 +122,7 @@ const SETTINGS = 'SSLCTX_TEST_FLEET'
 
 /** @returns a process that runs {@link lead} */
 export function launchFleet(settings: FleetSettings): ChildProcess {
-  return fork(fileURLToPath(import.meta.url), {
-    execArgv: ['--import', 'tsx'],
-    env: { ...process.env, [SETTINGS]: JSON.stringify(settings) },
-  })
+  return forkScript(new URL(import.meta.url), { env: { [SETTINGS]: JSON.stringify(settings) } })
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url))

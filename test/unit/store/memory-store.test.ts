@@ -123,27 +123,27 @@ describe('storeCallbacks', () => {
           memory.set(entries)
         },
       })
-      return { calls, test: testContext({ ...STATEFUL, ...callbacks, ...settings }) }
+      return { calls, fixture: testContext({ ...STATEFUL, ...callbacks, ...settings }) }
     }
 
     test('in one call, with the last of them: before the client can have one', () => {
-      const { calls, test } = written({ numTickets: 3 })
-      serve(test, offer13())
+      const { calls, fixture } = written({ numTickets: 3 })
+      serve(fixture, offer13())
       expect(calls).toEqual([3])
     })
 
     test('one at a time when they are made one at a time', () => {
-      const { calls, test } = written()
-      const connection = serve(test, offer13())
+      const { calls, fixture } = written()
+      const connection = serve(fixture, offer13())
       connection.newSessionTicket()
       issueAll(connection)
-      serve(test, offer12())
+      serve(fixture, offer12())
       expect(calls).toEqual([2, 1, 1])
     })
 
     test('at the end of the turn when one that was due did not come', async () => {
-      const { calls, test } = written()
-      const connection = test.context.newConnection()
+      const { calls, fixture } = written()
+      const connection = fixture.context.newConnection()
       connection.accept()
       decide(connection, offer13())
       connection.serverHello()
