@@ -53,7 +53,7 @@ function switched(g: Generator): string[] {
     `handshake ${k}`,
     `read ${k} c`,
     ...(random.chance(30) ? change() : []),
-    ...(random.chance(30) ? ['dup s #-1', 'add T #-1', `has ${k} #-1`, `has ${k} #-2`] : []),
+    ...(random.chance(40) ? [`has ${k} #-1`, `has ${k} #-2`] : []),
     ...(random.chance(30) ? g.renegotiation(k) : []),
     `shutdown ${k} c`,
     `shutdown ${k} s`,
@@ -145,6 +145,8 @@ function copies(g: Generator): string[] {
     `setctx ${side} #-1 ${random.pick(CONTEXTS)}`,
     `settime ${side} #-1 ${g.seconds()}`,
     `settimeout ${side} #-1 ${random.pick([1, 10, 100])}`,
+    `sethost ${side} #-1 ${random.pick(['-', '68', '6578616d706c65'])}`,
+    `setdata ${side} #-1 ${random.pick(['61', '617070'])}`,
     `add ${side.toUpperCase()} #-1`,
   ]
   return [
