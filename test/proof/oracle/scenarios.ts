@@ -916,7 +916,7 @@ function early(g: Generator): string[] {
     'maxver C 772',
     `early S ${random.pick([16384, 16384, 1])}`,
     `options S ${random.pick(['set', 'set', 'clear'])} ${0x1000000}`,
-    `options S ${random.pick(['set', 'clear', 'clear'])} ${0x4000}`,
+    `options S ${random.pick(['set', 'set', 'clear'])} ${0x4000}`,
     ...(random.chance(20) ? [`timeout S ${random.pick([1, 9, 10])}`] : []),
     ...visitEarly('-'),
     g.clock(ms),

@@ -163,7 +163,9 @@ export class TraceModel {
     else if (what === 'clock') this.#nowMs += Number(words[0])
     else if (what === 'collide') this.#collisions = Number(words[0])
     else if (what === 'switching') this.#switching = words[0] ?? 'never'
-    else if (['import', 'dup', 'as', 'sethost', 'setdata', 'settime', 'settimeout', 'setctx', 'show'].includes(what))
+    else if (
+      ['import', 'dup', 'as', 'sethost', 'setdata', 'settime', 'settimeout', 'setctx', 'show'].includes(what)
+    )
       this.#onSession(what, words)
     else if (connectionOperations.has(what)) this.#onConnection(what, words)
     else this.#onContext(what, words)
