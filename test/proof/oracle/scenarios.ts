@@ -611,7 +611,7 @@ function decrypted(g: Generator): string[] {
     ...(random.chance(30) ? [g.clock(random.pick([1000, 11_000]))] : []),
     `decrypt S ${random.below(5)}`,
     // A ticket whose id the client has lost, or found another for.
-    ...(random.chance(30) ? [`as c #-1 ${random.pick(['-', '-', TWO_IDS[0]])}`] : []),
+    ...(random.chance(30) ? [`as c #-1 ${random.pick(['-', '-', 'ab'.repeat(32)])}`] : []),
     ...visit(g.k(), '#-1'),
     'decrypt S 0',
   ]
