@@ -756,7 +756,7 @@ export class TraceModel {
         this.#contexts.s.model.removeSession(before)
         connection.s.setSession(before)
       }
-      const isJudged = connection.s.session === before
+      const isJudged = isTls13 || connection.s.session === before
       this.#fail(
         k,
         connection,
