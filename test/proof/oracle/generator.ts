@@ -100,7 +100,10 @@ export class Generator {
   mode(): number {
     const { random } = this
     const roles = random.pick([2, 2, 2, 3, 3, 0, 1])
-    return roles | random.pick([0, 0, 0, 0x80, 0x100, 0x200, 0x300, 0x400, 0x480, 0x500, 0x700, 0x10000000])
+    const others = random.pick([
+      0, 0, 0, 0x80, 0x100, 0x200, 0x300, 0x400, 0x480, 0x500, 0x700, 0x10000000, 0x80000000,
+    ])
+    return (roles | others) >>> 0
   }
 
   context(): string {

@@ -1450,6 +1450,13 @@ static void on_session(const char *what)
         print_name(name(side, session));
         putchar('\n');
         SSL_SESSION_free(session);
+    } else if (strcmp(what, "sethost") == 0) {
+        size_t len = hex_word(bytes, sizeof(bytes) - 1);
+        bytes[len] = 0;
+        SSL_SESSION_set1_hostname(session, len == 0 ? NULL : (const char *)bytes);
+    } else if (strcmp(what, "setdata") == 0) {
+        size_t len = hex_word(bytes, sizeof(bytes));
+        SSL_SESSION_set1_ticket_appdata(session, bytes, len);
     } else if (strcmp(what, "settime") == 0)
         SSL_SESSION_set_time(session, number());
     else if (strcmp(what, "settimeout") == 0)
@@ -1650,7 +1657,7 @@ static void run(char *line)
                     : strcmp(when, "warn") == 0 ? WARN_OF_NAME
                     : strcmp(when, "ticketless") == 0 ? WITHOUT_TICKET : SWITCH_NEVER;
     }
-    else if (is_one_of(what, "import dup as settime settimeout setctx show"))
+    else if (is_one_of(what, "import dup as sethost setdata settime settimeout setctx show"))
         on_session(what);
     else if (is_one_of(what, "open set handshake read ticket auth reneg ask cut shutdown sent eof garbage clear free has conn repeat switch"))
         on_connection(what);

@@ -53,7 +53,7 @@ function switched(g: Generator): string[] {
     `handshake ${k}`,
     `read ${k} c`,
     ...(random.chance(30) ? change() : []),
-    ...(random.chance(30) ? ['dup s #-1', 'add T #-1', `has ${k} #-1`, `has ${k} #-2`] : []),
+    ...(random.chance(40) ? [`has ${k} #-1`, `has ${k} #-2`] : []),
     ...(random.chance(30) ? g.renegotiation(k) : []),
     `shutdown ${k} c`,
     `shutdown ${k} s`,
@@ -145,6 +145,8 @@ function copies(g: Generator): string[] {
     `setctx ${side} #-1 ${random.pick(CONTEXTS)}`,
     `settime ${side} #-1 ${g.seconds()}`,
     `settimeout ${side} #-1 ${random.pick([1, 10, 100])}`,
+    `sethost ${side} #-1 ${random.pick(['-', '68', '6578616d706c65'])}`,
+    `setdata ${side} #-1 ${random.pick(['61', '617070'])}`,
     `add ${side.toUpperCase()} #-1`,
   ]
   return [
@@ -609,7 +611,7 @@ function decrypted(g: Generator): string[] {
     ...(random.chance(30) ? [g.clock(random.pick([1000, 11_000]))] : []),
     `decrypt S ${random.below(5)}`,
     // A ticket whose id the client has lost, or found another for.
-    ...(random.chance(30) ? [`as c #-1 ${random.pick(['-', '-', TWO_IDS[0]])}`] : []),
+    ...(random.chance(30) ? [`as c #-1 ${random.pick(['-', '-', 'ab'.repeat(32)])}`] : []),
     ...visit(g.k(), '#-1'),
     'decrypt S 0',
   ]
@@ -914,7 +916,7 @@ function early(g: Generator): string[] {
     'maxver C 772',
     `early S ${random.pick([16384, 16384, 1])}`,
     `options S ${random.pick(['set', 'set', 'clear'])} ${0x1000000}`,
-    `options S ${random.pick(['set', 'clear', 'clear'])} ${0x4000}`,
+    `options S ${random.pick(['set', 'set', 'clear'])} ${0x4000}`,
     ...(random.chance(20) ? [`timeout S ${random.pick([1, 9, 10])}`] : []),
     ...visitEarly('-'),
     g.clock(ms),

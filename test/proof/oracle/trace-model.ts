@@ -163,7 +163,9 @@ export class TraceModel {
     else if (what === 'clock') this.#nowMs += Number(words[0])
     else if (what === 'collide') this.#collisions = Number(words[0])
     else if (what === 'switching') this.#switching = words[0] ?? 'never'
-    else if (['import', 'dup', 'as', 'settime', 'settimeout', 'setctx', 'show'].includes(what))
+    else if (
+      ['import', 'dup', 'as', 'sethost', 'setdata', 'settime', 'settimeout', 'setctx', 'show'].includes(what)
+    )
       this.#onSession(what, words)
     else if (connectionOperations.has(what)) this.#onConnection(what, words)
     else this.#onContext(what, words)
@@ -380,6 +382,8 @@ export class TraceModel {
       if ((what === 'dup' || what === 'as') && !isCopied(session)) this.#print('= error')
       else if (what === 'dup') this.#print(`= ${this.#name(side, session.dup())}`)
       else if (what === 'as') this.#print(`= ${this.#name(side, withId(session.dup(), fromHex(argument)))}`)
+      else if (what === 'sethost') session.setHostname(argument === '-' ? undefined : fromHex(argument))
+      else if (what === 'setdata') session.setTicketAppData(fromHex(argument))
       else if (what === 'settime') session.setTime(Number(argument))
       else if (what === 'settimeout') session.setTimeout(Number(argument))
       else if (what === 'setctx')
@@ -752,7 +756,7 @@ export class TraceModel {
         this.#contexts.s.model.removeSession(before)
         connection.s.setSession(before)
       }
-      const isJudged = connection.s.session === before
+      const isJudged = isTls13 || connection.s.session === before
       this.#fail(
         k,
         connection,

@@ -149,6 +149,22 @@ describe('alerts (R5.2)', () => {
     expect(connection.session?.isResumable).toBe(resumable)
   })
 
+  test('is a warning, and no more, before the version is known', () => {
+    const fixture = testContext()
+    const connection = fixture.context.newConnection()
+    const session = makeSession(1)
+    connection.setSession(session)
+    connection.connect()
+    connection.clientHello(ANY)
+    // A server of TLS 1.2 that does not know the name says so ahead of its ServerHello.
+    connection.receiveAlert('warning', 112)
+    expect(session.isResumable).toBe(true)
+    expect(connection.isHandshaking).toBe(true)
+    connection.receiveHelloRetryRequest()
+    connection.receiveAlert('warning', 112)
+    expect(session.isResumable).toBe(false)
+  })
+
   test('no_renegotiation ends a client that asked for it', () => {
     const connection = visit(testContext(), undefined, TLS12, false)
     connection.connect()
