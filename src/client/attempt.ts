@@ -6,6 +6,7 @@ import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { ConnectOptions } from './bound-options.ts'
 import type { ClientHandshake } from './client-outcome.ts'
 import type { RecentBindings } from './recent-bindings.ts'
+import type { RecentEndpoints } from './recent-endpoints.ts'
 import { givenSession, sessionForNode } from './session-format.ts'
 import type { SharedTickets } from './shared-tickets.ts'
 import type { Emptiness, Ticket, TicketCache } from './ticket-cache.ts'
@@ -19,12 +20,9 @@ export interface AttemptContext {
   shared: SharedTickets | undefined
   readonly hear: (handshake: ClientHandshake) => void
   readonly bindings: RecentBindings
-  /** The binding that last kept a session, by host and port: of the latest {@link MAX_ENDPOINTS}. */
-  readonly endpoints: Map<string, string>
+  readonly endpoints: RecentEndpoints
   readonly isReused: boolean
 }
-
-const MAX_ENDPOINTS = 10_000
 
 /** One connection: what it offers, and what becomes of it. */
 export class Attempt {
@@ -57,7 +55,7 @@ export class Attempt {
 
   #whyNothing(name: string, emptiness: Emptiness): ClientReason {
     if (emptiness !== 'unknown') return emptiness
-    const other = this.#common.endpoints.get(this.#endpoint)
+    const other = this.#common.endpoints.bindingOf(this.#endpoint)
     return other !== undefined && other !== name && this.#common.cache.has(other)
       ? 'trust-differs'
       : 'nothing-to-offer'
@@ -208,10 +206,7 @@ export class Attempt {
     const { cache, shared, endpoints } = this.#common
     const name = this.#name
     if (name === undefined) return
-    endpoints.delete(this.#endpoint)
-    endpoints.set(this.#endpoint, name)
-    const [oldest] = endpoints.size > MAX_ENDPOINTS ? endpoints.keys() : []
-    if (oldest !== undefined) endpoints.delete(oldest)
+    endpoints.keep(this.#endpoint, name)
     const isTls13 = ticket.session.protocolVersion === TLS1_3_VERSION
     const isShared =
       ticket.authorized && shared?.offer(name, ticket, this.#common.context.now(), cache.has(name)) === true

@@ -33,6 +33,7 @@ import type { ClientHandshake } from './client-outcome.ts'
 import { connectLate } from './connect-late.ts'
 import { type Dispatcher, type DispatcherOptions, fetchDispatcher } from './fetch-dispatcher.ts'
 import { RecentBindings } from './recent-bindings.ts'
+import { RecentEndpoints } from './recent-endpoints.ts'
 import { SharedTickets } from './shared-tickets.ts'
 import { type Ticket, TicketCache } from './ticket-cache.ts'
 import { type UndiciConnector, type UndiciOptions, undiciConnector } from './undici-connector.ts'
@@ -130,7 +131,7 @@ export class ClientSessions {
       shared: sharedTickets(options),
       hear: (handshake) => this.#hear(handshake, options.onHandshake),
       bindings: this.#bindings,
-      endpoints: new Map(),
+      endpoints: new RecentEndpoints(),
       isReused: reuse,
     }
   }

@@ -1,12 +1,12 @@
 import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
-import { LRUCache } from 'lru-cache'
 import type { SslContext } from '../context/ssl-context.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import { checkAttachOptions, checkCloseOptions, checkContext } from './attach-options.ts'
 import { AttachmentLedger, type AttachmentStats, type Peer } from './attachment-ledger.ts'
-import { Connection, type ConnectionListener, type ConnectionOutcome } from './connection.ts'
+import { ChainEnds } from './chain-ends.ts'
+import { Connection, type ConnectionListener } from './connection.ts'
 import type { Edge } from './edge.ts'
 import { JudgedTickets } from './judged-tickets.ts'
 import {
@@ -15,20 +15,20 @@ import {
   type HelloListener,
   listenerOf,
   nodeFeatures,
-  requireNode,
   type TlsServer,
 } from './node-engine.ts'
+import type { ConnectionOutcome } from './outcome.ts'
+import { requireNode } from './runtime.ts'
 import type { AttachServerOptions, ServerAttachment, ServerHandshake } from './server-attachment.ts'
 import { type Listener, ServerHooks } from './server-hooks.ts'
 import { defaultServerName, returnServerName, takeServerName } from './server-names.ts'
 import { checkSetup, checkTicketSetup, sessionTimeoutSec, unsupportedSetting } from './server-setup.ts'
 import { serverVersions, versionName } from './server-versions.ts'
+import { UsedIds } from './used-ids.ts'
 
 const DEFAULT_LOOKUP_TIMEOUT_MS = 1_000
 const DEFAULT_READ_AHEAD_MS = 10_000
 const DEFAULT_CLOSE_DEADLINE_MS = 5_000
-/** As many as an internal cache holds by default. */
-const MAX_USED_IDS = 20_480
 
 /**
  * Makes a context the session cache of a Node TLS server, for TLS 1.3 and below: the ClientHello is read ahead of Node, the
@@ -132,7 +132,8 @@ class Attachment implements ServerAttachment, ConnectionListener {
       policy,
       revocations,
       shouldStore,
-      usedIds: new LRUCache({ max: MAX_USED_IDS }),
+      usedIds: new UsedIds(),
+      chainEnds: new ChainEnds(),
       countNotKept: (reason) => this.#ledger.countNotKept(reason),
       reportError,
     }

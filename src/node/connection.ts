@@ -1,40 +1,45 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
-import { type ClientHello, decodeClientHello } from '../codec/client-hello.ts'
+import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslConnection } from '../context/ssl-connection.ts'
 import { isPromiseLike } from '../session/awaitable.ts'
 import type { Outcome } from '../session/handshakes.ts'
-import { cipherSuiteHash } from '../session/judge-session.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
-import { MAX_ID_LENGTH } from '../session/ranges.ts'
 import type { EdgeReason, HandshakeReason } from '../session/reasons.ts'
 import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
-import { byteKey } from '../store/byte-key.ts'
 import type { FollowedHandshake } from './attachment-ledger.ts'
-import { type Edge, isPolicyUnknown, usesNodeTickets } from './edge.ts'
-import type { TicketHandshake } from './judged-tickets.ts'
-import { endSec, type HandshakeFacts, readSession, SessionKeeper } from './keep-session.ts'
-import { bindingOf, confirmed, type Decision, full, isLookupOff, lookUp, ticketVersionOf } from './look-up.ts'
+import { ConnectionTickets } from './connection-tickets.ts'
+import { ConnectionTrust } from './connection-trust.ts'
+import type { Edge } from './edge.ts'
+import { SessionKeeper } from './keep-session.ts'
+import { confirmed, type Decision, full, isLookupOff, lookUp } from './look-up.ts'
 import {
   acceptWith,
-  beforeVerification,
   forgetListener,
   type HelloListener,
   isKnownConnected,
   serverNameOf,
   type TlsHandle,
   tlsHandleOf,
-  watchServerName,
 } from './node-engine.ts'
-import { isReadable, ReadAhead, type ReadAheadListener, type ReadAheadResult } from './read-ahead.ts'
+import {
+  type ConnectionOutcome,
+  isTooLargeForNode,
+  recordOutcome,
+  whyEstablished,
+  whyFailed,
+} from './outcome.ts'
+import {
+  type HelloResult,
+  helloOf,
+  isReadable,
+  ReadAhead,
+  type ReadAheadListener,
+  type ReadAheadResult,
+} from './read-ahead.ts'
 import { serverVerifyMode } from './server-setup.ts'
 import { versionNumber } from './server-versions.ts'
-import { ticketContextOf } from './session-binding.ts'
-import type { TrustProfile, TrustSnapshot } from './trust-profile.ts'
-
-/** `kMaxSessionSize` of Node: there is no newSession for what is larger. */
-const MAX_NODE_SESSION_LENGTH = 10_240
 
 /** How far a connection has come. It goes down this list, and may be over at any time. */
 type Phase =
@@ -59,16 +64,6 @@ export interface ConnectionListener {
   hearWrite(connection: Connection, kept: PromiseLike<NotKeptReason | undefined>): Promise<void>
 }
 
-/** How a handshake ended. */
-export interface ConnectionOutcome {
-  readonly outcome: Outcome
-  readonly reason: HandshakeReason
-  readonly protocol: string | undefined
-  readonly socket: tls.TLSSocket | undefined
-  /** Node never had the connection; the error that ended it, if one did. */
-  readonly unserved: { readonly error: Error | undefined } | undefined
-}
-
 /** One connection, from its TCP accept to the end of its handshake. */
 export class Connection implements HelloListener, ReadAheadListener {
   readonly edge: Edge
@@ -81,6 +76,9 @@ export class Connection implements HelloListener, ReadAheadListener {
   readonly #resource = new AsyncResource('SSLCTX_CONNECTION')
   readonly #model: SslConnection
   readonly #keeper: SessionKeeper
+  readonly #trust: ConnectionTrust
+  /** Undefined when its server has no stateless tickets. */
+  readonly #tickets: ConnectionTickets | undefined
   #phase: Phase = { name: 'reading', ahead: undefined }
   /** From the hand-over on. */
   #handle: TlsHandle | undefined
@@ -88,19 +86,6 @@ export class Connection implements HelloListener, ReadAheadListener {
   #serverName: string | undefined
   #isOneRecord = true
   #decision: Decision = full('not-offered')
-  #isRejected = false
-  /** For whom libssl has chosen certificate and authorities, when the ClientHello was not read. */
-  #certified: { readonly serverName: string | undefined } | undefined
-  /** What the server trusted when Node took the connection. */
-  #profile: TrustProfile | undefined
-  /** The same, while its server name is not known. */
-  #snapshot: TrustSnapshot | undefined
-  /** Seconds since the epoch; undefined until the chain was looked at. */
-  #chainEndSec: number | undefined
-  /** The version of TLS in which the connection may have stateless tickets. */
-  #ticketVersion: number | undefined
-  /** Its tickets, once Node has it. */
-  #tickets: TicketHandshake | undefined
   /** Settles with all that was kept so far. */
   #kept: Promise<unknown> | undefined
   /** The error of the socket, before Node had it. */
@@ -129,6 +114,8 @@ export class Connection implements HelloListener, ReadAheadListener {
     if (edge.tickets !== undefined) this.#model.setOptions(SslOption.NO_TICKET)
     this.#model.accept()
     this.#keeper = new SessionKeeper(edge, this.#model, this.#inArrivalContext)
+    this.#trust = new ConnectionTrust(edge)
+    this.#tickets = edge.tickets && new ConnectionTickets(edge, edge.tickets)
   }
 
   get serverName(): string | undefined {
@@ -201,16 +188,16 @@ export class Connection implements HelloListener, ReadAheadListener {
     else if (phase.name === 'reading' && ahead !== undefined) this.#onRead(result, ahead)
   }
 
-  #onRead(result: Exclude<ReadAheadResult, { readonly state: 'ended' }>, ahead: ReadAhead): void {
+  #onRead(result: HelloResult, ahead: ReadAhead): void {
     this.#helloMs = performance.now()
-    const hello = result.state === 'complete' ? readHello(result.message) : undefined
-    if (hello === undefined || result.state !== 'complete') {
-      this.#handOver(full(UNREAD_REASONS[result.state]), ahead)
+    const hello = helloOf(result)
+    if (typeof hello === 'string') {
+      this.#handOver(full(hello), ahead)
       return
     }
     this.#hello = hello
     this.#serverName = hello.serverName
-    this.#isOneRecord = result.isOneRecord
+    this.#isOneRecord = result.state === 'complete' && result.isOneRecord
     this.#lookUp(hello, ahead)
   }
 
@@ -227,8 +214,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   // Looking up: whether the ClientHello may resume.
 
   #lookUp(hello: ClientHello, ahead: ReadAhead): void {
-    const ticketVersion = ticketVersionOf(this.edge, hello, () => this.#keeper.isDeclined(hello))
-    this.#ticketVersion = ticketVersion
+    const ticketVersion = this.#tickets?.choose(hello, () => this.#keeper.isDeclined(hello))
     const decision = lookUp(this.edge, this.#model, hello, ticketVersion, this.#inArrivalContext)
     if (isPromiseLike(decision)) this.#await(decision, ahead)
     else this.#handOver(decision, ahead)
@@ -260,72 +246,25 @@ export class Connection implements HelloListener, ReadAheadListener {
     if (socket.destroyed) return
     socket.off('error', this.#onError)
     this.#decision = confirmed(this.edge, decision)
-    if (this.#hello === undefined) this.#snapshot = this.edge.profiles.snapshot()
-    else this.#profile = this.edge.profiles.of(this.#serverName)
+    const profile = this.#trust.begin(this.#hello)
+    const accept = this.#tickets?.handOver(this.#accept, this.#hello, this.#decision, profile)
     const der = this.#export(this.#decision)
     this.#handedOverMs = performance.now()
     this.#phase = { name: 'handed-over', der }
-    acceptWith(this.#acceptWithTickets(), bytes, (handle) => this.#prepare(handle, der))
-  }
-
-  /** Node's listener, under the SecureContext that has tickets where the connection may have them. */
-  #acceptWithTickets(): () => void {
-    const { tickets } = this.edge
-    const hello = this.#hello
-    const version = this.#ticketVersion
-    const sessionIdContext = this.#ticketContext
-    const accept = this.#accept
-    if (tickets === undefined) return accept
-    if (hello === undefined || version === undefined || sessionIdContext === undefined)
-      return () => tickets.acceptWithout(accept)
-    const decision = this.#decision
-    this.#tickets = tickets.begin({
-      version,
-      hello,
-      // One that libssl is to refuse itself, with its alert, is among them.
-      accepted: decision.found,
-      objection: () => {
-        const latest = confirmed(this.edge, decision)
-        return latest.resume || latest.found !== undefined ? undefined : latest.reason
-      },
-    })
-    return () => tickets.accept(version, sessionIdContext, accept)
-  }
-
-  /** The session id context of a connection with stateless tickets, and of all of these; undefined for one without. */
-  get #ticketContext(): string | undefined {
-    const edge = this.edge
-    const profile = this.#profile
-    const version = this.#ticketVersion
-    if (version === undefined || profile === undefined || isPolicyUnknown(edge, profile)) return undefined
-    const { ticketPolicy } = this.#decision
-    const ownPolicy = typeof ticketPolicy === 'string' ? ticketPolicy : undefined
-    // In TLS 1.3 libssl can be told later that there is to be no ticket, which is counted then.
-    if (edge.policy !== undefined && ownPolicy === undefined && version < TLS1_3_VERSION) return undefined
-    return ticketContextOf(bindingOf(edge, this.#serverName, profile, ownPolicy))
+    acceptWith(accept ?? this.#accept, bytes, (handle) => this.#prepare(handle, der))
   }
 
   /** Node's libssl compares the session id context with its own, so that is what it gets to see. */
   #export({ found }: Decision): Buffer | undefined {
     if (found === undefined || found.ticket !== undefined) return undefined
     const { sessionIdContext = '' } = this.edge.server
-    return Buffer.from(found.session.toDer(Buffer.from(this.#ticketContext ?? sessionIdContext)))
+    return Buffer.from(found.session.toDer(Buffer.from(this.#tickets?.sessionIdContext ?? sessionIdContext)))
   }
 
   #prepare(handle: TlsHandle, der: Buffer | undefined): HelloListener {
-    const { server, enabled } = this.edge
     this.#handle = handle
     this.#phase = { name: 'handed-over', der }
-    if (server.requestCert === true) {
-      beforeVerification(handle, (isVerified) => {
-        if (!handle.isSessionReused())
-          this.#chainEndSec ??= isVerified ? chainEndSec(handle) : Number.POSITIVE_INFINITY
-      })
-      if (this.#hello === undefined && enabled)
-        watchServerName(handle, (serverName) => {
-          this.#certified ??= { serverName }
-        })
-    }
+    this.#trust.watch(handle)
     // The older lines see no ClientHello of several records, so that there is no later moment.
     if (der !== undefined && !this.#isOneRecord) handle.loadSession(der)
     return this
@@ -350,21 +289,18 @@ export class Connection implements HelloListener, ReadAheadListener {
   keep(der: Uint8Array): void {
     const handle = this.#handle
     if (handle === undefined) return
-    if (this.#tickets !== undefined && this.#ticketVersion === TLS1_3_VERSION) {
-      this.#checkTicket(this.#tickets)
+    const tickets = this.#tickets?.handshake
+    if (tickets !== undefined && this.#tickets?.version === TLS1_3_VERSION) {
+      // The client gets nothing of a ticket that carries the origin of somebody else.
+      if (tickets.isOwnTicket()) return
+      this.edge.countNotKept('ticket-unproven')
+      this.#socket.destroy()
       return
     }
     if (this.#hello === undefined) this.#serverName = serverNameOf(handle.getServername())
-    const kept = this.#keeper.keep(der, this.#factsOf(handle))
+    const kept = this.#keeper.keep(der, this.#trust.factsOf(handle, this.#serverName))
     if (isPromiseLike(kept)) this.#kept = Promise.all([this.#kept, this.#listener.hearWrite(this, kept)])
     else if (kept !== undefined) this.edge.countNotKept(kept)
-  }
-
-  /** The session in a ticket that was just made. Its client gets none of it when it carries the origin of somebody else. */
-  #checkTicket(tickets: TicketHandshake): void {
-    if (tickets.isOwnTicket()) return
-    this.edge.countNotKept('ticket-unproven')
-    this.#socket.destroy()
   }
 
   /**
@@ -376,20 +312,6 @@ export class Connection implements HelloListener, ReadAheadListener {
     else setImmediate(() => setImmediate(done))
   }
 
-  #factsOf(handle: TlsHandle): HandshakeFacts {
-    return {
-      serverName: this.#serverName,
-      hello: this.#hello,
-      profile: this.#profile ?? this.#snapshot?.of(this.#serverName),
-      isRejected: this.#isRejected,
-      // In TLS 1.2 a session comes before Node looks at the chain, and says itself whether that was verified.
-      chainEndSec: () => {
-        this.#chainEndSec ??= chainEndSec(handle)
-        return this.#chainEndSec
-      },
-    }
-  }
-
   // Established: the outcome of the handshake, and why.
 
   /** Node has completed the handshake. */
@@ -399,22 +321,30 @@ export class Connection implements HelloListener, ReadAheadListener {
     const protocol = socket.getProtocol() ?? ''
     const version = versionNumber(protocol) ?? 0
     if (this.#hello === undefined) this.#serverName = serverNameOf(socket.servername)
-    const ticketed = this.#tickets && socket.getSession()
+    const ticketed = this.#tickets?.handshake && socket.getSession()
     const rejection = this.#rejection(socket, ticketed, version)
     if (rejection !== undefined) {
       this.#reject(socket, rejection, protocol)
       return
     }
     const getDer = (): Uint8Array | undefined => socket.getSession()
-    this.#recordOutcome(version, isReused, getDer)
-    const reason = this.#reason(isReused, getDer)
-    const isTooLarge = !isReused && this.#isTooLarge(socket)
+    recordOutcome(this.#model, this.edge, this.#decision, version, isReused, this.#keeper.hasMade, getDer)
+    const reason = whyEstablished(
+      this.edge,
+      this.#decision,
+      this.#hello,
+      this.#tickets?.handshake,
+      isReused,
+      getDer,
+    )
+    const isTooLarge =
+      !isReused && this.edge.server.requestCert === true && isTooLargeForNode(socket.getSession())
     this.#issueTickets(socket, ticketed, isTooLarge)
     this.#phase = { name: 'established' }
     this.#report(isReused ? 'resumed' : 'full', reason, { protocol, socket })
     // By then the tickets of TLS 1.3 have come, if Node shows them.
     setImmediate(() => {
-      this.#tickets?.finish()
+      this.#tickets?.handshake?.finish()
       if (isTooLarge && !this.#keeper.hasMade) this.edge.countNotKept('too-large')
       this.#release()
     })
@@ -426,25 +356,29 @@ export class Connection implements HelloListener, ReadAheadListener {
     der: Uint8Array | undefined,
     version: number,
   ): HandshakeReason | undefined {
-    if (this.#hasChangedServerName(version, serverNameOf(socket.servername))) return 'server-name-changed'
-    if (this.#tickets === undefined || !socket.isSessionReused()) return undefined
-    return this.#tickets.isJudged(der) ? undefined : 'ticket-unjudged'
+    if (this.#trust.hasChangedServerName(version, serverNameOf(socket.servername)))
+      return 'server-name-changed'
+    const tickets = this.#tickets?.handshake
+    return tickets === undefined || !socket.isSessionReused() || tickets.isJudged(der)
+      ? undefined
+      : 'ticket-unjudged'
   }
 
   #reject(socket: tls.TLSSocket, reason: HandshakeReason, protocol: string): void {
-    this.#isRejected = true
+    this.#trust.reject()
     this.#phase = { name: 'over' }
     socket.authorized = false
-    this.#tickets?.issue(undefined)
+    this.#tickets?.handshake?.issue(undefined)
     socket.destroy()
     this.#report('failed', reason, { protocol })
   }
 
   /** Right after this, libssl makes the tickets. */
   #issueTickets(socket: tls.TLSSocket, der: Uint8Array | undefined, isTooLarge: boolean): void {
-    if (this.#tickets === undefined) return
-    if (this.#ticketVersion !== TLS1_3_VERSION) {
-      this.#tickets.end()
+    const tickets = this.#tickets?.handshake
+    if (tickets === undefined) return
+    if (this.#tickets?.version !== TLS1_3_VERSION) {
+      tickets.end()
       return
     }
     const handle = tlsHandleOf(socket)
@@ -453,64 +387,22 @@ export class Connection implements HelloListener, ReadAheadListener {
     const origin =
       handle === undefined || isTooLarge
         ? ('unreadable' as const)
-        : this.#keeper.originForTicket(der, inherited, this.#factsOf(handle), this.#decision.ticketPolicy)
+        : this.#keeper.originForTicket(
+            der,
+            inherited,
+            this.#trust.factsOf(handle, this.#serverName),
+            this.#decision.ticketPolicy,
+          )
     const isRefused = typeof origin === 'string'
-    this.#tickets.issue(isRefused ? undefined : origin)
+    tickets.issue(isRefused ? undefined : origin)
     if (isRefused && !isTooLarge) this.edge.countNotKept(origin)
-  }
-
-  /**
-   * After a HelloRetryRequest a client may name another server (RFC 9846 §4.2.2, before RFC 8446 §4.1.2, forbids it), and
-   * libssl takes that name for the connection, though certificate, authorities and session were chosen by the first.
-   *
-   * @param serverName - of the finished connection
-   * @returns whether the connection must not live
-   */
-  #hasChangedServerName(version: number, serverName: string | undefined): boolean {
-    if (version !== TLS1_3_VERSION) return false
-    if (this.#hello !== undefined) return serverName !== this.#hello.serverName
-    return this.#certified !== undefined && serverName !== this.#certified.serverName
-  }
-
-  /** The model's handshake ends as Node's did. In TLS 1.2 it ends with the new session, whose policy may still be at work. */
-  #recordOutcome(protocolVersion: number, isReused: boolean, getDer: () => Uint8Array | undefined): void {
-    const model = this.#model
-    const { found } = this.#decision
-    if (model.isHandshaking && !(this.#keeper.hasMade && protocolVersion < TLS1_3_VERSION)) {
-      const isTicket = usesNodeTickets(this.edge)
-      // A ticket of Node's own, or an external PSK, is not what was found.
-      const session = isReused && !this.#decision.resume ? readSession(getDer()) : undefined
-      model.recordOutcome({ protocolVersion, resumed: isReused ? { session, isTicket } : undefined })
-    }
-    if (isReused && protocolVersion === TLS1_3_VERSION && this.edge.singleUse && found !== undefined)
-      this.edge.usedIds.set(byteKey(found.session.sessionId), true)
-  }
-
-  #reason(isReused: boolean, getDer: () => Uint8Array | undefined): HandshakeReason {
-    const decision = this.#decision
-    if (isReused && decision.resume) return decision.source
-    if (isReused) return usesNodeTickets(this.edge) ? 'ticket' : 'external-psk'
-    if (!decision.resume) return decision.reason
-    if (this.#tickets?.refusal !== undefined) return this.#tickets.refusal
-    const made = readSession(getDer())
-    if (made?.protocolVersion !== TLS1_3_VERSION) return 'node-disagreed'
-    if (cipherSuiteHash(made.cipherSuite) !== cipherSuiteHash(decision.found.session.cipherSuite))
-      return 'cipher-hash-mismatch'
-    return this.#hello?.keyShareGroups.includes(made.kexGroup) === false
-      ? 'hello-retry-request'
-      : 'node-disagreed'
-  }
-
-  /** Only a client certificate makes it so; a TLS 1.3 session gets its id with the ticket. */
-  #isTooLarge(socket: tls.TLSSocket): boolean {
-    const length = this.edge.server.requestCert === true ? (socket.getSession()?.length ?? 0) : 0
-    return length > MAX_NODE_SESSION_LENGTH - MAX_ID_LENGTH
   }
 
   /** What only the handshake needed, secrets among it, goes; in TLS 1.3, which has no other handshake, all of it. */
   #release(): void {
     const release = (): void => {
       this.#hello = undefined
+      this.#trust.release()
       this.#decision = full('not-offered')
       if (this.#phase.name === 'established' && this.#model.protocolVersion === TLS1_3_VERSION) this.#end()
     }
@@ -533,33 +425,16 @@ export class Connection implements HelloListener, ReadAheadListener {
       phase.ahead?.release()
       if (phase.name === 'looking-up') clearTimeout(phase.timer)
       this.#report('failed', 'client-left', { unserved: { error: this.#error } })
-    } else if (phase.name === 'handed-over') this.#report('failed', this.#whyFailed())
+    } else if (phase.name === 'handed-over') this.#report('failed', whyFailed(this.#decision))
   }
 
   /** Nobody leads to it any more, so that an idle connection costs what it costs without it. */
   #end(): void {
     this.#phase = { name: 'over' }
-    this.#tickets?.end()
+    this.#tickets?.handshake?.end()
     this.#socket.off('close', this.#onClose)
     if (this.#handle !== undefined) forgetListener(this.#handle)
-    this.#freeModel()
-  }
-
-  #whyFailed(): HandshakeReason {
-    const { resume } = this.#decision
-    return !resume && HELLO_FAILURES.has(this.#decision.reason) ? this.#decision.reason : 'handshake-failed'
-  }
-
-  /** Node forgets no session because it ended without close_notify. */
-  #freeModel(): void {
-    const free = (): void => {
-      this.#model.setShutdown(true, true)
-      this.#model.free()
-    }
-    // A client that leaves while its new session is being looked at comes back all the same.
-    const { pendingPolicy } = this.#keeper
-    if (pendingPolicy === undefined) free()
-    else pendingPolicy.then(free)
+    this.#keeper.freeConnection()
   }
 
   #report(
@@ -569,41 +444,4 @@ export class Connection implements HelloListener, ReadAheadListener {
   ): void {
     this.#listener.hearOutcome(this, { outcome, reason, protocol, socket, unserved })
   }
-}
-
-const UNREAD_REASONS = {
-  complete: 'unreadable-hello',
-  foreign: 'not-tls',
-  oversized: 'oversized-hello',
-  stalled: 'stalled-hello',
-} as const
-
-const HELLO_FAILURES: ReadonlySet<HandshakeReason> = new Set([
-  'client-left',
-  'not-tls',
-  'oversized-hello',
-  'unreadable-hello',
-  'stalled-hello',
-])
-
-/** Node's libssl has its own word for what cannot be read. */
-function readHello(message: Uint8Array): ClientHello | undefined {
-  try {
-    return decodeClientHello(message)
-  } catch {
-    return undefined
-  }
-}
-
-/** The end of the first certificate of the peer's chain to expire, seconds since the epoch. */
-function chainEndSec(handle: TlsHandle): number {
-  let end = Number.POSITIVE_INFINITY
-  const seen = new Set<object>()
-  let certificate = handle.getPeerCertificate(true)
-  while (certificate !== undefined && !seen.has(certificate)) {
-    seen.add(certificate)
-    if (certificate.valid_to !== undefined) end = Math.min(end, endSec(certificate.valid_to))
-    certificate = certificate.issuerCertificate
-  }
-  return end
 }

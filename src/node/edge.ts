@@ -1,15 +1,16 @@
-import type { LRUCache } from 'lru-cache'
 import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslContext } from '../context/ssl-context.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 import type { Revocations } from '../store/revocations.ts'
+import type { ChainEnds } from './chain-ends.ts'
 import type { JudgedTickets } from './judged-tickets.ts'
 import type { TlsServer } from './node-engine.ts'
 import { usesTickets } from './server-setup.ts'
 import type { SessionRules } from './session-rules.ts'
 import type { TrustProfile, TrustProfiles } from './trust-profile.ts'
+import type { UsedIds } from './used-ids.ts'
 
 /**
  * Names the trust under which a server name's clients are verified, where SNICallback or a SecureContext of the owner's
@@ -51,8 +52,8 @@ export interface Edge extends SessionRules {
   readonly shouldStore: ((hello: ClientHello | undefined) => boolean) | undefined
   /** Somebody else answers resumeSession, and two answers would end the connection. */
   readonly isAnsweredByOthers: boolean
-  /** Ids of single use that were resumed here. */
-  readonly usedIds: LRUCache<string, true>
+  readonly usedIds: UsedIds
+  readonly chainEnds: ChainEnds
   countNotKept(reason: NotKeptReason): void
   /** A callback of the owner's has thrown: the process hears of it, no connection does. */
   reportError(error: unknown): void

@@ -51,11 +51,6 @@ export class SessionKeeper {
     return this.#hasMade
   }
 
-  /** The owner's policy about the new sessions, while it has not answered. */
-  get pendingPolicy(): PromiseLike<unknown> | undefined {
-    return isPromiseLike(this.#policy) ? this.#policy : undefined
-  }
-
   /**
    * @param der - of a session that the handshake has made
    * @returns why the session is not kept, undefined when it is; it never rejects
@@ -188,6 +183,17 @@ export class SessionKeeper {
     if (reason !== undefined) return reason
     if (isTls13 && connection.isTicketDue) connection.adoptTicket(session)
     return andThen(connection.latestReport, (isTaken) => (isTaken ? undefined : 'store-failed'))
+  }
+
+  /** Node forgets no session because its connection ended without close_notify. */
+  freeConnection(): void {
+    const free = (): void => {
+      this.#connection.setShutdown(true, true)
+      this.#connection.free()
+    }
+    // A client that leaves while its new session is being looked at comes back all the same.
+    if (isPromiseLike(this.#policy)) this.#policy.then(free)
+    else free()
   }
 
   #isRenegotiated({ protocolVersion }: SslSession): boolean {

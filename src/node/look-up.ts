@@ -9,7 +9,6 @@ import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 import type { ResumptionVerdict } from '../session/verdict.ts'
-import { byteKey } from '../store/byte-key.ts'
 import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown, usesNodeTickets } from './edge.ts'
 import type { JudgedTickets } from './judged-tickets.ts'
 import {
@@ -338,7 +337,7 @@ function objectionToFound(
   if (needsOrigin && origin === undefined) return 'unknown-format'
   if (bindSessions && session.hostname !== serverName) return 'server-name-mismatch'
   // Who can write to the store can put back what was taken from it.
-  return singleUse && usedIds.has(byteKey(session.sessionId)) ? 'already-used' : undefined
+  return singleUse && usedIds.has(session.sessionId) ? 'already-used' : undefined
 }
 
 /** What is left once the session is known to be for this name and trust. */
@@ -402,7 +401,7 @@ function whyExpired(edge: Edge, { session, origin }: Found): HandshakeReason {
 function whyNotFound({ context, usedIds }: Edge, hello: ClientHello, version: number): HandshakeReason {
   if ((context.getSessionCacheMode() & SessionCacheMode.SERVER) === 0) return 'mode-without-server'
   const identities = version === TLS1_3_VERSION ? hello.pskIdentities : []
-  return identities.some(({ identity }) => usedIds.has(byteKey(identity))) ? 'already-used' : 'not-found'
+  return identities.some(({ identity }) => usedIds.has(identity)) ? 'already-used' : 'not-found'
 }
 
 function hasStatelessTicket(hello: ClientHello, version: number): boolean {

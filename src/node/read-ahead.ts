@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { type ClientHello, decodeClientHello } from '../codec/client-hello.ts'
 import { ClientHelloCollector, MAX_CLIENT_HELLO_LENGTH } from '../codec/client-hello-records.ts'
 
 /** What was read of a connection before Node gets it. */
@@ -10,6 +11,28 @@ export type ReadAheadResult =
   | { readonly state: 'stalled' }
   /** The client has nothing more to say: no handshake can come of it. It may have been whole before. */
   | { readonly state: 'ended' }
+
+/** What may be a ClientHello. */
+export type HelloResult = Exclude<ReadAheadResult, { readonly state: 'ended' }>
+
+const UNREAD_REASONS = {
+  complete: 'unreadable-hello',
+  foreign: 'not-tls',
+  oversized: 'oversized-hello',
+  stalled: 'stalled-hello',
+} as const
+
+/** @returns the ClientHello, or why it cannot be read; Node's libssl has its own word for that */
+export function helloOf(
+  result: HelloResult,
+): ClientHello | (typeof UNREAD_REASONS)[keyof typeof UNREAD_REASONS] {
+  try {
+    if (result.state === 'complete') return decodeClientHello(result.message)
+  } catch {
+    // Not one that is known here.
+  }
+  return UNREAD_REASONS[result.state]
+}
 
 /** Who hears of what is read. */
 export interface ReadAheadListener {
@@ -41,6 +64,7 @@ export class ReadAhead {
   readonly #timer: NodeJS.Timeout
   /** The method of others that ours stands for. */
   readonly #push: Duplex['push']
+  readonly #unshift: Duplex['unshift']
   #chunks: Buffer[] = []
   #following = 0
   #state: 'reading' | 'heard' | 'released' = 'reading'
@@ -50,13 +74,10 @@ export class ReadAhead {
     this.#socket = socket
     this.#listener = listener
     this.#push = socket.push
-    // Not by assignment and deletion, which would make a slower object of the socket for the rest of its life.
-    Object.defineProperty(socket, 'push', {
-      value: this.#take,
-      writable: true,
-      configurable: true,
-      enumerable: false,
-    })
+    this.#unshift = socket.unshift
+    replaceMethod(socket, 'push', this.#take)
+    // What is put back into a stream that flows, its listeners get at once; Node has one on those without a handle.
+    if (!hasHandle(socket)) replaceMethod(socket, 'unshift', this.#putBack)
     this.#timer = setTimeout(() => this.#hear({ state: 'stalled' }), timeoutMs)
     this.#timer.unref()
   }
@@ -91,6 +112,7 @@ export class ReadAhead {
     socket.off('end', this.#end)
     // Somebody else may have put another one over it, which then calls ours.
     if (socket.push === this.#take) socket.push = this.#push
+    if (socket.unshift === this.#putBack) socket.unshift = this.#unshift
     return true
   }
 
@@ -118,9 +140,16 @@ export class ReadAhead {
     return true
   }
 
+  readonly #putBack = (chunk: unknown, encoding?: BufferEncoding): void => {
+    // Behind what came later it would be in the wrong place; and what waits in the buffer is read from there.
+    const isFirst = this.#state === 'reading' && this.#chunks.length === 0
+    if (isFirst && this.#socket.readableFlowing === true) this.#receive(bytesOf(chunk, encoding))
+    else Reflect.apply(this.#unshift, this.#socket, [chunk, encoding])
+  }
+
   /** A stream without a handle waits to be asked after each chunk; it is told that the last one was taken. */
   #askForMore(): void {
-    if ('_handle' in this.#socket && this.#socket._handle) return
+    if (hasHandle(this.#socket)) return
     if (!this.#socket.destroyed && !this.#socket.readableEnded)
       Reflect.apply(this.#push, this.#socket, [NO_BYTES])
   }
@@ -161,6 +190,15 @@ export class ReadAhead {
         : Buffer.concat(this.#chunks.slice(0, RECORD_HEADER_LENGTH))
     return header.readUInt16BE(3) >= messageLength
   }
+}
+
+/** Not by assignment and deletion, which would make a slower object of the socket for the rest of its life. */
+function replaceMethod(socket: Duplex, name: 'push' | 'unshift', value: unknown): void {
+  Object.defineProperty(socket, name, { value, writable: true, configurable: true, enumerable: false })
+}
+
+function hasHandle(socket: Duplex): boolean {
+  return '_handle' in socket && Boolean(socket._handle)
 }
 
 /** Whether a stream can be read ahead: Node refuses one of objects itself. */

@@ -2,7 +2,7 @@ import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import type { EdgeReason } from '../session/reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import type { SslSession } from '../session/ssl-session.ts'
-import { reportsAuthorizationTruly } from './node-engine.ts'
+import { reportsAuthorizationTruly } from './runtime.ts'
 import type { SessionOrigin } from './session-binding.ts'
 import type { TrustProfile } from './trust-profile.ts'
 

@@ -111,6 +111,18 @@ ${resultTables(report)}
 
 ${[...clients, ...missing].join('\n')}
 
+## tlsfuzzer
+
+The scripts of [tlsfuzzer](https://github.com/tlsfuzzer/tlsfuzzer) (commit 14555fe) about tickets, session ids, PSKs, HelloRetryRequest and the extended master
+secret were run by hand: against servers with stateless tickets in TLS 1.3, in both versions, and with a store, next to stock Node 20 and
+\`openssl s_server\`. What fails with sslctx and with neither of the two is what sslctx does on purpose:
+
+- No ticket in TLS 1.2, unless \`versions\` has it; no session in TLS 1.2 without the extended master secret, unless \`requireExtendedMasterSecret: false\`.
+- In TLS 1.2, too, each resumption brings a new ticket.
+- A ticket that is offered in a renegotiation is not resumed: the renegotiation is a full handshake.
+
+None of 55 more scripts, about the ClientHello, TLS 1.3 and renegotiation, finds more than with stock Node.
+
 ## What the doctor says of servers of others
 
 Each server is asked by \`sslctx doctor\`, and by hand: \`openssl s_client\` with \`-sess_out\`, then with \`-sess_in\`. The columns say what

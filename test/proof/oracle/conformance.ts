@@ -106,12 +106,7 @@ export async function runRandomTraces(
 
   async function startBatch(): Promise<{ traces: string[][]; observed: Observation[] }> {
     const traces = Array.from({ length: TRACES_PER_RUN }, () =>
-      generateTrace(
-        Math.imul(seed, 0x01000193) + next++,
-        switchesOf(runner.version),
-        aim,
-        runner.hasCompression,
-      ),
+      generateTrace(Math.imul(seed, 0x01000193) + next++, switchesOf(runner.version), aim, runner.isComplete),
     )
     return { traces, observed: splitObservations(await runner.run(`${traces.flat().join('\n')}\n`)) }
   }

@@ -16,9 +16,9 @@ export function generateTrace(
   seed: number,
   switches: Pick<Switches, 'OSSLTIME' | 'KEXGROUP'>,
   aim: Aim = 'all',
-  hasCompression: boolean = false,
+  isComplete: boolean = false,
 ): string[] {
-  return new Generator(new Random(seed), switches, hasCompression).generate(aim)
+  return new Generator(new Random(seed), switches, isComplete).generate(aim)
 }
 
 const START_SEC = 1_700_000_000
@@ -44,18 +44,18 @@ export class Generator {
 
   /** Without KEXGROUP a session that has one is no session. */
   readonly hasKexGroup: boolean
-  /** Some builds know nothing of compression, and drop it from a session. */
-  readonly hasCompression: boolean
+  /** Some builds know nothing of compression and SRP: they drop the one from a session, and refuse the other. */
+  readonly isComplete: boolean
   /** Without OSSLTIME a sum of time and timeout beyond 2^64 ns is not the same as never. */
   readonly longTimeouts: readonly number[]
 
   constructor(
     random: Random,
     { OSSLTIME, KEXGROUP }: Pick<Switches, 'OSSLTIME' | 'KEXGROUP'>,
-    hasCompression: boolean,
+    isComplete: boolean,
   ) {
     this.random = random
-    this.hasCompression = hasCompression
+    this.isComplete = isComplete
     this.hasKexGroup = KEXGROUP
     this.longTimeouts = OSSLTIME ? [18_446_744_072, 18_446_744_073] : [7200, 1_000_000_000]
     this.maxVersion = random.pick([771, 772])
@@ -123,7 +123,7 @@ export class Generator {
   seconds(isCurrent: boolean = false): number {
     return (
       Math.floor(this.nowMs / 1000) +
-      this.random.pick(isCurrent ? [-2, -1, 0] : [-7300, -100, -11, -10, -2, -1, 0])
+      this.random.pick(isCurrent ? [-2, -1, 0] : [-20_000, -7300, -100, -11, -10, -2, -1, 0])
     )
   }
 

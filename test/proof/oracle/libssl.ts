@@ -15,14 +15,14 @@ const cache = join(here, '../../../node_modules/.cache/sslctx-oracle')
 export interface Runner {
   /** Such as 3.5.8. */
   readonly version: string
-  /** Built with compression, which a session may have used. */
-  readonly hasCompression: boolean
+  /** Built with compression and SRP, which a session may have used. */
+  readonly isComplete: boolean
   /** @returns what was observed, for all of the traces */
   run(traces: string): Promise<string>
 }
 
-/** A session that has used compression, in its DER. */
-const COMPRESSED = '3024020101020203030402c02b040101040101a103020101a203020101a4020400ab03040101'
+/** A session that has used compression and SRP, in its DER. */
+const COMPLETE = '3029020101020203030402c02b040101040101a103020101a203020101a4020400ab03040101ac03040175'
 
 interface Command {
   readonly file: string
@@ -40,10 +40,10 @@ export async function buildRunner({ name, source: from }: KnownLibssl): Promise<
         ? await buildForSuite(from.suite)
         : await buildAddon(from.nodeVersion)
   const run = (traces: string): Promise<string> => execute(command, traces)
-  const said = await run(`reset 0\nimport s ${COMPRESSED}\nshow s #-1\n`)
+  const said = await run(`reset 0\nimport s ${COMPLETE}\nshow s #-1\n`)
   const version = /^libssl (\S+)/.exec(said)?.[1]
   if (version === undefined) throw new Error(`the trace runner for ${name} says nothing`)
-  return { version, hasCompression: /^= s0 \S*ab03040101/m.test(said), run }
+  return { version, isComplete: /^= s0 \S*ab03040101ac03040175/m.test(said), run }
 }
 
 async function buildProgram(file: string, options: readonly string[]): Promise<Command> {

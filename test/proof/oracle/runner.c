@@ -657,9 +657,11 @@ static void make_certificate(void)
 static void set_suites(SSL_CTX *ctx, int which)
 {
     static const char *const tls12[] = { "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256",
-                                         "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384" };
+                                         "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384",
+                                         "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256" };
     static const char *const tls13[] = { "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256",
-                                         "TLS_AES_256_GCM_SHA384" };
+                                         "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256",
+                                         "TLS_AES_128_CCM_SHA256" };
 
     if (!SSL_CTX_set_cipher_list(ctx, tls12[which]) || !SSL_CTX_set_ciphersuites(ctx, tls13[which]))
         die("no cipher suites");
@@ -1435,6 +1437,11 @@ static void on_session(const char *what)
         puts("= none");
     else if (strcmp(what, "dup") == 0 || strcmp(what, "as") == 0) {
         session = SSL_SESSION_dup(session);
+        if (session == NULL) {
+            ERR_clear_error();
+            puts("= error");
+            return;
+        }
         if (strcmp(what, "as") == 0) {
             size_t len = hex_word(bytes, sizeof(bytes));
             SSL_SESSION_set1_id(session, bytes, (unsigned int)len);

@@ -1,3 +1,4 @@
+import { encodings } from './encodings.ts'
 import type { Generator } from './generator.ts'
 
 /** Session id contexts: R9.1. */
@@ -519,11 +520,18 @@ function singleUse(g: Generator): string[] {
 /** Suites and versions that are other ones when a session comes back: R3.1, R3.3, R11.2, R11.5, R10.16. */
 function otherSuites(g: Generator): string[] {
   const { random } = g
+  const sameHash = (): string[] => {
+    const which = random.pick([1, 3, 4])
+    return [`suite S ${which}`, `suite C ${which}`]
+  }
   const change = (): string[] =>
     random.pick([
       [`suite S ${random.below(3)}`],
       [`suite C ${random.below(3)}`],
       [`suite S ${random.below(3)}`, `groups S ${random.below(2)}`],
+      sameHash(),
+      sameHash(),
+      [`options C clear ${0x100000}`],
       [`groups C ${random.below(2)}`],
       [`maxver C ${random.pick([771, 772])}`],
       [`maxver S ${random.pick([771, 772])}`],
@@ -534,6 +542,7 @@ function otherSuites(g: Generator): string[] {
   return [
     `mode C ${random.pick([1, 3, 2])}`,
     ...(random.chance(40) ? [`options S ${random.pick(['set', 'clear'])} ${0x4000}`] : []),
+    ...(random.chance(30) ? sameHash() : []),
     ...visit(g.k(), '-'),
     ...change(),
     ...visit(g.k(), '#-1'),
@@ -544,6 +553,7 @@ function otherSuites(g: Generator): string[] {
     'suite C 0',
     'groups C 0',
     `options C clear ${0x4001}`,
+    `options C set ${0x100000}`,
     `options S clear ${0x1}`,
   ]
 }
@@ -823,7 +833,7 @@ function paired(g: Generator): string[] {
     g.import('s', version, id, {
       ...mostly,
       ticket: '',
-      compressionId: g.hasCompression && random.chance(15) ? 1 : 0,
+      compressionId: g.isComplete && random.chance(15) ? 1 : 0,
     }),
     `setctx s #-1 ${context}`,
     ...(random.chance(20) ? [`settimeout s #-1 ${random.pick([1, 10, ...g.longTimeouts])}`] : []),
@@ -1015,4 +1025,6 @@ export const rareScenarios: readonly ((g: Generator) => string[])[] = [
   early,
   colliding,
   outsidePsk,
+  encodings,
+  encodings,
 ]

@@ -28,8 +28,8 @@ const P256 = 23
 const HELLO_REQUEST_STEPS = 2
 const PSK_SUITE = 0x1302
 const PSK_OFFER = { identity: new Uint8Array(Buffer.from('external')), obfuscatedTicketAge: 0 } as const
-const SUITES_12 = [[0xc02c, 0xc02b], [0xc02b], [0xc02c]] as const
-const SUITES_13 = [[0x1302, 0x1301], [0x1301], [0x1302]] as const
+const SUITES_12 = [[0xc02c, 0xc02b], [0xc02b], [0xc02c], [0xc02b], [0xc02b]] as const
+const SUITES_13 = [[0x1302, 0x1301], [0x1301], [0x1302], [0x1303], [0x1304]] as const
 
 interface StoredSession {
   readonly session: SslSession
@@ -377,7 +377,8 @@ export class TraceModel {
       return
     }
     this.#withSession(side, words[1] ?? '', (session) => {
-      if (what === 'dup') this.#print(`= ${this.#name(side, session.dup())}`)
+      if ((what === 'dup' || what === 'as') && !isCopied(session)) this.#print('= error')
+      else if (what === 'dup') this.#print(`= ${this.#name(side, session.dup())}`)
       else if (what === 'as') this.#print(`= ${this.#name(side, withId(session.dup(), fromHex(argument)))}`)
       else if (what === 'settime') session.setTime(Number(argument))
       else if (what === 'settimeout') session.setTimeout(Number(argument))
@@ -656,7 +657,9 @@ export class TraceModel {
     helloRetryCipherSuite?: number,
   ): ClientOffer {
     const observed = this.#material.take(`hello ${k}`)
-    this.#clientRandom = observed?.[2] ?? '-'
+    // After a HelloRetryRequest it must not be another one.
+    this.#clientRandom =
+      helloRetryCipherSuite === undefined ? (observed?.[2] ?? '-') : 'ff'.repeat(MAX_ID_LENGTH)
     const made = connection.c.clientHello({
       minVersion: TLS1_2_VERSION,
       maxVersion,
@@ -1080,7 +1083,7 @@ export class TraceModel {
   #finish(k: number, connection: TraceConnection, side: SideName, suite: number): void {
     const outcome = connection[side].sessionReused
       ? connection[side].protocolVersion === TLS1_3_VERSION
-        ? { kexGroup: this.#kexGroup(connection) }
+        ? { cipherSuite: suite, kexGroup: this.#kexGroup(connection) }
         : {}
       : this.#outcome(k, connection, side, suite)
     this.#flags.copying(connection[side], () => connection[side].finishHandshake(outcome))
@@ -1094,8 +1097,8 @@ export class TraceModel {
     return {
       cipherSuite: suite,
       masterKey: observed?.masterKey ?? new Uint8Array(0),
-      // Clients show no certificate, so that a server has nothing to say.
-      ...(side === 's' ? {} : { verifyResult: observed?.verifyResult ?? 0 }),
+      // Clients show no certificate: a server has nothing to say, unless it has resumed a session before that one.
+      ...(side === 's' && observed?.verifyResult === 0 ? {} : { verifyResult: observed?.verifyResult ?? 0 }),
       kexGroup: this.#kexGroup(connection),
       ...(observed?.peerCertificate === undefined ? {} : { peerCertificate: observed.peerCertificate }),
     }
@@ -1390,6 +1393,12 @@ function byName(left: string, right: string): number {
 
 function contentOf(session: SslSession | undefined): ReturnType<typeof sessionInternals.content> {
   return sessionInternals.content(session ?? new SslSession())
+}
+
+/** libssl takes a copy of nothing for a failure. */
+function isCopied(session: SslSession): boolean {
+  const { ticket, alpnSelected, ticketAppData } = contentOf(session)
+  return [ticket, alpnSelected, ticketAppData].every((bytes) => bytes?.length !== 0)
 }
 
 function withId(session: SslSession, sessionId: Uint8Array): SslSession {

@@ -111,7 +111,8 @@ class Meeting {
     if (offers) await this.#visitBefore()
     this.#lookupTurns = lookupTurns
     const answer = await this.#visit(patienceMs)
-    const isLeft = !(await this.#end(leaveMs))
+    const isMet = this.#raw !== undefined
+    const isLeft = !(await this.#end(leaveMs)) && isMet
     await turns(3)
     return { ...answer, isLeft, uncaught, timers: liveTimers() - timers, outcomes: this.#outcomes() }
   }

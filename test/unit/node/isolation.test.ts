@@ -13,7 +13,7 @@ import {
   serverOptions,
   storeCallbacks,
 } from '../../../src/index.ts'
-import { reportsAuthorizationTruly } from '../../../src/node/node-engine.ts'
+import { reportsAuthorizationTruly } from '../../../src/node/runtime.ts'
 import { makeCertificate } from '../../tools/certificate.ts'
 import {
   afterTest,

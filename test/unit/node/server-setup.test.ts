@@ -10,7 +10,8 @@ import {
   UnsupportedRuntimeError,
 } from '../../../src/index.ts'
 import { SslOption, VerifyMode } from '../../../src/model.ts'
-import { nodeFeatures, requireNode } from '../../../src/node/node-engine.ts'
+import { nodeFeatures } from '../../../src/node/node-engine.ts'
+import { requireNode } from '../../../src/node/runtime.ts'
 import { makeCertificate } from '../../tools/certificate.ts'
 import { certificate, connect, NAME, reasons, start } from '../../tools/node-servers.ts'
 

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import http from 'node:http'
 import https from 'node:https'
 import net from 'node:net'
+import { PassThrough } from 'node:stream'
 import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import { bytes, records } from '../../tools/client-hello-builder.ts'
@@ -448,6 +449,26 @@ test.each([
     if (Number.isFinite(length)) setImmediate(() => ours.end())
     await closed
     expect(harness.handshakes).toMatchObject([{ outcome: 'failed', reason: 'client-left' }])
+  },
+  TIMEOUT_MS,
+)
+
+test(
+  'a stream that is no socket, and is piped somewhere, is served when its bytes are put back after it was handed on',
+  async () => {
+    await isServedAsByNode({}, async ({ server }) => {
+      server.on('connection', (raw) => raw.pipe(new PassThrough().resume()))
+      const [ours, theirs] = duplexPair()
+      theirs.once('data', (first: Buffer) => {
+        theirs.pause()
+        server.emit('connection', theirs)
+        theirs.unshift(first)
+      })
+      const client = tls.connect({ socket: ours, servername: NAME, ca: certificate.cert })
+      const [greeting] = (await once(client, 'data')) as [Buffer]
+      client.destroy()
+      return greeting.toString()
+    })
   },
   TIMEOUT_MS,
 )
