@@ -68,9 +68,10 @@ export class ConnectionTrust {
   }
 
   /** What is known of the handshake that makes a session. */
-  factsOf(handle: TlsHandle, serverName: string | undefined): HandshakeFacts {
+  factsOf(handle: TlsHandle, serverName: string | undefined, sessionIdContext: string): HandshakeFacts {
     return {
       serverName,
+      sessionIdContext,
       hello: this.#hello,
       profile: this.#profile ?? this.#snapshot?.of(serverName),
       isRejected: this.#isRejected,

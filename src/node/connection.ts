@@ -23,6 +23,7 @@ import {
   type TlsHandle,
   tlsHandleOf,
 } from './node-engine.ts'
+import { nodeSessionIdContext } from './node-session-context.ts'
 import {
   type ConnectionOutcome,
   isTooLargeForNode,
@@ -93,7 +94,6 @@ export class Connection implements HelloListener, ReadAheadListener {
   readonly #arrivedMs = performance.now()
   #helloMs: number | undefined
   #handedOverMs: number | undefined
-
   /** @param followed - how far the attachment's ledger has followed it */
   constructor(
     edge: Edge,
@@ -133,7 +133,7 @@ export class Connection implements HelloListener, ReadAheadListener {
     return helloMs === undefined ? 0 : (this.#handedOverMs ?? helloMs) - helloMs
   }
 
-  /** Settles with all new sessions that were kept so far; undefined when none is under way. */
+  /** Settles with all new sessions that were kept so far; undefined for none. */
   get kept(): Promise<unknown> | undefined {
     return this.#kept
   }
@@ -176,7 +176,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   }
 
   #skip(reason: EdgeReason): void {
-    this.#listener.hearFirstBytes(this)
+    this.hearFirstBytes()
     this.#handOver(full(reason), undefined)
   }
 
@@ -254,11 +254,14 @@ export class Connection implements HelloListener, ReadAheadListener {
     acceptWith(accept ?? this.#accept, bytes, (handle) => this.#prepare(handle, der))
   }
 
+  get #sessionIdContext(): string {
+    return this.#tickets?.sessionIdContext ?? this.edge.server.sessionIdContext ?? ''
+  }
+
   /** Node's libssl compares the session id context with its own, so that is what it gets to see. */
   #export({ found }: Decision): Buffer | undefined {
     if (found === undefined || found.ticket !== undefined) return undefined
-    const { sessionIdContext = '' } = this.edge.server
-    return Buffer.from(found.session.toDer(Buffer.from(this.#tickets?.sessionIdContext ?? sessionIdContext)))
+    return Buffer.from(found.session.toDer(nodeSessionIdContext(this.#sessionIdContext, this.#serverName)))
   }
 
   #prepare(handle: TlsHandle, der: Buffer | undefined): HelloListener {
@@ -298,7 +301,7 @@ export class Connection implements HelloListener, ReadAheadListener {
       return
     }
     if (this.#hello === undefined) this.#serverName = serverNameOf(handle.getServername())
-    const kept = this.#keeper.keep(der, this.#trust.factsOf(handle, this.#serverName))
+    const kept = this.#keeper.keep(der, this.#trust.factsOf(handle, this.#serverName, this.#sessionIdContext))
     if (isPromiseLike(kept)) this.#kept = Promise.all([this.#kept, this.#listener.hearWrite(this, kept)])
     else if (kept !== undefined) this.edge.countNotKept(kept)
   }
@@ -390,7 +393,7 @@ export class Connection implements HelloListener, ReadAheadListener {
         : this.#keeper.originForTicket(
             der,
             inherited,
-            this.#trust.factsOf(handle, this.#serverName),
+            this.#trust.factsOf(handle, this.#serverName, this.#sessionIdContext),
             this.#decision.ticketPolicy,
           )
     const isRefused = typeof origin === 'string'

@@ -4,9 +4,10 @@ import { nodeCrypto } from '../crypto.ts'
 import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
-import { SslSession } from '../session/ssl-session.ts'
+import { SslSession, sessionInternals } from '../session/ssl-session.ts'
 import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown, usesNodeTickets } from './edge.ts'
 import { bindingOf, contextOf } from './look-up.ts'
+import { noteSessionIdContext } from './node-session-context.ts'
 import { supportsPsk } from './resumption-offer.ts'
 import { sessionTimeoutSec } from './server-setup.ts'
 import { readOrigin, type SessionOrigin, stamp } from './session-binding.ts'
@@ -16,6 +17,8 @@ import type { TrustProfile } from './trust-profile.ts'
 /** What is known of the handshake that made a session. */
 export interface HandshakeFacts {
   readonly serverName: string | undefined
+  /** What Node was given as the connection's. */
+  readonly sessionIdContext: string
   /** Undefined when it was not read ahead. */
   readonly hello: ClientHello | undefined
   /** What the server trusted when Node took the connection; undefined when that has changed, and the name was not known yet. */
@@ -60,6 +63,7 @@ export class SessionKeeper {
     if (session === undefined) return 'unreadable'
     if (this.#isRenegotiated(session)) return this.#finishRenegotiation(session)
     this.#hasMade = true
+    noteContext(session, facts)
     // libssl carries it from what was resumed into the new ticket.
     const inherited = session.protocolVersion === TLS1_3_VERSION ? readOrigin(session) : undefined
     const isResumed = inherited !== undefined
@@ -96,6 +100,7 @@ export class SessionKeeper {
     const isSilent = inherited !== undefined && facts.profile?.requestCert === false
     const session = isSilent ? undefined : readSession(der)
     if (session === undefined && !isSilent) return 'unreadable'
+    if (session !== undefined) noteContext(session, facts)
     const objection = this.#objection(TLS1_3_VERSION, session, facts)
     if (objection !== undefined) return objection
     if (this.#edge.policy !== undefined && typeof ownPolicy !== 'string') return 'policy-refused'
@@ -208,6 +213,11 @@ export class SessionKeeper {
     }
     return 'renegotiation'
   }
+}
+
+function noteContext(session: SslSession, { hello, serverName, sessionIdContext }: HandshakeFacts): void {
+  if (hello !== undefined)
+    noteSessionIdContext(sessionInternals.traits(session).sessionIdContext, sessionIdContext, serverName)
 }
 
 /** Why nobody could ever resume a session of TLS 1.3. */

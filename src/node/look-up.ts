@@ -11,6 +11,7 @@ import type { SslSession } from '../session/ssl-session.ts'
 import type { ResumptionVerdict } from '../session/verdict.ts'
 import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown, usesNodeTickets } from './edge.ts'
 import type { JudgedTickets } from './judged-tickets.ts'
+import { nodeSessionIdContext } from './node-session-context.ts'
 import {
   negotiatedVersion,
   type OfferedSession,
@@ -316,7 +317,9 @@ export function contextOf({ bindSessions, ownContext }: Edge, binding: Binding):
 }
 
 function expectedContext(edge: Edge, { binding, ticket }: Found): Uint8Array {
-  return ticket === undefined ? contextOf(edge, binding) : Buffer.from(ticketContextOf(binding))
+  return ticket === undefined
+    ? contextOf(edge, binding)
+    : nodeSessionIdContext(ticketContextOf(binding), binding.serverName)
 }
 
 /** Neither cache would be asked. */
