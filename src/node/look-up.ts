@@ -175,8 +175,9 @@ class Inquiry {
     if (content === undefined) return undefined
     const { session, origin } = content
     const { serverName } = this.#hello
-    // Node's libssl leaves it out; that it was this name follows from the session id context, or the ticket is refused.
-    session.setHostname(serverName === undefined ? undefined : Buffer.from(serverName, 'latin1'))
+    // Older lines leave it out; that it was this name follows from the session id context, or the ticket is refused.
+    if (session.hostname === undefined && serverName !== undefined)
+      session.setHostname(Buffer.from(serverName, 'latin1'))
     const offer = { ticket, session, origin }
     this.#opened.set(session, offer)
     return offer
@@ -378,9 +379,7 @@ function refined(
 }
 
 function whyMismatch({ binding, origin, session, ticket }: Found): HandshakeReason {
-  return ticket === undefined
-    ? mismatchReason(origin, binding)
-    : ticketMismatchReason(session.sessionIdContext, binding)
+  return ticket === undefined ? mismatchReason(origin, binding) : ticketMismatchReason(session, binding)
 }
 
 const EDGE_NAMES = {

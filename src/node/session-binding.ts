@@ -41,14 +41,19 @@ export function ticketContextOf(binding: Binding): string {
 
 /** Why a ticket with another {@link ticketContextOf} does not fit. */
 export function ticketMismatchReason(
-  sessionIdContext: Uint8Array,
+  { hostname, sessionIdContext }: SslSession,
   binding: Binding,
 ): 'trust-changed' | 'server-name-mismatch' {
-  const nameOf = (text: Uint8Array): Buffer =>
-    Buffer.from(Buffer.from(text).toString('latin1'), 'base64url').subarray(TICKET_BINDING_LENGTH)
-  return equalBytes(nameOf(sessionIdContext), nameOf(Buffer.from(ticketContextOf(binding))))
-    ? 'trust-changed'
-    : 'server-name-mismatch'
+  const made = Buffer.from(sessionIdContext).toString('latin1')
+  // Where Node makes a hash of it, libssl writes the name into the session.
+  const isHash = !/^[\w-]{32}$/.test(made)
+  const isSameName =
+    hostname === binding.serverName && (isHash || nameIn(made).equals(nameIn(ticketContextOf(binding))))
+  return isSameName ? 'trust-changed' : 'server-name-mismatch'
+}
+
+function nameIn(ticketContext: string): Buffer {
+  return Buffer.from(ticketContext, 'base64url').subarray(TICKET_BINDING_LENGTH)
 }
 
 interface BindingHashes {

@@ -80,6 +80,7 @@ export const TRUST_OPTIONS: Readonly<Record<string, Part>> = {
   honorCipherOrder: FULL_HANDSHAKE,
   pskCallback: { notInDigest: 'an external PSK is no session, and is asked for in every handshake' },
   pskIdentityHint: FULL_HANDSHAKE,
+  singleUse: { notInDigest: 'of clients: whether a SecureContext ends with its connection' },
   requestOCSP: { notInDigest: 'an option of clients' },
   secureOptions: OWN_RULE,
   ticketKeys: OWN_RULE,

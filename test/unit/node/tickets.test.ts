@@ -280,8 +280,9 @@ describe('a ticket is refused, which is a full handshake and no error,', () => {
 function ticketIn(session: Buffer, keyRing: TicketKeyRing): Buffer {
   const start = session.indexOf(keyRing.current(Date.now()).name)
   expect(start).toBeGreaterThan(0)
-  // An OCTET STRING of 128 to 255 bytes has its length in the byte before.
-  return session.subarray(start, start + session[start - 1]!)
+  // The length of the OCTET STRING is in the byte before it, or in two when it has 256 bytes or more.
+  const length = session[start - 3] === 0x82 ? session.readUInt16BE(start - 2) : session[start - 1]!
+  return session.subarray(start, start + length)
 }
 
 /** The same client's session, with a ticket of another origin. */
