@@ -143,7 +143,10 @@ function checkSuite(
   const { cipherSuite, compressionId } = sessionInternals.traits(session)
   if (cipherSuite !== undefined && offer.cipherSuites?.includes(cipherSuite) === false)
     return state.fail('cipher-not-offered', Alert.ILLEGAL_PARAMETER)
-  return compressionId === 0 ? undefined : state.fail('compression', Alert.HANDSHAKE_FAILURE)
+  if (compressionId === 0) return undefined
+  // libssl looks at it after all extensions, and so after it has counted.
+  state.countInCurrentContext()
+  return state.fail('compression', Alert.HANDSHAKE_FAILURE)
 }
 
 /** Up to TLS 1.2, R3.3: the ticket first; a ticket that is no good keeps the session id from being tried. */

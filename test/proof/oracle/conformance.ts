@@ -4,7 +4,7 @@ import { type Aim, generateTrace } from './generator.ts'
 import type { Runner } from './libssl.ts'
 import { type Observation, sortRemovals, splitObservations } from './observations.ts'
 import { type Switches, switchesOf } from './switches.ts'
-import { TraceModel } from './trace-model.ts'
+import { BeyondDriver, TraceModel } from './trace-model.ts'
 
 /** The first operation of a trace after which the model and libssl do not say the same. */
 export interface Divergence {
@@ -34,7 +34,9 @@ export function compare(
   const isOver = hasEnd(() => {
     while (divergence === undefined && ++at < trace.length) {
       const libssl = inOrder(observed[at] ?? ['(nothing)'])
-      const lines = inOrder(execute(model, trace[at] ?? '', libssl))
+      const executed = execute(model, trace[at] ?? '', libssl)
+      if (executed === undefined) return
+      const lines = inOrder(executed)
       if (lines.length !== libssl.length || lines.some((line, index) => line !== libssl[index]))
         divergence = { trace, at, libssl, model: lines }
     }
@@ -59,10 +61,12 @@ function hasEnd(call: () => void): boolean {
   }
 }
 
-function execute(model: TraceModel, operation: string, libssl: Observation): Observation {
+/** @returns undefined where the trace is not followed further */
+function execute(model: TraceModel, operation: string, libssl: Observation): Observation | undefined {
   try {
     return model.execute(operation, libssl)
   } catch (error) {
+    if (error instanceof BeyondDriver) return undefined
     return [`(the model throws) ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`]
   }
 }

@@ -103,6 +103,9 @@ interface TraceConnection {
   readonly tickets: { readonly der: string; readonly lifetimeHintSec: number }[]
 }
 
+/** What libssl does here is not followed further. */
+export class BeyondDriver extends Error {}
+
 /** Executes a trace on the model, and prints the lines that libssl would print. */
 export class TraceModel {
   readonly #switches: Switches
@@ -388,7 +391,12 @@ export class TraceModel {
       else if (what === 'settimeout') session.setTimeout(Number(argument))
       else if (what === 'setctx')
         this.#print(`= ${attempt(() => session.setSessionIdContext(fromHex(argument)))}`)
-      else this.#print(`= ${this.#names.get(session)} ${this.#der(session) || '-'}`)
+      else {
+        const name = this.#names.get(session)
+        // What a handshake that was cut short has made of it is no affair of the model.
+        const unfinished = this.#material.peek(`= ${name}`)?.[2] ?? '-'
+        this.#print(`= ${name} ${this.#der(session) || unfinished}`)
+      }
     })
   }
 
@@ -878,9 +886,10 @@ export class TraceModel {
       connection.c.receiveHelloRetryRequest()
       offer = this.#clientHello(k, connection, TLS1_3_VERSION, suite)
       if (this.#isCut(k, connection, 's')) return
-      if (this.#chooseSuite(connection, TLS1_3_VERSION) !== suite) {
-        // The servername callback has switched to a context with other cipher suites.
-        this.#sendAlert(k, connection, 's', 47)
+      const second = this.#chooseSuite(connection, TLS1_3_VERSION)
+      if (second !== suite) {
+        // The servername callback has switched to a context with other cipher suites, or with none that the client has.
+        this.#sendAlert(k, connection, 's', second === undefined ? 40 : 47)
         return
       }
       resumed = this.#resume(k, connection, this.#tls13Offer(connection, offer, suite))
@@ -912,6 +921,9 @@ export class TraceModel {
     }
     if (connection.hasResumedItsOwn) {
       const { session } = connection.c
+      // By chance it is the one that the client has offered, and the handshake goes on as none does that the model knows.
+      if (equalBytes(contentOf(session).masterKey, contentOf(connection.s.session).masterKey))
+        throw new BeyondDriver()
       // The key share comes before what tells the client that they have different secrets.
       if (session !== undefined && contentOf(session).kexGroup !== this.#kexGroup(connection))
         connection.c.setSession(sessionInternals.duplicateWithoutTicket(session))
@@ -1259,6 +1271,9 @@ export class TraceModel {
 
   /** `SSL_shutdown`: the first call sends, the second reads. */
   #shutdown(k: number, connection: TraceConnection, side: SideName): number {
+    // A server that reads early data is in no handshake, for SSL_shutdown alone.
+    if (side === 's' && connection.earlyData === 'accepted' && !connection.done.s && !connection.failed.s)
+      throw new BeyondDriver()
     if (!connection.done[side] || connection.failed[side]) return -1
     if (connection.quiet[side]) {
       const isOver = connection[side].shutdown()
