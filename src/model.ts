@@ -25,8 +25,10 @@ export {
   SessionStateError,
   type SetupProblem,
 } from './errors.ts'
+export type { TicketStats } from './node/judged-tickets.ts'
 export type { ServerOptionsSettings } from './node/server-setup.ts'
-export type { TicketVersion } from './node/ticket-keys.ts'
+export type { UnopenedReason } from './node/stateless-ticket.ts'
+export type { TicketKeyPeriods, TicketVersion } from './node/ticket-keys.ts'
 export type { Awaitable } from './session/awaitable.ts'
 export type {
   CallbackName,

@@ -18,6 +18,7 @@ export type {
   MeasuredParts,
   MeasuredSessions,
   MeasuredStore,
+  MeasuredTickets,
   Subject,
 } from './subject.ts'
 
