@@ -1075,6 +1075,11 @@ export class TraceModel {
   ): void {
     if (resumed) {
       this.#readTickets(k, connection)
+      if (!equalBytes(contentOf(connection.c.session).masterKey, contentOf(connection.s.session).masterKey)) {
+        // A client that went on with a session without an id has another secret by now than its ticket.
+        this.#sendAlert(k, connection, 'c', 20)
+        return
+      }
       this.#finish(k, connection, 'c', suite)
       if (this.#isCut(k, connection, 's')) return
       this.#finish(k, connection, 's', suite)
