@@ -1041,20 +1041,29 @@ static void handshake(Connection *connection, int is_early)
         connection->state = REPLACED;
 }
 
-static void renegotiate(Connection *connection, int full)
+/* What one of the two asks for; its "= " is printed. */
+static int begin_renegotiation(const Connection *connection, int side, int full)
 {
-    SSL *client = connection->ssl[CLIENT], *server = connection->ssl[SERVER];
-    int turn, result;
+    SSL *client = connection->ssl[CLIENT], *server = connection->ssl[SERVER], *ssl = connection->ssl[side];
+    int result;
 
     /* Handshake messages after close_notify are ignored, and a session of another version is no matter of this protocol. */
     if (connection->state != ESTABLISHED || SSL_get_shutdown(client) != 0 || SSL_get_shutdown(server) != 0
         || SSL_SESSION_get_protocol_version(SSL_get_session(client)) != SSL_version(client)) {
         puts("= none");
-        return;
+        return 0;
     }
-    result = full ? SSL_renegotiate(client) : SSL_renegotiate_abbreviated(client);
+    result = full ? SSL_renegotiate(ssl) : SSL_renegotiate_abbreviated(ssl);
     printf("= %d\n", result);
-    if (result != 1)
+    return result == 1;
+}
+
+static void renegotiate(Connection *connection, int full)
+{
+    SSL *server = connection->ssl[SERVER];
+    int turn;
+
+    if (!begin_renegotiation(connection, CLIENT, full))
         return;
     connection->done[CLIENT] = connection->done[SERVER] = 0;
     for (turn = 0; turn < 10 && !(connection->done[SERVER] && connection->done[CLIENT]); turn++) {
@@ -1077,16 +1086,9 @@ static void renegotiate(Connection *connection, int full)
 static void ask_for_renegotiation(Connection *connection, int full)
 {
     SSL *client = connection->ssl[CLIENT], *server = connection->ssl[SERVER];
-    int turn, result;
+    int turn;
 
-    if (connection->state != ESTABLISHED || SSL_get_shutdown(client) != 0 || SSL_get_shutdown(server) != 0
-        || SSL_SESSION_get_protocol_version(SSL_get_session(client)) != SSL_version(client)) {
-        puts("= none");
-        return;
-    }
-    result = full ? SSL_renegotiate(server) : SSL_renegotiate_abbreviated(server);
-    printf("= %d\n", result);
-    if (result != 1)
+    if (!begin_renegotiation(connection, SERVER, full))
         return;
     step(connection, SERVER, SSL_do_handshake);
     connection->done[CLIENT] = connection->done[SERVER] = 0;
