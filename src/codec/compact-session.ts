@@ -42,8 +42,8 @@ const MANDATORY_ELEMENTS = 5
 export function compactDer(der: Uint8Array, outline: SessionOutline): string {
   if (!outline.isCanonical) return compactFields(fieldsOf(der, outline))
   sessionWriter.begin()
-  sessionWriter.raw(der.subarray(outline.restStart))
-  sessionWriter.raw(der.subarray(outline.start, outline.mandatoryEnd))
+  sessionWriter.rawPart(der, outline.restStart, der.length)
+  sessionWriter.rawPart(der, outline.start, outline.mandatoryEnd)
   return finishCompact()
 }
 
@@ -58,11 +58,11 @@ export function fieldsOfCompact(text: string): SslSessionFields {
 }
 
 /**
- * The DER of a session.
+ * The DER of a session, into {@link sessionWriter}, whose caller takes it from there.
  *
  * @param sessionIdContext - to be written in place of the session's own, 0 to 32 bytes
  */
-export function derOfCompact(text: string, times: SessionTimes, sessionIdContext?: Uint8Array): Uint8Array {
+export function writeDerOfCompact(text: string, times: SessionTimes, sessionIdContext?: Uint8Array): void {
   const start = contentStart(text, 0)
   const optionalStart = skip(text, start, MANDATORY_ELEMENTS)
   sessionWriter.begin()
@@ -71,7 +71,6 @@ export function derOfCompact(text: string, times: SessionTimes, sessionIdContext
   writeTimes(times)
   sessionWriter.rawText(text, start, optionalStart)
   sessionWriter.close(DerTag.SEQUENCE, 0)
-  return sessionWriter.finish()
 }
 
 /** The compact form of the session with these changes. */

@@ -331,6 +331,14 @@ export class DerWriter {
     this.#bytes.set(bytes, this.#start)
   }
 
+  /** A part of some bytes, as it is. */
+  rawPart(bytes: Uint8Array, start: number, end: number): void {
+    this.#reserve(end - start)
+    this.#start -= end - start
+    const shift = this.#start - start
+    for (let index = start; index < end; index++) this.#bytes[shift + index] = octetAt(bytes, index)
+  }
+
   /** A part of a text, a byte for each UTF-16 unit. */
   rawText(text: string, start: number, end: number): void {
     this.#reserve(end - start)
@@ -373,6 +381,15 @@ export class DerWriter {
     // It may have been a master key.
     this.begin()
     return whole
+  }
+
+  /** As {@link finish}, without a copy: `read` gets all that was written, for as long as it runs. */
+  lend(read: (whole: Uint8Array) => void): void {
+    try {
+      read(this.#bytes.subarray(this.#start))
+    } finally {
+      this.begin()
+    }
   }
 
   /** As {@link finish}, a UTF-16 unit for each byte. */

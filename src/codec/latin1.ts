@@ -1,12 +1,30 @@
 /** More arguments than that may be too many for a call. */
 const MAX_UNITS = 4096
 
+/** Node's own takes any Uint8Array, and a sixteenth of the time for what a session is, but as long for a name; elsewhere there is none. */
+const { Buffer: nodeBuffer } = globalThis as { readonly Buffer?: { readonly prototype: Latin1Bytes } }
+const MIN_SLICE = 32
+const nodeLatin1Slice = nodeBuffer?.prototype.latin1Slice
+
+interface Latin1Bytes {
+  latin1Slice?(start: number, end: number): string
+}
+
 /**
  * A UTF-16 unit for each byte, ISO 8859-1.
  *
  * @param end - of the part that is taken, which is of `bytes`
  */
-export function latin1(bytes: Uint8Array, start: number, end: number): string {
+export const latin1: (bytes: Uint8Array, start: number, end: number) => string =
+  nodeLatin1Slice === undefined
+    ? latin1Anywhere
+    : (bytes, start, end) =>
+        end - start < MIN_SLICE
+          ? latin1Anywhere(bytes, start, end)
+          : Reflect.apply(nodeLatin1Slice, bytes, [start, end])
+
+/** As {@link latin1}, with the language alone. */
+export function latin1Anywhere(bytes: Uint8Array, start: number, end: number): string {
   let text = ''
   for (let first = start; first < end; first += MAX_UNITS) {
     const count = Math.min(end - first, MAX_UNITS)

@@ -143,13 +143,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
     const hooks = this.#hooks
     hooks.listen('newSession', (_id: Buffer, der: Buffer, done: () => void) => this.#onNewSession(der, done))
     hooks.listen('secureConnection', (socket: tls.TLSSocket) => this.#onSecureConnection(socket))
-    if (!this.#edge.isAnsweredByOthers) {
-      hooks.listen('resumeSession', (_id: Buffer, done: (error: null, session: Buffer | null) => void) =>
-        // Answered exactly once, and at once: the lookup is over.
-        done(null, this.#current()?.der ?? null),
-      )
-      hooks.refuseResumeListeners()
-    }
+    if (!this.#edge.isAnsweredByOthers) hooks.refuseResumeListeners()
     const { tickets } = this.#edge
     if (tickets !== undefined) hooks.refuseTicketKeys()
     hooks.watchContexts(() => tickets?.renew(), tickets !== undefined)

@@ -12,7 +12,7 @@ import type { FollowedHandshake } from './attachment-ledger.ts'
 import { ConnectionTickets } from './connection-tickets.ts'
 import { ConnectionTrust } from './connection-trust.ts'
 import type { Edge } from './edge.ts'
-import { SessionKeeper } from './keep-session.ts'
+import { isTicketUsable, SessionKeeper } from './keep-session.ts'
 import { confirmed, type Decision, full, isLookupOff, lookUp } from './look-up.ts'
 import {
   acceptWith,
@@ -23,6 +23,7 @@ import {
   type TlsHandle,
   tlsHandleOf,
 } from './node-engine.ts'
+import { sessionInternals } from '../session/ssl-session.ts'
 import { nodeSessionIdContext } from './node-session-context.ts'
 import {
   type ConnectionOutcome,
@@ -48,12 +49,19 @@ type Phase =
   | { readonly name: 'reading'; readonly ahead: ReadAhead | undefined }
   /** The caches and the owner's policy have not answered. */
   | { readonly name: 'looking-up'; readonly ahead: ReadAhead; readonly timer: NodeJS.Timeout }
-  /** Node makes the handshake. `der`: what its libssl is to find. */
-  | { readonly name: 'handed-over'; readonly der: Buffer | undefined }
+  /** Node makes the handshake. */
+  | { readonly name: 'handed-over' }
   /** The outcome is known; tickets of TLS 1.3 may still come. */
   | { readonly name: 'established' }
   /** The client has gone, or was sent away. */
   | { readonly name: 'over' }
+
+/** Found once: the globals of Node are accessors. */
+const { performance: clock } = globalThis
+
+const HANDED_OVER: Phase = { name: 'handed-over' }
+const ESTABLISHED: Phase = { name: 'established' }
+const OVER: Phase = { name: 'over' }
 
 /** What the attachment hears of its connections. */
 export interface ConnectionListener {
@@ -85,13 +93,12 @@ export class Connection implements HelloListener, ReadAheadListener {
   #handle: TlsHandle | undefined
   #hello: ClientHello | undefined
   #serverName: string | undefined
-  #isOneRecord = true
   #decision: Decision = full('not-offered')
   /** Settles with all that was kept so far. */
   #kept: Promise<unknown> | undefined
   /** The error of the socket, before Node had it. */
   #error: Error | undefined
-  readonly #arrivedMs = performance.now()
+  readonly #arrivedMs = clock.now()
   #helloMs: number | undefined
   #handedOverMs: number | undefined
   /** @param followed - how far the attachment's ledger has followed it */
@@ -136,11 +143,6 @@ export class Connection implements HelloListener, ReadAheadListener {
   /** Settles with all new sessions that were kept so far; undefined for none. */
   get kept(): Promise<unknown> | undefined {
     return this.#kept
-  }
-
-  /** What Node's libssl is to find; none once the handshake is over. */
-  get der(): Buffer | undefined {
-    return this.#phase.name === 'handed-over' ? this.#phase.der : undefined
   }
 
   readonly #inArrivalContext = <T>(call: () => T): T => this.#resource.runInAsyncScope(call)
@@ -189,7 +191,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   }
 
   #onRead(result: HelloResult, ahead: ReadAhead): void {
-    this.#helloMs = performance.now()
+    this.#helloMs = clock.now()
     const hello = helloOf(result)
     if (typeof hello === 'string') {
       this.#handOver(full(hello), ahead)
@@ -197,7 +199,6 @@ export class Connection implements HelloListener, ReadAheadListener {
     }
     this.#hello = hello
     this.#serverName = hello.serverName
-    this.#isOneRecord = result.state === 'complete' && result.isOneRecord
     this.#lookUp(hello, ahead)
   }
 
@@ -248,44 +249,41 @@ export class Connection implements HelloListener, ReadAheadListener {
     this.#decision = confirmed(this.edge, decision)
     const profile = this.#trust.begin(this.#hello)
     const accept = this.#tickets?.handOver(this.#accept, this.#hello, this.#decision, profile)
-    const der = this.#export(this.#decision)
-    this.#handedOverMs = performance.now()
-    this.#phase = { name: 'handed-over', der }
-    acceptWith(accept ?? this.#accept, bytes, (handle) => this.#prepare(handle, der))
+    this.#handedOverMs = clock.now()
+    this.#phase = HANDED_OVER
+    acceptWith(accept ?? this.#accept, bytes, this.edge.isAnsweredByOthers, this)
   }
 
   get #sessionIdContext(): string {
     return this.#tickets?.sessionIdContext ?? this.edge.server.sessionIdContext ?? ''
   }
 
-  /** Node's libssl compares the session id context with its own, so that is what it gets to see. */
-  #export({ found }: Decision): Buffer | undefined {
-    if (found === undefined || found.ticket !== undefined) return undefined
-    return Buffer.from(found.session.toDer(nodeSessionIdContext(this.#sessionIdContext, this.#serverName)))
-  }
-
-  #prepare(handle: TlsHandle, der: Buffer | undefined): HelloListener {
+  prepare(handle: TlsHandle): void {
     this.#handle = handle
-    this.#phase = { name: 'handed-over', der }
     this.#trust.watch(handle)
-    // The older lines see no ClientHello of several records, so that there is no later moment.
-    if (der !== undefined && !this.#isOneRecord) handle.loadSession(der)
-    return this
-  }
-
-  /** Node asks resumeSession for some hellos only. */
-  beforeHello(isAsked: boolean): void {
-    const phase = this.#phase
-    if (phase.name !== 'handed-over' || phase.der === undefined) return
-    if (!isAsked || this.edge.isAnsweredByOthers) this.#handle?.loadSession(phase.der)
+    this.#load(handle)
   }
 
   /** After a HelloRetryRequest libssl looks a second time, and Node has given its one session away. */
   afterHello(): void {
-    const phase = this.#phase
-    if (phase.name !== 'handed-over' || phase.der === undefined) return
+    const handle = this.#handle
+    if (this.#phase.name !== 'handed-over' || handle === undefined) return
     const isTls13 = this.#model.protocolVersion === TLS1_3_VERSION
-    if (isTls13 && this.#handle?.isSessionReused() === false) this.#handle.loadSession(phase.der)
+    if (isTls13 && this.#hasStored && !handle.isSessionReused()) this.#load(handle)
+  }
+
+  /** A stored session was found, and libssl is to have it, perhaps to refuse it itself. */
+  get #hasStored(): boolean {
+    const { found } = this.#decision
+    return found !== undefined && found.ticket === undefined
+  }
+
+  /** Node's libssl compares the session id context with its own, so that is what it gets to see. */
+  #load(handle: TlsHandle): void {
+    const { found } = this.#decision
+    if (found === undefined || !this.#hasStored) return
+    const sessionIdContext = nodeSessionIdContext(this.#sessionIdContext, this.#serverName)
+    sessionInternals.lendDer(found.session, sessionIdContext, (der) => handle.loadSession(der))
   }
 
   /** A session that the handshake has made. */
@@ -304,6 +302,9 @@ export class Connection implements HelloListener, ReadAheadListener {
     const kept = this.#keeper.keep(der, this.#trust.factsOf(handle, this.#serverName, this.#sessionIdContext))
     if (isPromiseLike(kept)) this.#kept = Promise.all([this.#kept, this.#listener.hearWrite(this, kept)])
     else if (kept !== undefined) this.edge.countNotKept(kept)
+    if (this.#phase.name !== 'established') return
+    if (kept !== undefined) this.#releaseSoon(false)
+    else if (!this.#model.isTicketDue) this.#release()
   }
 
   /**
@@ -343,9 +344,19 @@ export class Connection implements HelloListener, ReadAheadListener {
     const isTooLarge =
       !isReused && this.edge.server.requestCert === true && isTooLargeForNode(socket.getSession())
     this.#issueTickets(socket, ticketed, isTooLarge)
-    this.#phase = { name: 'established' }
+    this.#phase = ESTABLISHED
     this.#report(isReused ? 'resumed' : 'full', reason, { protocol, socket })
-    // By then the tickets of TLS 1.3 have come, if Node shows them.
+    // With the last ticket all is over.
+    if (isTooLarge || !this.#isTicketDue) this.#releaseSoon(isTooLarge)
+  }
+
+  /** Node is going to show a session that may be kept. */
+  get #isTicketDue(): boolean {
+    return this.#model.isTicketDue && this.#hello !== undefined && isTicketUsable(this.edge, this.#hello)
+  }
+
+  /** By then the tickets of TLS 1.3 have come, if Node shows them. */
+  #releaseSoon(isTooLarge: boolean): void {
     setImmediate(() => {
       this.#tickets?.handshake?.finish()
       if (isTooLarge && !this.#keeper.hasMade) this.edge.countNotKept('too-large')
@@ -369,7 +380,7 @@ export class Connection implements HelloListener, ReadAheadListener {
 
   #reject(socket: tls.TLSSocket, reason: HandshakeReason, protocol: string): void {
     this.#trust.reject()
-    this.#phase = { name: 'over' }
+    this.#phase = OVER
     socket.authorized = false
     this.#tickets?.handshake?.issue(undefined)
     socket.destroy()
@@ -433,7 +444,7 @@ export class Connection implements HelloListener, ReadAheadListener {
 
   /** Nobody leads to it any more, so that an idle connection costs what it costs without it. */
   #end(): void {
-    this.#phase = { name: 'over' }
+    this.#phase = OVER
     this.#tickets?.handshake?.end()
     this.#socket.off('close', this.#onClose)
     if (this.#handle !== undefined) forgetListener(this.#handle)

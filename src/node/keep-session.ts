@@ -228,6 +228,11 @@ function whyUnusable(edge: Edge, hello: ClientHello | undefined): NotKeptReason 
   return usesNodeTickets(edge) ? 'stateless-ticket' : undefined
 }
 
+/** What follows a handshake of TLS 1.3 without stateless tickets is a session that somebody may resume. */
+export function isTicketUsable(edge: Edge, hello: ClientHello): boolean {
+  return edge.tickets === undefined && whyUnusable(edge, hello) === undefined
+}
+
 /** Nobody vouches for a chain that did not verify, so that only its first certificate is looked at. */
 function originOf(session: SslSession, facts: HandshakeFacts): SessionOrigin {
   const leaf = session.peerCertificate

@@ -7,7 +7,7 @@ import type { Examination, ResumptionOffer } from '../session/offer.ts'
 import type { HandshakeReason, RefusalReason, SessionSource } from '../session/reasons.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
-import type { SslSession } from '../session/ssl-session.ts'
+import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
 import type { ResumptionVerdict } from '../session/verdict.ts'
 import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown, usesNodeTickets } from './edge.ts'
 import type { JudgedTickets } from './judged-tickets.ts'
@@ -134,8 +134,9 @@ class Inquiry {
   readonly #hello: ClientHello
   readonly #version: number
   readonly #inArrivalContext: InArrivalContext
-  readonly #opened: Map<SslSession, OpenedOffer> = new Map()
-  readonly #judgements: Map<SslSession, Judgement> = new Map()
+  /** Of stateless tickets, of which there may be several. */
+  #opened: Map<SslSession, OpenedOffer> | undefined
+  #judgements: Map<SslSession, Judgement> | undefined
   /** The one about the session that the model has found. */
   #judgement: Judgement | undefined
 
@@ -179,6 +180,7 @@ class Inquiry {
     if (session.hostname === undefined && serverName !== undefined)
       session.setHostname(Buffer.from(serverName, 'latin1'))
     const offer = { ticket, session, origin }
+    this.#opened ??= new Map()
     this.#opened.set(session, offer)
     return offer
   }
@@ -192,7 +194,7 @@ class Inquiry {
       const isGood =
         !examination.isDeclined &&
         !isExpired(session, this.#edge.context.now()) &&
-        equalBytes(session.sessionIdContext, examination.sessionIdContext)
+        equalBytes(sessionInternals.traits(session).sessionIdContext, examination.sessionIdContext)
       return isGood ? offer : this.#choose(opened, index + 1)
     })
   }
@@ -204,44 +206,50 @@ class Inquiry {
     })
 
   #judge(session: SslSession): Awaitable<Judgement> {
-    const known = this.#judgements.get(session)
+    const known = this.#judgements?.get(session)
     if (known !== undefined) return known
-    return andThen(this.#judgeAnew(session), (judgement) => {
-      this.#judgements.set(session, judgement)
-      return judgement
+    const judgement = this.#judgeAnew(session)
+    // Only a ticket may be chosen among several first, and judged by the model then.
+    if (this.#opened === undefined) return judgement
+    return andThen(judgement, (one) => {
+      this.#judgements ??= new Map()
+      this.#judgements.set(session, one)
+      return one
     })
   }
 
   #judgeAnew(session: SslSession): Awaitable<Judgement> {
     const edge = this.#edge
     const { serverName } = this.#hello
-    const found = this.#bind(session, undefined)
+    const opened = this.#opened?.get(session)
+    const found: Found = {
+      session,
+      origin: opened?.origin ?? readOrigin(session),
+      binding: bindingOf(edge, serverName, edge.profiles.of(serverName), undefined),
+      ticket: opened?.ticket,
+    }
+    const nowMs = edge.context.now()
     // The model judges, counts and forgets what has expired, whatever it was made for.
-    if (isExpired(session, edge.context.now())) return accept(found, session.sessionIdContext)
+    if (isExpired(session, nowMs)) return accept(found, session.sessionIdContext)
     const reason =
       found.ticket === undefined ? objectionToFound(edge, session, found.origin, serverName) : undefined
     if (reason !== undefined) return decline(found, reason)
+    if (edge.policy === undefined) return this.#judgeBound(found, nowMs)
     return andThen(askPolicy(edge, this.#inArrivalContext, serverName, session, this.#hello), (answer) => {
       if (answer === false) return decline(found, 'policy-refused')
-      const bound = this.#bind(session, answer)
-      const expected = expectedContext(edge, bound)
-      // R3.3, the session id context is the isolation of names and trust profiles; the model says so.
-      const later = equalBytes(session.sessionIdContext, expected) ? objectionToBound(edge, bound) : undefined
-      if (later !== undefined) return decline(bound, later)
-      return accept(bound, expected)
+      // What the server trusts may have changed meanwhile.
+      const binding = bindingOf(edge, serverName, edge.profiles.of(serverName), answer)
+      return this.#judgeBound({ ...found, binding }, edge.context.now())
     })
   }
 
-  #bind(session: SslSession, ownPolicy: string | undefined): Found {
+  #judgeBound(found: Found, nowMs: number): Judgement {
     const edge = this.#edge
-    const { serverName } = this.#hello
-    const opened = this.#opened.get(session)
-    return {
-      session,
-      origin: opened?.origin ?? readOrigin(session),
-      binding: bindingOf(edge, serverName, edge.profiles.of(serverName), ownPolicy),
-      ticket: opened?.ticket,
-    }
+    const expected = expectedContext(edge, found)
+    // R3.3, the session id context is the isolation of names and trust profiles; the model says so.
+    const isOwn = equalBytes(sessionInternals.traits(found.session).sessionIdContext, expected)
+    const later = isOwn ? objectionToBound(edge, found, nowMs) : undefined
+    return later === undefined ? accept(found, expected) : decline(found, later)
   }
 
   #decide(verdict: ResumptionVerdict): Decision {
@@ -345,11 +353,11 @@ function objectionToFound(
 }
 
 /** What is left once the session is known to be for this name and trust. */
-function objectionToBound(edge: Edge, found: Found): HandshakeReason | undefined {
+function objectionToBound(edge: Edge, found: Found, nowMs: number): HandshakeReason | undefined {
   const { session, origin, binding } = found
   const revocation = revocationOf(edge, found)
   if (revocation !== undefined) return revocation
-  if (isTooOld(origin, edge.context.now(), edge)) return 'authentication-too-old'
+  if (isTooOld(origin, nowMs, edge)) return 'authentication-too-old'
   return objectionToSession(session, edge, binding.profile)
 }
 

@@ -1,4 +1,4 @@
-import { createHook, executionAsyncResource } from 'node:async_hooks'
+import { executionAsyncResource } from 'node:async_hooks'
 import { type Duplex, PassThrough } from 'node:stream'
 import type tls from 'node:tls'
 import { UnsupportedRuntimeError } from '../errors.ts'
@@ -42,7 +42,7 @@ export interface TlsServer extends tls.Server {
 /** Node's own object under a TLSSocket, its TLSWrap. */
 export interface TlsHandle {
   /** The session that libssl's next lookup gets, once. */
-  loadSession(session: Buffer): void
+  loadSession(session: Uint8Array): void
   /** Bytes as if they had come from the network. */
   receive(bytes: Uint8Array): void
   isSessionReused(): boolean
@@ -51,6 +51,10 @@ export interface TlsHandle {
   getPeerCertificate(detailed: boolean): PeerCertificate | undefined
   /** Has libssl ask {@link oncertcb}. */
   enableCertCb(): void
+  /** The lines that ask for a session after libssl has read the ClientHello: that may answer now. */
+  clientHelloDone?(): void
+  /** The older ones: libssl reads from now on. */
+  endParser?(): void
   /** Node's listeners to libssl: a ClientHello has come; a certificate is to be chosen. */
   onclienthello: NativeCallback
   oncertcb: NativeCallback
@@ -83,11 +87,16 @@ function isTlsHandle(resource: object): resource is TlsHandle {
 }
 
 export function tlsHandleOf(socket: tls.TLSSocket): TlsHandle | undefined {
-  const { _handle: handle } = socket as { _handle?: object | null }
-  return handle != null && isTlsHandle(handle) ? handle : undefined
+  return handleOfAny(socket)
 }
 
-/** In the listeners of newSession and resumeSession, which name no socket: what was prepared for their handle. */
+function handleOfAny(socket: unknown): TlsHandle | undefined {
+  if (typeof socket !== 'object' || socket === null) return undefined
+  const { _handle: handle } = socket as { _handle?: unknown }
+  return typeof handle === 'object' && handle !== null && isTlsHandle(handle) ? handle : undefined
+}
+
+/** In the listeners of newSession, which name no socket: what was prepared for their handle. */
 export function currentListener(): HelloListener | undefined {
   return (executionAsyncResource() as ListenedHandle)[LISTENER]
 }
@@ -99,21 +108,28 @@ export function listenerOf(socket: tls.TLSSocket): HelloListener | undefined {
 }
 
 let captured: TlsHandle | undefined
-const capturing = createHook({
-  init(_id, _type, _trigger, resource) {
-    if (isTlsHandle(resource)) captured ??= resource
-  },
-})
+let nextTick = process.nextTick
 
-/** Runs `accept`, which makes one TLSSocket. @returns the handle of that socket */
+/** A TLSSocket is to read in the tick after the one that makes it, which it asks for itself. */
+function capturingTick(callback: (...args: unknown[]) => void, ...args: unknown[]): void {
+  captured ??= handleOfAny(args[0])
+  Reflect.apply(nextTick, process, [callback, ...args])
+}
+
+/**
+ * Runs `accept`, which makes one TLSSocket. Node tells nobody of it; `createHook` of node:async_hooks would, at ten times the cost.
+ *
+ * @returns the handle of that socket
+ */
 export function captureTlsHandle(accept: () => void): TlsHandle | undefined {
   captured = undefined
-  capturing.enable()
+  if (process.nextTick !== capturingTick) nextTick = process.nextTick
+  process.nextTick = capturingTick
   try {
     accept()
     return captured
   } finally {
-    capturing.disable()
+    process.nextTick = nextTick
     captured = undefined
   }
 }
@@ -136,11 +152,11 @@ interface HandleOwner {
   readonly _handle?: object | null
 }
 
-/** What is to happen around the moment in which libssl looks for a session. */
+/** Hears of a connection that Node gets. */
 export interface HelloListener {
-  /** Node has read a ClientHello, and libssl has not. @param isAsked - Node will emit resumeSession */
-  beforeHello(isAsked: boolean): void
-  /** libssl has read it, and answered unless it must wait. */
+  /** Node's handle is there, and has not read a byte. */
+  prepare(handle: TlsHandle): void
+  /** libssl has read a ClientHello, and answered unless it must wait. */
   afterHello(): void
 }
 
@@ -163,8 +179,8 @@ const guards = new Map<NativeCallback, NativeCallback>()
  * A connection that was handed over late may die in the very turn in which Node gets it, which never happens to Node alone:
  * its deferred callbacks would meet a socket without a handle, and throw where nobody catches. They are not run then.
  */
-function guardCallbacks(handle: TlsHandle): void {
-  handle.onclienthello = guarded(handle.onclienthello, aroundHello)
+function guardCallbacks(handle: TlsHandle, isAsked: boolean): void {
+  handle.onclienthello = isAsked ? guarded(handle.onclienthello, aroundHello) : goOnWithHandshake
   handle.oncertcb = guarded(handle.oncertcb, ifAlive)
 }
 
@@ -188,38 +204,53 @@ function ifAlive(original: NativeCallback): NativeCallback {
 function aroundHello(original: NativeCallback): NativeCallback {
   return function (info) {
     if (!isAlive(this)) return
-    const { [LISTENER]: listener } = this as ListenedHandle
-    listener?.beforeHello((info.sessionId?.length ?? 0) > 0 && info.tlsTicket !== true)
     original.call(this, info)
-    if (listener !== undefined && isAlive(this)) listener.afterHello()
+    if (isAlive(this)) (this as ListenedHandle)[LISTENER]?.afterHello()
   }
 }
+
+/** In place of Node's own, which would ask the listeners of resumeSession. */
+const goOnWithHandshake: NativeCallback = aroundHello(function () {
+  this.clientHelloDone?.()
+})
 
 /**
  * Node gets a connection of which bytes were read: it makes its TLSSocket, and reads those bytes first, as it does with
  * bytes that lie in the socket's own buffer: in the next tick.
  *
  * @param accept - Node's own listener
- * @param prepare - the handle, before a byte was read
+ * @param isAsked - others may answer resumeSession as well
  */
 export function acceptWith(
   accept: () => void,
   bytes: readonly Uint8Array[],
-  prepare: (handle: TlsHandle) => HelloListener,
+  isAsked: boolean,
+  listener: HelloListener,
 ): void {
-  let deliver: () => void = () => undefined
+  const delivery: Delivery = { bytes, isAsked, handle: undefined }
   // Before the tick in which Node begins to read.
-  process.nextTick(() => deliver())
+  process.nextTick(deliver, delivery)
   const handle = captureTlsHandle(accept)
   if (handle === undefined) return
-  guardCallbacks(handle)
-  const listener = prepare(handle)
+  guardCallbacks(handle, isAsked)
+  listener.prepare(handle)
   ;(handle as ListenedHandle)[LISTENER] = listener
-  deliver = () => {
-    for (const chunk of bytes) if (isAlive(handle)) handle.receive(chunk)
-    // By now the older lines have read a ClientHello for which they have no callback.
-    if (features?.hasEarlyClientHello === false && isAlive(handle)) listener.afterHello()
-  }
+  delivery.handle = handle
+}
+
+interface Delivery {
+  readonly bytes: readonly Uint8Array[]
+  readonly isAsked: boolean
+  handle: TlsHandle | undefined
+}
+
+function deliver({ bytes, isAsked, handle }: Delivery): void {
+  if (handle === undefined) return
+  // The older lines look for a ClientHello before libssl does, to ask for its session.
+  if (!isAsked && isAlive(handle)) handle.endParser?.()
+  for (const chunk of bytes) if (isAlive(handle)) handle.receive(chunk)
+  // They may have read one for which there is no callback.
+  if (handle.endParser !== undefined && isAlive(handle)) (handle as ListenedHandle)[LISTENER]?.afterHello()
 }
 
 /** Node's own object under a socket of TCP. */
@@ -422,9 +453,10 @@ export function nodeFeatures(secureContext: tls.SecureContext): NodeFeatures {
   try {
     ownerSymbol = handle && ownerSymbolOf(handle)
     const missing = HANDLE_METHODS.find((method) => typeof handle?.[method] !== 'function')
-    if (handle === undefined || !isAlive(handle) || missing !== undefined)
+    const goOn = handle?.clientHelloDone ?? handle?.endParser
+    if (handle === undefined || !isAlive(handle) || missing !== undefined || typeof goOn !== 'function')
       throw new UnsupportedRuntimeError(`Node.js ${process.version}`, 'its TLSSocket is built otherwise')
-    features = { hasEarlyClientHello: 'clientHelloDone' in handle }
+    features = { hasEarlyClientHello: handle.clientHelloDone !== undefined }
     return features
   } finally {
     socket?.destroy()

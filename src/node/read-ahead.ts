@@ -4,7 +4,7 @@ import { ClientHelloCollector, MAX_CLIENT_HELLO_LENGTH } from '../codec/client-h
 
 /** What was read of a connection before Node gets it. */
 export type ReadAheadResult =
-  | { readonly state: 'complete'; readonly message: Uint8Array; readonly isOneRecord: boolean }
+  | { readonly state: 'complete'; readonly message: Uint8Array }
   /** No ClientHello, or one that is too long to be read. */
   | { readonly state: 'foreign' | 'oversized' }
   /** The time was up before the ClientHello was whole. */
@@ -41,7 +41,6 @@ export interface ReadAheadListener {
   hearResult(result: ReadAheadResult): void
 }
 
-const RECORD_HEADER_LENGTH = 5
 /** Records may be as short as a byte, and would then be six times as long as the ClientHello in them. */
 const MAX_RECEIVED = 2 * MAX_CLIENT_HELLO_LENGTH
 /** What may come after the ClientHello, while the lookup is under way. */
@@ -75,9 +74,10 @@ export class ReadAhead {
     this.#listener = listener
     this.#push = socket.push
     this.#unshift = socket.unshift
-    replaceMethod(socket, 'push', this.#take)
+    // Put back by assignment, too: deletion would make a slower object of the socket for the rest of its life.
+    socket.push = this.#take
     // What is put back into a stream that flows, its listeners get at once; Node has one on those without a handle.
-    if (!hasHandle(socket)) replaceMethod(socket, 'unshift', this.#putBack)
+    if (!hasHandle(socket)) socket.unshift = this.#putBack
     this.#timer = setTimeout(() => this.#hear({ state: 'stalled' }), timeoutMs)
     this.#timer.unref()
   }
@@ -167,9 +167,7 @@ export class ReadAhead {
       return
     }
     const progress = this.#collector.push(chunk)
-    if (progress.state === 'complete')
-      this.#hear({ ...progress, isOneRecord: this.#isOneRecord(progress.message.length) })
-    else if (progress.state !== 'incomplete') this.#hear(progress)
+    if (progress.state !== 'incomplete') this.#hear(progress)
     else if (this.#collector.received > MAX_RECEIVED) this.#hear({ state: 'oversized' })
   }
 
@@ -179,22 +177,6 @@ export class ReadAhead {
     clearTimeout(this.#timer)
     this.#listener.hearResult(result)
   }
-
-  /** Node's own parser, before 26.8, knows no other ClientHello. */
-  #isOneRecord(messageLength: number): boolean {
-    const [first = NO_BYTES] = this.#chunks
-    // Each chunk has a byte at least.
-    const header =
-      first.length >= RECORD_HEADER_LENGTH
-        ? first
-        : Buffer.concat(this.#chunks.slice(0, RECORD_HEADER_LENGTH))
-    return header.readUInt16BE(3) >= messageLength
-  }
-}
-
-/** Not by assignment and deletion, which would make a slower object of the socket for the rest of its life. */
-function replaceMethod(socket: Duplex, name: 'push' | 'unshift', value: unknown): void {
-  Object.defineProperty(socket, name, { value, writable: true, configurable: true, enumerable: false })
 }
 
 function hasHandle(socket: Duplex): boolean {

@@ -46,7 +46,7 @@ export function resumptionOffer(
     protocolVersion,
     sessionId: hello.sessionId,
     pskModeSupported: supportsPsk(hello),
-    ...(psk !== undefined && { pskIdentities: [psk] }),
+    pskIdentities: psk && [psk],
     examine,
   }
 }

@@ -35,7 +35,7 @@ export interface ResumptionOffer {
   /** Whether psk_key_exchange_modes names a mode that the server supports; false without the extension. */
   readonly pskModeSupported?: boolean
   /** pre_shared_key (TLS 1.3). */
-  readonly pskIdentities?: readonly PskIdentity[]
+  readonly pskIdentities?: readonly PskIdentity[] | undefined
   /** The suite that the server selected (TLS 1.3); absent means that someone else compares its hash. */
   readonly selectedCipherSuite?: number
   /** The suites that the client offers (TLS 1.2); absent means that someone else compares. */

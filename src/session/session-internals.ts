@@ -30,6 +30,8 @@ export interface SessionInternals {
   duplicateWithoutTicket(session: SslSession): SslSession
   /** For caches: the session takes as little memory as it can. What it holds stays the same. */
   compact(session: SslSession): void
+  /** As `toDer`, without a copy: `read` gets the bytes for as long as it runs, and makes no other DER. */
+  lendDer(session: SslSession, sessionIdContext: Uint8Array, read: (der: Uint8Array) => void): void
   hasId(session: SslSession): boolean
   isId(session: SslSession, sessionId: Uint8Array): boolean
   /** @returns the length of the id, whose bytes are now the first of `target` */

@@ -1,7 +1,6 @@
 import {
   compactDer,
   compactFields,
-  derOfCompact,
   editCompact,
   fieldsOfCompact,
   octetsLength,
@@ -10,11 +9,12 @@ import {
   readPeerCertificate,
   type SessionEdits,
   sessionIdLength,
+  writeDerOfCompact,
   writeSessionId,
 } from '../codec/compact-session.ts'
 import { latin1 } from '../codec/latin1.ts'
 import { decodePem, encodePem } from '../codec/pem.ts'
-import { encodeSslSession, outlineSslSession } from '../codec/ssl-session-der.ts'
+import { outlineSslSession, sessionWriter, writeSslSession } from '../codec/ssl-session-der.ts'
 import { ArgumentError, SessionDerError } from '../errors.ts'
 import { checkBytes, kindOf } from './arguments.ts'
 import { copyBytes, equalBytes, redactId, toHex } from './bytes.ts'
@@ -91,27 +91,27 @@ export class SslSession {
    * Reads what `i2d_SSL_SESSION(3)` wrote; strict DER, departure D9.
    *
    * @param der - copied
-   * @param nowMs - becomes the creation time when the encoding holds none (R12)
+   * @param nowMs - becomes the creation time when the encoding holds none (R12); the present by default
    * @throws {@link SessionDerError} for anything else
    */
-  static fromDer(der: Uint8Array, nowMs: number = Date.now()): SslSession {
+  static fromDer(der: Uint8Array, nowMs?: number): SslSession {
     checkBytes('DER of a session', der)
+    if (nowMs !== undefined) checkMilliseconds('creation time', nowMs)
     const outline = outlineSslSession(der)
     const { timeSec, timeoutSec, sessionIdContext } = outline
-    const session = new SslSession(nowMs)
+    const session = new SslSession(timeSec === 0 ? (nowMs ?? Date.now()) : timeSec * 1000)
     session.#content = compactDer(der, outline)
     session.#traits = sharedTraits(
       outline,
       sessionIdContext === undefined ? EMPTY : der.subarray(sessionIdContext.start, sessionIdContext.end),
     )
     session.#setBit(ENCODABLE, true)
-    if (timeSec !== 0) session.#setTimeMs(timeSec * 1000)
     session.#timeoutSec = timeoutSec === 0 ? UNWRITTEN_TIMEOUT_SEC : timeoutSec
     return session
   }
 
   /** Reads the PEM block `SSL SESSION PARAMETERS`; otherwise as {@link fromDer}. */
-  static fromPem(pem: string, nowMs: number = Date.now()): SslSession {
+  static fromPem(pem: string, nowMs?: number): SslSession {
     if (typeof pem !== 'string')
       throw new ArgumentError(`the PEM of a session must be a string, got ${kindOf(pem)}`)
     return SslSession.fromDer(decodePem(pem), nowMs)
@@ -125,16 +125,20 @@ export class SslSession {
    * @throws {@link SessionDerError} when the session has no cipher suite yet (R12.2)
    */
   toDer(sessionIdContext?: Uint8Array): Uint8Array {
+    this.#writeDer(sessionIdContext)
+    return sessionWriter.finish()
+  }
+
+  #writeDer(sessionIdContext: Uint8Array | undefined): void {
     const content = this.#content
-    const isCompact = typeof content === 'string'
-    if (!isCompact && !hasSuite(content))
-      throw new SessionDerError('session has no cipher suite and cannot be encoded', 0)
     if (sessionIdContext !== undefined) {
       checkBytes('session id context', sessionIdContext)
       checkIdLength('session id context', sessionIdContext)
     }
-    if (isCompact) return derOfCompact(content, this, sessionIdContext)
-    return encodeSslSession(sessionIdContext === undefined ? content : { ...content, sessionIdContext }, this)
+    if (typeof content === 'string') writeDerOfCompact(content, this, sessionIdContext)
+    else if (hasSuite(content))
+      writeSslSession(sessionIdContext === undefined ? content : { ...content, sessionIdContext }, this)
+    else throw new SessionDerError('session has no cipher suite and cannot be encoded', 0)
   }
 
   /** {@link toDer} as PEM. Holds the master key. */
@@ -405,6 +409,10 @@ export class SslSession {
       hasId: (session) => session.#idLength > 0,
       isId(session, sessionId) {
         return session.#idLength === sessionId.length && equalBytes(session.sessionId, sessionId)
+      },
+      lendDer(session, sessionIdContext, read) {
+        session.#writeDer(sessionIdContext)
+        sessionWriter.lend(read)
       },
       writeId: (session, target) => session.#writeId(target),
       setTimeMs(session, timeMs, except) {
