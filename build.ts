@@ -5,7 +5,7 @@
  * entry name its exports and hold nothing. So whoever requires and whoever imports has the same classes and the same state,
  * and both can be bundled.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, posix, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
@@ -55,10 +55,26 @@ const builtins: Plugin = {
   name: 'builtins',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^node:/ }, ({ path }) => ({ path, namespace: 'builtin' }))
+    // Constants of the bundle: an export of CommonJS would be looked up at each use.
     onLoad({ filter: /^/, namespace: 'builtin' }, ({ path }) => ({
-      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)})`,
+      contents: `const builtin = process.getBuiltinModule(${JSON.stringify(path)})
+        export default builtin
+        export const { ${[...importedNames(path)].join(', ')} } = builtin`,
     }))
   },
+}
+
+/** What the sources import of a module by name. */
+function importedNames(module: string): ReadonlySet<string> {
+  const names = new Set<string>()
+  for (const file of readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })) {
+    if (!file.endsWith('.ts')) continue
+    const text = readFileSync(source(file), 'utf8')
+    for (const [, list = '', from] of text.matchAll(/^import (?:\w+, )?\{([^}]*)\} from '([^']+)'/gm))
+      for (const name of from === module ? list.split(',') : [])
+        if (!/^\s*(?:type\s|$)/.test(name)) names.add(name.trim().replace(/\s.*/, ''))
+  }
+  return names
 }
 
 /**

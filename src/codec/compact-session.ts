@@ -38,13 +38,19 @@ const ELEMENTS_BEFORE_ID = 3
 /** With session id and master key. */
 const MANDATORY_ELEMENTS = 5
 
-/** @param outline - of `der` */
-export function compactDer(der: Uint8Array, outline: SessionOutline): string {
-  if (!outline.isCanonical) return compactFields(fieldsOf(der, outline))
-  sessionWriter.begin()
-  sessionWriter.rawPart(der, outline.restStart, der.length)
-  sessionWriter.rawPart(der, outline.start, outline.mandatoryEnd)
-  return finishCompact()
+/** A session in DER, one octet after the other: as bytes, or as text. */
+type Octets = Uint8Array | string
+
+/**
+ * The compact form of what lies in DER.
+ *
+ * @param outline - of `der`
+ * @param edits - to be made at once
+ */
+export function compactDer(der: Uint8Array, outline: SessionOutline, edits: SessionEdits): string {
+  if (!outline.isCanonical) return editCompact(compactFields(fieldsOf(der, outline)), edits)
+  const { start, mandatoryEnd, restStart } = outline
+  return writeCompact(der, start, mandatoryEnd, restStart, edits)
 }
 
 export function compactFields(fields: FieldsWithoutTimes): string {
@@ -66,10 +72,10 @@ export function writeDerOfCompact(text: string, times: SessionTimes, sessionIdCo
   const start = contentStart(text, 0)
   const optionalStart = skip(text, start, MANDATORY_ELEMENTS)
   sessionWriter.begin()
-  const end = writeEdit(text, text.length, OCTETS.sessionIdContext, sessionIdContext)
-  sessionWriter.rawText(text, optionalStart, end)
+  const end = writeEdit(text, optionalStart, text.length, OCTETS.sessionIdContext, sessionIdContext)
+  sessionWriter.part(text, optionalStart, end)
   writeTimes(times)
-  sessionWriter.rawText(text, start, optionalStart)
+  sessionWriter.part(text, start, optionalStart)
   sessionWriter.close(DerTag.SEQUENCE, 0)
 }
 
@@ -81,12 +87,26 @@ export function editCompact(text: string, edits: SessionEdits): string {
     isAsWritten(text, OCTETS.hostname, hostname) &&
     isAsWritten(text, OCTETS.ticketAppData, ticketAppData)
   if (isUnchanged) return text
+  const start = contentStart(text, 0)
+  const restStart = skip(text, start, MANDATORY_ELEMENTS)
+  return writeCompact(text, start, restStart, restStart, edits)
+}
+
+/** @param restStart - of the elements that may be edited, which go on until the end of `source` */
+function writeCompact(
+  source: Octets,
+  start: number,
+  mandatoryEnd: number,
+  restStart: number,
+  { sessionIdContext, hostname, ticketAppData }: SessionEdits,
+): string {
   sessionWriter.begin()
   // From the last to the first.
-  let end = writeEdit(text, text.length, OCTETS.ticketAppData, ticketAppData)
-  end = writeEdit(text, end, OCTETS.hostname, hostname)
-  end = writeEdit(text, end, OCTETS.sessionIdContext, sessionIdContext)
-  sessionWriter.rawText(text, contentStart(text, 0), end)
+  let end = writeEdit(source, restStart, source.length, OCTETS.ticketAppData, ticketAppData)
+  end = writeEdit(source, restStart, end, OCTETS.hostname, hostname)
+  end = writeEdit(source, restStart, end, OCTETS.sessionIdContext, sessionIdContext)
+  sessionWriter.part(source, restStart, end)
+  sessionWriter.part(source, start, mandatoryEnd)
   return finishCompact()
 }
 
@@ -144,11 +164,17 @@ export function readPeerCertificate(text: string): Uint8Array | undefined {
  * @param octets - null for no such element; undefined leaves all to the next call
  * @returns where that ends which is still to be written
  */
-function writeEdit(text: string, end: number, number: number, octets: Uint8Array | null | undefined): number {
+function writeEdit(
+  source: Octets,
+  restStart: number,
+  end: number,
+  number: number,
+  octets: Uint8Array | null | undefined,
+): number {
   if (octets === undefined) return end
-  const place = locate(text, number)
-  const rest = isAt(text, place, number) ? elementEnd(text, place) : place
-  sessionWriter.rawText(text, rest, end)
+  const place = locate(source, restStart, number)
+  const rest = isAt(source, place, number) ? elementEnd(source, place) : place
+  sessionWriter.part(source, rest, end)
   if (octets !== null) sessionWriter.explicitOctetString(number, octets)
   return place
 }
@@ -171,44 +197,54 @@ function finishCompact(): string {
 
 /** The offset of the element, or undefined. */
 function find(text: string, number: number): number | undefined {
-  const place = locate(text, number)
+  const place = locate(text, skip(text, contentStart(text, 0), MANDATORY_ELEMENTS), number)
   return isAt(text, place, number) ? place : undefined
 }
 
-/** The offset of the element, or of what follows in its place. */
-function locate(text: string, number: number): number {
-  let offset = skip(text, contentStart(text, 0), MANDATORY_ELEMENTS)
+/**
+ * The offset of the element, or of what follows in its place.
+ *
+ * @param restStart - of the elements that have a number
+ */
+function locate(source: Octets, restStart: number, number: number): number {
+  let offset = restStart
   // Their identifiers ascend.
-  while (offset < text.length && text.charCodeAt(offset) < explicitTag(number))
-    offset = elementEnd(text, offset)
+  while (offset < source.length && octetAt(source, offset) < explicitTag(number))
+    offset = elementEnd(source, offset)
   return offset
 }
 
-/** Behind the end there is none: NaN is no identifier. */
-function isAt(text: string, offset: number, number: number): boolean {
-  return text.charCodeAt(offset) === explicitTag(number)
+/** Behind the end there is none. */
+function isAt(source: Octets, offset: number, number: number): boolean {
+  return offset < source.length && octetAt(source, offset) === explicitTag(number)
 }
 
-function skip(text: string, offset: number, elements: number): number {
+function skip(source: Octets, offset: number, elements: number): number {
   let next = offset
-  for (let count = 0; count < elements; count++) next = elementEnd(text, next)
+  for (let count = 0; count < elements; count++) next = elementEnd(source, next)
   return next
 }
 
 /** @param offset - of the element */
-function contentStart(text: string, offset: number): number {
-  const octet = text.charCodeAt(offset + 1)
+function contentStart(source: Octets, offset: number): number {
+  const octet = octetAt(source, offset + 1)
   return offset + 2 + (octet < 0x80 ? 0 : octet & 0x7f)
 }
 
 /** @param offset - of the element */
-function elementEnd(text: string, offset: number): number {
-  const first = text.charCodeAt(offset + 1)
+function elementEnd(source: Octets, offset: number): number {
+  const first = octetAt(source, offset + 1)
   if (first < 0x80) return offset + 2 + first
-  const start = contentStart(text, offset)
+  const start = contentStart(source, offset)
   let length = 0
-  for (let index = offset + 2; index < start; index++) length = length * 0x100 + text.charCodeAt(index)
+  for (let index = offset + 2; index < start; index++) length = length * 0x100 + octetAt(source, index)
   return start + length
+}
+
+/** Of what is known to be whole. */
+function octetAt(source: Octets, index: number): number {
+  /* v8 ignore next -- what is whole has it */
+  return typeof source === 'string' ? source.charCodeAt(index) : (source[index] ?? 0)
 }
 
 function copy(text: string, start: number, end: number): Uint8Array {

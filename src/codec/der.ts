@@ -331,20 +331,14 @@ export class DerWriter {
     this.#bytes.set(bytes, this.#start)
   }
 
-  /** A part of some bytes, as it is. */
-  rawPart(bytes: Uint8Array, start: number, end: number): void {
+  /** A part of some bytes, or of a text with a byte for each UTF-16 unit. */
+  part(source: Uint8Array | string, start: number, end: number): void {
     this.#reserve(end - start)
     this.#start -= end - start
     const shift = this.#start - start
-    for (let index = start; index < end; index++) this.#bytes[shift + index] = octetAt(bytes, index)
-  }
-
-  /** A part of a text, a byte for each UTF-16 unit. */
-  rawText(text: string, start: number, end: number): void {
-    this.#reserve(end - start)
-    this.#start -= end - start
-    const shift = this.#start - start
-    for (let index = start; index < end; index++) this.#bytes[shift + index] = text.charCodeAt(index)
+    if (typeof source === 'string')
+      for (let index = start; index < end; index++) this.#bytes[shift + index] = source.charCodeAt(index)
+    else for (let index = start; index < end; index++) this.#bytes[shift + index] = octetAt(source, index)
   }
 
   /** An EXPLICIT `[number]` of an INTEGER. */

@@ -24,6 +24,7 @@ import { type Listener, ServerHooks } from './server-hooks.ts'
 import { defaultServerName, returnServerName, takeServerName } from './server-names.ts'
 import { checkSetup, checkTicketSetup, sessionTimeoutSec, unsupportedSetting } from './server-setup.ts'
 import { serverVersions, versionName } from './server-versions.ts'
+import type { TrustProfiles } from './trust-profile.ts'
 import { UsedIds } from './used-ids.ts'
 
 const DEFAULT_LOOKUP_TIMEOUT_MS = 1_000
@@ -60,6 +61,69 @@ export function attachServer(
   return new Attachment(server as TlsServer, context, options, hooks)
 }
 
+/** What an attachment lends to its connections. */
+interface AttachmentParts {
+  readonly profiles: TrustProfiles
+  isEnabled(): boolean
+  countNotKept(reason: NotKeptReason): void
+}
+
+/** A class, since a literal with accessors would be a dictionary, and each of its properties be looked up anew. */
+class AttachedEdge implements Edge {
+  readonly server: TlsServer
+  readonly context: SslContext
+  readonly ownContext: Uint8Array
+  readonly profiles: TrustProfiles
+  readonly lookupTimeoutMs: number
+  readonly readAheadMs: number
+  readonly bindSessions: boolean
+  readonly requireExtendedMasterSecret: boolean
+  readonly authenticatedAfterMs: number
+  readonly tickets: JudgedTickets | undefined
+  readonly singleUse: boolean
+  readonly policy: Edge['policy']
+  readonly revocations: Edge['revocations']
+  readonly shouldStore: Edge['shouldStore']
+  readonly isAnsweredByOthers: boolean
+  readonly usedIds: UsedIds = new UsedIds()
+  readonly chainEnds: ChainEnds = new ChainEnds()
+  readonly reportError: (error: unknown) => void = reportError
+  readonly #maxAuthenticationAgeSec: number | undefined
+  readonly #parts: AttachmentParts
+
+  constructor(server: TlsServer, context: SslContext, options: AttachServerOptions, parts: AttachmentParts) {
+    this.server = server
+    this.context = context
+    this.ownContext = context.getSessionIdContext()
+    this.profiles = parts.profiles
+    this.lookupTimeoutMs = options.lookupTimeoutMs ?? DEFAULT_LOOKUP_TIMEOUT_MS
+    this.readAheadMs = options.readAheadMs ?? DEFAULT_READ_AHEAD_MS
+    this.bindSessions = options.bindSessions !== false
+    this.requireExtendedMasterSecret = options.requireExtendedMasterSecret !== false
+    this.authenticatedAfterMs = options.authenticatedAfterMs ?? 0
+    this.tickets = options.tickets && new JudgedTickets(server, context, options.tickets)
+    this.singleUse = options.singleUse === true
+    this.policy = options.policy
+    this.revocations = options.revocations
+    this.shouldStore = options.shouldStore
+    this.isAnsweredByOthers = options.tolerate?.includes('resume-session-listener') === true
+    this.#maxAuthenticationAgeSec = options.maxAuthenticationAgeSec
+    this.#parts = parts
+  }
+
+  get enabled(): boolean {
+    return this.#parts.isEnabled()
+  }
+
+  get maxAuthenticationAgeSec(): number {
+    return this.#maxAuthenticationAgeSec ?? Math.min(sessionTimeoutSec(this.context), ONE_WEEK_SEC)
+  }
+
+  countNotKept(reason: NotKeptReason): void {
+    this.#parts.countNotKept(reason)
+  }
+}
+
 class Attachment implements ServerAttachment, ConnectionListener {
   readonly kind = 'attachment'
   readonly name: string
@@ -87,7 +151,11 @@ class Attachment implements ServerAttachment, ConnectionListener {
       tolerate: options.tolerate ?? [],
     })
     if (options.tickets !== undefined) checkTicketSetup(server, options)
-    this.#edge = this.#makeEdge()
+    this.#edge = new AttachedEdge(this.#server, context, options, {
+      profiles: hooks.profiles,
+      isEnabled: () => this.enabled && !this.#isDisposed,
+      countNotKept: (reason) => this.#ledger.countNotKept(reason),
+    })
     this.#hook()
     this.name = takeServerName(options.name ?? defaultServerName(context.getSessionIdContext()), this)
     this.#tellAttached()
@@ -104,39 +172,6 @@ class Attachment implements ServerAttachment, ConnectionListener {
       isSingleUse: this.#edge.singleUse,
       hasRevocations: this.#edge.revocations !== undefined,
     })
-  }
-
-  #makeEdge(): Edge {
-    const attachment = this
-    const { context } = this
-    const { maxAuthenticationAgeSec, policy, revocations, shouldStore } = this.#options
-    return {
-      server: this.#server,
-      context,
-      tickets: this.#options.tickets && new JudgedTickets(this.#server, context, this.#options.tickets),
-      ownContext: context.getSessionIdContext(),
-      profiles: this.#hooks.profiles,
-      get enabled() {
-        return attachment.enabled && !attachment.#isDisposed
-      },
-      get maxAuthenticationAgeSec() {
-        return maxAuthenticationAgeSec ?? Math.min(sessionTimeoutSec(context), ONE_WEEK_SEC)
-      },
-      lookupTimeoutMs: this.#options.lookupTimeoutMs ?? DEFAULT_LOOKUP_TIMEOUT_MS,
-      readAheadMs: this.#options.readAheadMs ?? DEFAULT_READ_AHEAD_MS,
-      singleUse: this.#options.singleUse === true,
-      authenticatedAfterMs: this.#options.authenticatedAfterMs ?? 0,
-      bindSessions: this.#options.bindSessions !== false,
-      requireExtendedMasterSecret: this.#options.requireExtendedMasterSecret !== false,
-      isAnsweredByOthers: this.#options.tolerate?.includes('resume-session-listener') === true,
-      policy,
-      revocations,
-      shouldStore,
-      usedIds: new UsedIds(),
-      chainEnds: new ChainEnds(),
-      countNotKept: (reason) => this.#ledger.countNotKept(reason),
-      reportError,
-    }
   }
 
   #hook(): void {

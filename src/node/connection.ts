@@ -8,6 +8,7 @@ import type { Outcome } from '../session/handshakes.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import type { EdgeReason, HandshakeReason } from '../session/reasons.ts'
 import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import { sessionInternals } from '../session/ssl-session.ts'
 import type { FollowedHandshake } from './attachment-ledger.ts'
 import { ConnectionTickets } from './connection-tickets.ts'
 import { ConnectionTrust } from './connection-trust.ts'
@@ -23,7 +24,6 @@ import {
   type TlsHandle,
   tlsHandleOf,
 } from './node-engine.ts'
-import { sessionInternals } from '../session/ssl-session.ts'
 import { nodeSessionIdContext } from './node-session-context.ts'
 import {
   type ConnectionOutcome,
@@ -254,7 +254,7 @@ export class Connection implements HelloListener, ReadAheadListener {
     acceptWith(accept ?? this.#accept, bytes, this.edge.isAnsweredByOthers, this)
   }
 
-  get #sessionIdContext(): string {
+  #sessionIdContext(): string {
     return this.#tickets?.sessionIdContext ?? this.edge.server.sessionIdContext ?? ''
   }
 
@@ -269,11 +269,11 @@ export class Connection implements HelloListener, ReadAheadListener {
     const handle = this.#handle
     if (this.#phase.name !== 'handed-over' || handle === undefined) return
     const isTls13 = this.#model.protocolVersion === TLS1_3_VERSION
-    if (isTls13 && this.#hasStored && !handle.isSessionReused()) this.#load(handle)
+    if (isTls13 && this.#hasStored() && !handle.isSessionReused()) this.#load(handle)
   }
 
   /** A stored session was found, and libssl is to have it, perhaps to refuse it itself. */
-  get #hasStored(): boolean {
+  #hasStored(): boolean {
     const { found } = this.#decision
     return found !== undefined && found.ticket === undefined
   }
@@ -281,8 +281,8 @@ export class Connection implements HelloListener, ReadAheadListener {
   /** Node's libssl compares the session id context with its own, so that is what it gets to see. */
   #load(handle: TlsHandle): void {
     const { found } = this.#decision
-    if (found === undefined || !this.#hasStored) return
-    const sessionIdContext = nodeSessionIdContext(this.#sessionIdContext, this.#serverName)
+    if (found === undefined || !this.#hasStored()) return
+    const sessionIdContext = nodeSessionIdContext(this.#sessionIdContext(), this.#serverName)
     sessionInternals.lendDer(found.session, sessionIdContext, (der) => handle.loadSession(der))
   }
 
@@ -299,7 +299,7 @@ export class Connection implements HelloListener, ReadAheadListener {
       return
     }
     if (this.#hello === undefined) this.#serverName = serverNameOf(handle.getServername())
-    const kept = this.#keeper.keep(der, this.#trust.factsOf(handle, this.#serverName, this.#sessionIdContext))
+    const kept = this.#keeper.keep(der, this.#trust.factsOf(handle, this.#serverName, this.#sessionIdContext()))
     if (isPromiseLike(kept)) this.#kept = Promise.all([this.#kept, this.#listener.hearWrite(this, kept)])
     else if (kept !== undefined) this.edge.countNotKept(kept)
     if (this.#phase.name !== 'established') return
@@ -347,11 +347,11 @@ export class Connection implements HelloListener, ReadAheadListener {
     this.#phase = ESTABLISHED
     this.#report(isReused ? 'resumed' : 'full', reason, { protocol, socket })
     // With the last ticket all is over.
-    if (isTooLarge || !this.#isTicketDue) this.#releaseSoon(isTooLarge)
+    if (isTooLarge || !this.#isTicketDue()) this.#releaseSoon(isTooLarge)
   }
 
   /** Node is going to show a session that may be kept. */
-  get #isTicketDue(): boolean {
+  #isTicketDue(): boolean {
     return this.#model.isTicketDue && this.#hello !== undefined && isTicketUsable(this.edge, this.#hello)
   }
 
@@ -404,7 +404,7 @@ export class Connection implements HelloListener, ReadAheadListener {
         : this.#keeper.originForTicket(
             der,
             inherited,
-            this.#trust.factsOf(handle, this.#serverName, this.#sessionIdContext),
+            this.#trust.factsOf(handle, this.#serverName, this.#sessionIdContext()),
             this.#decision.ticketPolicy,
           )
     const isRefused = typeof origin === 'string'

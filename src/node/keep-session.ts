@@ -4,7 +4,7 @@ import { nodeCrypto } from '../crypto.ts'
 import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
-import { SslSession, sessionInternals } from '../session/ssl-session.ts'
+import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
 import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown, usesNodeTickets } from './edge.ts'
 import { bindingOf, contextOf } from './look-up.ts'
 import { noteSessionIdContext } from './node-session-context.ts'
@@ -117,6 +117,8 @@ export class SessionKeeper {
     session: SslSession,
     { serverName, hello }: HandshakeFacts,
   ): Awaitable<string | undefined | false> {
+    // It may keep the session, or take its time: the bytes are Node's.
+    if (this.#edge.policy !== undefined) sessionInternals.compact(session)
     const answer = askPolicy(this.#edge, this.#inArrivalContext, serverName, session, hello)
     return falseWhenLate(answer, this.#edge.lookupTimeoutMs)
   }
@@ -262,9 +264,10 @@ function falseWhenLate<T>(answer: Awaitable<T>, timeoutMs: number): Awaitable<T 
   })
 }
 
+/** @param der - not copied: for a look, or to be edited at once */
 export function readSession(der: Uint8Array | undefined): SslSession | undefined {
   try {
-    return der && SslSession.fromDer(der)
+    return der && sessionInternals.borrow(der)
   } catch {
     return undefined
   }

@@ -1,5 +1,6 @@
-import type { SessionEdits } from '../codec/compact-session.ts'
-import type { SslSessionFields } from '../codec/ssl-session-der.ts'
+import { compactDer, type SessionEdits } from '../codec/compact-session.ts'
+import { copySpan } from '../codec/der.ts'
+import type { SessionOutline, SslSessionFields } from '../codec/ssl-session-der.ts'
 import { copyBytes } from './bytes.ts'
 
 /** What a session holds besides its times, which may lie in it and mean nothing; `cipherSuite` is unknown until the ServerHello. */
@@ -52,4 +53,25 @@ export function edited(
 /** `ssl_session_dup` drops the hint with the ticket. */
 export function withoutTicket({ ticket, ...content }: SessionContent): SessionContent {
   return { ...content, ticketLifetimeHintSec: 0n }
+}
+
+/** A session as it came, in DER; most are edited before they are kept, so that the compact form is written once. */
+export class DerContent {
+  readonly #der: Uint8Array
+  readonly #outline: SessionOutline
+
+  /** @param outline - of `der` */
+  constructor(der: Uint8Array, outline: SessionOutline) {
+    this.#der = der
+    this.#outline = outline
+  }
+
+  get ticketAppData(): Uint8Array | undefined {
+    const { ticketAppData } = this.#outline
+    return ticketAppData && copySpan(this.#der, ticketAppData)
+  }
+
+  compact(edits: SessionEdits): string {
+    return compactDer(this.#der, this.#outline, edits)
+  }
 }

@@ -28,6 +28,12 @@ export interface SessionInternals {
   setNotResumable(session: SslSession, notResumable: boolean): void
   /** R10.4: a copy without ticket data, resumable again. */
   duplicateWithoutTicket(session: SslSession): SslSession
+  /**
+   * As `SslSession.fromDer`, without a copy: the bytes must not change until the session is edited, or put into a cache.
+   *
+   * @throws {@link SessionDerError}
+   */
+  borrow(der: Uint8Array): SslSession
   /** For caches: the session takes as little memory as it can. What it holds stays the same. */
   compact(session: SslSession): void
   /** As `toDer`, without a copy: `read` gets the bytes for as long as it runs, and makes no other DER. */

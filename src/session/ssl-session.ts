@@ -1,5 +1,4 @@
 import {
-  compactDer,
   compactFields,
   editCompact,
   fieldsOfCompact,
@@ -20,6 +19,7 @@ import { checkBytes, kindOf } from './arguments.ts'
 import { copyBytes, equalBytes, redactId, toHex } from './bytes.ts'
 import { checkIdLength, checkMilliseconds, checkSeconds } from './ranges.ts'
 import {
+  DerContent,
   edited,
   hasSuite,
   NEW_CONTENT,
@@ -73,7 +73,7 @@ export class SslSession {
   /** NOT_RESUMABLE and ENCODABLE: fields of their own would take eight bytes each. */
   #bits = 0
   /** What was in DER is compact: nothing of it is decoded until somebody asks. */
-  #content: SessionContent | string = NEW_CONTENT
+  #content: SessionContent | string | DerContent = NEW_CONTENT
   #orders: readonly ExpiryOrder[] = NO_ORDERS
 
   /**
@@ -97,10 +97,16 @@ export class SslSession {
   static fromDer(der: Uint8Array, nowMs?: number): SslSession {
     checkBytes('DER of a session', der)
     if (nowMs !== undefined) checkMilliseconds('creation time', nowMs)
+    const session = SslSession.#borrow(der, nowMs)
+    session.#compact()
+    return session
+  }
+
+  static #borrow(der: Uint8Array, nowMs?: number): SslSession {
     const outline = outlineSslSession(der)
     const { timeSec, timeoutSec, sessionIdContext } = outline
     const session = new SslSession(timeSec === 0 ? (nowMs ?? Date.now()) : timeSec * 1000)
-    session.#content = compactDer(der, outline)
+    session.#content = new DerContent(der, outline)
     session.#traits = sharedTraits(
       outline,
       sessionIdContext === undefined ? EMPTY : der.subarray(sessionIdContext.start, sessionIdContext.end),
@@ -130,7 +136,7 @@ export class SslSession {
   }
 
   #writeDer(sessionIdContext: Uint8Array | undefined): void {
-    const content = this.#content
+    const content = this.#settle()
     if (sessionIdContext !== undefined) {
       checkBytes('session id context', sessionIdContext)
       checkIdLength('session id context', sessionIdContext)
@@ -148,7 +154,7 @@ export class SslSession {
 
   /** `SSL_SESSION_dup(3)`: an independent copy that no cache holds; a copy of what is not resumable is not either. */
   dup(): SslSession {
-    const copy = new SslSession(this.#timeMs)
+    const copy = new SslSession(this.#getTimeMs())
     const content = this.#read()
     copy.#replace(content.ticket === undefined ? withoutTicket(content) : { ...content })
     copy.#timeoutSec = this.#timeoutSec
@@ -167,7 +173,7 @@ export class SslSession {
 
   /** A copy, 0 to 32 bytes. */
   get sessionId(): Uint8Array {
-    const bytes = new Uint8Array(this.#idLength)
+    const bytes = new Uint8Array(this.#lengthOfId())
     this.#writeId(bytes)
     return bytes
   }
@@ -179,7 +185,7 @@ export class SslSession {
 
   /** The server name the session was made for, if it was acknowledged. */
   get hostname(): string | undefined {
-    const content = this.#content
+    const content = this.#settle()
     // Not a part of the text, which would keep all of it, the master key too, as long as somebody has the name.
     const hostname = typeof content === 'string' ? readOctets(content, 'hostname') : content.hostname
     return hostname && latin1(hostname, 0, hostname.length)
@@ -187,7 +193,7 @@ export class SslSession {
 
   /** `SSL_SESSION_get0_peer(3)`: the DER of the peer's certificate, a copy; undefined when it showed none. */
   get peerCertificate(): Uint8Array | undefined {
-    const content = this.#content
+    const content = this.#settle()
     if (typeof content === 'string') return readPeerCertificate(content)
     return content.peerCertificate && copyBytes(content.peerCertificate)
   }
@@ -200,6 +206,7 @@ export class SslSession {
   /** `SSL_SESSION_get0_ticket_appdata(3)`, a copy. */
   get ticketAppData(): Uint8Array | undefined {
     const content = this.#content
+    if (content instanceof DerContent) return content.ticketAppData
     if (typeof content === 'string') return readOctets(content, 'ticketAppData')
     return content.ticketAppData && copyBytes(content.ticketAppData)
   }
@@ -220,7 +227,7 @@ export class SslSession {
   }
 
   get hasTicket(): boolean {
-    const content = this.#content
+    const content = this.#settle()
     return (typeof content === 'string' ? octetsLength(content, 'ticket') : (content.ticket?.length ?? 0)) > 0
   }
 
@@ -246,7 +253,7 @@ export class SslSession {
 
   /** R11.3: has an id or a ticket, and nothing has ended its life. Says nothing about its age. */
   get isResumable(): boolean {
-    return !this.#hasBit(NOT_RESUMABLE) && (this.#idLength > 0 || this.hasTicket)
+    return !this.#hasBit(NOT_RESUMABLE) && (this.#lengthOfId() > 0 || this.hasTicket)
   }
 
   /**
@@ -302,7 +309,7 @@ export class SslSession {
     this.#bits = isSet ? this.#bits | bit : this.#bits & ~bit
   }
 
-  get #timeMs(): number {
+  #getTimeMs(): number {
     return this.#timeSec * 1000 + this.#timeRestMs
   }
 
@@ -311,25 +318,34 @@ export class SslSession {
     this.#timeRestMs = timeMs - this.#timeSec * 1000
   }
 
-  get #idLength(): number {
-    const content = this.#content
+  #lengthOfId(): number {
+    const content = this.#settle()
     return typeof content === 'string' ? sessionIdLength(content) : content.sessionId.length
   }
 
   #writeId(target: Uint8Array): number {
-    const content = this.#content
+    const content = this.#settle()
     if (typeof content === 'string') return writeSessionId(content, target)
     target.set(content.sessionId)
     return content.sessionId.length
   }
 
   #number(name: 'verifyResult' | 'kexGroup' | 'maxEarlyData'): number {
-    const content = this.#content
+    const content = this.#settle()
     return typeof content === 'string' ? readNumber(content, name) : content[name]
   }
 
+  /** What came as DER is compact from now on. */
+  #settle(): SessionContent | string {
+    const content = this.#content
+    if (!(content instanceof DerContent)) return content
+    const text = content.compact({})
+    this.#content = text
+    return text
+  }
+
   #read(): SessionContent {
-    const text = this.#content
+    const text = this.#settle()
     if (typeof text !== 'string') return text
     if (lastRead?.text !== text) lastRead = { text, content: fieldsOfCompact(text) }
     return lastRead.content
@@ -348,7 +364,9 @@ export class SslSession {
     const { sessionIdContext, hostname } = edits
     // R12.5: the DER's would end there.
     const isEncodable = hostname?.includes(0) !== true
-    if (typeof this.#content === 'string' && isEncodable) this.#content = editCompact(this.#content, edits)
+    const content = this.#content
+    if (content instanceof DerContent && isEncodable) this.#content = content.compact(edits)
+    else if (typeof content === 'string' && isEncodable) this.#content = editCompact(content, edits)
     else {
       this.#content = edited(this.#own(), edits)
       if (!isEncodable) this.#setBit(ENCODABLE, false)
@@ -367,7 +385,7 @@ export class SslSession {
   }
 
   #compact(): void {
-    const content = this.#content
+    const content = this.#settle()
     if (typeof content === 'string' || !this.#hasBit(ENCODABLE) || !hasSuite(content)) return
     this.#content = compactFields(content)
   }
@@ -396,7 +414,7 @@ export class SslSession {
     sessionInternals = {
       content: (session) => session.#read(),
       traits: (session) => session.#traits,
-      timeMs: (session) => session.#timeMs,
+      timeMs: (session) => session.#getTimeMs(),
       update(session, part) {
         const names = Object.keys(part)
         if (names.length === 0) return
@@ -404,11 +422,12 @@ export class SslSession {
         session.#lift()
         if (!names.every((name) => ALWAYS_ENCODABLE.has(name))) session.#setBit(ENCODABLE, false)
       },
+      borrow: (der) => SslSession.#borrow(der),
       compact: (session) => session.#compact(),
       edit: (session, edits) => session.#edit(edits),
-      hasId: (session) => session.#idLength > 0,
+      hasId: (session) => session.#lengthOfId() > 0,
       isId(session, sessionId) {
-        return session.#idLength === sessionId.length && equalBytes(session.sessionId, sessionId)
+        return session.#lengthOfId() === sessionId.length && equalBytes(session.sessionId, sessionId)
       },
       lendDer(session, sessionIdContext, read) {
         session.#writeDer(sessionIdContext)
