@@ -248,7 +248,8 @@ function readExtension(extensions: Extensions, type: number, content: VectorRead
     default:
       return
   }
-  content.end(`extension ${type}`)
+  // The text is made for an error alone.
+  if (content.remaining > 0) content.end(`extension ${type}`)
 }
 
 /**

@@ -302,8 +302,9 @@ export class DerWriter {
 
   /** Forgets what an encoding that threw has left. */
   begin(): void {
-    this.#bytes.fill(0, this.#start)
-    this.#start = this.#bytes.length
+    const { length } = this.#bytes
+    if (this.#start < length) this.#bytes.fill(0, this.#start)
+    this.#start = length
   }
 
   /** An INTEGER in as few octets as can hold it, X.690 §8.3.2. @param value - a safe integer, or a bigint */

@@ -75,7 +75,8 @@ export class SessionReader {
   }
 
   bigint(number: number, range: IntegerRange, subject: string): bigint {
-    return BigInt(this.#integer(number, range, subject))
+    const value = this.#integer(number, range, subject)
+    return value === 0 ? 0n : BigInt(value)
   }
 
   /** A number that is not negative, of which libssl keeps so many bits. */

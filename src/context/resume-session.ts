@@ -1,4 +1,4 @@
-import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
+import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { copyBytes } from '../session/bytes.ts'
 import {
   cipherSuiteHash,
@@ -31,42 +31,84 @@ export function resumeSession(state: ConnectionState, offer: ResumptionOffer): A
     !state.isTls13 &&
     (offer.extendedMasterSecret ?? hadExtendedMasterSecret) &&
     !state.hasOption(SslOption.NO_EXTENDED_MASTER_SECRET)
-  const examined = andThen(findCandidate(state, offer), (candidate) => examine(state, offer, candidate))
-  return andThen(examined, (candidate) => {
-    if (!candidate.resume && candidate.reason === 'abandoned') return candidate
-    const verdict = decide(state, offer, candidate)
-    // RFC 7627 §5.4: a renegotiation may not drop it.
-    if (state.phase !== 'failed' && hadExtendedMasterSecret && !state.extendedMasterSecret)
-      return state.fail('extended-master-secret-dropped', Alert.HANDSHAKE_FAILURE)
-    if (state.phase !== 'failed') state.countInCurrentContext()
-    return verdict
-  })
+  const candidate = findCandidate(state, offer)
+  return isPromiseLike(candidate)
+    ? Promise.resolve(candidate).then((one) => examineAndDecide(state, offer, hadExtendedMasterSecret, one))
+    : examineAndDecide(state, offer, hadExtendedMasterSecret, candidate)
+}
+
+// What is known at once is passed on from function to function: closures would be made for each ClientHello.
+
+function examineAndDecide(
+  state: ConnectionState,
+  offer: ResumptionOffer,
+  hadExtendedMasterSecret: boolean,
+  candidate: Candidate,
+): Awaitable<ResumptionVerdict> {
+  const examined = examine(state, offer, candidate)
+  return isPromiseLike(examined)
+    ? Promise.resolve(examined).then((one) => conclude(state, offer, hadExtendedMasterSecret, one))
+    : conclude(state, offer, hadExtendedMasterSecret, examined)
+}
+
+function conclude(
+  state: ConnectionState,
+  offer: ResumptionOffer,
+  hadExtendedMasterSecret: boolean,
+  candidate: Candidate,
+): ResumptionVerdict {
+  if (!candidate.resume && candidate.reason === 'abandoned') return candidate
+  const verdict = decide(state, offer, candidate)
+  // RFC 7627 §5.4: a renegotiation may not drop it.
+  if (state.phase !== 'failed' && hadExtendedMasterSecret && !state.extendedMasterSecret)
+    return state.fail('extended-master-secret-dropped', Alert.HANDSHAKE_FAILURE)
+  if (state.phase !== 'failed') state.countInCurrentContext()
+  return verdict
 }
 
 /** Before anything is counted or forgotten: what the owner declines is as if it had not been found. */
 function examine(state: ConnectionState, offer: ResumptionOffer, candidate: Candidate): Awaitable<Candidate> {
   if (offer.examine === undefined || !candidate.resume) return candidate
-  const { generation } = state
-  const { session } = candidate
-  const { isResumable } = session
-  const answered = (examination: Examination): Candidate => {
-    if (generation !== state.generation) return { resume: false, reason: 'abandoned' }
-    // Removed meanwhile.
-    if (isResumable && !session.isResumable) return { resume: false, reason: 'not-found' }
-    if (examination.isDeclined) return { resume: false, reason: 'declined' }
-    state.setSessionIdContext(examination.sessionIdContext)
-    return candidate
-  }
-  const failed = (error: unknown): Candidate => {
-    state.context.emit({ type: 'callback-error', callback: 'examine', error })
-    return answered({ isDeclined: true })
+  const question: Question = {
+    candidate,
+    generation: state.generation,
+    wasResumable: candidate.session.isResumable,
   }
   try {
-    const answer = offer.examine(session)
-    return isPromiseLike(answer) ? Promise.resolve(answer).then(answered, failed) : answered(answer)
+    const answer = offer.examine(candidate.session)
+    if (!isPromiseLike(answer)) return hearExamination(state, question, answer)
+    return Promise.resolve(answer).then(
+      (examination) => hearExamination(state, question, examination),
+      (error: unknown) => hearFailure(state, question, error),
+    )
   } catch (error) {
-    return failed(error)
+    return hearFailure(state, question, error)
   }
+}
+
+/** What was true when the owner was asked. */
+interface Question {
+  readonly candidate: Resumption
+  readonly generation: number
+  readonly wasResumable: boolean
+}
+
+function hearExamination(
+  state: ConnectionState,
+  { candidate, generation, wasResumable }: Question,
+  examination: Examination,
+): Candidate {
+  if (generation !== state.generation) return { resume: false, reason: 'abandoned' }
+  // Removed meanwhile.
+  if (wasResumable && !candidate.session.isResumable) return { resume: false, reason: 'not-found' }
+  if (examination.isDeclined) return { resume: false, reason: 'declined' }
+  state.setSessionIdContext(examination.sessionIdContext)
+  return candidate
+}
+
+function hearFailure(state: ConnectionState, question: Question, error: unknown): Candidate {
+  state.context.emit({ type: 'callback-error', callback: 'examine', error })
+  return hearExamination(state, question, { isDeclined: true })
 }
 
 function findCandidate(state: ConnectionState, offer: ResumptionOffer): Awaitable<Candidate> {
@@ -189,12 +231,22 @@ function tryIdentity(
   if (psk === undefined) return { resume: false, reason: previousReason }
   if (psk.identity.length === 0)
     return { resume: false, reason: 'empty-psk-identity', alert: Alert.DECODE_ERROR }
-  const next = (lookup: Candidate): Awaitable<Candidate> => {
-    const candidate = acceptPsk(state, offer, psk, index, lookup)
-    const goesOn = !candidate.resume && candidate.alert === undefined && candidate.reason !== 'abandoned'
-    return goesOn ? tryIdentity(state, offer, index + 1, candidate.reason) : candidate
-  }
-  return andThen(findPsk(state, psk), next)
+  const lookup = findPsk(state, psk)
+  return isPromiseLike(lookup)
+    ? Promise.resolve(lookup).then((one) => acceptOrGoOn(state, offer, index, psk, one))
+    : acceptOrGoOn(state, offer, index, psk, lookup)
+}
+
+function acceptOrGoOn(
+  state: ConnectionState,
+  offer: ResumptionOffer,
+  index: number,
+  psk: PskIdentity,
+  lookup: Candidate,
+): Awaitable<Candidate> {
+  const candidate = acceptPsk(state, offer, psk, index, lookup)
+  const goesOn = !candidate.resume && candidate.alert === undefined && candidate.reason !== 'abandoned'
+  return goesOn ? tryIdentity(state, offer, index + 1, candidate.reason) : candidate
 }
 
 function findPsk(state: ConnectionState, psk: PskIdentity): Awaitable<Candidate> {

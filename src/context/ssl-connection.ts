@@ -1,6 +1,6 @@
 import { ArgumentError, SessionStateError } from '../errors.ts'
 import { checkBits, checkBytes, checkCallback, kindOf } from '../session/arguments.ts'
-import { type Awaitable, andThen } from '../session/awaitable.ts'
+import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { copyBytes, equalBytes } from '../session/bytes.ts'
 import type { GenerateSessionId, SessionConnection } from '../session/contracts.ts'
 import type { ResumptionOffer } from '../session/offer.ts'
@@ -250,7 +250,10 @@ export class SslConnection implements SessionConnection {
   resumeSession(offer: ResumptionOffer): Awaitable<ResumptionVerdict> {
     checkOffer(offer)
     this.#expectPhase('resumeSession', 'handshake')
-    return andThen(resumeSession(this.#state, offer), (verdict) => this.#announce(verdict))
+    const verdict = resumeSession(this.#state, offer)
+    return isPromiseLike(verdict)
+      ? Promise.resolve(verdict).then((one) => this.#announce(one))
+      : this.#announce(verdict)
   }
 
   /**

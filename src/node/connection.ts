@@ -41,7 +41,7 @@ import {
   type ReadAheadResult,
 } from './read-ahead.ts'
 import { serverVerifyMode } from './server-setup.ts'
-import { versionNumber } from './server-versions.ts'
+import { versionName, versionNumber } from './server-versions.ts'
 
 /** How far a connection has come. It goes down this list, and may be over at any time. */
 type Phase =
@@ -299,7 +299,10 @@ export class Connection implements HelloListener, ReadAheadListener {
       return
     }
     if (this.#hello === undefined) this.#serverName = serverNameOf(handle.getServername())
-    const kept = this.#keeper.keep(der, this.#trust.factsOf(handle, this.#serverName, this.#sessionIdContext()))
+    const kept = this.#keeper.keep(
+      der,
+      this.#trust.factsOf(handle, this.#serverName, this.#sessionIdContext()),
+    )
     if (isPromiseLike(kept)) this.#kept = Promise.all([this.#kept, this.#listener.hearWrite(this, kept)])
     else if (kept !== undefined) this.edge.countNotKept(kept)
     if (this.#phase.name !== 'established') return
@@ -322,8 +325,10 @@ export class Connection implements HelloListener, ReadAheadListener {
   establish(socket: tls.TLSSocket): void {
     if (this.#phase.name !== 'handed-over') return
     const isReused = socket.isSessionReused()
-    const protocol = socket.getProtocol() ?? ''
-    const version = versionNumber(protocol) ?? 0
+    const name = socket.getProtocol() ?? ''
+    const version = versionNumber(name) ?? 0
+    // A constant, by which things are found faster than by a text that was made for this connection.
+    const protocol = version === 0 ? name : versionName(version)
     if (this.#hello === undefined) this.#serverName = serverNameOf(socket.servername)
     const ticketed = this.#tickets?.handshake && socket.getSession()
     const rejection = this.#rejection(socket, ticketed, version)

@@ -1,7 +1,7 @@
 import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslConnection } from '../context/ssl-connection.ts'
 import { nodeCrypto } from '../crypto.ts'
-import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
+import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
@@ -72,13 +72,22 @@ export class SessionKeeper {
     this.#origin ??= inherited ?? originOf(session, facts)
     const origin = this.#origin
     this.#policy ??= this.#askPolicy(session, facts)
-    return andThen(this.#policy, (policy) =>
-      this.#finish(
-        session,
-        isResumed,
-        policy === false ? 'policy-refused' : this.#stamp(session, origin, isResumed, facts, policy),
-      ),
-    )
+    const policy = this.#policy
+    return isPromiseLike(policy)
+      ? Promise.resolve(policy).then((one) => this.#stampAndFinish(session, origin, isResumed, facts, one))
+      : this.#stampAndFinish(session, origin, isResumed, facts, policy)
+  }
+
+  #stampAndFinish(
+    session: SslSession,
+    origin: SessionOrigin,
+    isResumed: boolean,
+    facts: HandshakeFacts,
+    policy: string | undefined | false,
+  ): Awaitable<NotKeptReason | undefined> {
+    const objection =
+      policy === false ? 'policy-refused' : this.#stamp(session, origin, isResumed, facts, policy)
+    return this.#finish(session, isResumed, objection)
   }
 
   /**
@@ -189,7 +198,10 @@ export class SessionKeeper {
       })
     if (reason !== undefined) return reason
     if (isTls13 && connection.isTicketDue) connection.adoptTicket(session)
-    return andThen(connection.latestReport, (isTaken) => (isTaken ? undefined : 'store-failed'))
+    const report = connection.latestReport
+    if (isPromiseLike(report))
+      return Promise.resolve(report).then((isTaken) => (isTaken ? undefined : 'store-failed'))
+    return report ? undefined : 'store-failed'
   }
 
   /** Node forgets no session because its connection ended without close_notify. */

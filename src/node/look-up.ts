@@ -1,6 +1,6 @@
 import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslConnection } from '../context/ssl-connection.ts'
-import { type Awaitable, andThen } from '../session/awaitable.ts'
+import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
 import { equalBytes } from '../session/bytes.ts'
 import { isExpired } from '../session/judge-session.ts'
 import type { Examination, ResumptionOffer } from '../session/offer.ts'
@@ -168,7 +168,10 @@ class Inquiry {
   }
 
   #ask(offer: ResumptionOffer): Awaitable<Decision> {
-    return andThen(this.#connection.resumeSession(offer), (verdict) => this.#decide(verdict))
+    const verdict = this.#connection.resumeSession(offer)
+    return isPromiseLike(verdict)
+      ? Promise.resolve(verdict).then((one) => this.#decide(one))
+      : this.#decide(verdict)
   }
 
   #open(tickets: JudgedTickets, ticket: Uint8Array): OpenedOffer | undefined {
@@ -199,11 +202,17 @@ class Inquiry {
     })
   }
 
-  readonly #examine = (session: SslSession): Awaitable<Examination> =>
-    andThen(this.#judge(session), (judgement) => {
-      this.#judgement = judgement
-      return judgement.examination
-    })
+  readonly #examine = (session: SslSession): Awaitable<Examination> => {
+    const judgement = this.#judge(session)
+    return isPromiseLike(judgement)
+      ? Promise.resolve(judgement).then((one) => this.#hold(one))
+      : this.#hold(judgement)
+  }
+
+  #hold(judgement: Judgement): Examination {
+    this.#judgement = judgement
+    return judgement.examination
+  }
 
   #judge(session: SslSession): Awaitable<Judgement> {
     const known = this.#judgements?.get(session)

@@ -16,11 +16,14 @@ export function negotiatedVersion(
   { legacyVersion, supportedVersions }: ClientHello,
   versions: readonly number[],
 ): number | undefined {
-  return versions.find((version) =>
-    supportedVersions === undefined
-      ? version <= legacyVersion && version < TLS1_3_VERSION
-      : supportedVersions.includes(version),
-  )
+  for (const version of versions) {
+    const isKnown =
+      supportedVersions === undefined
+        ? version <= legacyVersion && version < TLS1_3_VERSION
+        : supportedVersions.includes(version)
+    if (isKnown) return version
+  }
+  return undefined
 }
 
 export function supportsPsk({ pskKeyExchangeModes }: ClientHello): boolean {

@@ -10,12 +10,14 @@ const VERSIONS: readonly { readonly version: number; readonly name: string; read
 
 /** The number of a version, by the name that Node has for it, in options and in `getProtocol()`. */
 export function versionNumber(name: string): number | undefined {
-  return VERSIONS.find((one) => one.name === name)?.version
+  for (const one of VERSIONS) if (one.name === name) return one.version
+  return undefined
 }
 
 /** The name that Node has for one of {@link serverVersions}. */
 export function versionName(version: number): string {
-  return VERSIONS.find((one) => one.version === version)?.name ?? 'unknown'
+  for (const one of VERSIONS) if (one.version === version) return one.name
+  return 'unknown'
 }
 
 /** A version that this table does not know is a later one; too low a guess would be dangerous, see negotiatedVersion. */
