@@ -59,22 +59,24 @@ const builtins: Plugin = {
     onLoad({ filter: /^/, namespace: 'builtin' }, ({ path }) => ({
       contents: `const builtin = process.getBuiltinModule(${JSON.stringify(path)})
         export default builtin
-        export const { ${[...importedNames(path)].join(', ')} } = builtin`,
+        export const { ${importedNames(path).join(', ')} } = builtin`,
     }))
   },
 }
 
 /** What the sources import of a module by name. */
-function importedNames(module: string): ReadonlySet<string> {
-  const names = new Set<string>()
-  for (const file of readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })) {
-    if (!file.endsWith('.ts')) continue
-    const text = readFileSync(source(file), 'utf8')
-    for (const [, list = '', from] of text.matchAll(/^import (?:\w+, )?\{([^}]*)\} from '([^']+)'/gm))
-      for (const name of from === module ? list.split(',') : [])
-        if (!/^\s*(?:type\s|$)/.test(name)) names.add(name.trim().replace(/\s.*/, ''))
-  }
-  return names
+function importedNames(module: string): readonly string[] {
+  const imports = new RegExp(`^import (?:\\w+, )?\\{([^}]*)\\} from '${module}'`, 'gm')
+  const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+  const lists = files
+    .filter((file) => file.endsWith('.ts'))
+    .flatMap((file) => [...readFileSync(source(file), 'utf8').matchAll(imports)].map(([, list]) => list))
+  const names = lists
+    .join(',')
+    .split(',')
+    .map((name) => name.trim())
+  const values = names.filter((name) => name !== '' && !name.startsWith('type '))
+  return [...new Set(values.map((name) => name.replace(/\s.*/, '')))]
 }
 
 /**

@@ -34,6 +34,11 @@ export class ConnectionTickets {
     return this.#handshake
   }
 
+  /** Node has the connection, and makes tickets of TLS 1.3 for it. */
+  get hasTls13(): boolean {
+    return this.#handshake !== undefined && this.#version === TLS1_3_VERSION
+  }
+
   /** @returns {@link version} of a connection with this ClientHello */
   choose(hello: ClientHello, isDeclined: () => boolean): number | undefined {
     this.#version = ticketVersionOf(this.#edge, hello, isDeclined)

@@ -3,23 +3,25 @@ import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
 import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslConnection } from '../context/ssl-connection.ts'
-import { isPromiseLike } from '../session/awaitable.ts'
+import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import type { Outcome } from '../session/handshakes.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import type { EdgeReason, HandshakeReason } from '../session/reasons.ts'
 import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { sessionInternals } from '../session/ssl-session.ts'
 import type { FollowedHandshake } from './attachment-ledger.ts'
+import { ESTABLISHED, HANDED_OVER, OVER, type Phase, READING } from './connection-phase.ts'
 import { ConnectionTickets } from './connection-tickets.ts'
 import { ConnectionTrust } from './connection-trust.ts'
 import type { Edge } from './edge.ts'
+import type { TicketHandshake } from './judged-tickets.ts'
 import { isTicketUsable, SessionKeeper } from './keep-session.ts'
 import { confirmed, type Decision, full, isLookupOff, lookUp } from './look-up.ts'
 import {
   acceptWith,
   forgetListener,
+  goOnWriting,
   type HelloListener,
-  isKnownConnected,
   serverNameOf,
   type TlsHandle,
   tlsHandleOf,
@@ -41,27 +43,10 @@ import {
   type ReadAheadResult,
 } from './read-ahead.ts'
 import { serverVerifyMode } from './server-setup.ts'
-import { versionName, versionNumber } from './server-versions.ts'
-
-/** How far a connection has come. It goes down this list, and may be over at any time. */
-type Phase =
-  /** Its ClientHello is not whole. */
-  | { readonly name: 'reading'; readonly ahead: ReadAhead | undefined }
-  /** The caches and the owner's policy have not answered. */
-  | { readonly name: 'looking-up'; readonly ahead: ReadAhead; readonly timer: NodeJS.Timeout }
-  /** Node makes the handshake. */
-  | { readonly name: 'handed-over' }
-  /** The outcome is known; tickets of TLS 1.3 may still come. */
-  | { readonly name: 'established' }
-  /** The client has gone, or was sent away. */
-  | { readonly name: 'over' }
+import { protocolOf } from './server-versions.ts'
 
 /** Found once: the globals of Node are accessors. */
 const { performance: clock } = globalThis
-
-const HANDED_OVER: Phase = { name: 'handed-over' }
-const ESTABLISHED: Phase = { name: 'established' }
-const OVER: Phase = { name: 'over' }
 
 /** What the attachment hears of its connections. */
 export interface ConnectionListener {
@@ -88,7 +73,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   readonly #trust: ConnectionTrust
   /** Undefined when its server has no stateless tickets. */
   readonly #tickets: ConnectionTickets | undefined
-  #phase: Phase = { name: 'reading', ahead: undefined }
+  #phase: Phase = READING
   /** From the hand-over on. */
   #handle: TlsHandle | undefined
   #hello: ClientHello | undefined
@@ -251,7 +236,7 @@ export class Connection implements HelloListener, ReadAheadListener {
     const accept = this.#tickets?.handOver(this.#accept, this.#hello, this.#decision, profile)
     this.#handedOverMs = clock.now()
     this.#phase = HANDED_OVER
-    acceptWith(accept ?? this.#accept, bytes, this.edge.isAnsweredByOthers, this)
+    acceptWith(socket, accept ?? this.#accept, bytes, this.edge.isAnsweredByOthers, this)
   }
 
   #sessionIdContext(): string {
@@ -290,19 +275,24 @@ export class Connection implements HelloListener, ReadAheadListener {
   keep(der: Uint8Array): void {
     const handle = this.#handle
     if (handle === undefined) return
-    const tickets = this.#tickets?.handshake
-    if (tickets !== undefined && this.#tickets?.version === TLS1_3_VERSION) {
-      // The client gets nothing of a ticket that carries the origin of somebody else.
-      if (tickets.isOwnTicket()) return
-      this.edge.countNotKept('ticket-unproven')
-      this.#socket.destroy()
+    if (this.#tickets?.hasTls13 === true) {
+      this.#prove(this.#tickets.handshake)
       return
     }
     if (this.#hello === undefined) this.#serverName = serverNameOf(handle.getServername())
-    const kept = this.#keeper.keep(
-      der,
-      this.#trust.factsOf(handle, this.#serverName, this.#sessionIdContext()),
-    )
+    const facts = this.#trust.factsOf(handle, this.#serverName, this.#sessionIdContext())
+    this.#noteKept(this.#keeper.keep(der, facts))
+  }
+
+  /** The client gets nothing of a ticket that carries the origin of somebody else. */
+  #prove(tickets: TicketHandshake | undefined): void {
+    if (tickets === undefined || tickets.isOwnTicket()) return
+    this.edge.countNotKept('ticket-unproven')
+    this.#socket.destroy()
+  }
+
+  /** @param kept - why a session is not kept, undefined when it is */
+  #noteKept(kept: Awaitable<NotKeptReason | undefined>): void {
     if (isPromiseLike(kept)) this.#kept = Promise.all([this.#kept, this.#listener.hearWrite(this, kept)])
     else if (kept !== undefined) this.edge.countNotKept(kept)
     if (this.#phase.name !== 'established') return
@@ -310,13 +300,8 @@ export class Connection implements HelloListener, ReadAheadListener {
     else if (!this.#model.isTicketDue) this.#release()
   }
 
-  /**
-   * Node may write what it held back. It does not look at the error of that write, and waits for ever for the write's end. A read
-   * would tell of the same error, so Node reads once more where the client may have left: two turns have a poll between them.
-   */
   goOn(done: () => void): void {
-    if (isKnownConnected(this.#socket)) done()
-    else setImmediate(() => setImmediate(done))
+    goOnWriting(this.#socket, done)
   }
 
   // Established: the outcome of the handshake, and why.
@@ -325,10 +310,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   establish(socket: tls.TLSSocket): void {
     if (this.#phase.name !== 'handed-over') return
     const isReused = socket.isSessionReused()
-    const name = socket.getProtocol() ?? ''
-    const version = versionNumber(name) ?? 0
-    // A constant, by which things are found faster than by a text that was made for this connection.
-    const protocol = version === 0 ? name : versionName(version)
+    const { version, protocol } = protocolOf(socket)
     if (this.#hello === undefined) this.#serverName = serverNameOf(socket.servername)
     const ticketed = this.#tickets?.handshake && socket.getSession()
     const rejection = this.#rejection(socket, ticketed, version)
@@ -346,13 +328,17 @@ export class Connection implements HelloListener, ReadAheadListener {
       isReused,
       getDer,
     )
-    const isTooLarge =
-      !isReused && this.edge.server.requestCert === true && isTooLargeForNode(socket.getSession())
+    const isTooLarge = !isReused && this.#isTooLarge(socket)
     this.#issueTickets(socket, ticketed, isTooLarge)
     this.#phase = ESTABLISHED
     this.#report(isReused ? 'resumed' : 'full', reason, { protocol, socket })
     // With the last ticket all is over.
     if (isTooLarge || !this.#isTicketDue()) this.#releaseSoon(isTooLarge)
+  }
+
+  /** Only a client certificate makes a session so. */
+  #isTooLarge(socket: tls.TLSSocket): boolean {
+    return this.edge.server.requestCert === true && isTooLargeForNode(socket.getSession())
   }
 
   /** Node is going to show a session that may be kept. */
@@ -396,7 +382,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   #issueTickets(socket: tls.TLSSocket, der: Uint8Array | undefined, isTooLarge: boolean): void {
     const tickets = this.#tickets?.handshake
     if (tickets === undefined) return
-    if (this.#tickets?.version !== TLS1_3_VERSION) {
+    if (this.#tickets?.hasTls13 !== true) {
       tickets.end()
       return
     }

@@ -198,10 +198,10 @@ export class SessionKeeper {
       })
     if (reason !== undefined) return reason
     if (isTls13 && connection.isTicketDue) connection.adoptTicket(session)
-    const report = connection.latestReport
-    if (isPromiseLike(report))
-      return Promise.resolve(report).then((isTaken) => (isTaken ? undefined : 'store-failed'))
-    return report ? undefined : 'store-failed'
+    const { latestReport } = connection
+    return isPromiseLike(latestReport)
+      ? Promise.resolve(latestReport).then(whyNotTaken)
+      : whyNotTaken(latestReport)
   }
 
   /** Node forgets no session because its connection ended without close_notify. */
@@ -227,6 +227,10 @@ export class SessionKeeper {
     }
     return 'renegotiation'
   }
+}
+
+function whyNotTaken(isTaken: boolean): NotKeptReason | undefined {
+  return isTaken ? undefined : 'store-failed'
 }
 
 function noteContext(session: SslSession, { hello, serverName, sessionIdContext }: HandshakeFacts): void {

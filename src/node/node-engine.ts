@@ -60,10 +60,7 @@ export interface TlsHandle {
   oncertcb: NativeCallback
 }
 
-type NativeCallback = (
-  this: TlsHandle,
-  info: { readonly sessionId?: Buffer; readonly tlsTicket?: boolean },
-) => void
+type NativeCallback = (this: TlsHandle, info: unknown) => void
 
 const HANDLE_METHODS = [
   'loadSession',
@@ -86,11 +83,8 @@ function isTlsHandle(resource: object): resource is TlsHandle {
   return 'loadSession' in resource && typeof resource.loadSession === 'function'
 }
 
-export function tlsHandleOf(socket: tls.TLSSocket): TlsHandle | undefined {
-  return handleOfAny(socket)
-}
-
-function handleOfAny(socket: unknown): TlsHandle | undefined {
+/** @returns undefined for what is no TLSSocket, or has been destroyed */
+export function tlsHandleOf(socket: unknown): TlsHandle | undefined {
   if (typeof socket !== 'object' || socket === null) return undefined
   const { _handle: handle } = socket as { _handle?: unknown }
   return typeof handle === 'object' && handle !== null && isTlsHandle(handle) ? handle : undefined
@@ -108,21 +102,25 @@ export function listenerOf(socket: tls.TLSSocket): HelloListener | undefined {
 }
 
 let captured: TlsHandle | undefined
+/** It may be a TLSSocket itself. */
+let carrier: Duplex | undefined
 let nextTick = process.nextTick
 
 /** A TLSSocket is to read in the tick after the one that makes it, which it asks for itself. */
 function capturingTick(callback: (...args: unknown[]) => void, ...args: unknown[]): void {
-  captured ??= handleOfAny(args[0])
+  if (args[0] !== carrier) captured ??= tlsHandleOf(args[0])
   Reflect.apply(nextTick, process, [callback, ...args])
 }
 
 /**
  * Runs `accept`, which makes one TLSSocket. Node tells nobody of it; `createHook` of node:async_hooks would, at ten times the cost.
  *
+ * @param over - what carries that TLSSocket
  * @returns the handle of that socket
  */
-export function captureTlsHandle(accept: () => void): TlsHandle | undefined {
+export function captureTlsHandle(accept: () => void, over: Duplex): TlsHandle | undefined {
   captured = undefined
+  carrier = over
   if (process.nextTick !== capturingTick) nextTick = process.nextTick
   process.nextTick = capturingTick
   try {
@@ -131,6 +129,7 @@ export function captureTlsHandle(accept: () => void): TlsHandle | undefined {
   } finally {
     process.nextTick = nextTick
     captured = undefined
+    carrier = undefined
   }
 }
 
@@ -218,10 +217,11 @@ const goOnWithHandshake: NativeCallback = aroundHello(function () {
  * Node gets a connection of which bytes were read: it makes its TLSSocket, and reads those bytes first, as it does with
  * bytes that lie in the socket's own buffer: in the next tick.
  *
- * @param accept - Node's own listener
+ * @param accept - Node's own listener, which gets `socket`
  * @param isAsked - others may answer resumeSession as well
  */
 export function acceptWith(
+  socket: Duplex,
   accept: () => void,
   bytes: readonly Uint8Array[],
   isAsked: boolean,
@@ -230,7 +230,7 @@ export function acceptWith(
   const delivery: Delivery = { bytes, isAsked, handle: undefined }
   // Before the tick in which Node begins to read.
   process.nextTick(deliver, delivery)
-  const handle = captureTlsHandle(accept)
+  const handle = captureTlsHandle(accept, socket)
   if (handle === undefined) return
   guardCallbacks(handle, isAsked)
   listener.prepare(handle)
@@ -259,8 +259,17 @@ interface TcpHandle {
   getpeername?(address: object): number
 }
 
+/**
+ * Node may write what it held back. It does not look at the error of that write, and waits for ever for the write's end. A read
+ * would tell of the same error, so Node reads once more where the client may have left: two turns have a poll between them.
+ */
+export function goOnWriting(socket: Duplex, done: () => void): void {
+  if (isKnownConnected(socket)) done()
+  else setImmediate(() => setImmediate(done))
+}
+
 /** @returns false when the peer has reset the connection, whether Node has read that or not, and where nothing tells */
-export function isKnownConnected(socket: Duplex): boolean {
+function isKnownConnected(socket: Duplex): boolean {
   const { _handle: handle } = socket as { _handle?: TcpHandle | null }
   return typeof handle?.getpeername === 'function' && handle.getpeername({}) === 0
 }
@@ -447,9 +456,10 @@ export function nodeFeatures(secureContext: tls.SecureContext): NodeFeatures {
   if (features !== undefined) return features
   const { TLSSocket } = nodeTls()
   let socket: tls.TLSSocket | undefined
+  const stream = new PassThrough()
   const handle = captureTlsHandle(() => {
-    socket = new TLSSocket(new PassThrough(), { isServer: true, secureContext })
-  })
+    socket = new TLSSocket(stream, { isServer: true, secureContext })
+  }, stream)
   try {
     ownerSymbol = handle && ownerSymbolOf(handle)
     const missing = HANDLE_METHODS.find((method) => typeof handle?.[method] !== 'function')

@@ -1,3 +1,4 @@
+import type tls from 'node:tls'
 import { TLS1_2_VERSION, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { nodeTls, type TlsServer } from './node-engine.ts'
 
@@ -12,6 +13,13 @@ const VERSIONS: readonly { readonly version: number; readonly name: string; read
 export function versionNumber(name: string): number | undefined {
   for (const one of VERSIONS) if (one.name === name) return one.version
   return undefined
+}
+
+/** The version of a connection; 0 for one that is not known. The name is a constant, by which things are found faster. */
+export function protocolOf(socket: tls.TLSSocket): { readonly version: number; readonly protocol: string } {
+  const name = socket.getProtocol() ?? ''
+  const version = versionNumber(name)
+  return version === undefined ? { version: 0, protocol: name } : { version, protocol: versionName(version) }
 }
 
 /** The name that Node has for one of {@link serverVersions}. */

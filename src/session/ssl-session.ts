@@ -16,7 +16,7 @@ import { decodePem, encodePem } from '../codec/pem.ts'
 import { outlineSslSession, sessionWriter, writeSslSession } from '../codec/ssl-session-der.ts'
 import { ArgumentError, SessionDerError } from '../errors.ts'
 import { checkBytes, kindOf } from './arguments.ts'
-import { copyBytes, equalBytes, redactId, toHex } from './bytes.ts'
+import { copyBytes, equalBytes } from './bytes.ts'
 import { checkIdLength, checkMilliseconds, checkSeconds } from './ranges.ts'
 import {
   DerContent,
@@ -27,6 +27,7 @@ import {
   type Writable,
   withoutTicket,
 } from './session-content.ts'
+import { describeSession } from './session-description.ts'
 import type { ExpiryOrder, SessionInternals } from './session-internals.ts'
 import { type SessionTraits, sharedTraits } from './session-traits.ts'
 
@@ -392,17 +393,7 @@ export class SslSession {
 
   /** Without secrets: `JSON.stringify`, `console.log` and `util.inspect` show this. */
   toJSON(): Record<string, unknown> {
-    return {
-      protocolVersion: `0x${this.protocolVersion.toString(16).padStart(4, '0')}`,
-      cipherSuite:
-        this.cipherSuite === undefined ? null : `0x${this.cipherSuite.toString(16).padStart(4, '0')}`,
-      sessionId: redactId(this.sessionId),
-      sessionIdContext: toHex(this.#traits.sessionIdContext),
-      timeSec: this.timeSec,
-      timeoutSec: this.#timeoutSec,
-      isResumable: this.isResumable,
-      hasTicket: this.hasTicket,
-    }
+    return describeSession(this)
   }
 
   static {

@@ -89,9 +89,10 @@ async function captured(isInjected: boolean): Promise<string> {
   const [socket] = (await once(server, 'connection')) as [net.Socket]
   cleanUp.push(() => client.destroy())
   let made: object | undefined
+  const carrier = isInjected ? passThrough(socket) : socket
   const handle = captureTlsHandle(() => {
-    made = handleOf(isInjected ? passThrough(socket) : socket)
-  })
+    made = handleOf(carrier)
+  }, carrier)
   return handle !== undefined && handle === made ? 'yes' : 'NO'
 }
 

@@ -111,7 +111,7 @@ describe('a compact session', () => {
     fc.assert(
       fc.property(anyFields, fc.boolean(), (fields, hasKeyArg) => {
         const der = hasKeyArg ? withKeyArg(fields) : encode(fields)
-        const text = compactDer(der, outlineSslSession(der))
+        const text = compactDer(der, outlineSslSession(der), {})
         expect(fieldsOfCompact(text)).toEqual({ ...fields, timeSec: 0, timeoutSec: 0 })
         expect(text).toBe(Buffer.from(encode({ ...fields, timeSec: 0, timeoutSec: 0 })).toString('latin1'))
       }),
@@ -187,6 +187,50 @@ describe('a compact session', () => {
         },
       ),
     )
+  })
+
+  test('that is borrowed is the same, and no longer depends on the bytes once it is edited or compact', () => {
+    fc.assert(
+      fc.property(
+        anyFields,
+        fc.boolean(),
+        fc.record({
+          sessionIdContext: fc.option(some(32), { nil: undefined }),
+          hostname: fc.option(noNul),
+          ticketAppData: fc.option(some(300), { nil: undefined }),
+        }),
+        (fields, hasKeyArg, edits) => {
+          const der = hasKeyArg ? withKeyArg({ ...fields, ...TIMES }) : encode({ ...fields, ...TIMES })
+          const owned = SslSession.fromDer(der)
+          sessionInternals.edit(owned, edits)
+          const edited = sessionInternals.borrow(der)
+          expect(edited.ticketAppData).toEqual(fields.ticketAppData)
+          sessionInternals.edit(edited, edits)
+          const cached = sessionInternals.borrow(der)
+          sessionInternals.compact(cached)
+          const copied = SslSession.fromDer(der)
+          const before = copied.toDer()
+          der.fill(0xff)
+          expect(toHex(edited.toDer())).toBe(toHex(owned.toDer()))
+          expect(toHex(cached.toDer())).toBe(toHex(before))
+          expect(toHex(copied.toDer())).toBe(toHex(before))
+        },
+      ),
+    )
+  })
+
+  test('lends the bytes that toDer makes, and leaves none of them behind', () => {
+    const session = SslSession.fromDer(V3)
+    let lent: Uint8Array | undefined
+    sessionInternals.lendDer(session, hex('01'), (der) => {
+      expect(toHex(der)).toBe(toHex(session.toDer(hex('01'))))
+    })
+    sessionInternals.lendDer(session, hex('01'), (der) => {
+      lent = der
+    })
+    expect(lent?.every((octet) => octet === 0)).toBe(true)
+    expect(() => sessionInternals.lendDer(session, hex('01'), () => expect.fail('as it may'))).toThrow()
+    expect(toHex(session.toDer())).toBe(toHex(V3))
   })
 
   test('is changed by a single byte, and all at once', () => {

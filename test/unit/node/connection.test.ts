@@ -1,9 +1,7 @@
 import { once } from 'node:events'
 import net from 'node:net'
-import { PassThrough } from 'node:stream'
 import { describe, expect, test, vi } from 'vitest'
 import { MemoryStore, type SslSession, storeCallbacks } from '../../../src/index.ts'
-import { ReadAhead, type ReadAheadResult } from '../../../src/node/read-ahead.ts'
 import { makeCertificate } from '../../tools/certificate.ts'
 import { records } from '../../tools/client-hello-builder.ts'
 import {
@@ -183,33 +181,4 @@ test('a session that could not be stored is counted as not kept, one by one', as
   })
   await connect(harness)
   expect(harness.attachment.stats.notKept).toEqual({ 'store-failed': 1 })
-})
-
-describe('a ClientHello', () => {
-  const read = async (stream: PassThrough, bytes: readonly Uint8Array[]): Promise<ReadAheadResult> =>
-    await new Promise((resolve) => {
-      new ReadAhead(stream, 1000, { hearFirstBytes: () => undefined, hearResult: resolve }).start()
-      for (const chunk of bytes) stream.write(chunk)
-    })
-  const hello = records(hello13({ identity: new Uint8Array(32) }))
-
-  test('that fills its record is one of one record', async () => {
-    expect(await read(new PassThrough(), [hello])).toMatchObject({ state: 'complete', isOneRecord: true })
-  })
-
-  test('whose record header comes byte by byte, too', async () => {
-    const bytes = [...hello.subarray(0, 6)].map((octet) => Uint8Array.of(octet))
-    expect(await read(new PassThrough(), [...bytes, hello.subarray(6)])).toMatchObject({ isOneRecord: true })
-  })
-
-  test('in two records is not', async () => {
-    const body = hello.subarray(5)
-    const record = (part: Uint8Array): Buffer => {
-      const header = Buffer.from(hello.subarray(0, 5))
-      header.writeUInt16BE(part.length, 3)
-      return Buffer.concat([header, part])
-    }
-    const bytes = [record(body.subarray(0, 50)), record(body.subarray(50))]
-    expect(await read(new PassThrough(), bytes)).toMatchObject({ state: 'complete', isOneRecord: false })
-  })
 })
