@@ -144,15 +144,15 @@ export interface NodeTarget extends Target {
   heapBytes(): Promise<number>
 }
 
-/** The least code that does a job: `floor` for sessions, `ticket-floor` for tickets. */
-export type FloorKind = 'floor' | 'ticket-floor'
+/** The least code: that resumes by sessions, that does so by tickets, and that does the job of an attachment. */
+export type FloorKind = 'floor' | 'ticket-floor' | 'job'
 
 export function nodeServer(
   kind: ServerKind | FloorKind,
   { binary, certificate }: Pick<Setting, 'binary' | 'certificate'>,
 ): Promise<NodeTarget> {
   const { key, cert } = certificate
-  const isFloor = kind === 'floor' || kind === 'ticket-floor'
+  const isFloor = kind === 'floor' || kind === 'ticket-floor' || kind === 'job'
   const side = startSide(isFloor ? `${kind}-server` : 'tls-server', binary, true)
   return startTarget(side, { type: 'start', kind: isFloor ? 'map' : kind, key, cert })
 }
