@@ -119,6 +119,12 @@ export function writeSessionId(text: string, target: Uint8Array): number {
   return length
 }
 
+/** A copy. */
+export function readMasterKey(text: string): Uint8Array {
+  const element = skip(text, contentStart(text, 0), ELEMENTS_BEFORE_ID + 1)
+  return copy(text, contentStart(text, element), elementEnd(text, element))
+}
+
 export function sessionIdLength(text: string): number {
   const element = skip(text, contentStart(text, 0), ELEMENTS_BEFORE_ID)
   return elementEnd(text, element) - contentStart(text, element)

@@ -300,8 +300,7 @@ export class TicketHandshake {
     if (der === undefined) return false
     const { accepted } = this.#verdicts
     // The PSK of TLS 1.3, which a resumed connection has from its ticket until it makes a new one: 32 random bytes or more.
-    if (accepted !== undefined && includes(der, sessionInternals.content(accepted.session).masterKey))
-      return true
+    if (accepted !== undefined && includes(der, sessionInternals.masterKey(accepted.session))) return true
     const resumed = readSession(der)
     if (resumed === undefined) return false
     // An external PSK; each session in a ticket of TLS 1.3 has an id.

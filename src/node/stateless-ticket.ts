@@ -19,7 +19,7 @@
  */
 import { nodeCrypto } from '../crypto.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
-import { SslSession } from '../session/ssl-session.ts'
+import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
 import type { SessionOrigin } from './session-binding.ts'
 import { BLOCK_LENGTH, KEY_NAME_LENGTH, type TicketKeyRing, type TicketKeys } from './ticket-keys.ts'
 
@@ -73,7 +73,8 @@ export function readTicket(
     const decipher = nodeCrypto().createDecipheriv(CIPHER, keys.cipher, iv)
     const state = ticket.subarray(HEAD_LENGTH, ticket.length - MAC_LENGTH)
     const der = Buffer.concat([decipher.update(state), decipher.final()])
-    const session = SslSession.fromDer(der)
+    // The bytes are nobody else's.
+    const session = sessionInternals.borrow(der)
     return { session, origin: originOf(session, iv, keys) }
   } catch {
     return 'unreadable'

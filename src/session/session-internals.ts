@@ -38,6 +38,8 @@ export interface SessionInternals {
   compact(session: SslSession): void
   /** As `toDer`, without a copy: `read` gets the bytes for as long as it runs, and makes no other DER. */
   lendDer(session: SslSession, sessionIdContext: Uint8Array, read: (der: Uint8Array) => void): void
+  /** A copy. */
+  masterKey(session: SslSession): Uint8Array
   hasId(session: SslSession): boolean
   isId(session: SslSession, sessionId: Uint8Array): boolean
   /** @returns the length of the id, whose bytes are now the first of `target` */

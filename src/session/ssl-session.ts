@@ -3,6 +3,7 @@ import {
   editCompact,
   fieldsOfCompact,
   octetsLength,
+  readMasterKey,
   readNumber,
   readOctets,
   readPeerCertificate,
@@ -331,6 +332,11 @@ export class SslSession {
     return content.sessionId.length
   }
 
+  #masterKey(): Uint8Array {
+    const content = this.#settle()
+    return typeof content === 'string' ? readMasterKey(content) : copyBytes(content.masterKey)
+  }
+
   #number(name: 'verifyResult' | 'kexGroup' | 'maxEarlyData'): number {
     const content = this.#settle()
     return typeof content === 'string' ? readNumber(content, name) : content[name]
@@ -416,6 +422,7 @@ export class SslSession {
       borrow: (der) => SslSession.#borrow(der),
       compact: (session) => session.#compact(),
       edit: (session, edits) => session.#edit(edits),
+      masterKey: (session) => session.#masterKey(),
       hasId: (session) => session.#lengthOfId() > 0,
       isId(session, sessionId) {
         return session.#lengthOfId() === sessionId.length && equalBytes(session.sessionId, sessionId)

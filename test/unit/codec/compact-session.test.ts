@@ -125,6 +125,7 @@ describe('a compact session', () => {
         const { hostname, ticket } = fields
         expect({
           sessionId: session.sessionId,
+          masterKey: sessionInternals.masterKey(session),
           sessionIdContext: session.sessionIdContext,
           peerCertificate: session.peerCertificate,
           ticketAppData: session.ticketAppData,
@@ -139,6 +140,7 @@ describe('a compact session', () => {
           ticketLifetimeHintSec: session.ticketLifetimeHintSec,
         }).toEqual({
           sessionId: fields.sessionId,
+          masterKey: fields.masterKey,
           sessionIdContext: fields.sessionIdContext,
           peerCertificate: fields.peerCertificate,
           ticketAppData: fields.ticketAppData,
