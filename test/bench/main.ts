@@ -4,7 +4,8 @@
  *   npm run bench [-- <name> ...] [--rounds=<factor>] [--setting=<part of its name>]
  *
  * A setting is what handshakes are measured with, such as "Node 20.20.2, ECDSA".
- * Without names: everything, and RESULTS.md and results.svg are written. `growth` is one name.
+ * Without names: everything, and RESULTS.md, HANDSHAKES.md and results.svg are written. `growth` is one name; so is `handshakes`, with
+ * which HANDSHAKES.md is written.
  */
 import { writeFileSync } from 'node:fs'
 import { freemem } from 'node:os'
@@ -13,7 +14,7 @@ import { parseArgs } from 'node:util'
 import { benchmarks, growth, type Peers } from './benchmarks.ts'
 import { type Benchmark, type Comparison, compare } from './compare.ts'
 import { build, buildLibssl } from './programs.ts'
-import { benchLine, resultsChart, resultsFile, summaryTable } from './report.ts'
+import { benchLine, handshakesFile, resultsChart, resultsFile, summaryTable } from './report.ts'
 import { findSettings } from './settings.ts'
 
 /** What 10^7 sessions of libssl need, the larger of the two. */
@@ -43,9 +44,12 @@ for (const benchmark of selected) {
   }
 }
 console.log(`\n${summaryTable(comparisons)}`)
-if (positionals.length === 0 && values.setting === '') {
+const isWhole = positionals.length === 0 && values.setting === ''
+if (isWhole || positionals.join() === 'handshakes') {
   const run = {
-    comparisons,
+    comparisons: comparisons.filter(({ benchmark }) => benchmark.isPaired !== true),
+    handshakes: comparisons.filter(({ benchmark }) => benchmark.isPaired === true),
+    rounds: Number(values.rounds),
     missing,
     versions: {
       Node: versions.node,
@@ -54,8 +58,11 @@ if (positionals.length === 0 && values.setting === '') {
       peer: peers.libssl.version ?? '',
     },
   }
-  writeFileSync(new URL('RESULTS.md', import.meta.url), resultsFile(run))
-  writeFileSync(new URL('results.svg', import.meta.url), resultsChart(run))
+  writeFileSync(new URL('HANDSHAKES.md', import.meta.url), handshakesFile(run))
+  if (isWhole) {
+    writeFileSync(new URL('RESULTS.md', import.meta.url), resultsFile(run))
+    writeFileSync(new URL('results.svg', import.meta.url), resultsChart(run))
+  }
 }
 
 function select(names: readonly string[]): Benchmark[] {
@@ -64,11 +71,16 @@ function select(names: readonly string[]): Benchmark[] {
   const growing = growth(peers, largest)
   if (names.length === 0) return [...all, ...growing]
   return names.flatMap((name) => {
-    const found = name === 'growth' ? growing : [...all, ...growing].filter((one) => one.name === name)
+    const found = [...all, ...growing].filter((one) => one.name === name || isOf(name, one))
     if (found.length > 0) return found
-    const known = [...all.map((one) => one.name), 'growth'].join(', ')
+    const known = [...all.map((one) => one.name), 'growth', 'handshakes'].join(', ')
     throw new Error(`no benchmark is called ${name}; there are ${known}`)
   })
+}
+
+/** The names of several. */
+function isOf(group: string, { name, isPaired }: Benchmark): boolean {
+  return (group === 'growth' && name.startsWith('growth-')) || (group === 'handshakes' && isPaired === true)
 }
 
 function isMissing(entry: readonly [string, string | undefined]): entry is readonly [string, string] {

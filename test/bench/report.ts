@@ -4,6 +4,10 @@ import type { Comparison, Interval, Spread } from './compare.ts'
 
 export interface Run {
   readonly comparisons: readonly Comparison[]
+  /** Those that are measured in pairs. */
+  readonly handshakes: readonly Comparison[]
+  /** The factor of their number. */
+  readonly rounds: number
   /** Why, by the name of the peer. */
   readonly missing: ReadonlyMap<string, string>
   readonly versions: Readonly<Record<string, string>>
@@ -85,11 +89,8 @@ export function resultsFile(run: Run): string {
 
 Written by \`npm run bench\`. A ratio is ours / peer: below 1 is better. Both sides run in turn, each in a process of its own;
 a figure is the median of the rounds, and the ratio the median of the rounds' ratios; the true median lies in the column "95 %" with
-that probability. Times are of CPU, with all threads of the process, unless they say otherwise.
-
-Handshakes are measured in pairs, the servers and their clients on one processor (\`taskset\`): on two, a virtual machine would measure
-how long it takes to wake one up. Such a row is reached when the lower end of its interval is, and "not measured" when the interval is wider
-than 4 %.
+that probability. Times are of CPU, with all threads of the process, unless they say otherwise. Handshakes are in
+[HANDSHAKES.md](HANDSHAKES.md).
 
 ![Ratios](results.svg)
 
@@ -105,6 +106,27 @@ ${partsTable(run.comparisons)}
 
 - ${machine()}
 ${[...versions, ...missing].join('\n')}
+`
+}
+
+export function handshakesFile({ handshakes, rounds, missing, versions }: Run): string {
+  const lines = Object.entries(versions).map(([name, version]) => `- ${name} ${version}`)
+  const absent = [...missing].map(([peer, reason]) => `- ${peer}: missing, ${reason}`)
+  return `# What a handshake costs
+
+Written by \`npm run bench -- handshakes\`, with ${rounds} of its pairs. CPU of a server, with all threads of the process. A ratio is ours / peer: below 1 is
+better. Servers and clients are on one processor (\`taskset\`): on two, a virtual machine would measure how long it takes to wake one up.
+The sides take turns in drawn order; a figure is the median, the ratio the median of the pairs' ratios, and the true one lies in the column "95 %" with that
+probability. A row is reached when the lower end of its interval is, and "not measured" when the interval is wider than 4 %.
+
+${summaryTable(handshakes)}
+
+What is not reached, and why: [LIMITS.md](LIMITS.md).
+
+## Where
+
+- ${machine()}
+${[...lines, ...absent].join('\n')}
 `
 }
 

@@ -2,10 +2,9 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { isDeepStrictEqual } from 'node:util'
 import type { Certificate } from '../../tools/certificate.ts'
 import { forkScript } from '../../tools/server-process.ts'
-import type { AbortCase, AbortReport, StartAbort } from './abort-case.ts'
+import type { AbortCase, AbortReport, Remains, StartAbort } from './abort-case.ts'
 import { readTrail } from './trail.ts'
 
 /** What came of a case: its report, or how its process ended without one. */
@@ -64,6 +63,13 @@ export function problemsOf(attached: AbortResult, stock: AbortResult): readonly 
   return problems
 }
 
+/** What was there at the start, a file that was still being read, may have gone. */
+function hasMore(before: Remains, after: Remains): boolean {
+  const grown = Object.entries(after.resources).some(([type, count]) => count > (before.resources[type] ?? 0))
+  const { sockets, timers, pendingWrites } = after
+  return grown || sockets > before.sockets || timers > before.timers || pendingWrites > before.pendingWrites
+}
+
 /** @returns what would be wrong with any server */
 export function problemsAlone(result: AbortResult): readonly string[] {
   if ('end' in result)
@@ -73,7 +79,7 @@ export function problemsAlone(result: AbortResult): readonly string[] {
   const { uncaught, remains, good, accepted, heard } = result.report
   const problems = [...new Set(uncaught)]
   const [before, after] = remains
-  if (!isDeepStrictEqual(before, after))
+  if (hasMore(before, after))
     problems.push(`left behind: ${JSON.stringify(after)}, before: ${JSON.stringify(before)}`)
   if (good.served !== good.visits) problems.push(`${good.served} of ${good.visits} good clients were served`)
   const told = (heard['secureConnection'] ?? 0) + (heard['tlsClientError'] ?? 0)
