@@ -5,7 +5,7 @@
  * What is in this form was read strictly, or was written here: so elements are found by their lengths alone, and those that
  * stay as they are, are copied, not encoded anew.
  */
-import { DerTag, explicitTag } from './der.ts'
+import { contentStart, DerTag, elementEnd, explicitTag, type Octets, octetAt } from './der.ts'
 import {
   decodeSslSession,
   type FieldsWithoutTimes,
@@ -37,9 +37,6 @@ const NO_TIMES: SessionTimes = { timeSec: 0, timeoutSec: 0 }
 const ELEMENTS_BEFORE_ID = 3
 /** With session id and master key. */
 const MANDATORY_ELEMENTS = 5
-
-/** A session in DER, one octet after the other: as bytes, or as text. */
-type Octets = Uint8Array | string
 
 /**
  * The compact form of what lies in DER.
@@ -229,28 +226,6 @@ function skip(source: Octets, offset: number, elements: number): number {
   let next = offset
   for (let count = 0; count < elements; count++) next = elementEnd(source, next)
   return next
-}
-
-/** @param offset - of the element */
-function contentStart(source: Octets, offset: number): number {
-  const octet = octetAt(source, offset + 1)
-  return offset + 2 + (octet < 0x80 ? 0 : octet & 0x7f)
-}
-
-/** @param offset - of the element */
-function elementEnd(source: Octets, offset: number): number {
-  const first = octetAt(source, offset + 1)
-  if (first < 0x80) return offset + 2 + first
-  const start = contentStart(source, offset)
-  let length = 0
-  for (let index = offset + 2; index < start; index++) length = length * 0x100 + octetAt(source, index)
-  return start + length
-}
-
-/** Of what is known to be whole. */
-function octetAt(source: Octets, index: number): number {
-  /* v8 ignore next -- what is whole has it */
-  return typeof source === 'string' ? source.charCodeAt(index) : (source[index] ?? 0)
 }
 
 function copy(text: string, start: number, end: number): Uint8Array {

@@ -247,10 +247,28 @@ export class DerReader {
   }
 }
 
-/** An octet of an element that was found to be whole. */
-function octetAt(bytes: Uint8Array, index: number): number {
+/** DER that was found to be whole, one octet after the other: as bytes, or as text. */
+export type Octets = Uint8Array | string
+
+export function octetAt(source: Octets, index: number): number {
   /* v8 ignore next -- what is whole has it */
-  return bytes[index] ?? 0
+  return typeof source === 'string' ? source.charCodeAt(index) : (source[index] ?? 0)
+}
+
+/** @param offset - of an element */
+export function contentStart(source: Octets, offset: number): number {
+  const octet = octetAt(source, offset + 1)
+  return offset + 2 + (octet < 0x80 ? 0 : octet & 0x7f)
+}
+
+/** @param offset - of an element */
+export function elementEnd(source: Octets, offset: number): number {
+  const first = octetAt(source, offset + 1)
+  if (first < 0x80) return offset + 2 + first
+  const start = contentStart(source, offset)
+  let length = 0
+  for (let index = offset + 2; index < start; index++) length = length * 0x100 + octetAt(source, index)
+  return start + length
 }
 
 /** X.690 §8.3.2: at least one octet, and the first nine bits are not all the same. */

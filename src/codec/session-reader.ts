@@ -8,6 +8,8 @@ export const MAX_MASTER_KEY = 512 as const
 export const INT32: IntegerRange = { min: -(2 ** 31), max: 2 ** 31 - 1 }
 export const UINT32: IntegerRange = { min: 0, max: 2 ** 32 - 1 }
 export const UINT64: IntegerRange = { min: 0n, max: 2n ** 64n - 1n }
+/** The longest time that 64 bits of nanoseconds hold, in whole seconds: 18446744073 (R6.6). */
+export const MAX_SESSION_SECONDS: number = 18_446_744_073
 export const UNBOUNDED: number = Number.POSITIVE_INFINITY
 const FORMAT: IntegerRange = { min: FORMAT_VERSION, max: FORMAT_VERSION }
 

@@ -19,14 +19,13 @@ import {
   INT32,
   MAX_ID,
   MAX_MASTER_KEY,
+  MAX_SESSION_SECONDS,
   SessionReader,
   UINT32,
   UINT64,
   UNBOUNDED,
 } from './session-reader.ts'
-
-/** The longest time that 64 bits of nanoseconds hold, in whole seconds: 18446744073 (R6.6). */
-export const MAX_SESSION_SECONDS: number = 18_446_744_073
+import { outlineLikeKnown, rememberShape } from './session-shapes.ts'
 
 /** Byte arrays are owned by the object that holds them. */
 export interface SslSessionFields {
@@ -117,6 +116,15 @@ export function decodeSslSession(der: Uint8Array): SslSessionFields {
  * @throws {@link SessionDerError} and nothing else, for whatever bytes
  */
 export function outlineSslSession(der: Uint8Array): SessionOutline {
+  const known = outlineLikeKnown(der)
+  if (known !== undefined) return known
+  const outline = outlineStrictly(der)
+  if (outline.isCanonical) rememberShape(der, outline)
+  return outline
+}
+
+/** As {@link outlineSslSession}, element by element. */
+export function outlineStrictly(der: Uint8Array): SessionOutline {
   const reader = new SessionReader(der)
   const end = reader.enter()
   const outline = readElements(reader)

@@ -1,4 +1,4 @@
-import { MAX_SESSION_SECONDS } from '../codec/ssl-session-der.ts'
+import { MAX_SESSION_SECONDS } from '../codec/session-reader.ts'
 import { SessionRangeError } from '../errors.ts'
 import { kindOf } from './arguments.ts'
 

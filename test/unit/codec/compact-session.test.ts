@@ -5,6 +5,7 @@ import { explicitTag } from '../../../src/codec/der.ts'
 import {
   decodeSslSession,
   outlineSslSession,
+  outlineStrictly,
   type SslSessionFields,
 } from '../../../src/codec/ssl-session-der.ts'
 import { SslSession, sessionInternals } from '../../../src/session/ssl-session.ts'
@@ -103,6 +104,60 @@ describe('an outline tells whether libssl would write the very same', () => {
         expect(isCanonical(der)).toBe(toHex(encode(decodeSslSession(der))) === toHex(der))
       }),
     )
+  })
+})
+
+describe('a session that is like one before', () => {
+  /** A number that has as many octets as another. */
+  const sameLength = (value: number): fc.Arbitrary<number> => {
+    const octets = Math.max(1, Math.ceil((value.toString(2).length + 1) / 8))
+    const least = octets === 1 ? 1 : 2 ** (8 * octets - 9)
+    return fc.integer({ min: least, max: Math.min(2 ** (8 * octets - 1) - 1, 0xffff_ffff) })
+  }
+  const like = (bytes: Uint8Array): fc.Arbitrary<Uint8Array> =>
+    fc.uint8Array({ minLength: bytes.length, maxLength: bytes.length })
+
+  test('is outlined as if there had been none', () => {
+    const pairs = anyFields.chain((one) =>
+      fc
+        .record({
+          sessionId: like(one.sessionId),
+          masterKey: like(one.masterKey),
+          sessionIdContext: like(one.sessionIdContext),
+          ticketAgeAdd: one.ticketAgeAdd === 0 ? fc.constant(0) : sameLength(one.ticketAgeAdd),
+        })
+        .map((own) => [one, { ...one, ...own }] as const),
+    )
+    fc.assert(
+      fc.property(pairs, fc.integer({ min: 2 ** 23, max: 2 ** 31 - 1 }), (both, timeSec) => {
+        const [first, second] = both.map((fields) => encode({ ...fields, timeSec, timeoutSec: 300 }))
+        expect(outlineSslSession(first as Uint8Array)).toEqual(outlineStrictly(first as Uint8Array))
+        expect(outlineSslSession(second as Uint8Array)).toEqual(outlineStrictly(second as Uint8Array))
+      }),
+    )
+  })
+
+  test.each([
+    { timeSec: 1_700_000_000, timeoutSec: 300, ticketAgeAdd: 0x7fff_ffff },
+    { timeSec: 18_446_744_073, timeoutSec: 1, ticketAgeAdd: 0xffff_ffff },
+    { timeSec: 1, timeoutSec: 18_446_744_073, ticketAgeAdd: 1 },
+  ])('is refused, or outlined, as if there had been none, whatever octet is another: %j', (numbers) => {
+    const der = encode({ ...decodeSslSession(V3), ...numbers })
+    const read = (outline: (bytes: Uint8Array) => unknown, bytes: Uint8Array): unknown => {
+      try {
+        return outline(bytes)
+      } catch (error) {
+        return error
+      }
+    }
+    for (let index = 0; index < der.length; index++)
+      for (const octet of [0x00, 0x01, 0x7f, 0x80, 0xff]) {
+        // What was just read must not be what the next one is held against.
+        outlineSslSession(der)
+        const other = Uint8Array.from(der)
+        other[index] = octet
+        expect(read(outlineSslSession, other)).toEqual(read(outlineStrictly, other))
+      }
   })
 })
 

@@ -1,0 +1,101 @@
+/**
+ * The sessions of a server differ in a few places, and are the same elsewhere: in every tag, length and flag. So what was read
+ * strictly once need not be read again, element by element, where another session has the very same octets, and its own only where
+ * any will do (an id, a key, an application's data) or where they are numbers that are looked at here.
+ */
+import { contentStart, elementEnd, type Span } from './der.ts'
+import { MAX_SESSION_SECONDS, UINT32 } from './session-reader.ts'
+import type { SessionOutline } from './ssl-session-der.ts'
+
+/** A session as it was read, without what it had of its own. */
+interface Shape {
+  readonly octets: Uint8Array
+  readonly outline: SessionOutline
+  /** Start and end of what all sessions of the shape have in common, one after the other. */
+  readonly common: readonly number[]
+  readonly time: Span | undefined
+  readonly timeout: Span | undefined
+  readonly ticketAgeAdd: Span | undefined
+}
+
+/** By their lengths. A server has few: of its versions, its names, full and resumed. */
+const shapes = new Map<number, Shape>()
+const MAX_SHAPES = 32
+
+const TIME = 1
+const TIMEOUT = 2
+const SESSION_ID_CONTEXT = 4
+const TICKET = 10
+const TICKET_AGE_ADD = 14
+const TICKET_APP_DATA = 18
+/** What any octets will do for, or is a number that is looked at. */
+const OWN: ReadonlySet<number> = new Set([
+  TIME,
+  TIMEOUT,
+  SESSION_ID_CONTEXT,
+  TICKET,
+  TICKET_AGE_ADD,
+  TICKET_APP_DATA,
+])
+const TAG_NUMBER = 0x1f
+
+/** @returns undefined for what must be read element by element */
+export function outlineLikeKnown(der: Uint8Array): SessionOutline | undefined {
+  const shape = shapes.get(der.length)
+  if (shape === undefined || !isCommon(der, shape)) return undefined
+  const { outline } = shape
+  const timeSec = numberOr(outline.timeSec, der, shape.time, MAX_SESSION_SECONDS)
+  const timeoutSec = numberOr(outline.timeoutSec, der, shape.timeout, MAX_SESSION_SECONDS)
+  const ticketAgeAdd = numberOr(outline.ticketAgeAdd, der, shape.ticketAgeAdd, Number(UINT32.max))
+  if (timeSec === undefined || timeoutSec === undefined || ticketAgeAdd === undefined) return undefined
+  return { ...outline, timeSec, timeoutSec, ticketAgeAdd }
+}
+
+function isCommon(der: Uint8Array, { octets, common }: Shape): boolean {
+  for (let part = 0; part < common.length; part += 2) {
+    const end = common[part + 1] ?? 0
+    for (let index = common[part] ?? 0; index < end; index++) if (der[index] !== octets[index]) return false
+  }
+  return true
+}
+
+/** @returns `absent` where there is no such element; undefined for what is no positive INTEGER in its minimal form */
+function numberOr(absent: number, der: Uint8Array, span: Span | undefined, max: number): number | undefined {
+  if (span === undefined) return absent
+  const { start, end } = span
+  const first = der[start] ?? 0
+  if (first >= 0x80 || (first === 0 && (end - start === 1 || (der[start + 1] ?? 0) < 0x80))) return undefined
+  let value = 0
+  for (let index = start; index < end; index++) value = value * 0x100 + (der[index] ?? 0)
+  return value > max ? undefined : value
+}
+
+/** @param outline - of `der`, which is canonical */
+export function rememberShape(der: Uint8Array, outline: SessionOutline): void {
+  const numbered = new Map<number, Span>()
+  for (let offset = outline.mandatoryEnd; offset < der.length; offset = elementEnd(der, offset)) {
+    const number = (der[offset] ?? 0) & TAG_NUMBER
+    const inner = contentStart(der, offset)
+    if (OWN.has(number))
+      numbered.set(number, { start: contentStart(der, inner), end: elementEnd(der, inner) })
+  }
+  const own = [outline.sessionId, outline.masterKey, ...numbered.values()].filter(
+    (span) => span !== undefined,
+  )
+  const octets = new Uint8Array(der)
+  const common = [0]
+  for (const { start, end } of own) {
+    octets.fill(0, start, end)
+    common.push(start, end)
+  }
+  common.push(der.length)
+  if (shapes.size >= MAX_SHAPES) shapes.clear()
+  shapes.set(der.length, {
+    octets,
+    outline,
+    common,
+    time: numbered.get(TIME),
+    timeout: numbered.get(TIMEOUT),
+    ticketAgeAdd: numbered.get(TICKET_AGE_ADD),
+  })
+}
