@@ -19,6 +19,7 @@ import { isTicketUsable, SessionKeeper } from './keep-session.ts'
 import { confirmed, type Decision, full, isLookupOff, lookUp } from './look-up.ts'
 import {
   acceptWith,
+  endForGood,
   forgetListener,
   goOnWriting,
   type HelloListener,
@@ -218,7 +219,10 @@ export class Connection implements HelloListener, ReadAheadListener {
     const decided = (decision: Decision): void => {
       if (this.#phase !== phase) return
       clearTimeout(timer)
-      this.#inArrivalContext(() => this.#handOver(decision, ahead))
+      // The client may have left in this very turn.
+      goOnWriting(this.#socket, () => {
+        if (this.#phase === phase) this.#inArrivalContext(() => this.#handOver(decision, ahead))
+      })
     }
     pending.then(decided, () => decided(full('callback-failed')))
   }
@@ -227,6 +231,11 @@ export class Connection implements HelloListener, ReadAheadListener {
 
   #handOver(decision: Decision, ahead: ReadAhead | undefined): void {
     const socket = this.#socket
+    // Somebody has ended it meanwhile: Node's answers would go nowhere, and Node would wait for ever for what follows.
+    if (ahead !== undefined && socket.writableEnded) {
+      endForGood(socket)
+      return
+    }
     const bytes = ahead?.release() ?? []
     // A client that has left is reported by its close event, and its error event may be still to come.
     if (socket.destroyed) return

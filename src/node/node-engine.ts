@@ -260,12 +260,18 @@ interface TcpHandle {
 }
 
 /**
- * Node may write what it held back. It does not look at the error of that write, and waits for ever for the write's end. A read
- * would tell of the same error, so Node reads once more where the client may have left: two turns have a poll between them.
+ * Node may write what was held back. It does not look at the error of a handshake's write, and waits for ever for what would follow. A read
+ * would tell of the same error, so there is one more first where the client may have left: two turns have a poll between them.
  */
 export function goOnWriting(socket: Duplex, done: () => void): void {
   if (isKnownConnected(socket)) done()
   else setImmediate(() => setImmediate(done))
+}
+
+/** Nothing more can be said on it; what was said last is still sent. */
+export function endForGood(socket: Duplex): void {
+  if (socket.writableFinished) socket.destroy()
+  else socket.once('finish', () => socket.destroy())
 }
 
 /** @returns false when the peer has reset the connection, whether Node has read that or not, and where nothing tells */

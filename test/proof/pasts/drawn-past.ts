@@ -28,6 +28,11 @@ export interface Past {
   readonly clientLeaves: { readonly how: 'FIN' | 'RST'; readonly afterTurns: number } | undefined
   /** Listeners ask everything of what a client has left; a stock server is ended by some questions. */
   readonly asks: boolean
+  /**
+   * A reset behind the last bytes that were read is an end to libuv, and Node leaves what is half open then until its
+   * handshakeTimeout. Which of the two it is hangs on the moment.
+   */
+  readonly isHalfOpenReset: boolean
   /** Nobody ends it before its time, so that it has one answer. */
   readonly isPeaceful: boolean
 }
@@ -221,5 +226,6 @@ export function drawPast(seed: number, index: number): Past {
     peek: peek[1],
     after: acts.map(({ touch, when }) => ({ touch: touch[1], when: when[1] })),
     isPeaceful: endings.length === 0 && clientLeaves === undefined,
+    isHalfOpenReset: drawn.allowHalfOpen && clientLeaves?.how === 'RST',
   }
 }

@@ -305,7 +305,7 @@ describe.each(VERSIONS)('%s: http and https on one port', (_, version) => {
 describe('somebody destroys a connection that is being looked up', () => {
   const HELLO = records(hello13({ identity: bytes(32) }))
 
-  test.each<readonly [string, (raw: net.Socket) => unknown]>([
+  test.each<[string, (raw: net.Socket) => unknown, boolean?]>([
     ['at once', (raw) => raw.destroy()],
     ['at once, with an error', (raw) => raw.destroy(new Error('unwanted'))],
     ['by end and destroySoon', (raw) => raw.destroySoon()],
@@ -313,13 +313,16 @@ describe('somebody destroys a connection that is being looked up', () => {
     ['in nextTick', (raw) => process.nextTick(() => raw.destroy())],
     ['in a microtask', (raw) => queueMicrotask(() => raw.destroy())],
     ['in the turn after', (raw) => setImmediate(() => raw.destroy())],
+    ['by an end, which leaves it half open', (raw) => raw.end(), true],
+    ['by an end with a goodbye, which leaves it half open', (raw) => raw.end('goodbye'), true],
   ])(
     '%s: the process lives, it is told of once, and nothing is left',
-    async (_title, end) => {
+    async (_title, end, allowHalfOpen = false) => {
       const failures: unknown[] = []
       let raw: net.Socket | undefined
       const harness = await start({
         attach: PATIENT,
+        server: { allowHalfOpen },
         context: {
           sessionCacheMode: NO_INTERNAL,
           getSessionCallback: async () => {
