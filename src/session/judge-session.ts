@@ -48,10 +48,20 @@ export function isExpired(session: SslSession, nowMs: number): boolean {
   return nowMs > session.expiresAtMs
 }
 
-/** The hash of a TLS 1.3 cipher suite, RFC 9846 §B.4; undefined for a suite of another version. */
+/** AES-GCM and ChaCha20-Poly1305 of TLS 1.2, RFC 5288, RFC 5289 and RFC 7905, by the hash of their PRF. */
+const TLS12_SHA256: readonly number[] = [0xc02b, 0xc02f, 0xcca8, 0xcca9, 0xccaa, 0x009c, 0x009e]
+const TLS12_SHA384: readonly number[] = [0xc02c, 0xc030, 0x009d, 0x009f]
+
+/**
+ * The hash of a cipher suite: RFC 9846 §B.4, and the usual ones of TLS 1.2, since a client may send a ticket of TLS 1.2 in
+ * place of one of TLS 1.3. Undefined for all others.
+ */
 export function cipherSuiteHash(cipherSuite: number | undefined): 'sha256' | 'sha384' | undefined {
+  if (cipherSuite === undefined) return undefined
   if (cipherSuite === 0x1302) return 'sha384'
-  return cipherSuite !== undefined && cipherSuite >= 0x1301 && cipherSuite <= 0x1305 ? 'sha256' : undefined
+  if (cipherSuite >= 0x1301 && cipherSuite <= 0x1305) return 'sha256'
+  if (TLS12_SHA384.includes(cipherSuite)) return 'sha384'
+  return TLS12_SHA256.includes(cipherSuite) ? 'sha256' : undefined
 }
 
 /** R10.10: the clock of the client may run this much slower than ours. */

@@ -50,6 +50,10 @@ class HistoricCache extends InternalCache {
     return found !== undefined && sessionInternals.hasId(found) ? found : undefined
   }
 
+  override hasId(protocolVersion: number, sessionId: Uint8Array): boolean {
+    return this.find(protocolVersion, sessionId) !== undefined
+  }
+
   override insert(session: SslSession, capacity: number): readonly SslSession[] {
     const evicted = this.#insert(session, capacity)
     // CBUNLOCK: they are kept on a stack until the lock has been released.
@@ -83,8 +87,11 @@ class HistoricCache extends InternalCache {
     return this.#expel(nameless < 0 ? first : first.slice(0, nameless))
   }
 
+  /** Another object of the same id, as that of a client in a shared context, does not find it either. */
   override remove(session: SslSession): boolean {
-    this.#forget(session)
+    const stored = this.find(session.protocolVersion, session.sessionId)
+    if (stored === undefined) return false
+    this.#arrivals.delete(stored)
     return super.remove(session)
   }
 
@@ -101,10 +108,5 @@ class HistoricCache extends InternalCache {
       sessionInternals.setNotResumable(session, true)
     }
     return sessions
-  }
-
-  #forget(session: SslSession): void {
-    const stored = this.find(session.protocolVersion, session.sessionId)
-    if (stored !== undefined) this.#arrivals.delete(stored)
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { SessionCacheMode } from '../../../src/session/session-cache-mode.ts'
-import { Alert, SslOption, VerifyMode } from '../../../src/session/ssl-constants.ts'
+import { Alert, SslOption, TLS1_2_VERSION, VerifyMode } from '../../../src/session/ssl-constants.ts'
 import {
   decide,
   idOf,
@@ -284,6 +284,18 @@ describe('tickets of TLS 1.3', () => {
     }
     expect(serve(fixture, offer).sessionReused).toBe(false)
     expect(fixture.created.length).toBe(2)
+  })
+
+  test.each([
+    ['the same hash ends the search', 0xc02c, { resume: false, reason: 'version-mismatch' }],
+    ['another hash', 0xc02b, { resume: true, source: 'external-psk', pskIdentity: 1 }],
+  ])('stateless, of TLS 1.2 and %s', (_, cipherSuite, verdict) => {
+    const session = makeTls13Session(1, { protocolVersion: TLS1_2_VERSION, cipherSuite })
+    const pskIdentities = [
+      { identity: new Uint8Array(200), ticket: { status: 'success' as const, session } },
+      { identity: idOf(9), externalPsk: makeTls13Session(2) },
+    ]
+    expect(decide(accepted(testContext()), { ...offer13(), pskIdentities })).toMatchObject(verdict)
   })
 
   test('stateless and undecryptable, bring new ones', () => {

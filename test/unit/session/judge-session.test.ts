@@ -97,9 +97,13 @@ test.each([
   [0x1303, 'sha256'],
   [0x1305, 'sha256'],
   [0x1306, undefined],
-  [0xc02c, undefined],
+  [0xc02b, 'sha256'],
+  [0xc02c, 'sha384'],
+  [0x009d, 'sha384'],
+  [0x009e, 'sha256'],
+  [0xc013, undefined],
   [undefined, undefined],
-] as const)('the hash of suite %s is %s (RFC 9846 §B.4)', (suite, hash) => {
+] as const)('the hash of suite %s is %s (RFC 9846 §B.4, RFC 5289)', (suite, hash) => {
   expect(cipherSuiteHash(suite)).toBe(hash)
 })
 
