@@ -339,4 +339,18 @@ export const foundTraces: Readonly<Record<string, readonly string[]>> = {
     'handshake 2',
     'end',
   ],
+  'a server refuses its own session after a PSK of another hash': [
+    'reset 0',
+    'suite S 1',
+    'sidctx S 00',
+    'open 1',
+    'handshake 1',
+    'read 1 c',
+    'shutdown 1 c',
+    'shutdown 1 s',
+    'clear 1',
+    'switch 1 T',
+    'handshake 1',
+    'end',
+  ],
 }

@@ -818,7 +818,11 @@ export class TraceModel {
       extendedMasterSecret: false,
     })
     if (objection?.reason === 'expired') counters.timeouts++
-    if (objection !== undefined && objection.alert === undefined) return false
+    if (objection !== undefined && objection.alert === undefined) {
+      // As after any session that is refused. REISSUE: a PSK of another hash had spoiled that.
+      connection.s.setNumTickets(connection.numTickets)
+      return false
+    }
     connection.s.setSession(session)
     if (objection?.alert !== undefined) {
       this.#sendAlert(k, connection, 's', objection.alert)
