@@ -71,7 +71,7 @@ function encoding(g: Generator): string {
   const elements = [
     integer(rarely([1n], [0n, 2n])),
     integer(rarely(VERSIONS, WRONG_VERSIONS)),
-    octets(rarely(['c02b', 'c02c', '1301', '1302'], ['', '13', '130100'])),
+    octets(rarely(['c02b', 'c02c', '1301', '1302', '009c', 'cca9'], ['', '13', '130100'])),
     octets(rarely([bytes(0, 1, 31, 32)], [bytes(33)])),
     octets(rarely([bytes(...usualKeys)], [bytes(513)])),
     random.chance(5) ? element(0x80, bytes(0, 8)) : '',

@@ -1,7 +1,8 @@
 import { Random } from '../../tools/random.ts'
 import { encode } from '../../tools/session-fields.ts'
 import { withoutKexGroup } from './historic-der.ts'
-import { CONTEXTS, manyConnections, rareScenarios } from './scenarios.ts'
+import { CONTEXTS } from './scenario-parts.ts'
+import { manyConnections, rareScenarios } from './scenarios.ts'
 import type { Switches } from './switches.ts'
 
 /** `rare`: nothing but scenarios, each of which aims at a rule that random operations seldom meet. */

@@ -547,6 +547,26 @@ static SSL_TICKET_RETURN on_decrypt(SSL *ssl, SSL_SESSION *session, const unsign
     return answers[decrypting];
 }
 
+/* The ticket key callback of a server that has no key: see PROTOCOL.md. */
+#if OPENSSL_VERSION_NUMBER < 0x30000000L
+static int on_ticket_key(SSL *ssl, unsigned char *name_, unsigned char *iv, EVP_CIPHER_CTX *cipher, HMAC_CTX *mac, int seal)
+#else
+static int on_ticket_key(SSL *ssl, unsigned char *name_, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seal)
+#endif
+{
+    (void)ssl, (void)name_, (void)iv, (void)cipher, (void)mac, (void)seal;
+    return 0;
+}
+
+static void set_ticket_key_callback(SSL_CTX *ctx, int is_set)
+{
+#if OPENSSL_VERSION_NUMBER < 0x30000000L
+    SSL_CTX_set_tlsext_ticket_key_cb(ctx, is_set ? on_ticket_key : NULL);
+#else
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, is_set ? on_ticket_key : NULL);
+#endif
+}
+
 /* What a ClientHello offers: legacy session id, session_ticket, first PSK identity and its age. */
 static void on_client_hello(Connection *connection, const unsigned char *hello, size_t len)
 {
@@ -1383,6 +1403,8 @@ static void on_context(const char *what, Context *context, int side)
         SSL_CTX_set_not_resumable_session_callback(ctx, mode == 0 ? NULL : mode == 1 ? not_resumable_0 : not_resumable_1);
     } else if (strcmp(what, "decrypt") == 0)
         decrypting = (int)number();
+    else if (strcmp(what, "keys") == 0)
+        set_ticket_key_callback(ctx, (int)number());
     else if (strcmp(what, "flush") == 0)
         SSL_CTX_flush_sessions(ctx, number());
     else {

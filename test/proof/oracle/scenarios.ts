@@ -1,9 +1,8 @@
+import type { Random } from '../../tools/random.ts'
 import { encodings } from './encodings.ts'
 import type { Generator } from './generator.ts'
-
-/** Session id contexts: R9.1. */
-export const CONTEXTS = ['a6ca', '-', '00', '63747832', '77'.repeat(32)] as const
-const TWO_IDS = ['11'.repeat(32), '22'.repeat(32)] as const
+import { oddSessions } from './odd-sessions.ts'
+import { CONTEXTS, TWO_IDS, visit } from './scenario-parts.ts'
 
 /** A connection whose session comes back at the very end of its life, or of its ticket's. */
 function boundary(g: Generator): string[] {
@@ -27,6 +26,18 @@ function boundary(g: Generator): string[] {
   ]
 }
 
+/** Settings of the context that a server is switched to. */
+const elsewhere: readonly ((random: Random) => string)[] = [
+  (random) => `newcb T ${random.below(3)}`,
+  (random) => `remcb T ${random.below(2)}`,
+  (random) => `getcb T ${random.below(3)}`,
+  (random) => `notres T ${random.below(3)}`,
+  (random) => `tickets T ${random.below(4)}`,
+  (random) => `early T ${random.pick([0, 16384])}`,
+  (random) => `size T ${random.below(3)}`,
+  (random) => `options T ${random.pick(['set', 'clear'])} ${random.pick([0x1, 0x4000, 0x10000, 0x100000, 0x1000000])}`,
+]
+
 /** The server is given another context, and perhaps its own again: R2.8, R7, R9.2. */
 function switched(g: Generator): string[] {
   const { random } = g
@@ -43,6 +54,8 @@ function switched(g: Generator): string[] {
     `mode T ${random.pick([0, 1, 2, 3])}`,
     ...(random.chance(30) ? [`idcb T ${random.pick([0, 1, 2])}`, `idcb S ${random.pick([0, 1])}`] : []),
     ...(random.chance(30) ? [`timeout T ${random.pick([1, 10])}`, `verify T ${random.below(2)}`] : []),
+    // None of these is of any weight for a connection that comes to T.
+    ...(random.chance(50) ? [random.pick(elsewhere)(random), random.pick(elsewhere)(random)] : []),
     context(),
     context(),
     `switching ${random.pick(['never', 'hello', 'name'])}`,
@@ -141,20 +154,24 @@ function emptied(g: Generator): string[] {
 function copies(g: Generator): string[] {
   const { random } = g
   const side = g.side()
-  const changes = [
-    `setctx ${side} #-1 ${random.pick(CONTEXTS)}`,
-    `settime ${side} #-1 ${g.seconds()}`,
-    `settimeout ${side} #-1 ${random.pick([1, 10, 100])}`,
-    `sethost ${side} #-1 ${random.pick(['-', '68', '6578616d706c65'])}`,
-    `setdata ${side} #-1 ${random.pick(['61', '617070'])}`,
-    `add ${side.toUpperCase()} #-1`,
-  ]
+  const one = (): string => random.pick(['#-1', '#-1', '#-2'])
+  const change = (): string =>
+    random.pick([
+      `setctx ${side} ${one()} ${random.pick(CONTEXTS)}`,
+      `settime ${side} ${one()} ${g.seconds()}`,
+      `settimeout ${side} ${one()} ${random.pick([1, 10, 100])}`,
+      `sethost ${side} ${one()} ${random.pick(['-', '68', '6578616d706c65'])}`,
+      `setdata ${side} ${one()} ${random.pick(['61', '617070'])}`,
+      `add ${side.toUpperCase()} ${one()}`,
+    ])
   return [
     ...(random.chance(60) ? [g.import(side)] : []),
+    ...(random.chance(30) ? [change()] : []),
     `dup ${side} #-1`,
     ...(random.chance(30) ? [`dup ${side} #-1`] : []),
-    random.pick(changes),
-    random.pick(changes),
+    change(),
+    change(),
+    ...(random.chance(50) ? [change()] : []),
     `show ${side} #-1`,
     `show ${side} #-2`,
   ]
@@ -256,20 +273,6 @@ export function manyConnections(g: Generator): string[] {
     ...singles(),
     `repeat 7 ${244 + random.below(3)}`,
     ...singles(),
-  ]
-}
-
-/** A connection that is opened, has its handshake, and is closed as it should be. */
-function visit(k: number, session: string, ...between: readonly string[]): string[] {
-  return [
-    `free ${k}`,
-    `open ${k}`,
-    `set ${k} ${session}`,
-    ...between,
-    `handshake ${k}`,
-    `read ${k} c`,
-    `shutdown ${k} s`,
-    `shutdown ${k} c`,
   ]
 }
 
@@ -841,7 +844,13 @@ function paired(g: Generator): string[] {
     ...(random.chance(20) ? [`settimeout s #-1 ${random.pick([1, 10, ...g.longTimeouts])}`] : []),
     random.pick(['add S #-1', 'add S #-1', 'extput S #-1']),
     ...(random.chance(15) ? ['remove S #-1', 'add S #-1'] : []),
-    g.import('c', version, id, { ...mostly, ticket: version === 0x0304 ? id : '' }),
+    g.import('c', version, id, {
+      ...mostly,
+      ticket: version === 0x0304 ? id : '',
+      ...(random.chance(15)
+        ? { cipherSuite: random.pick(version === 0x0304 ? [0x1301, 0x1302, 0x1303] : [0xc02b, 0xc02c]) }
+        : {}),
+    }),
     `setctx c #-1 ${random.chance(85) ? context : random.pick(CONTEXTS)}`,
     ...random.pick([[], [], [`suite C ${random.below(3)}`], [`suite S ${random.below(3)}`]]),
     ...(random.chance(20) ? [g.clock(random.pick([1, 1000, 2000]))] : []),
@@ -1029,4 +1038,5 @@ export const rareScenarios: readonly ((g: Generator) => string[])[] = [
   outsidePsk,
   encodings,
   encodings,
+  ...oddSessions,
 ]

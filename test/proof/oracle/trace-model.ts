@@ -120,6 +120,8 @@ export class TraceModel {
   #switching = 'never'
   /** What the decrypt-ticket callback of the server says. */
   #decrypting = 0
+  /** The ticket key callback of the server has no key. */
+  #isKeyless = false
   readonly #names: Map<SslSession, string> = new Map()
   readonly #sessions: Record<SideName, SslSession[]> = { s: [], c: [] }
   readonly #shown: Map<SslSession, string> = new Map()
@@ -192,6 +194,7 @@ export class TraceModel {
     this.#other = this.#newContext('T')
     this.#switching = 'never'
     this.#decrypting = 0
+    this.#isKeyless = false
     this.#print(`libssl ${this.#version}`)
   }
 
@@ -254,6 +257,9 @@ export class TraceModel {
       flush: () => model.flushSessions(value),
       decrypt: () => {
         this.#decrypting = value
+      },
+      keys: () => {
+        this.#isKeyless = value === 1
       },
     }
     const setting = settings[what]
@@ -934,6 +940,10 @@ export class TraceModel {
       this.#sendAlert(k, connection, 'c', 20)
       return
     }
+    const { session } = connection.s
+    // One object for both, as a context for both may have: the server's key share has come to it before the client's.
+    if (session !== undefined && session === connection.c.session)
+      sessionInternals.update(session, { kexGroup: this.#kexGroup(connection) })
     this.#finish(k, connection, 'c', suite)
     if (this.#isCut(k, connection, 's')) return
     this.#finish(k, connection, 's', suite)
@@ -1008,7 +1018,7 @@ export class TraceModel {
 
   #unseal(ticket: Uint8Array, success: 'success' | 'success-renew'): TicketOffer {
     const der = this.#tickets.get(toHex(ticket))
-    if (der === undefined) return { status: 'no-decrypt' }
+    if (der === undefined || this.#isKeyless) return { status: 'no-decrypt' }
     const status = ([success, 'success', 'success-renew', 'ignored', 'no-decrypt'] as const)[this.#decrypting]
     if (status === undefined || status === 'ignored' || status === 'no-decrypt')
       return { status: status ?? 'no-decrypt' }
@@ -1137,7 +1147,7 @@ export class TraceModel {
     if ('alert' in issued) throw new Error('a TLS 1.2 ticket needs no id')
     const der = this.#der(issued.session)
     this.#print(`tick ${k} ${der}`)
-    connection.tickets.push({ der, lifetimeHintSec: issued.lifetimeHintSec })
+    connection.tickets.push({ der, lifetimeHintSec: this.#isKeyless ? 0 : issued.lifetimeHintSec })
   }
 
   #issueTickets(k: number, connection: TraceConnection): void {

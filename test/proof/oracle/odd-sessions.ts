@@ -1,0 +1,172 @@
+import type { Generator } from './generator.ts'
+import { CONTEXTS, TWO_IDS, visit } from './scenario-parts.ts'
+
+/** The client keeps what it has: tickets that come are not read. */
+function deafVisit(...visited: Parameters<typeof visit>): string[] {
+  return visit(...visited).filter((line) => !line.startsWith('read '))
+}
+
+/** A copy without an id, or with another, whose ticket is offered in another version: R10.7, R11.4, REISSUE. */
+function estranged(g: Generator): string[] {
+  const { random } = g
+  const [first, second] = random.pick([
+    [771, 772],
+    [771, 772],
+    [772, 771],
+    [771, 771],
+    [772, 772],
+  ] as const)
+  const k = g.k()
+  const own = (): string[] =>
+    random.chance(30) ? [`conn ${k} c psk 1`, `conn ${k} s psk ${random.below(2)}`] : []
+  const change = (): string[] =>
+    random.pick([
+      [],
+      [],
+      [`suite ${random.pick(['S', 'C'])} ${random.below(3)}`],
+      ['groups S 1'],
+      [`decrypt S ${random.below(5)}`],
+      [`maxver S ${random.pick([771, 772])}`],
+      [`sidctx S ${random.pick(CONTEXTS)}`],
+    ])
+  return [
+    `options S ${random.pick(['clear', 'clear', 'clear', 'set'])} ${0x4000}`,
+    'maxver C 772',
+    `maxver S ${first}`,
+    ...(random.chance(20) ? [`suite S ${random.below(3)}`] : []),
+    ...visit(g.k(), '-'),
+    `as c #-1 ${random.pick(['-', '-', '-', TWO_IDS[0]])}`,
+    `maxver S ${second}`,
+    ...change(),
+    ...deafVisit(k, '#-1', ...own()),
+    ...change(),
+    ...deafVisit(k, '#-1', ...own()),
+    ...change(),
+    ...visit(k, '#-1', ...own()),
+    'suite S 0',
+    'suite C 0',
+    'groups S 0',
+    'decrypt S 0',
+    `maxver S ${g.maxVersion}`,
+  ]
+}
+
+/** A session in the cache is not resumable, and a client comes back with its id, perhaps in the same context: NORES. */
+function flagged(g: Generator): string[] {
+  const { random } = g
+  const version = random.pick([0x0303, 0x0304])
+  const id = random.pick(TWO_IDS)
+  const cipherSuite = version === 0x0304 ? 0x1302 : 0xc02c
+  const fixed = { isNameless: false, isCurrent: true, key: 0, cipherSuite } as const
+  const context = random.pick(['-', '-', '00'])
+  const k = g.k()
+  const change = (): string[] =>
+    random.pick([
+      [],
+      ['groups S 1'],
+      [`sidctx C ${random.pick(CONTEXTS)}`],
+      [`cut ${k} ${g.side()} 2 40`],
+      [`getcb S ${random.pick([1, 2])}`, 'extput S #-1'],
+      [`remcb S ${random.below(2)}`],
+      [`mode S ${random.pick([3, 3, 2, 0x103])}`],
+      [`size S ${1 + random.below(2)}`],
+      ['early S 16384'],
+      [`idcb S ${random.pick([0, 2, 6])}`],
+    ])
+  return [
+    `maxver S ${version === 0x0304 ? 772 : 771}`,
+    'maxver C 772',
+    `options S set ${0x4000}`,
+    `mode S ${random.pick([2, 3, 3])}`,
+    `sidctx S ${context}`,
+    `sidctx C ${context}`,
+    g.import('s', version, id, { ...fixed, ticket: '' }),
+    `setctx s #-1 ${context}`,
+    `settimeout s #-1 ${random.pick([7200, 7200, 10])}`,
+    ...(random.chance(80) ? ['remove S #-1'] : []),
+    'add S #-1',
+    ...change(),
+    g.import('c', version, id, { ...fixed, ticket: version === 0x0304 ? id : '' }),
+    `setctx c #-1 ${random.chance(80) ? context : random.pick(CONTEXTS)}`,
+    `free ${k}`,
+    `open ${k}`,
+    `set ${k} #-1`,
+    ...change(),
+    `handshake ${k}`,
+    ...(random.chance(50) ? [`read ${k} ${g.side()}`] : []),
+    ...random.pick([[`free ${k}`], [`clear ${k}`, `set ${k} #-1`, `handshake ${k}`], [`garbage ${k} s`]]),
+    ...visit(g.k(), '#-1'),
+    'groups S 0',
+    'sidctx S -',
+    'sidctx C -',
+    'size S 0',
+    'idcb S 0',
+    `maxver S ${g.maxVersion}`,
+  ]
+}
+
+/** One object is the client's session and in the server's cache, as in a context for both: R11.2, R10.8. */
+function common(g: Generator): string[] {
+  const { random } = g
+  const version = random.pick([0x0303, 0x0304, 0x0304])
+  const id = random.pick(TWO_IDS)
+  const k = g.k()
+  const ticket = version === 0x0304 ? id : ''
+  return [
+    `maxver S ${version === 0x0304 ? 772 : 771}`,
+    'maxver C 772',
+    `options S set ${0x4000}`,
+    `early S ${random.pick([0, 16384, 16384])}`,
+    'sidctx S -',
+    'sidctx C -',
+    `groups S ${random.below(2)}`,
+    `mode C ${random.pick([2, 3])}`,
+    g.import('c', version, id, {
+      isNameless: false,
+      isCurrent: true,
+      key: 0,
+      cipherSuite: version === 0x0304 ? 0x1302 : 0xc02c,
+      ticket,
+    }),
+    'setctx c #-1 -',
+    'settimeout c #-1 7200',
+    'add C #-1',
+    ...deafVisit(k, '#-1'),
+    ...(random.chance(50) ? [`clear ${k}`, `handshake ${k}`] : []),
+    ...visit(g.k(), '#-1'),
+    'groups S 0',
+    'early S 0',
+    `maxver S ${g.maxVersion}`,
+  ]
+}
+
+/** The server has no key for tickets for a while: it sends empty ones in TLS 1.2, and opens none. */
+function keyless(g: Generator): string[] {
+  const { random } = g
+  const k = g.k()
+  return [
+    `options S clear ${0x4000}`,
+    'maxver S 771',
+    `mode C ${random.pick([1, 3, 2])}`,
+    `newcb C ${random.below(3)}`,
+    `remcb C ${random.below(2)}`,
+    ...visit(g.k(), random.pick(['-', '#-1'])),
+    'keys S 1',
+    ...visit(k, random.pick(['-', '#-1', '#-1'])),
+    ...(random.chance(30) ? g.renegotiation(k) : []),
+    ...visit(g.k(), '#-1'),
+    'keys S 0',
+    ...visit(g.k(), random.pick(['#-1', '#-2'])),
+    `maxver S ${g.maxVersion}`,
+  ]
+}
+
+/** Sessions that ordinary handshakes do not make. */
+export const oddSessions: readonly ((g: Generator) => string[])[] = [
+  estranged,
+  estranged,
+  flagged,
+  flagged,
+  common,
+  keyless,
+]
