@@ -1128,7 +1128,9 @@ export class TraceModel {
 
   /** What the key exchange made, of which the model knows nothing. */
   #outcome(k: number, connection: TraceConnection, side: SideName, suite: number): NegotiatedSession {
-    const observed = decode(this.#material.peek(`sess ${k} ${side}`)?.[6])
+    // A server that fails at its second ticket has shown what it has in the first.
+    const ticketed = side === 's' ? this.#material.peek(`tick ${k}`)?.[2] : undefined
+    const observed = decode(this.#material.peek(`sess ${k} ${side}`)?.[6]) ?? decode(ticketed)
     return {
       cipherSuite: suite,
       masterKey: observed?.masterKey ?? new Uint8Array(0),
