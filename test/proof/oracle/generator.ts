@@ -1,6 +1,7 @@
 import { Random } from '../../tools/random.ts'
 import { encode } from '../../tools/session-fields.ts'
 import { withoutKexGroup } from './historic-der.ts'
+import { sharedScenarios } from './odd-sessions.ts'
 import { CONTEXTS } from './scenario-parts.ts'
 import { manyConnections, rareScenarios } from './scenarios.ts'
 import type { Switches } from './switches.ts'
@@ -72,13 +73,19 @@ export class Generator {
     const length = 20 + this.random.below(60)
     while (trace.length < length) {
       if (isRare) {
-        trace.push(...this.random.pick(rareScenarios)(this))
+        trace.push(...this.rareScenario())
         continue
       }
       const made = this.choose(this.random.chance(this.stable ? 3 : 12) ? settings : actions)
       trace.push(...(typeof made === 'string' ? [made] : made))
     }
     return [...trace, 'end']
+  }
+
+  /** A context for both roles has rules that two contexts do not have. */
+  rareScenario(): readonly string[] {
+    const { random } = this
+    return random.pick(this.shared && random.chance(25) ? sharedScenarios : rareScenarios)(this)
   }
 
   choose(table: Weighted): string | readonly string[] {
@@ -201,7 +208,8 @@ export class Generator {
       ticketLifetimeHintSec: random.pick([0n, 300n, 604800n, 2n ** 64n - 1n]),
       ...(ticket === undefined || ticket === '' ? {} : { ticket: bytes(ticket) }),
       compressionId: fixed.compressionId ?? 0,
-      flags: random.pick([0, 1, 1, 0x80000001]),
+      // In TLS 1.3, extended master secret is an error.
+      flags: random.pick(version === 0x0304 ? [0, 0, 0, 0x80000000, 1] : [0, 1, 1, 0x80000001]),
       ticketAgeAdd: random.pick([0, 1, 0xfedcba98]),
       maxEarlyData: fixed.maxEarlyData ?? random.pick([0, 16384]),
       ...(random.chance(10) ? { alpnSelected: bytes('6832') } : {}),
@@ -251,7 +259,7 @@ const endings: readonly ((k: number, side: string) => string[])[] = [
 
 const actions: Weighted = [
   [60, (g) => g.visit()],
-  [28, (g) => g.random.pick(rareScenarios)(g)],
+  [28, (g) => g.rareScenario()],
   [8, (g) => g.clock(g.random.pick([1, 400, 999, 1000, 1001, 2000, 9000, 61_000]))],
   [
     5,

@@ -119,7 +119,6 @@ function common(g: Generator): string[] {
     `early S ${random.pick([0, 16384, 16384])}`,
     'sidctx S -',
     'sidctx C -',
-    `groups S ${random.below(2)}`,
     `mode C ${random.pick([2, 3])}`,
     g.import('c', version, id, {
       isNameless: false,
@@ -131,10 +130,10 @@ function common(g: Generator): string[] {
     'setctx c #-1 -',
     'settimeout c #-1 7200',
     'add C #-1',
-    ...deafVisit(k, '#-1'),
+    // The server asks for another key share.
+    ...deafVisit(k, '#-1', ...(random.chance(50) ? [`conn ${k} s groups 1`] : [])),
     ...(random.chance(50) ? [`clear ${k}`, `handshake ${k}`] : []),
     ...visit(g.k(), '#-1'),
-    'groups S 0',
     'early S 0',
     `maxver S ${g.maxVersion}`,
   ]
@@ -161,12 +160,13 @@ function keyless(g: Generator): string[] {
   ]
 }
 
+/** For traces in which one context is that of servers and clients. */
+export const sharedScenarios: readonly ((g: Generator) => string[])[] = [common, common, flagged]
+
 /** Sessions that ordinary handshakes do not make. */
 export const oddSessions: readonly ((g: Generator) => string[])[] = [
   estranged,
   estranged,
   flagged,
-  flagged,
-  common,
   keyless,
 ]

@@ -687,9 +687,11 @@ static void set_suites(SSL_CTX *ctx, int which)
         die("no cipher suites");
 }
 
+static const char *const groups[] = { "X25519:P-256", "P-256" };
+
 static void set_groups(SSL_CTX *ctx, int which)
 {
-    if (!SSL_CTX_set1_groups_list(ctx, which ? "P-256" : "X25519:P-256"))
+    if (!SSL_CTX_set1_groups_list(ctx, groups[which]))
         die("no groups");
 }
 
@@ -1520,6 +1522,8 @@ static void configure(Connection *connection)
         SSL_set_max_early_data(ssl, (uint32_t)number());
     else if (strcmp(what, "idcb") == 0)
         SSL_set_generate_session_id(ssl, generators[number()]);
+    else if (strcmp(what, "groups") == 0)
+        SSL_set1_groups_list(ssl, groups[number()]);
     else if (strcmp(what, "psk") == 0 && SSL_is_server(ssl))
         SSL_set_psk_find_session_callback(ssl, number() ? find_psk : NULL);
     else if (strcmp(what, "psk") == 0)

@@ -89,6 +89,7 @@ function again(g: Generator): string[] {
       `conn ${k} s early ${random.pick([0, 100])}`,
       `conn ${k} s verify ${random.below(2)}`,
       `conn ${k} ${side} quiet ${random.below(2)}`,
+      `conn ${k} s groups ${random.below(2)}`,
     ])
   }
   const handshake = [`handshake ${k}`, `read ${k} c`, `shutdown ${k} s`, `shutdown ${k} c`]
@@ -154,26 +155,27 @@ function emptied(g: Generator): string[] {
 function copies(g: Generator): string[] {
   const { random } = g
   const side = g.side()
-  const one = (): string => random.pick(['#-1', '#-1', '#-2'])
-  const change = (): string =>
-    random.pick([
-      `setctx ${side} ${one()} ${random.pick(CONTEXTS)}`,
-      `settime ${side} ${one()} ${g.seconds()}`,
-      `settimeout ${side} ${one()} ${random.pick([1, 10, 100])}`,
-      `sethost ${side} ${one()} ${random.pick(['-', '68', '6578616d706c65'])}`,
-      `setdata ${side} ${one()} ${random.pick(['61', '617070'])}`,
-      `add ${side.toUpperCase()} ${one()}`,
-    ])
+  const changes = (one: string): string[] => {
+    const every = [
+      `setctx ${side} ${one} ${random.pick(CONTEXTS)}`,
+      `settime ${side} ${one} ${g.seconds()}`,
+      `settimeout ${side} ${one} ${random.pick([1, 10, 100])}`,
+      `sethost ${side} ${one} ${random.pick(['-', '-', '68', '6578616d706c65'])}`,
+      `sethost ${side} ${one} ${random.pick(['-', '-', '68', '6578616d706c65'])}`,
+      `setdata ${side} ${one} ${random.pick(['61', '617070'])}`,
+      `add ${side.toUpperCase()} ${one}`,
+    ]
+    return [random.pick(every), random.pick(every), `show ${side} ${one}`]
+  }
   return [
-    ...(random.chance(60) ? [g.import(side)] : []),
-    ...(random.chance(30) ? [change()] : []),
+    ...(random.chance(80) ? [g.import(side)] : []),
+    ...changes('#-1'),
     `dup ${side} #-1`,
     ...(random.chance(30) ? [`dup ${side} #-1`] : []),
-    change(),
-    change(),
-    ...(random.chance(50) ? [change()] : []),
-    `show ${side} #-1`,
+    ...changes('#-1'),
     `show ${side} #-2`,
+    ...changes('#-2'),
+    `show ${side} #-1`,
   ]
 }
 
@@ -820,7 +822,7 @@ function paired(g: Generator): string[] {
   const { random } = g
   const version = random.pick([0x0303, 0x0304])
   const id = random.pick(TWO_IDS)
-  const cipherSuite = random.pick(version === 0x0304 ? [0x1301, 0x1302] : [0xc02b, 0xc02c])
+  const cipherSuite = random.pick(version === 0x0304 ? [0x1301, 0x1302, 0x1302, 0x1302] : [0xc02b, 0xc02c])
   const mostly = { isNameless: false, isCurrent: true, key: 0, cipherSuite, maxEarlyData: 16384 } as const
   const context = random.pick(['-', '-', '00'])
   const isEarly = version === 0x0304 && random.chance(40)
@@ -847,8 +849,8 @@ function paired(g: Generator): string[] {
     g.import('c', version, id, {
       ...mostly,
       ticket: version === 0x0304 ? id : '',
-      ...(random.chance(15)
-        ? { cipherSuite: random.pick(version === 0x0304 ? [0x1301, 0x1302, 0x1303] : [0xc02b, 0xc02c]) }
+      ...(random.chance(20)
+        ? { cipherSuite: random.pick(version === 0x0304 ? [0x1301, 0x1302, 0x1303, 0xc02b, 0xc02c] : [0xc02b, 0xc02c, 0xcca9]) }
         : {}),
     }),
     `setctx c #-1 ${random.chance(85) ? context : random.pick(CONTEXTS)}`,

@@ -544,6 +544,7 @@ export class TraceModel {
       if (side === 's') connection.numTickets = value
     } else if (what === 'early') ssl.setMaxEarlyData(value)
     else if (what === 'psk') connection.psk[side] = value === 1
+    else if (what === 'groups') connection.groups[side] = value
     else ssl.setGenerateSessionId(this.#generator(value))
   }
 
@@ -675,9 +676,10 @@ export class TraceModel {
     helloRetryCipherSuite?: number,
   ): ClientOffer {
     const observed = this.#material.take(`hello ${k}`)
-    // After a HelloRetryRequest it must not be another one.
+    const random = observed?.[2] ?? '-'
+    // It must not be drawn again after a HelloRetryRequest, nor where libssl has drawn none.
     this.#clientRandom =
-      helloRetryCipherSuite === undefined ? (observed?.[2] ?? '-') : 'ff'.repeat(MAX_ID_LENGTH)
+      helloRetryCipherSuite === undefined && random !== '-' ? random : 'ff'.repeat(MAX_ID_LENGTH)
     const made = connection.c.clientHello({
       minVersion: TLS1_2_VERSION,
       maxVersion,
@@ -907,6 +909,10 @@ export class TraceModel {
       this.#serverHello(connection, resumed)
       this.#flags.blank(connection.s.session)
     }
+    // The key share comes to what is resumed before a client that is to fail, or has the same object, gets to see it.
+    const { session: before } = connection.s
+    if (resumed && before !== undefined)
+      sessionInternals.update(before, { kexGroup: this.#kexGroup(connection) })
     if (connection.earlyData === 'accepted' && connection.s.session?.maxEarlyData === 0) {
       // The client's copy still allows some, as the ticket before had said: more than the server's allows.
       this.#sendAlert(k, connection, 's', 10)
@@ -940,10 +946,6 @@ export class TraceModel {
       this.#sendAlert(k, connection, 'c', 20)
       return
     }
-    const { session } = connection.s
-    // One object for both, as a context for both may have: the server's key share has come to it before the client's.
-    if (session !== undefined && session === connection.c.session)
-      sessionInternals.update(session, { kexGroup: this.#kexGroup(connection) })
     this.#finish(k, connection, 'c', suite)
     if (this.#isCut(k, connection, 's')) return
     this.#finish(k, connection, 's', suite)

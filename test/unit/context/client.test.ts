@@ -87,7 +87,8 @@ describe('what a ClientHello offers (R11.2)', () => {
     ['a ticket as old as its lifetime hint', 101_000, {}, true],
     ['a ticket one second older', 102_000, {}, false],
     ['no ticket', 0, { ticket: new Uint8Array(0), sessionId: idOf(1) }, false],
-    ['a suite without a known hash', 0, { cipherSuite: 0xc02c }, false],
+    ['a suite without a known hash', 0, { cipherSuite: 0xc013 }, false],
+    ['a suite of TLS 1.2 whose hash is known', 0, { cipherSuite: 0xc02c }, true],
   ])('PSK with %s (R10.16)', (_, elapsed, fields, offered) => {
     const fixture = testContext()
     fixture.clock.nowMs += elapsed
