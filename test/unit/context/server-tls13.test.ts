@@ -75,6 +75,22 @@ describe('a TLS 1.3 server with stateful tickets', () => {
     expect(fixture.context.stats.misses).toBe(0)
   })
 
+  test('issues tickets to a client without a key exchange mode of its own, as 3.5 does (R10.12)', () => {
+    const fixture = testContext(STATEFUL)
+    serve(fixture, { ...offer13(idOf(1)), pskModeSupported: false })
+    expect(fixture.created.length).toBe(2)
+  })
+
+  test('tries every identity', () => {
+    const fixture = testContext(STATEFUL)
+    fixture.context.addSession(makeTls13Session(4))
+    const pskIdentities = [1, 2, 3, 4].map((id) => ({ identity: idOf(id) }))
+    expect(decide(accepted(fixture), { ...offer13(), pskIdentities })).toMatchObject({
+      resume: true,
+      pskIdentity: 3,
+    })
+  })
+
   test('refuses a PSK of another hash, and issues tickets all the same', () => {
     const fixture = testContext(STATEFUL)
     fixture.context.addSession(makeTls13Session(1, { cipherSuite: 0x1301 }))
