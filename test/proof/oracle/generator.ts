@@ -184,6 +184,7 @@ export class Generator {
       readonly maxEarlyData?: number
       readonly compressionId?: number
       readonly cipherSuite?: number
+      readonly hasProtocol?: boolean
     } = {},
   ): string {
     const { random } = this
@@ -212,7 +213,7 @@ export class Generator {
       flags: random.pick(version === 0x0304 ? [0, 0, 0, 0x80000000, 1] : [0, 1, 1, 0x80000001]),
       ticketAgeAdd: random.pick([0, 1, 0xfedcba98]),
       maxEarlyData: fixed.maxEarlyData ?? random.pick([0, 16384]),
-      ...(random.chance(10) ? { alpnSelected: bytes('6832') } : {}),
+      ...((fixed.hasProtocol ?? random.chance(10)) ? { alpnSelected: bytes('6832') } : {}),
       maxFragmentLengthMode: fixed.maxFragmentLengthMode ?? random.pick([0, 0, 255]),
       ...(random.chance(10) ? { ticketAppData: bytes('617070') } : {}),
       kexGroup: random.pick([0, 29, 23]),
@@ -254,6 +255,7 @@ const endings: readonly ((k: number, side: string) => string[])[] = [
   (k, side) => [`shutdown ${k} ${side}`, `eof ${k} ${side}`, `free ${k}`],
   (k, side) => [`shutdown ${k} ${side}`, `garbage ${k} ${side}`, `free ${k}`],
   (k, side) => [`eof ${k} ${side}`, `free ${k}`],
+  (k) => [`set ${k} #-1`, `free ${k}`],
   () => [],
 ]
 

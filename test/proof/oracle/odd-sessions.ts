@@ -139,6 +139,86 @@ function common(g: Generator): string[] {
   ]
 }
 
+/** Early data for a session whose application protocol is not negotiated anew: R10.11. */
+function withProtocol(g: Generator): string[] {
+  const { random } = g
+  const k = g.k()
+  const id = random.pick(TWO_IDS)
+  const fixed = { isNameless: false, isCurrent: true, key: 0, cipherSuite: 0x1302, maxEarlyData: 16384 } as const
+  return [
+    'maxver S 772',
+    'maxver C 772',
+    `options S set ${0x4000}`,
+    `options S ${random.pick(['set', 'set', 'clear'])} ${0x1000000}`,
+    `early S ${random.pick([16384, 16384, 0])}`,
+    'sidctx S -',
+    'sidctx C -',
+    g.import('s', 0x0304, id, { ...fixed, hasProtocol: random.chance(70), ticket: '' }),
+    'setctx s #-1 -',
+    'settimeout s #-1 7200',
+    'add S #-1',
+    g.import('c', 0x0304, id, { ...fixed, hasProtocol: random.chance(10), ticket: id }),
+    'setctx c #-1 -',
+    ...(random.chance(80) ? ['sethost c #-1 -'] : []),
+    ...visit(k, '#-1').map((line) => (line === `handshake ${k}` ? `${line} early` : line)),
+    ...visit(k, '#-1').map((line) => (line === `handshake ${k}` ? `${line} early` : line)),
+    'early S 0',
+    `maxver S ${g.maxVersion}`,
+  ]
+}
+
+/** A renegotiation finds no id for the session that it needs: R8.4, CLEARALERT. */
+function idlessRenegotiation(g: Generator): string[] {
+  const { random } = g
+  const k = g.k()
+  return [
+    'maxver S 771',
+    `options S ${random.pick(['set', 'set', 'set', 'clear'])} ${0x4000}`,
+    `free ${k}`,
+    `open ${k}`,
+    ...(random.chance(40) ? [`set ${k} #-1`] : []),
+    `handshake ${k}`,
+    `conn ${k} s idcb ${random.pick([2, 3, 4, 5, 6])}`,
+    ...random.pick([[], [`conn ${k} s sidctx ${random.pick(CONTEXTS)}`], ['remove S #-1'], [`mode S ${0x102}`]]),
+    `${random.pick(['reneg', 'reneg', 'ask'])} ${k} ${random.pick(['full', 'short'])}`,
+    `read ${k} c`,
+    `read ${k} c`,
+    `free ${k}`,
+    ...visit(g.k(), '#-1'),
+    `maxver S ${g.maxVersion}`,
+  ]
+}
+
+/** What is added again, among its equals, and in what order all of them leave: LISTFIX, R4.3. */
+function readded(g: Generator): string[] {
+  const { random } = g
+  const x = g.context()
+  const side = x.toLowerCase()
+  const add = (): string[] => [
+    g.import(side, 0x0303, random.hex(32), { isNameless: false }),
+    `settime ${side} #-1 ${Math.floor(g.nowMs / 1000)}`,
+    `settimeout ${side} #-1 ${random.pick([10, 10, 10, 20])}`,
+    `add ${x} #-1`,
+  ]
+  const again = (): string => `add ${x} #${-1 - random.below(4)}`
+  return [
+    `flush ${x} 0`,
+    `size ${x} 0`,
+    `mode ${x} ${random.pick([2, 2, 0x402])}`,
+    `remcb ${x} 1`,
+    ...Array.from({ length: 4 }, add).flat(),
+    again(),
+    ...(random.chance(50) ? [again()] : []),
+    ...random.pick([
+      [`size ${x} 1`, ...add()],
+      [`flush ${x} ${Math.floor(g.nowMs / 1000) + 30}`],
+      [`size ${x} 3`, ...add(), ...add()],
+    ]),
+    `size ${x} 0`,
+    `mode ${x} 2`,
+  ]
+}
+
 /** The server has no key for tickets for a while: it sends empty ones in TLS 1.2, and opens none. */
 function keyless(g: Generator): string[] {
   const { random } = g
@@ -169,4 +249,8 @@ export const oddSessions: readonly ((g: Generator) => string[])[] = [
   estranged,
   flagged,
   keyless,
+  withProtocol,
+  withProtocol,
+  idlessRenegotiation,
+  readded,
 ]

@@ -262,7 +262,7 @@ export function manyConnections(g: Generator): string[] {
     `mode S ${random.pick([2, 2, 3, 3, 0x82, 1])}`,
     ...(g.shared ? [] : [`mode C ${random.pick([1, 1, 3, 0x81, 2])}`]),
     `tickets S ${random.pick([1, 1, 2])}`,
-    ...(random.chance(60) ? ['remcb S 1', 'remcb C 1'] : []),
+    ...(random.chance(85) ? ['remcb S 1', 'remcb C 1'] : []),
     ...(random.chance(25) ? [`size S ${2 + random.below(3)}`] : []),
     ...(random.chance(30) ? [`newcb S ${1 + random.below(2)}`] : []),
     'timeout S 5',
@@ -282,7 +282,7 @@ export function manyConnections(g: Generator): string[] {
 function generatedIds(g: Generator): string[] {
   const { random } = g
   const k = g.k()
-  const mode = random.pick([1, 2, 2, 3, 4, 5, 6, 7, 7])
+  const mode = random.pick([1, 2, 2, 3, 4, 5, 6, 6, 6, 7, 7])
   const set = random.pick([`idcb S ${mode}`, `conn ${k} s idcb ${mode}`])
   return [
     `options S ${random.pick(['set', 'set', 'clear'])} ${0x4000}`,
@@ -303,11 +303,13 @@ function lifetimes(g: Generator): string[] {
   const lasting = seconds === 0 ? 7200 : seconds
   return [
     `timeout S ${seconds}`,
-    ...(random.chance(30) ? [`timeout C ${random.pick([0, 1, 30])}`] : []),
+    ...(random.chance(50) ? [`timeout C ${random.pick([0, 1, 30])}`] : []),
     ...visit(g.k(), '-'),
     g.clock(
       random.pick([
         1000,
+        2000,
+        31_000,
         lasting * 1000 + random.pick([-1000, -1, 0, 1, 1000, 1001, 1999, 2000]),
         WEEK * 1000 + random.pick([0, 1000, 2000]),
       ]),
@@ -572,16 +574,17 @@ function endings(g: Generator): string[] {
   const [one, other] = random.pick([['s', 'c'] as const, ['c', 's'] as const])
   const end = random.pick([
     [`shutdown ${k} ${one}`, `read ${k} ${other}`],
-    [`shutdown ${k} ${one}`, `garbage ${k} ${other}`, `read ${k} ${one}`],
+    [`shutdown ${k} ${one}`, `garbage ${k} ${other}`, `read ${k} ${one}`, `read ${k} ${one}`],
     [`garbage ${k} ${one}`, `read ${k} ${other}`, `read ${k} ${other}`],
-    [`eof ${k} ${one}`, `read ${k} ${other}`],
+    [`eof ${k} ${one}`, `read ${k} ${other}`, `read ${k} ${other}`],
     [`shutdown ${k} ${one}`, `eof ${k} ${one}`],
     [`sent ${k} ${one}`, `read ${k} ${other}`],
     [`sent ${k} ${one}`, `garbage ${k} ${one}`],
     [`conn ${k} ${one} quiet 1`, `shutdown ${k} ${one}`],
     [`conn ${k} ${one} quiet 1`, `shutdown ${k} ${one}`, `conn ${k} ${one} quiet 0`, `shutdown ${k} ${one}`],
     [`conn ${k} ${one} options ${0x80}`, `eof ${k} ${one}`],
-    [`set ${k} ${random.pick(['#-1', '-'])}`],
+    [`set ${k} ${random.pick(['#-1', '#-2', '-'])}`],
+    [`set ${k} ${random.pick(['#-1', '#-2'])}`],
     [`clear ${k}`, `set ${k} ${random.pick(['#-1', '-'])}`, `handshake ${k}`],
     [`conn ${k} ${one} sidctx ${random.pick(CONTEXTS)}`, `garbage ${k} ${one}`],
   ])
@@ -626,7 +629,7 @@ function decrypted(g: Generator): string[] {
 function limits(g: Generator): string[] {
   const { random } = g
   const k = g.k()
-  const context = (): string => 'bb'.repeat(random.pick([1, 31, 32, 33]))
+  const context = (): string => 'bb'.repeat(random.pick([1, 31, 32, 33, 33]))
   return [
     `sidctx S ${context()}`,
     `open ${k}`,
@@ -643,19 +646,23 @@ function forgedBinder(g: Generator): string[] {
   const { random } = g
   const k = g.k()
   const id = random.pick(TWO_IDS)
+  // Nothing but the secret is left to chance.
+  const offered = { ticket: id, isNameless: false, isCurrent: true, cipherSuite: 0x1302 } as const
   return [
+    'maxver S 772',
+    'maxver C 772',
     `options S set ${0x4000}`,
     'sidctx S -',
     'sidctx C -',
-    g.import('s', 0x0304, id),
+    g.import('s', 0x0304, id, { isNameless: false, isCurrent: true, cipherSuite: 0x1302 }),
     'setctx s #-1 -',
     'settimeout s #-1 7200',
     'add S #-1',
-    g.import('c', 0x0304, id, { ticket: id }),
+    g.import('c', 0x0304, id, offered),
     'setctx c #-1 -',
     // The connection may have a session from before.
     ...(random.chance(40)
-      ? [...visit(k, '-'), `clear ${k}`, g.import('c', 0x0304, id, { ticket: id }), 'setctx c #-1 -']
+      ? [...visit(k, '-'), `clear ${k}`, g.import('c', 0x0304, id, offered), 'setctx c #-1 -']
       : [`free ${k}`, `open ${k}`]),
     `set ${k} #-1`,
     `handshake ${k}`,
@@ -721,10 +728,14 @@ function authenticated(g: Generator): string[] {
 function renegotiated(g: Generator): string[] {
   const { random } = g
   const k = g.k()
+  // Without an id for its new session, a server ends the connection.
+  const idless = (): string[] => [`conn ${k} s idcb ${random.pick([2, 3, 4, 5, 6])}`]
   const again = (): string[] => [
     ...random.pick([
       [],
       [],
+      idless(),
+      [...idless(), `conn ${k} s sidctx ${random.pick(CONTEXTS)}`],
       [`conn ${k} s options ${random.pick([0x10000, 0x10000, 0x4000])}`],
       [`conn ${k} s without ${random.pick([0x10000, 0x4000])}`],
       [`conn ${k} ${g.side()} ${random.pick(['options', 'without'])} 1`],
@@ -749,6 +760,7 @@ function renegotiated(g: Generator): string[] {
     ...again(),
     ...again(),
     ...(random.chance(50) ? again() : []),
+    ...(random.chance(60) ? [`read ${k} c`, `read ${k} c`] : []),
     ...random.pick([
       [`shutdown ${k} c`],
       [`clear ${k}`],
@@ -841,6 +853,8 @@ function paired(g: Generator): string[] {
       ...mostly,
       ticket: '',
       compressionId: g.isComplete && random.chance(15) ? 1 : 0,
+      // R10.11.
+      hasProtocol: random.chance(isEarly ? 40 : 10),
     }),
     `setctx s #-1 ${context}`,
     ...(random.chance(20) ? [`settimeout s #-1 ${random.pick([1, 10, ...g.longTimeouts])}`] : []),
@@ -1013,6 +1027,7 @@ export const rareScenarios: readonly ((g: Generator) => string[])[] = [
   cacheOnly,
   generatedIds,
   lifetimes,
+  lifetimes,
   midway,
   verified,
   notResumable,
@@ -1020,18 +1035,25 @@ export const rareScenarios: readonly ((g: Generator) => string[])[] = [
   external,
   twins,
   singleUse,
+  singleUse,
+  otherSuites,
   otherSuites,
   endings,
+  endings,
+  decrypted,
   decrypted,
   limits,
   forgedBinder,
+  forgedBinder,
   ticketAlone,
   authenticated,
+  renegotiated,
   renegotiated,
   interrupted,
   named,
   paired,
   paired,
+  disordered,
   disordered,
   early,
   early,

@@ -1280,11 +1280,10 @@ export class TraceModel {
     // FATALREAD: it is an error once more.
     if (connection.received[side])
       return this.#switches.FATALREAD && connection.ended[side] ? 'error' : 'zero'
-    this.#readMessages(k, connection, side)
     // Which alert it is differs from release to release, and means nothing.
-    const alert = this.#material.peek(`alert ${k} c`)?.[4]
-    if (side === 'c' && connection.isIllegible && alert !== undefined)
-      this.#sendAlert(k, connection, 'c', Number(alert))
+    if (side === 'c' && connection.isIllegible && !connection.failed.c)
+      this.#sendAlert(k, connection, 'c', Number(this.#material.peek(`alert ${k} c`)?.[4] ?? '80'))
+    else this.#readMessages(k, connection, side)
     if (connection.failed[side]) {
       connection.state = 'failed'
       return 'error'
