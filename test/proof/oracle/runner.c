@@ -418,14 +418,15 @@ static void put_id_back(Named *named)
 /* The same before libssl gets a session of that id: it would have both in its list, and one of them nowhere else. */
 static void put_ids_back(const unsigned char *id, unsigned int len)
 {
-    int i;
+    int side, i;
 
-    for (i = 0; i < names[SERVER].count; i++) {
-        Named *named = &names[SERVER].item[i];
+    for (side = SERVER; side <= CLIENT; side++)
+        for (i = 0; i < names[side].count; i++) {
+            Named *named = &names[side].item[i];
 
-        if (named->id_len == len && memcmp(named->id, id, len) == 0)
-            put_id_back(named);
-    }
+            if (named->id_len == len && memcmp(named->id, id, len) == 0)
+                put_id_back(named);
+        }
 }
 
 static SSL_SESSION *on_get(SSL *ssl, const unsigned char *id, int len, int *copy)

@@ -849,11 +849,17 @@ export class TraceModel {
     resumed: boolean,
   ): ServerHelloParameters {
     if (hasResumedItsOwn) return { sessionId: new Uint8Array(0), ticketExpected: false }
-    return this.#keepingFragmentLength(s, resumed && !isPskChosen, () => s.serverHello())
+    const isKept = resumed && !isPskChosen && !this.#switches.MFLUNSET
+    return this.#keepingFragmentLength(s, isKept, () => s.serverHello())
   }
 
-  #processServerHello({ c, hasOffered }: TraceConnection, hello: ServerHello): ServerHelloVerdict {
-    return this.#keepingFragmentLength(c, hasOffered, () => c.processServerHello(hello))
+  #processServerHello(
+    { c, hasOffered, hasResumedItsOwn }: TraceConnection,
+    hello: ServerHello,
+  ): ServerHelloVerdict {
+    // SRVCLEAR: the client fails before EncryptedExtensions, which would have decided it.
+    const isKept = hasResumedItsOwn || (hasOffered && !this.#switches.MFLUNSET)
+    return this.#keepingFragmentLength(c, isKept, () => c.processServerHello(hello))
   }
 
   /** MFLUNSET: before it, 255 was a number like any other, which came with DER alone. */
@@ -861,7 +867,7 @@ export class TraceModel {
     const { session } = connection
     const isUnset = session !== undefined && contentOf(session).maxFragmentLengthMode === 255
     const result = call()
-    if (isKept && isUnset && !this.#switches.MFLUNSET && connection.session === session)
+    if (isKept && isUnset && connection.session === session)
       sessionInternals.update(session, { maxFragmentLengthMode: 255 })
     return result
   }
@@ -941,8 +947,12 @@ export class TraceModel {
       if (equalBytes(contentOf(session).masterKey, contentOf(connection.s.session).masterKey))
         throw new BeyondDriver()
       // The key share comes before what tells the client that they have different secrets.
-      if (session !== undefined && contentOf(session).kexGroup !== this.#kexGroup(connection))
-        connection.c.setSession(sessionInternals.duplicateWithoutTicket(session))
+      const kexGroup = this.#kexGroup(connection)
+      if (session !== undefined && contentOf(session).kexGroup !== kexGroup) {
+        const copy = sessionInternals.duplicateWithoutTicket(session)
+        sessionInternals.update(copy, { kexGroup })
+        connection.c.setSession(copy)
+      }
       this.#sendAlert(k, connection, 'c', 20)
       return
     }
