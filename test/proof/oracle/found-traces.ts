@@ -353,4 +353,14 @@ export const foundTraces: Readonly<Record<string, readonly string[]>> = {
     'handshake 1',
     'end',
   ],
+  'a server that asks for a renegotiation counts it three times': [
+    'reset 0',
+    'maxver S 771',
+    'open 0',
+    'handshake 0',
+    'reneg 0 full',
+    'ask 0 full',
+    'ask 0 short',
+    'end',
+  ],
 }

@@ -144,7 +144,13 @@ function withProtocol(g: Generator): string[] {
   const { random } = g
   const k = g.k()
   const id = random.pick(TWO_IDS)
-  const fixed = { isNameless: false, isCurrent: true, key: 0, cipherSuite: 0x1302, maxEarlyData: 16384 } as const
+  const fixed = {
+    isNameless: false,
+    isCurrent: true,
+    key: 0,
+    cipherSuite: 0x1302,
+    maxEarlyData: 16384,
+  } as const
   return [
     'maxver S 772',
     'maxver C 772',
@@ -179,7 +185,12 @@ function idlessRenegotiation(g: Generator): string[] {
     ...(random.chance(40) ? [`set ${k} #-1`] : []),
     `handshake ${k}`,
     `conn ${k} s idcb ${random.pick([2, 3, 4, 5, 6])}`,
-    ...random.pick([[], [`conn ${k} s sidctx ${random.pick(CONTEXTS)}`], ['remove S #-1'], [`mode S ${0x102}`]]),
+    ...random.pick([
+      [],
+      [`conn ${k} s sidctx ${random.pick(CONTEXTS)}`],
+      ['remove S #-1'],
+      [`mode S ${0x102}`],
+    ]),
     `${random.pick(['reneg', 'reneg', 'ask'])} ${k} ${random.pick(['full', 'short'])}`,
     `read ${k} c`,
     `read ${k} c`,

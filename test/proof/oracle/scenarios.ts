@@ -35,7 +35,8 @@ const elsewhere: readonly ((random: Random) => string)[] = [
   (random) => `tickets T ${random.below(4)}`,
   (random) => `early T ${random.pick([0, 16384])}`,
   (random) => `size T ${random.below(3)}`,
-  (random) => `options T ${random.pick(['set', 'clear'])} ${random.pick([0x1, 0x4000, 0x10000, 0x100000, 0x1000000])}`,
+  (random) =>
+    `options T ${random.pick(['set', 'clear'])} ${random.pick([0x1, 0x4000, 0x10000, 0x100000, 0x1000000])}`,
 ]
 
 /** The server is given another context, and perhaps its own again: R2.8, R7, R9.2. */
@@ -864,7 +865,11 @@ function paired(g: Generator): string[] {
       ...mostly,
       ticket: version === 0x0304 ? id : '',
       ...(random.chance(20)
-        ? { cipherSuite: random.pick(version === 0x0304 ? [0x1301, 0x1302, 0x1303, 0xc02b, 0xc02c] : [0xc02b, 0xc02c, 0xcca9]) }
+        ? {
+            cipherSuite: random.pick(
+              version === 0x0304 ? [0x1301, 0x1302, 0x1303, 0xc02b, 0xc02c] : [0xc02b, 0xc02c, 0xcca9],
+            ),
+          }
         : {}),
     }),
     `setctx c #-1 ${random.chance(85) ? context : random.pick(CONTEXTS)}`,
