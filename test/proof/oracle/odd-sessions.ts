@@ -200,6 +200,32 @@ function idlessRenegotiation(g: Generator): string[] {
   ]
 }
 
+/** Extended master secret is there in one handshake of a connection and not in the next, with SSL_clear between: R3.3, RFC 7627. */
+function withoutSecret(g: Generator): string[] {
+  const { random } = g
+  const k = g.k()
+  const handshake = [`handshake ${k}`, `read ${k} c`, `shutdown ${k} s`, `shutdown ${k} c`]
+  const change = (): string => `conn ${k} ${g.side()} ${random.pick(['options', 'options', 'without'])} 1`
+  return [
+    'maxver S 771',
+    `options S ${random.pick(['set', 'clear'])} ${0x4000}`,
+    `mode C ${random.pick([1, 3, 2])}`,
+    `free ${k}`,
+    `open ${k}`,
+    ...(random.chance(40) ? [change()] : []),
+    ...handshake,
+    ...(random.chance(20) ? [`maxver S ${random.pick([771, 772])}`] : []),
+    `clear ${k}`,
+    change(),
+    ...handshake,
+    `clear ${k}`,
+    change(),
+    ...handshake,
+    ...visit(g.k(), '#-1'),
+    `maxver S ${g.maxVersion}`,
+  ]
+}
+
 /** What is added again, among its equals, and in what order all of them leave: LISTFIX, R4.3. */
 function readded(g: Generator): string[] {
   const { random } = g
@@ -264,4 +290,5 @@ export const oddSessions: readonly ((g: Generator) => string[])[] = [
   withProtocol,
   idlessRenegotiation,
   readded,
+  withoutSecret,
 ]

@@ -361,6 +361,14 @@ describe('tickets of TLS 1.3', () => {
   test.each([
     ['before the handshake', () => testContext().context.newConnection()],
     ['in TLS 1.2', () => serve(testContext(STATEFUL), offer12())],
+    [
+      'after the end',
+      () => {
+        const connection = serve(testContext(STATEFUL), offer13())
+        connection.sendAlert('fatal', Alert.HANDSHAKE_FAILURE)
+        return connection
+      },
+    ],
   ])('cannot be asked for %s', (_, make) => {
     expect(make().newSessionTicket()).toBe(false)
   })
