@@ -63,6 +63,7 @@ function switched(g: Generator): string[] {
     `free ${k}`,
     `open ${k}`,
     ...(random.chance(60) ? change() : []),
+    ...(random.chance(30) ? [`conn ${k} s groups 1`] : []),
     ...(random.chance(60) ? [`set ${k} #-1`] : []),
     `handshake ${k}`,
     `read ${k} c`,
@@ -748,7 +749,7 @@ function renegotiated(g: Generator): string[] {
       [`timeout S ${random.pick([1, 10])}`],
       [g.clock(random.pick([1000, 2000, 11_000]))],
     ]),
-    `${random.pick(['ask', 'ask', 'reneg'])} ${k} ${random.pick(['full', 'short'])}`,
+    `${random.pick(['ask', 'reneg'])} ${k} ${random.pick(['full', 'short'])}`,
   ]
   return [
     'maxver S 771',
@@ -1054,6 +1055,7 @@ export const rareScenarios: readonly ((g: Generator) => string[])[] = [
   authenticated,
   renegotiated,
   renegotiated,
+  interrupted,
   interrupted,
   named,
   paired,
