@@ -84,7 +84,7 @@ function flagged(g: Generator): string[] {
     `setctx s #-1 ${context}`,
     `settimeout s #-1 ${random.pick([7200, 7200, 10])}`,
     ...(random.chance(80) ? ['remove S #-1'] : []),
-    'add S #-1',
+    ...random.pick([['add S #-1'], ['add S #-1'], ['getcb S 1', 'extput S #-1']]),
     ...change(),
     g.import('c', version, id, { ...fixed, ticket: version === 0x0304 ? id : '' }),
     `setctx c #-1 ${random.chance(80) ? context : random.pick(CONTEXTS)}`,

@@ -532,7 +532,7 @@ function singleUse(g: Generator): string[] {
 function otherSuites(g: Generator): string[] {
   const { random } = g
   const sameHash = (): string[] => {
-    const which = random.pick([1, 3, 4])
+    const which = random.pick([1, 3, 4, 4])
     return [`suite S ${which}`, `suite C ${which}`]
   }
   const change = (): string[] =>
