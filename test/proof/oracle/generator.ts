@@ -211,7 +211,7 @@ export class Generator {
       compressionId: fixed.compressionId ?? 0,
       // In TLS 1.3, extended master secret is an error.
       flags: random.pick(version === 0x0304 ? [0, 0, 0, 0x80000000, 1] : [0, 1, 1, 0x80000001]),
-      ticketAgeAdd: random.pick([0, 1, 0xfedcba98]),
+      ticketAgeAdd: random.pick([0, 1, 0xfedcba98, 0xffff_ffff]),
       maxEarlyData: fixed.maxEarlyData ?? random.pick([0, 16384]),
       ...((fixed.hasProtocol ?? random.chance(10)) ? { alpnSelected: bytes('6832') } : {}),
       maxFragmentLengthMode: fixed.maxFragmentLengthMode ?? random.pick([0, 0, 255]),

@@ -634,12 +634,13 @@ function limits(g: Generator): string[] {
   const context = (): string => 'bb'.repeat(random.pick([1, 31, 32, 33, 33]))
   return [
     `sidctx S ${context()}`,
+    `sidctx C ${context()}`,
     `open ${k}`,
     `conn ${k} s sidctx ${context()}`,
     ...visit(g.k(), random.pick(['-', '#-1'])),
     `setctx ${g.side()} #-1 ${context()}`,
     `show ${g.side()} #-1`,
-    ...(random.chance(70) ? ['sidctx S -'] : []),
+    ...(random.chance(70) ? ['sidctx S -', 'sidctx C -'] : []),
   ]
 }
 

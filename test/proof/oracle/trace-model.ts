@@ -931,6 +931,8 @@ export class TraceModel {
       return
     }
     if (connection.isPskChosen) this.#usePsk(connection)
+    const { session } = connection.c
+    const isUnset = session !== undefined && contentOf(session).maxFragmentLengthMode === 255
     const verdict = this.#processServerHello(connection, {
       protocolVersion: TLS1_3_VERSION,
       sessionId: offer.sessionId,
@@ -942,7 +944,6 @@ export class TraceModel {
       return
     }
     if (connection.hasResumedItsOwn) {
-      const { session } = connection.c
       // By chance it is the one that the client has offered, and the handshake goes on as none does that the model knows.
       if (equalBytes(contentOf(session).masterKey, contentOf(connection.s.session).masterKey))
         throw new BeyondDriver()
@@ -957,6 +958,9 @@ export class TraceModel {
       return
     }
     this.#finish(k, connection, 'c', suite)
+    // A copy was made for another group before EncryptedExtensions said more. The model has decided it with the ServerHello.
+    if (isUnset && session !== undefined && verdict.resume && connection.c.session !== session)
+      sessionInternals.update(session, { maxFragmentLengthMode: 255 })
     if (this.#isCut(k, connection, 's')) return
     this.#finish(k, connection, 's', suite)
     this.#issueTickets(k, connection)
