@@ -20,7 +20,10 @@ function boundary(g: Generator): string[] {
   ]
   return [
     `timeout S ${seconds}`,
+    ...(random.chance(50) ? [g.clock(random.pick([1, 400, 999]))] : []),
     ...visit('-'),
+    // A copy ends when it ended, to the millisecond.
+    ...(random.chance(40) ? ['dup s #-1', 'add S #-1'] : []),
     g.clock(seconds * 1000 + random.pick([-1, 0, 1, 999, 1000, 1001, 1999, 2000, 2001])),
     ...visit('#-1'),
   ]
