@@ -3,7 +3,7 @@
  * strictly once need not be read again, element by element, where another session has the very same octets, and its own only where
  * any will do (an id, a key, an application's data) or where they are numbers that are looked at here.
  */
-import { contentStart, elementEnd, type Span } from './der.ts'
+import { contentStart, elementEnd, octetAt, type Span } from './der.ts'
 import { MAX_SESSION_SECONDS, UINT32 } from './session-reader.ts'
 import type { SessionOutline } from './ssl-session-der.ts'
 
@@ -11,8 +11,8 @@ import type { SessionOutline } from './ssl-session-der.ts'
 interface Shape {
   readonly octets: Uint8Array
   readonly outline: SessionOutline
-  /** Start and end of what all sessions of the shape have in common, one after the other. */
-  readonly common: readonly number[]
+  /** What all sessions of the shape have in common. */
+  readonly common: readonly Span[]
   readonly time: Span | undefined
   readonly timeout: Span | undefined
   readonly ticketAgeAdd: Span | undefined
@@ -52,10 +52,8 @@ export function outlineLikeKnown(der: Uint8Array): SessionOutline | undefined {
 }
 
 function isCommon(der: Uint8Array, { octets, common }: Shape): boolean {
-  for (let part = 0; part < common.length; part += 2) {
-    const end = common[part + 1] ?? 0
-    for (let index = common[part] ?? 0; index < end; index++) if (der[index] !== octets[index]) return false
-  }
+  for (const { start, end } of common)
+    for (let index = start; index < end; index++) if (der[index] !== octets[index]) return false
   return true
 }
 
@@ -63,10 +61,11 @@ function isCommon(der: Uint8Array, { octets, common }: Shape): boolean {
 function numberOr(absent: number, der: Uint8Array, span: Span | undefined, max: number): number | undefined {
   if (span === undefined) return absent
   const { start, end } = span
-  const first = der[start] ?? 0
-  if (first >= 0x80 || (first === 0 && (end - start === 1 || (der[start + 1] ?? 0) < 0x80))) return undefined
+  const first = octetAt(der, start)
+  if (first >= 0x80 || (first === 0 && (end - start === 1 || octetAt(der, start + 1) < 0x80)))
+    return undefined
   let value = 0
-  for (let index = start; index < end; index++) value = value * 0x100 + (der[index] ?? 0)
+  for (let index = start; index < end; index++) value = value * 0x100 + octetAt(der, index)
   return value > max ? undefined : value
 }
 
@@ -74,7 +73,7 @@ function numberOr(absent: number, der: Uint8Array, span: Span | undefined, max: 
 export function rememberShape(der: Uint8Array, outline: SessionOutline): void {
   const numbered = new Map<number, Span>()
   for (let offset = outline.mandatoryEnd; offset < der.length; offset = elementEnd(der, offset)) {
-    const number = (der[offset] ?? 0) & TAG_NUMBER
+    const number = octetAt(der, offset) & TAG_NUMBER
     const inner = contentStart(der, offset)
     if (OWN.has(number))
       numbered.set(number, { start: contentStart(der, inner), end: elementEnd(der, inner) })
@@ -83,12 +82,14 @@ export function rememberShape(der: Uint8Array, outline: SessionOutline): void {
     (span) => span !== undefined,
   )
   const octets = new Uint8Array(der)
-  const common = [0]
+  const common: Span[] = []
+  let commonStart = 0
   for (const { start, end } of own) {
     octets.fill(0, start, end)
-    common.push(start, end)
+    common.push({ start: commonStart, end: start })
+    commonStart = end
   }
-  common.push(der.length)
+  common.push({ start: commonStart, end: der.length })
   if (shapes.size >= MAX_SHAPES) shapes.clear()
   shapes.set(der.length, {
     octets,
