@@ -87,6 +87,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   readonly #arrivedMs = clock.now()
   #helloMs: number | undefined
   #handedOverMs: number | undefined
+
   /** @param followed - how far the attachment's ledger has followed it */
   constructor(
     edge: Edge,
