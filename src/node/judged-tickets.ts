@@ -4,9 +4,10 @@ import type { SslContext } from '../context/ssl-context.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import type { HandshakeReason } from '../session/reasons.ts'
 import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION } from '../session/ssl-constants.ts'
-import { SslSession, sessionInternals } from '../session/ssl-session.ts'
+import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
 import { byteKey } from '../store/byte-key.ts'
 import type { KeyRing } from '../store/key-ring.ts'
+import { readSession } from './keep-session.ts'
 import {
   acceptUnder,
   answerTickets,
@@ -343,12 +344,4 @@ function includes(bytes: Uint8Array, part: Uint8Array): boolean {
 
 function asBuffer({ buffer, byteOffset, length }: Uint8Array): Buffer {
   return Buffer.from(buffer, byteOffset, length)
-}
-
-function readSession(der: Uint8Array): SslSession | undefined {
-  try {
-    return SslSession.fromDer(der)
-  } catch {
-    return undefined
-  }
 }
