@@ -5,7 +5,8 @@
  * What is in this form was read strictly, or was written here: so elements are found by their lengths alone, and those that
  * stay as they are, are copied, not encoded anew.
  */
-import { contentStart, DerTag, elementEnd, explicitTag, type Octets, octetAt } from './der.ts'
+import { contentStart, copySpan, DerTag, elementEnd, explicitTag, octetAt } from './der.ts'
+import { writeLatin1 } from './latin1.ts'
 import {
   decodeSslSession,
   type FieldsWithoutTimes,
@@ -33,10 +34,11 @@ const INTEGERS = { verifyResult: 5, maxEarlyData: 15, kexGroup: 19 } as const
 const PEER_CERTIFICATE = 3
 
 const NO_TIMES: SessionTimes = { timeSec: 0, timeoutSec: 0 }
-/** Format version, protocol version, cipher suite. */
-const ELEMENTS_BEFORE_ID = 3
-/** With session id and master key. */
+/** Format version, protocol version, cipher suite, session id, master key. */
 const MANDATORY_ELEMENTS = 5
+/** Of the first element, an INTEGER of one octet, and of the third, an OCTET STRING of two. */
+const FORMAT_VERSION_LENGTH = 3
+const CIPHER_SUITE_LENGTH = 4
 
 /**
  * The compact form of what lies in DER.
@@ -47,7 +49,7 @@ const MANDATORY_ELEMENTS = 5
 export function compactDer(der: Uint8Array, outline: SessionOutline, edits: SessionEdits): string {
   if (!outline.isCanonical) return editCompact(compactFields(fieldsOf(der, outline)), edits)
   const { start, mandatoryEnd, restStart } = outline
-  return writeCompact(der, start, mandatoryEnd, restStart, edits)
+  return writeCompact(der, der.length, start, mandatoryEnd, restStart, edits)
 }
 
 export function compactFields(fields: FieldsWithoutTimes): string {
@@ -57,7 +59,7 @@ export function compactFields(fields: FieldsWithoutTimes): string {
 
 /** All of a session but its times, which are zero. */
 export function fieldsOfCompact(text: string): SslSessionFields {
-  return decodeSslSession(copy(text, 0, text.length))
+  return decodeSslSession(copySpan(load(text), { start: 0, end: text.length }))
 }
 
 /**
@@ -66,32 +68,39 @@ export function fieldsOfCompact(text: string): SslSessionFields {
  * @param sessionIdContext - to be written in place of the session's own, 0 to 32 bytes
  */
 export function writeDerOfCompact(text: string, times: SessionTimes, sessionIdContext?: Uint8Array): void {
-  const start = contentStart(text, 0)
-  const optionalStart = skip(text, start, MANDATORY_ELEMENTS)
+  const bytes = load(text)
+  const start = contentStart(bytes, 0)
+  const optionalStart = skip(bytes, start, MANDATORY_ELEMENTS)
   sessionWriter.begin()
-  const end = writeEdit(text, optionalStart, text.length, OCTETS.sessionIdContext, sessionIdContext)
-  sessionWriter.part(text, optionalStart, end)
+  const end = writeEdit(bytes, optionalStart, text.length, OCTETS.sessionIdContext, sessionIdContext)
+  sessionWriter.part(bytes, optionalStart, end)
   writeTimes(times)
-  sessionWriter.part(text, start, optionalStart)
+  sessionWriter.part(bytes, start, optionalStart)
   sessionWriter.close(DerTag.SEQUENCE, 0)
 }
 
 /** The compact form of the session with these changes. */
 export function editCompact(text: string, edits: SessionEdits): string {
   const { sessionIdContext, hostname, ticketAppData } = edits
+  const bytes = load(text)
+  const end = text.length
   const isUnchanged =
-    isAsWritten(text, OCTETS.sessionIdContext, sessionIdContext) &&
-    isAsWritten(text, OCTETS.hostname, hostname) &&
-    isAsWritten(text, OCTETS.ticketAppData, ticketAppData)
+    isAsWritten(bytes, end, OCTETS.sessionIdContext, sessionIdContext) &&
+    isAsWritten(bytes, end, OCTETS.hostname, hostname) &&
+    isAsWritten(bytes, end, OCTETS.ticketAppData, ticketAppData)
   if (isUnchanged) return text
-  const start = contentStart(text, 0)
-  const restStart = skip(text, start, MANDATORY_ELEMENTS)
-  return writeCompact(text, start, restStart, restStart, edits)
+  const start = contentStart(bytes, 0)
+  const restStart = skip(bytes, start, MANDATORY_ELEMENTS)
+  return writeCompact(bytes, end, start, restStart, restStart, edits)
 }
 
-/** @param restStart - of the elements that may be edited, which go on until the end of `source` */
+/**
+ * @param end - of the session in these bytes
+ * @param restStart - of the elements that may be edited, which go on until `end`
+ */
 function writeCompact(
-  source: Octets,
+  bytes: Uint8Array,
+  end: number,
   start: number,
   mandatoryEnd: number,
   restStart: number,
@@ -99,65 +108,90 @@ function writeCompact(
 ): string {
   sessionWriter.begin()
   // From the last to the first.
-  let end = writeEdit(source, restStart, source.length, OCTETS.ticketAppData, ticketAppData)
-  end = writeEdit(source, restStart, end, OCTETS.hostname, hostname)
-  end = writeEdit(source, restStart, end, OCTETS.sessionIdContext, sessionIdContext)
-  sessionWriter.part(source, restStart, end)
-  sessionWriter.part(source, start, mandatoryEnd)
-  return finishCompact()
+  let rest = writeEdit(bytes, restStart, end, OCTETS.ticketAppData, ticketAppData)
+  rest = writeEdit(bytes, restStart, rest, OCTETS.hostname, hostname)
+  rest = writeEdit(bytes, restStart, rest, OCTETS.sessionIdContext, sessionIdContext)
+  sessionWriter.part(bytes, restStart, rest)
+  sessionWriter.part(bytes, start, mandatoryEnd)
+  sessionWriter.close(DerTag.SEQUENCE, 0)
+  return sessionWriter.finishText()
+}
+
+// What is asked for most is at a place that two lengths tell, and is read from the text itself.
+
+/** The offset of the session id's element. */
+function idElement(text: string): number {
+  const first = text.charCodeAt(1)
+  const protocolVersion = 2 + (first < 0x80 ? 0 : first & 0x7f) + FORMAT_VERSION_LENGTH
+  return protocolVersion + 2 + text.charCodeAt(protocolVersion + 1) + CIPHER_SUITE_LENGTH
 }
 
 /** @returns the length of the session id, whose bytes are now the first of `target` */
 export function writeSessionId(text: string, target: Uint8Array): number {
-  const element = skip(text, contentStart(text, 0), ELEMENTS_BEFORE_ID)
-  const start = contentStart(text, element)
-  const length = elementEnd(text, element) - start
-  for (let index = 0; index < length; index++) target[index] = text.charCodeAt(start + index)
+  const element = idElement(text)
+  const length = text.charCodeAt(element + 1)
+  for (let index = 0; index < length; index++) target[index] = text.charCodeAt(element + 2 + index)
   return length
+}
+
+export function sessionIdLength(text: string): number {
+  return text.charCodeAt(idElement(text) + 1)
 }
 
 /** A copy. */
 export function readMasterKey(text: string): Uint8Array {
-  const element = skip(text, contentStart(text, 0), ELEMENTS_BEFORE_ID + 1)
-  return copy(text, contentStart(text, element), elementEnd(text, element))
-}
-
-export function sessionIdLength(text: string): number {
-  const element = skip(text, contentStart(text, 0), ELEMENTS_BEFORE_ID)
-  return elementEnd(text, element) - contentStart(text, element)
+  const bytes = load(text)
+  const element = skip(bytes, contentStart(bytes, 0), MANDATORY_ELEMENTS - 1)
+  return copySpan(bytes, { start: contentStart(bytes, element), end: elementEnd(bytes, element) })
 }
 
 /** 0 also for what the session does not have. */
 export function octetsLength(text: string, name: keyof typeof OCTETS): number {
-  const element = find(text, OCTETS[name])
+  const bytes = load(text)
+  const element = find(bytes, text.length, OCTETS[name])
   if (element === undefined) return 0
-  return elementEnd(text, element) - contentStart(text, contentStart(text, element))
+  return elementEnd(bytes, element) - contentStart(bytes, contentStart(bytes, element))
 }
 
 /** A copy; undefined for what the session does not have. */
 export function readOctets(text: string, name: keyof typeof OCTETS): Uint8Array | undefined {
-  const element = find(text, OCTETS[name])
+  const bytes = load(text)
+  const element = find(bytes, text.length, OCTETS[name])
   if (element === undefined) return undefined
-  return copy(text, contentStart(text, contentStart(text, element)), elementEnd(text, element))
+  const start = contentStart(bytes, contentStart(bytes, element))
+  return copySpan(bytes, { start, end: elementEnd(bytes, element) })
+}
+
+/** @param expected - a UTF-16 unit for each byte; undefined for no such element */
+export function isOctets(text: string, name: keyof typeof OCTETS, expected: string | undefined): boolean {
+  const bytes = load(text)
+  const element = find(bytes, text.length, OCTETS[name])
+  if (element === undefined || expected === undefined) return element === undefined && expected === undefined
+  const start = contentStart(bytes, contentStart(bytes, element))
+  if (elementEnd(bytes, element) - start !== expected.length) return false
+  for (let index = 0; index < expected.length; index++)
+    if (octetAt(bytes, start + index) !== expected.charCodeAt(index)) return false
+  return true
 }
 
 /** An int32 or uint32; 0 for what is not written. */
 export function readNumber(text: string, name: keyof typeof INTEGERS): number {
-  const element = find(text, INTEGERS[name])
+  const bytes = load(text)
+  const element = find(bytes, text.length, INTEGERS[name])
   if (element === undefined) return 0
-  const start = contentStart(text, contentStart(text, element))
-  let value = text.charCodeAt(start) >= 0x80 ? -1 : 0
-  for (let index = start; index < elementEnd(text, element); index++)
-    value = value * 0x100 + text.charCodeAt(index)
+  const start = contentStart(bytes, contentStart(bytes, element))
+  let value = octetAt(bytes, start) >= 0x80 ? -1 : 0
+  for (let index = start; index < elementEnd(bytes, element); index++)
+    value = value * 0x100 + octetAt(bytes, index)
   return value
 }
 
 /** A copy of the Certificate element. */
 export function readPeerCertificate(text: string): Uint8Array | undefined {
-  const element = find(text, PEER_CERTIFICATE)
-  return element === undefined
-    ? undefined
-    : copy(text, contentStart(text, element), elementEnd(text, element))
+  const bytes = load(text)
+  const element = find(bytes, text.length, PEER_CERTIFICATE)
+  if (element === undefined) return undefined
+  return copySpan(bytes, { start: contentStart(bytes, element), end: elementEnd(bytes, element) })
 }
 
 /**
@@ -168,40 +202,40 @@ export function readPeerCertificate(text: string): Uint8Array | undefined {
  * @returns where that ends which is still to be written
  */
 function writeEdit(
-  source: Octets,
+  bytes: Uint8Array,
   restStart: number,
   end: number,
   number: number,
   octets: Uint8Array | null | undefined,
 ): number {
   if (octets === undefined) return end
-  const place = locate(source, restStart, number)
-  const rest = isAt(source, place, number) ? elementEnd(source, place) : place
-  sessionWriter.part(source, rest, end)
+  const place = locate(bytes, restStart, end, number)
+  const rest = isAt(bytes, place, end, number) ? elementEnd(bytes, place) : place
+  sessionWriter.part(bytes, rest, end)
   if (octets !== null) sessionWriter.explicitOctetString(number, octets)
   return place
 }
 
-function isAsWritten(text: string, number: number, octets: Uint8Array | null | undefined): boolean {
+function isAsWritten(
+  bytes: Uint8Array,
+  end: number,
+  number: number,
+  octets: Uint8Array | null | undefined,
+): boolean {
   if (octets === undefined) return true
-  const element = find(text, number)
+  const element = find(bytes, end, number)
   if (element === undefined || octets === null) return element === undefined && octets === null
-  const start = contentStart(text, contentStart(text, element))
-  if (elementEnd(text, element) - start !== octets.length) return false
+  const start = contentStart(bytes, contentStart(bytes, element))
+  if (elementEnd(bytes, element) - start !== octets.length) return false
   for (let index = 0; index < octets.length; index++)
-    if (text.charCodeAt(start + index) !== octets[index]) return false
+    if (octetAt(bytes, start + index) !== octets[index]) return false
   return true
 }
 
-function finishCompact(): string {
-  sessionWriter.close(DerTag.SEQUENCE, 0)
-  return sessionWriter.finishText()
-}
-
-/** The offset of the element, or undefined. */
-function find(text: string, number: number): number | undefined {
-  const place = locate(text, skip(text, contentStart(text, 0), MANDATORY_ELEMENTS), number)
-  return isAt(text, place, number) ? place : undefined
+/** The offset of the element, or undefined. @param end - of the session */
+function find(bytes: Uint8Array, end: number, number: number): number | undefined {
+  const place = locate(bytes, skip(bytes, contentStart(bytes, 0), MANDATORY_ELEMENTS), end, number)
+  return isAt(bytes, place, end, number) ? place : undefined
 }
 
 /**
@@ -209,27 +243,34 @@ function find(text: string, number: number): number | undefined {
  *
  * @param restStart - of the elements that have a number
  */
-function locate(source: Octets, restStart: number, number: number): number {
+function locate(bytes: Uint8Array, restStart: number, end: number, number: number): number {
   let offset = restStart
   // Their identifiers ascend.
-  while (offset < source.length && octetAt(source, offset) < explicitTag(number))
-    offset = elementEnd(source, offset)
+  while (offset < end && octetAt(bytes, offset) < explicitTag(number)) offset = elementEnd(bytes, offset)
   return offset
 }
 
 /** Behind the end there is none. */
-function isAt(source: Octets, offset: number, number: number): boolean {
-  return offset < source.length && octetAt(source, offset) === explicitTag(number)
+function isAt(bytes: Uint8Array, offset: number, end: number, number: number): boolean {
+  return offset < end && octetAt(bytes, offset) === explicitTag(number)
 }
 
-function skip(source: Octets, offset: number, elements: number): number {
+function skip(bytes: Uint8Array, offset: number, elements: number): number {
   let next = offset
-  for (let count = 0; count < elements; count++) next = elementEnd(source, next)
+  for (let count = 0; count < elements; count++) next = elementEnd(bytes, next)
   return next
 }
 
-function copy(text: string, start: number, end: number): Uint8Array {
-  const bytes = new Uint8Array(end - start)
-  for (let index = start; index < end; index++) bytes[index - start] = text.charCodeAt(index)
-  return bytes
+/** The session that was looked at last: most are looked at several times in a row. */
+let loaded = ''
+/** Of which the first are those of `loaded`. */
+let loadedBytes: Uint8Array = new Uint8Array(1024)
+
+/** The bytes of a compact session, and more behind them; until the next one is loaded. */
+function load(text: string): Uint8Array {
+  if (text === loaded) return loadedBytes
+  if (text.length > loadedBytes.length) loadedBytes = new Uint8Array(2 * text.length)
+  writeLatin1(text, loadedBytes)
+  loaded = text
+  return loadedBytes
 }

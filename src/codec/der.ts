@@ -247,27 +247,25 @@ export class DerReader {
   }
 }
 
-/** DER that was found to be whole, one octet after the other: as bytes, or as text. */
-export type Octets = Uint8Array | string
-
-export function octetAt(source: Octets, index: number): number {
+/** One octet of DER that was found to be whole. */
+export function octetAt(bytes: Uint8Array, index: number): number {
   /* v8 ignore next -- what is whole has it */
-  return typeof source === 'string' ? source.charCodeAt(index) : (source[index] ?? 0)
+  return bytes[index] ?? 0
 }
 
-/** @param offset - of an element */
-export function contentStart(source: Octets, offset: number): number {
-  const octet = octetAt(source, offset + 1)
+/** @param offset - of an element, in DER that was found to be whole */
+export function contentStart(bytes: Uint8Array, offset: number): number {
+  const octet = octetAt(bytes, offset + 1)
   return offset + 2 + (octet < 0x80 ? 0 : octet & 0x7f)
 }
 
-/** @param offset - of an element */
-export function elementEnd(source: Octets, offset: number): number {
-  const first = octetAt(source, offset + 1)
+/** As {@link contentStart}. */
+export function elementEnd(bytes: Uint8Array, offset: number): number {
+  const first = octetAt(bytes, offset + 1)
   if (first < 0x80) return offset + 2 + first
-  const start = contentStart(source, offset)
+  const start = contentStart(bytes, offset)
   let length = 0
-  for (let index = offset + 2; index < start; index++) length = length * 0x100 + octetAt(source, index)
+  for (let index = offset + 2; index < start; index++) length = length * 0x100 + octetAt(bytes, index)
   return start + length
 }
 
@@ -350,14 +348,12 @@ export class DerWriter {
     this.#bytes.set(bytes, this.#start)
   }
 
-  /** A part of some bytes, or of a text with a byte for each UTF-16 unit. */
-  part(source: Uint8Array | string, start: number, end: number): void {
+  /** A part of some bytes. */
+  part(bytes: Uint8Array, start: number, end: number): void {
     this.#reserve(end - start)
     this.#start -= end - start
     const shift = this.#start - start
-    if (typeof source === 'string')
-      for (let index = start; index < end; index++) this.#bytes[shift + index] = source.charCodeAt(index)
-    else for (let index = start; index < end; index++) this.#bytes[shift + index] = octetAt(source, index)
+    for (let index = start; index < end; index++) this.#bytes[shift + index] = octetAt(bytes, index)
   }
 
   /** An EXPLICIT `[number]` of an INTEGER. */

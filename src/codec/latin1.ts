@@ -5,9 +5,11 @@ const MAX_UNITS = 4096
 const { Buffer: nodeBuffer } = globalThis as { readonly Buffer?: { readonly prototype: Latin1Bytes } }
 const MIN_SLICE = 32
 const nodeLatin1Slice = nodeBuffer?.prototype.latin1Slice
+const nodeLatin1Write = nodeBuffer?.prototype.latin1Write
 
 interface Latin1Bytes {
   latin1Slice?(start: number, end: number): string
+  latin1Write?(text: string, offset: number, length: number): number
 }
 
 /**
@@ -36,4 +38,20 @@ export function latin1Anywhere(bytes: Uint8Array, start: number, end: number): s
     text += String.fromCharCode(...units)
   }
   return text
+}
+
+/**
+ * The bytes of a text that {@link latin1} has made.
+ *
+ * @param target - of which the first become those bytes; no shorter than the text
+ */
+export function writeLatin1(text: string, target: Uint8Array): void {
+  /* v8 ignore next -- which there is in Node */
+  if (nodeLatin1Write === undefined) writeLatin1Anywhere(text, target)
+  else Reflect.apply(nodeLatin1Write, target, [text, 0, text.length])
+}
+
+/** As {@link writeLatin1}, with the language alone. */
+export function writeLatin1Anywhere(text: string, target: Uint8Array): void {
+  for (let index = 0; index < text.length; index++) target[index] = text.charCodeAt(index)
 }

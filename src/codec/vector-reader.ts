@@ -40,7 +40,11 @@ export class VectorReader {
   }
 
   uint16(subject: string): number {
-    return this.uint8(subject) * 0x100 + this.uint8(subject)
+    const offset = this.#offset
+    // To be told where it ends, if it does.
+    if (offset + 2 > this.#end) return this.uint8(subject) * 0x100 + this.uint8(subject)
+    this.#offset = offset + 2
+    return this.#octet(offset) * 0x100 + this.#octet(offset + 1)
   }
 
   uint24(subject: string): number {
@@ -90,8 +94,7 @@ export class VectorReader {
   copyRest(): Uint8Array {
     const copy = new Uint8Array(this.remaining)
     for (let index = 0; index < copy.length; index++) {
-      /* v8 ignore next -- what remains is there */
-      copy[index] = this.#bytes[this.#offset + index] ?? 0
+      copy[index] = this.#octet(this.#offset + index)
     }
     this.#offset = this.#end
     return copy
@@ -107,6 +110,12 @@ export class VectorReader {
   end(subject: string): void {
     if (this.remaining > 0)
       throw new ClientHelloError(`${subject} must end here, got ${this.remaining} bytes more`, this.#offset)
+  }
+
+  /** One byte that is there. */
+  #octet(index: number): number {
+    /* v8 ignore next -- which the caller has seen to */
+    return this.#bytes[index] ?? 0
   }
 
   #enter(length: number, min: number, max: number, subject: string, start: number): number {

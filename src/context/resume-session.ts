@@ -291,7 +291,7 @@ function acceptPsk(
   if (psk.verifyBinder?.(session) === false)
     return { resume: false, reason: 'binder-mismatch', alert: Alert.DECRYPT_ERROR }
   const earlyDataAllowed = isEarlyDataAllowed(state, psk, index, session, source === 'external-psk')
-  return { ...lookup, pskIdentity: index, earlyDataAllowed }
+  return { resume: true, session, source, pskIdentity: index, earlyDataAllowed }
 }
 
 /** What an external cache has given for a single use is gone from there; the internal copy is ours to delete. */

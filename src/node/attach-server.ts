@@ -258,14 +258,12 @@ class Attachment implements ServerAttachment, ConnectionListener {
     return this.#options.onHandshake !== undefined || this.context.observer?.isListening('handshake') === true
   }
 
-  #report(
-    { serverName, readAheadMs, lookupMs, followed }: Connection,
-    { outcome, reason, protocol, socket }: ConnectionOutcome,
-  ): void {
+  #report(connection: Connection, { outcome, reason, protocol, socket }: ConnectionOutcome): void {
     const { onHandshake } = this.#options
     const { observer } = this.context
     const isHeard = observer?.isListening('handshake') === true
     if (onHandshake === undefined && !isHeard) return
+    const { serverName, readAheadMs, lookupMs, followed } = connection
     const handshake: ServerHandshake = {
       outcome,
       reason,

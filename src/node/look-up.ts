@@ -356,7 +356,7 @@ function objectionToFound(
 ): HandshakeReason | undefined {
   const needsOrigin = bindSessions || revocations !== undefined || authenticatedAfterMs > 0
   if (needsOrigin && origin === undefined) return 'unknown-format'
-  if (bindSessions && session.hostname !== serverName) return 'server-name-mismatch'
+  if (bindSessions && !sessionInternals.isFor(session, serverName)) return 'server-name-mismatch'
   // Who can write to the store can put back what was taken from it.
   return singleUse && usedIds.has(session.sessionId) ? 'already-used' : undefined
 }

@@ -64,6 +64,8 @@ export class ReadAhead {
   /** The method of others that ours stands for. */
   readonly #push: Duplex['push']
   readonly #unshift: Duplex['unshift']
+  /** There was something in the buffer, whose end is told by an event. */
+  #hasDrained = false
   #chunks: Buffer[] = []
   #following = 0
   #state: 'reading' | 'heard' | 'released' = 'reading'
@@ -109,7 +111,7 @@ export class ReadAhead {
     this.#state = 'released'
     clearTimeout(this.#timer)
     const socket = this.#socket
-    socket.off('end', this.#end)
+    if (this.#hasDrained) socket.off('end', this.#end)
     // Somebody else may have put another one over it, which then calls ours.
     if (socket.push === this.#take) socket.push = this.#push
     if (socket.unshift === this.#putBack) socket.unshift = this.#unshift
@@ -119,7 +121,8 @@ export class ReadAhead {
   #drain(): void {
     const socket = this.#socket
     if (this.#state === 'released' || socket.readableLength === 0) return
-    socket.once('end', this.#end)
+    if (!this.#hasDrained) socket.once('end', this.#end)
+    this.#hasDrained = true
     const { readableEncoding } = socket
     for (let chunk: unknown = socket.read(); chunk !== null; chunk = socket.read())
       this.#receive(bytesOf(chunk, readableEncoding))

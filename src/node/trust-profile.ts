@@ -104,6 +104,7 @@ interface NamedIdentity {
 
 /** Names come from clients. */
 const MAX_KNOWN_NAMES = 1000
+const NAMELESS = ''
 
 /**
  * The trust profiles of one server: one for each set of certificate and authorities that Node may choose by server name. They
@@ -117,7 +118,8 @@ export class TrustProfiles {
   #hasSniCallback: boolean
   /** What the latest names led to: looking for one takes as long as there are contexts. */
   readonly #known = new LRUCache<string, TrustProfile>({ max: MAX_KNOWN_NAMES })
-  #nameless: TrustProfile | undefined
+  /** A connection asks several times in a row. */
+  #latest: { readonly serverName: string | undefined; readonly profile: TrustProfile } | undefined
   /** Changes with what `setSecureContext` and `addContext` do. */
   #version = 0
 
@@ -158,11 +160,20 @@ export class TrustProfiles {
 
   /** @param serverName - exactly as the client sent it; the last match wins, as in Node */
   of(serverName: string | undefined): TrustProfile {
-    const known = serverName === undefined ? this.#nameless : this.#known.get(serverName)
+    const latest = this.#latest
+    if (latest?.serverName === serverName && latest !== undefined && this.#isCurrent(latest.profile))
+      return latest.profile
+    const profile = this.#ofKnown(serverName)
+    this.#latest = { serverName, profile }
+    return profile
+  }
+
+  #ofKnown(serverName: string | undefined): TrustProfile {
+    const name = serverName === undefined ? NAMELESS : `=${serverName}`
+    const known = this.#known.get(name)
     if (known !== undefined && this.#isCurrent(known)) return known
     const profile = this.#find(serverName)
-    if (serverName === undefined) this.#nameless = profile
-    else this.#known.set(serverName, profile)
+    this.#known.set(name, profile)
     return profile
   }
 
@@ -203,7 +214,7 @@ export class TrustProfiles {
   #forget(): void {
     this.#version++
     this.#known.clear()
-    this.#nameless = undefined
+    this.#latest = undefined
   }
 }
 

@@ -1,5 +1,5 @@
 import type { FieldsWithoutTimes } from '../codec/ssl-session-der.ts'
-import { copyBytes, equalBytes } from './bytes.ts'
+import { copyBytes } from './bytes.ts'
 
 /** Shared by sessions, and never changed. */
 export interface SessionTraits extends TraitNumbers {
@@ -17,14 +17,19 @@ const known: SessionTraits[] = []
 const MAX_KNOWN = 8
 let next = 0
 
-/** @param sessionIdContext - copied */
-export function sharedTraits(numbers: TraitNumbers, sessionIdContext: Uint8Array): SessionTraits {
-  for (const traits of known) if (isOf(traits, numbers, sessionIdContext)) return traits
+/** @param sessionIdContext - copied; a part of it, when the places are given */
+export function sharedTraits(
+  numbers: TraitNumbers,
+  sessionIdContext: Uint8Array,
+  start = 0,
+  end: number = sessionIdContext.length,
+): SessionTraits {
+  for (const traits of known) if (isOf(traits, numbers, sessionIdContext, start, end)) return traits
   const { protocolVersion, cipherSuite, flags, compressionId, maxFragmentLengthMode } = numbers
   const traits: SessionTraits = {
     protocolVersion,
     cipherSuite,
-    sessionIdContext: copyBytes(sessionIdContext),
+    sessionIdContext: copyBytes(sessionIdContext.subarray(start, end)),
     flags,
     compressionId,
     maxFragmentLengthMode,
@@ -34,13 +39,26 @@ export function sharedTraits(numbers: TraitNumbers, sessionIdContext: Uint8Array
   return traits
 }
 
-function isOf(traits: SessionTraits, numbers: TraitNumbers, sessionIdContext: Uint8Array): boolean {
+function isOf(
+  traits: SessionTraits,
+  numbers: TraitNumbers,
+  sessionIdContext: Uint8Array,
+  start: number,
+  end: number,
+): boolean {
   return (
     numbers.protocolVersion === traits.protocolVersion &&
     numbers.cipherSuite === traits.cipherSuite &&
     numbers.flags === traits.flags &&
     numbers.compressionId === traits.compressionId &&
     numbers.maxFragmentLengthMode === traits.maxFragmentLengthMode &&
-    equalBytes(sessionIdContext, traits.sessionIdContext)
+    isPart(traits.sessionIdContext, sessionIdContext, start, end)
   )
+}
+
+function isPart(part: Uint8Array, whole: Uint8Array, start: number, end: number): boolean {
+  const { length } = part
+  if (length !== end - start) return false
+  for (let index = 0; index < length; index++) if (part[index] !== whole[start + index]) return false
+  return true
 }

@@ -2,6 +2,7 @@ import {
   compactFields,
   editCompact,
   fieldsOfCompact,
+  isOctets,
   octetsLength,
   readMasterKey,
   readNumber,
@@ -109,10 +110,7 @@ export class SslSession {
     const { timeSec, timeoutSec, sessionIdContext } = outline
     const session = new SslSession(timeSec === 0 ? (nowMs ?? Date.now()) : timeSec * 1000)
     session.#content = new DerContent(der, outline)
-    session.#traits = sharedTraits(
-      outline,
-      sessionIdContext === undefined ? EMPTY : der.subarray(sessionIdContext.start, sessionIdContext.end),
-    )
+    session.#traits = sharedTraits(outline, der, sessionIdContext?.start ?? 0, sessionIdContext?.end ?? 0)
     session.#setBit(ENCODABLE, true)
     session.#timeoutSec = timeoutSec === 0 ? UNWRITTEN_TIMEOUT_SEC : timeoutSec
     return session
@@ -424,6 +422,12 @@ export class SslSession {
       edit: (session, edits) => session.#edit(edits),
       masterKey: (session) => session.#masterKey(),
       hasId: (session) => session.#lengthOfId() > 0,
+      isFor(session, hostname) {
+        const content = session.#settle()
+        return typeof content === 'string'
+          ? isOctets(content, 'hostname', hostname)
+          : session.hostname === hostname
+      },
       isId(session, sessionId) {
         return session.#lengthOfId() === sessionId.length && equalBytes(session.sessionId, sessionId)
       },
