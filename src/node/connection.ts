@@ -259,6 +259,14 @@ export class Connection implements HelloListener, ReadAheadListener {
     this.#load(handle)
   }
 
+  beginReading(): void {
+    this.#tickets?.handshake?.beginReading()
+  }
+
+  endReading(): void {
+    this.#tickets?.handshake?.endReading()
+  }
+
   /** After a HelloRetryRequest libssl looks a second time, and Node has given its one session away. */
   afterHello(): void {
     const handle = this.#handle
@@ -286,7 +294,7 @@ export class Connection implements HelloListener, ReadAheadListener {
     const handle = this.#handle
     if (handle === undefined) return
     if (this.#tickets?.hasTls13 === true) {
-      this.#prove(this.#tickets.handshake)
+      this.#prove(handle, this.#tickets.handshake)
       return
     }
     if (this.#hello === undefined) this.#serverName = serverNameOf(handle.getServername())
@@ -295,10 +303,17 @@ export class Connection implements HelloListener, ReadAheadListener {
   }
 
   /** The client gets nothing of a ticket that carries the origin of somebody else. */
-  #prove(tickets: TicketHandshake | undefined): void {
-    if (tickets === undefined || tickets.isOwnTicket()) return
-    this.edge.countNotKept('ticket-unproven')
-    this.#socket.destroy()
+  #prove(handle: TlsHandle, tickets: TicketHandshake | undefined): void {
+    if (tickets?.isOwnTicket() === false) {
+      this.edge.countNotKept('ticket-unproven')
+      this.#socket.destroy()
+    } else if (
+      this.#phase.name === 'established' &&
+      tickets?.isTicketDue(handle.isSessionReused()) === false
+    ) {
+      tickets.finish()
+      this.#release()
+    }
   }
 
   /** @param kept - why a session is not kept, undefined when it is */
@@ -322,13 +337,12 @@ export class Connection implements HelloListener, ReadAheadListener {
     const isReused = socket.isSessionReused()
     const { version, protocol } = protocolOf(socket)
     if (this.#hello === undefined) this.#serverName = serverNameOf(socket.servername)
-    const ticketed = this.#tickets?.handshake && socket.getSession()
-    const rejection = this.#rejection(socket, ticketed, version)
+    const getDer = (): Uint8Array | undefined => socket.getSession()
+    const rejection = this.#rejection(socket, version, getDer)
     if (rejection !== undefined) {
       this.#reject(socket, rejection, protocol)
       return
     }
-    const getDer = (): Uint8Array | undefined => socket.getSession()
     recordOutcome(this.#model, this.edge, this.#decision, version, isReused, this.#keeper.hasMade, getDer)
     const reason = whyEstablished(
       this.edge,
@@ -339,11 +353,11 @@ export class Connection implements HelloListener, ReadAheadListener {
       getDer,
     )
     const isTooLarge = !isReused && this.#isTooLarge(socket)
-    this.#issueTickets(socket, ticketed, isTooLarge)
+    this.#issueTickets(socket, isTooLarge, getDer)
     this.#phase = ESTABLISHED
     this.#report(isReused ? 'resumed' : 'full', reason, { protocol, socket })
     // With the last ticket all is over.
-    if (isTooLarge || !this.#isTicketDue()) this.#releaseSoon(isTooLarge)
+    if (isTooLarge || !this.#isTicketDue(isReused)) this.#releaseSoon(isTooLarge)
   }
 
   /** Only a client certificate makes a session so. */
@@ -352,7 +366,8 @@ export class Connection implements HelloListener, ReadAheadListener {
   }
 
   /** Node is going to show a session that may be kept. */
-  #isTicketDue(): boolean {
+  #isTicketDue(isReused: boolean): boolean {
+    if (this.#tickets?.hasTls13 === true) return this.#tickets.handshake?.isTicketDue(isReused) === true
     return this.#model.isTicketDue && this.#hello !== undefined && isTicketUsable(this.edge, this.#hello)
   }
 
@@ -368,13 +383,13 @@ export class Connection implements HelloListener, ReadAheadListener {
   /** Why the finished connection must not live. */
   #rejection(
     socket: tls.TLSSocket,
-    der: Uint8Array | undefined,
     version: number,
+    getDer: () => Uint8Array | undefined,
   ): HandshakeReason | undefined {
     if (this.#trust.hasChangedServerName(version, serverNameOf(socket.servername)))
       return 'server-name-changed'
     const tickets = this.#tickets?.handshake
-    return tickets === undefined || !socket.isSessionReused() || tickets.isJudged(der)
+    return tickets === undefined || !socket.isSessionReused() || tickets.isJudged(getDer)
       ? undefined
       : 'ticket-unjudged'
   }
@@ -389,7 +404,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   }
 
   /** Right after this, libssl makes the tickets. */
-  #issueTickets(socket: tls.TLSSocket, der: Uint8Array | undefined, isTooLarge: boolean): void {
+  #issueTickets(socket: tls.TLSSocket, isTooLarge: boolean, getDer: () => Uint8Array | undefined): void {
     const tickets = this.#tickets?.handshake
     if (tickets === undefined) return
     if (this.#tickets?.hasTls13 !== true) {
@@ -403,7 +418,7 @@ export class Connection implements HelloListener, ReadAheadListener {
       handle === undefined || isTooLarge
         ? ('unreadable' as const)
         : this.#keeper.originForTicket(
-            der,
+            getDer,
             inherited,
             this.#trust.factsOf(handle, this.#serverName, this.#sessionIdContext()),
             this.#decision.ticketPolicy,

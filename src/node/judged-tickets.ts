@@ -17,7 +17,7 @@ import {
   type TlsServer,
 } from './node-engine.ts'
 import { offeredTickets } from './resumption-offer.ts'
-import { sessionTimeoutSec, usesTickets } from './server-setup.ts'
+import { NODE_NUM_TICKETS, sessionTimeoutSec, usesTickets } from './server-setup.ts'
 import { versionNumber } from './server-versions.ts'
 import type { SessionOrigin } from './session-binding.ts'
 import {
@@ -93,6 +93,9 @@ export class JudgedTickets implements TicketKeySource {
   #issuing: TicketHandshake | undefined
   #sealedFor: TicketHandshake | undefined
   #sealed = 0
+  /** Whose ClientHello libssl is reading: the first of a connection, which was read ahead. */
+  #reading: TicketHandshake | undefined
+  #strays = 0
   readonly #offered = { opened: 0, 'unknown-key': 0, altered: 0, unreadable: 0 }
 
   constructor(
@@ -113,6 +116,11 @@ export class JudgedTickets implements TicketKeySource {
   /** @returns whether tickets are made, and taken, in this version */
   has(version: number): boolean {
     return this.#versions.includes(version)
+  }
+
+  /** For each full handshake, at most. */
+  get numTickets(): number {
+    return this.#context.getNumTickets()
   }
 
   /** After `setSecureContext`: handshakes under way keep the previous one. */
@@ -150,9 +158,9 @@ export class JudgedTickets implements TicketKeySource {
     },
   }
 
-  /** @param ticket - untrusted */
-  openTicket(ticket: Uint8Array): OpenedTicket | undefined {
-    const content = readTicket(ticket, this.#keyRing, this.#context.now())
+  /** @param ticket - untrusted. @param serverName - that the client names */
+  openTicket(ticket: Uint8Array, serverName: string | undefined): OpenedTicket | undefined {
+    const content = readTicket(ticket, this.#keyRing, this.#context.now(), serverName)
     const isOpened = typeof content !== 'string'
     this.#offered[isOpened ? 'opened' : content]++
     return isOpened ? content : undefined
@@ -204,6 +212,20 @@ export class JudgedTickets implements TicketKeySource {
     else acceptUnder(this.#server, none, this.#server.sessionIdContext ?? '', accept)
   }
 
+  /** Tickets that libssl has opened for somebody else than the connection that it was reading; after a HelloRetryRequest nothing tells for whom. */
+  get strays(): number {
+    return this.#strays
+  }
+
+  /** What libssl opens from now on is for this connection. */
+  beginReading(handshake: TicketHandshake): void {
+    this.#reading = handshake
+  }
+
+  endReading(): void {
+    this.#reading = undefined
+  }
+
   /** The tickets that libssl makes next are those of this connection. */
   issueTo(handshake: TicketHandshake): void {
     this.#issuing = handshake
@@ -223,7 +245,7 @@ export class JudgedTickets implements TicketKeySource {
   seal(): TicketSecrets | undefined {
     const handshake = this.#issuing
     this.#sealedFor = handshake
-    const origin = handshake?.nextOrigin(this.#context.getNumTickets())
+    const origin = handshake?.nextOrigin(this.numTickets)
     return origin && this.#sealing(origin, this.#context.now())
   }
 
@@ -235,11 +257,17 @@ export class JudgedTickets implements TicketKeySource {
 
   open(name: Buffer, iv: Buffer): Pick<TicketSecrets, 'mac' | 'cipher'> | undefined {
     const head = byteKey(name) + byteKey(iv)
-    const offers = [...(this.#offers.get(head) ?? [])]
-    const isRefused = offers.length === 0 || offers.filter((one) => !one.accepts(head)).length > 0
-    if (!isRefused) return this.#keyRing.find(name, this.#context.now())
-    for (const one of offers) one.hearRefusal(head)
-    return undefined
+    const offers = this.#offers.get(head)
+    if (offers === undefined) return undefined
+    let isRefused = false
+    // Each is asked, and knows then why.
+    for (const one of offers) if (!one.accepts(head)) isRefused = true
+    if (isRefused) {
+      for (const one of offers) one.hearRefusal(head)
+      return undefined
+    }
+    if (this.#reading?.hearOpened(head) !== true) this.#strays++
+    return this.#keyRing.find(name, this.#context.now())
   }
 }
 
@@ -254,11 +282,13 @@ interface TicketContexts {
 /** The tickets of one connection on their way in, judged, and on their way out. */
 export class TicketHandshake {
   /** Those of all tickets that it offers, so that none of them is resumed by what was said to another connection. */
-  readonly heads: ReadonlySet<string>
+  readonly heads: Iterable<string>
   readonly #tickets: JudgedTickets
   readonly #verdicts: TicketVerdicts
   readonly #accepted: string | undefined
   #refusal: HandshakeReason | undefined
+  /** The strays of before libssl has opened what was accepted, while it read this connection. */
+  #straysBefore: number | undefined
   #origin: SessionOrigin | undefined
   #sealed = 0
 
@@ -266,7 +296,8 @@ export class TicketHandshake {
     this.#tickets = tickets
     this.#verdicts = verdicts
     const offered = offeredTickets(verdicts.hello, verdicts.version)
-    this.heads = new Set(offered.flatMap((ticket) => headKey(ticket) ?? []))
+    const heads = offered.flatMap((ticket) => headKey(ticket) ?? [])
+    this.heads = heads.length > 1 ? new Set(heads) : heads
     const ticket = verdicts.accepted?.ticket
     this.#accepted = ticket && headKey(ticket)
   }
@@ -282,6 +313,21 @@ export class TicketHandshake {
     return this.#refusal === undefined
   }
 
+  /** libssl opens a ticket while it reads this connection. @returns whether it is the accepted one */
+  hearOpened(head: string): boolean {
+    if (head !== this.#accepted) return false
+    this.#straysBefore ??= this.#tickets.strays
+    return true
+  }
+
+  beginReading(): void {
+    this.#tickets.beginReading(this)
+  }
+
+  endReading(): void {
+    this.#tickets.endReading()
+  }
+
   /** Another connection with the same ticket is refused at the same time. */
   hearRefusal(head: string): void {
     if (head === this.#accepted) this.#refusal ??= 'ticket-contested'
@@ -293,11 +339,14 @@ export class TicketHandshake {
   }
 
   /**
-   * After a HelloRetryRequest a client may offer a ticket that was judged for another connection only.
+   * After a HelloRetryRequest a client may offer a ticket that was judged for another connection only. Where libssl has opened nothing
+   * since it read the first ClientHello, it has resumed what that offered.
    *
-   * @param der - of what the connection has resumed
+   * @param getDer - of what the connection has resumed
    */
-  isJudged(der: Uint8Array | undefined): boolean {
+  isJudged(getDer: () => Uint8Array | undefined): boolean {
+    if (this.#straysBefore === this.#tickets.strays) return true
+    const der = getDer()
     if (der === undefined) return false
     const { accepted } = this.#verdicts
     // The PSK of TLS 1.3, which a resumed connection has from its ticket until it makes a new one: 32 random bytes or more.
@@ -313,6 +362,16 @@ export class TicketHandshake {
     this.end()
     this.#origin = origin
     this.#tickets.issueTo(this)
+  }
+
+  /**
+   * Node is going to show another ticket.
+   *
+   * @param isResumed - libssl makes one then, and {@link NODE_NUM_TICKETS} for a full handshake
+   */
+  isTicketDue(isResumed: boolean): boolean {
+    const due = Math.min(this.#tickets.numTickets, isResumed ? 1 : NODE_NUM_TICKETS)
+    return this.#origin !== undefined && this.#sealed < due
   }
 
   /** All tickets of the handshake have been made. */

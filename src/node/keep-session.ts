@@ -93,13 +93,13 @@ export class SessionKeeper {
   /**
    * What a stateless ticket of TLS 1.3 is to carry, before it is made.
    *
-   * @param der - of the connection's session
+   * @param getDer - of the connection's session
    * @param inherited - of the ticket that was resumed
    * @param ownPolicy - what the owner's policy said when the ClientHello came
    * @returns why there is to be none
    */
   originForTicket(
-    der: Uint8Array | undefined,
+    getDer: () => Uint8Array | undefined,
     inherited: SessionOrigin | undefined,
     facts: HandshakeFacts,
     ownPolicy: string | undefined | false,
@@ -107,7 +107,7 @@ export class SessionKeeper {
     this.#hasMade = true
     // What resumed without a client certificate has nothing more to say.
     const isSilent = inherited !== undefined && facts.profile?.requestCert === false
-    const session = isSilent ? undefined : readSession(der)
+    const session = isSilent ? undefined : readSession(getDer())
     if (session === undefined && !isSilent) return 'unreadable'
     if (session !== undefined) noteContext(session, facts)
     const objection = this.#objection(TLS1_3_VERSION, session, facts)

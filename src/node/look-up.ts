@@ -160,11 +160,19 @@ class Inquiry {
 
   answerByTickets(tickets: JudgedTickets): Awaitable<Decision> {
     this.#connection.clearOptions(SslOption.NO_TICKET)
-    const offered = offeredTickets(this.#hello, this.#version).slice(0, MAX_OPENED)
-    const opened = offered.flatMap((ticket) => this.#open(tickets, ticket) ?? [])
-    return andThen(this.#choose(opened), (chosen) =>
-      this.#ask(ticketOffer(this.#hello, this.#version, chosen, this.#examine)),
-    )
+    const opened: OpenedOffer[] = []
+    for (const ticket of offeredTickets(this.#hello, this.#version).slice(0, MAX_OPENED)) {
+      const offer = this.#open(tickets, ticket)
+      if (offer !== undefined) opened.push(offer)
+    }
+    const chosen = this.#choose(opened)
+    return isPromiseLike(chosen)
+      ? Promise.resolve(chosen).then((one) => this.#askForTicket(one))
+      : this.#askForTicket(chosen)
+  }
+
+  #askForTicket(chosen: OpenedOffer | undefined): Awaitable<Decision> {
+    return this.#ask(ticketOffer(this.#hello, this.#version, chosen, this.#examine))
   }
 
   #ask(offer: ResumptionOffer): Awaitable<Decision> {
@@ -175,13 +183,9 @@ class Inquiry {
   }
 
   #open(tickets: JudgedTickets, ticket: Uint8Array): OpenedOffer | undefined {
-    const content = tickets.openTicket(ticket)
+    const content = tickets.openTicket(ticket, this.#hello.serverName)
     if (content === undefined) return undefined
     const { session, origin } = content
-    const { serverName } = this.#hello
-    // Older lines leave it out; that it was this name follows from the session id context, or the ticket is refused.
-    if (session.hostname === undefined && serverName !== undefined)
-      session.setHostname(Buffer.from(serverName, 'latin1'))
     const offer = { ticket, session, origin }
     this.#opened ??= new Map()
     this.#opened.set(session, offer)

@@ -155,6 +155,9 @@ interface HandleOwner {
 export interface HelloListener {
   /** Node's handle is there, and has not read a byte. */
   prepare(handle: TlsHandle): void
+  /** libssl reads what was read ahead, in this very turn. */
+  beginReading(): void
+  endReading(): void
   /** libssl has read a ClientHello, and answered unless it must wait. */
   afterHello(): void
 }
@@ -248,7 +251,13 @@ function deliver({ bytes, isAsked, handle }: Delivery): void {
   if (handle === undefined) return
   // The older lines look for a ClientHello before libssl does, to ask for its session.
   if (!isAsked && isAlive(handle)) handle.endParser?.()
-  for (const chunk of bytes) if (isAlive(handle)) handle.receive(chunk)
+  const { [LISTENER]: listener } = handle as ListenedHandle
+  listener?.beginReading()
+  try {
+    for (const chunk of bytes) if (isAlive(handle)) handle.receive(chunk)
+  } finally {
+    listener?.endReading()
+  }
   // They may have read one for which there is no callback.
   if (handle.endParser !== undefined && isAlive(handle)) (handle as ListenedHandle)[LISTENER]?.afterHello()
 }

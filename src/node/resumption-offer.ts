@@ -92,13 +92,16 @@ export function ticketOffer(
         : verdictOn(sessionTicket)
     return { protocolVersion, sessionId, ticket, extendedMasterSecret, cipherSuites, examine }
   }
+  const offered = pskIdentities.map(({ identity, obfuscatedTicketAge }) => ({
+    identity,
+    obfuscatedTicketAge,
+    ticket: verdictOn(identity),
+  }))
   return {
     protocolVersion,
     sessionId,
     pskModeSupported: supportsPsk(hello),
-    ...(pskIdentities.length > 0 && {
-      pskIdentities: pskIdentities.map((psk) => ({ ...psk, ticket: verdictOn(psk.identity) })),
-    }),
+    pskIdentities: offered.length > 0 ? offered : undefined,
     examine,
   }
 }

@@ -15,7 +15,7 @@ import { DEFAULT_TICKET_VERSIONS } from './ticket-keys.ts'
 const MAX_NODE_TIMEOUT_SEC = 2 ** 31 - 1
 const ALLOW_NO_DHE_KEX = 0x400
 /** What Node sends after a full TLS 1.3 handshake. */
-const NODE_NUM_TICKETS = 2
+export const NODE_NUM_TICKETS = 2
 
 /** What {@link serverOptions} may be told. */
 export interface ServerOptionsSettings {

@@ -26,7 +26,6 @@ import { BLOCK_LENGTH, KEY_NAME_LENGTH, type TicketKeyRing, type TicketKeys } fr
 const MAC_LENGTH = 32
 const HEAD_LENGTH = KEY_NAME_LENGTH + BLOCK_LENGTH
 const MIN_LENGTH = HEAD_LENGTH + BLOCK_LENGTH + MAC_LENGTH
-const CIPHER = 'aes-128-cbc'
 const TIME_LENGTH = 5
 const MAX_UINT40 = 2 ** 40 - 1
 
@@ -46,14 +45,16 @@ export type UnopenedReason = 'unknown-key' | 'altered' | 'unreadable'
 
 /**
  * @param ticket - untrusted
+ * @param absentName - the server name, which older lines leave out; that it was this one follows from the session id context
  * @returns undefined for all but an unaltered ticket under keys that are still good
  */
 export function openTicket(
   ticket: Uint8Array,
   keyRing: TicketKeyRing,
   nowMs: number,
+  absentName?: string,
 ): OpenedTicket | undefined {
-  const content = readTicket(ticket, keyRing, nowMs)
+  const content = readTicket(ticket, keyRing, nowMs, absentName)
   return typeof content === 'string' ? undefined : content
 }
 
@@ -62,6 +63,7 @@ export function readTicket(
   ticket: Uint8Array,
   keyRing: TicketKeyRing,
   nowMs: number,
+  absentName?: string,
 ): OpenedTicket | UnopenedReason {
   const keys =
     ticket.length < MIN_LENGTH ? undefined : keyRing.find(ticket.subarray(0, KEY_NAME_LENGTH), nowMs)
@@ -69,12 +71,11 @@ export function readTicket(
   const encryptedLength = ticket.length - HEAD_LENGTH - MAC_LENGTH
   if (encryptedLength % BLOCK_LENGTH !== 0 || !isAuthentic(ticket, keys)) return 'altered'
   const iv = ticket.subarray(KEY_NAME_LENGTH, HEAD_LENGTH)
+  const der = keys.blocks.decryptChain(iv, ticket.subarray(HEAD_LENGTH, ticket.length - MAC_LENGTH))
+  if (der === undefined) return 'unreadable'
   try {
-    const decipher = nodeCrypto().createDecipheriv(CIPHER, keys.cipher, iv)
-    const state = ticket.subarray(HEAD_LENGTH, ticket.length - MAC_LENGTH)
-    const der = Buffer.concat([decipher.update(state), decipher.final()])
     // The bytes are nobody else's.
-    const session = sessionInternals.borrow(der)
+    const session = sessionInternals.borrow(der, absentName)
     return { session, origin: originOf(session, iv, keys) }
   } catch {
     return 'unreadable'

@@ -5,8 +5,8 @@ import { byteKey } from '../store/byte-key.ts'
 import type { KeyRing } from '../store/key-ring.ts'
 
 /**
- * AES-128 of single blocks, each for itself. Node's objects for it are kept, since one costs more than its block, and nothing of a
- * block stays in them.
+ * AES-128 of single blocks. Node's objects for it are kept, since one costs more than its blocks, and nothing of a block stays in
+ * them.
  */
 export class BlockCipher {
   readonly #encryption: Cipher
@@ -29,6 +29,33 @@ export class BlockCipher {
     checkBlock(block)
     return this.#decryption.update(block)
   }
+
+  /**
+   * CBC, NIST SP 800-38A §6.2: what each block decrypts to, and the block before it.
+   *
+   * @param iv - the block before the first
+   * @param blocks - at least one, and authentic: who may alter them learns from the answer what is in them
+   * @returns what was encrypted, without its padding (RFC 5652 §6.3); undefined for what has none
+   */
+  decryptChain(iv: Uint8Array, blocks: Uint8Array): Buffer | undefined {
+    if (blocks.length === 0 || blocks.length % BLOCK_LENGTH !== 0)
+      throw new TypeError(`blocks have ${BLOCK_LENGTH} bytes each, got ${blocks.length}`)
+    const plain = this.#decryption.update(blocks)
+    for (let index = 0; index < plain.length; index++)
+      plain[index] =
+        byteAt(plain, index) ^
+        (index < BLOCK_LENGTH ? byteAt(iv, index) : byteAt(blocks, index - BLOCK_LENGTH))
+    const padding = byteAt(plain, plain.length - 1)
+    const end = plain.length - padding
+    if (padding === 0 || padding > BLOCK_LENGTH) return undefined
+    for (let index = end; index < plain.length; index++) if (plain[index] !== padding) return undefined
+    return plain.subarray(0, end)
+  }
+}
+
+/** One byte that is there. */
+function byteAt(bytes: Uint8Array, index: number): number {
+  return bytes[index] ?? 0
 }
 
 /** A part of a block would stay, and be the beginning of the next. */
@@ -44,6 +71,8 @@ export interface TicketKeys {
   readonly mac: Buffer
   /** 16 bytes: AES-128-CBC of the session in it. */
   readonly cipher: Buffer
+  /** AES-128 under {@link cipher}, to read tickets with. */
+  readonly blocks: BlockCipher
   /** AES-128 of the one block that is the IV, which holds the origin of the session. */
   readonly origin: BlockCipher
 }
@@ -168,10 +197,12 @@ export class TicketKeyRing {
   #derive(root: Root, period: number): DatedKeys {
     const name = nameOf(root, period)
     const purposes = `of period ${period}`
+    const cipher = derive(root.key, `cipher ${purposes}`, BLOCK_LENGTH)
     const keys: TicketKeys = {
       name,
       mac: derive(root.key, `mac ${purposes}`, 32),
-      cipher: derive(root.key, `cipher ${purposes}`, 16),
+      cipher,
+      blocks: new BlockCipher(cipher),
       origin: new BlockCipher(derive(root.key, `origin ${purposes}`, BLOCK_LENGTH)),
     }
     const dated = { period, keys }

@@ -1,5 +1,6 @@
 import { compactDer, type SessionEdits } from '../codec/compact-session.ts'
-import { copySpan } from '../codec/der.ts'
+import { copySpan, type Span } from '../codec/der.ts'
+import { writeLatin1 } from '../codec/latin1.ts'
 import type { SessionOutline, SslSessionFields } from '../codec/ssl-session-der.ts'
 import { copyBytes } from './bytes.ts'
 
@@ -55,23 +56,59 @@ export function withoutTicket({ ticket, ...content }: SessionContent): SessionCo
   return { ...content, ticketLifetimeHintSec: 0n }
 }
 
-/** A session as it came, in DER; most are edited before they are kept, so that the compact form is written once. */
+/**
+ * A session as it came, in DER: most are edited before they are kept, so that the compact form is written once, and those in tickets
+ * are only looked at. What it gives is a copy.
+ */
 export class DerContent {
   readonly #der: Uint8Array
   readonly #outline: SessionOutline
+  readonly #absentHostname: string | undefined
 
-  /** @param outline - of `der` */
-  constructor(der: Uint8Array, outline: SessionOutline) {
+  /**
+   * @param outline - of `der`
+   * @param absentHostname - the hostname of a session that has none in its DER, a UTF-16 unit for each byte
+   */
+  constructor(der: Uint8Array, outline: SessionOutline, absentHostname: string | undefined) {
     this.#der = der
     this.#outline = outline
+    this.#absentHostname = outline.hostname === undefined ? absentHostname : undefined
   }
 
   get ticketAppData(): Uint8Array | undefined {
-    const { ticketAppData } = this.#outline
-    return ticketAppData && copySpan(this.#der, ticketAppData)
+    return this.#octets(this.#outline.ticketAppData)
+  }
+
+  get hostname(): Uint8Array | undefined {
+    const text = this.#absentHostname
+    if (text === undefined) return this.#octets(this.#outline.hostname)
+    const hostname = new Uint8Array(text.length)
+    writeLatin1(text, hostname)
+    return hostname
+  }
+
+  get masterKey(): Uint8Array {
+    return this.#octets(this.#outline.masterKey) ?? EMPTY
+  }
+
+  get sessionIdLength(): number {
+    return lengthOf(this.#outline.sessionId)
+  }
+
+  get ticketLength(): number {
+    return lengthOf(this.#outline.ticket)
+  }
+
+  #octets(span: Span | undefined): Uint8Array | undefined {
+    return span && copySpan(this.#der, span)
   }
 
   compact(edits: SessionEdits): string {
-    return compactDer(this.#der, this.#outline, edits)
+    const isNamed = this.#absentHostname === undefined || edits.hostname !== undefined
+    return compactDer(this.#der, this.#outline, isNamed ? edits : { ...edits, hostname: this.hostname })
   }
+}
+
+function lengthOf(span: Span | undefined): number {
+  return span === undefined ? 0 : span.end - span.start
 }

@@ -31,9 +31,10 @@ export interface SessionInternals {
   /**
    * As `SslSession.fromDer`, without a copy: the bytes must not change until the session is edited, or put into a cache.
    *
+   * @param absentHostname - the hostname of a session that has none in its DER, a UTF-16 unit for each byte
    * @throws {@link SessionDerError}
    */
-  borrow(der: Uint8Array): SslSession
+  borrow(der: Uint8Array, absentHostname?: string): SslSession
   /** For caches: the session takes as little memory as it can. What it holds stays the same. */
   compact(session: SslSession): void
   /** As `toDer`, without a copy: `read` gets the bytes for as long as it runs, and makes no other DER. */

@@ -105,11 +105,11 @@ export class SslSession {
     return session
   }
 
-  static #borrow(der: Uint8Array, nowMs?: number): SslSession {
+  static #borrow(der: Uint8Array, nowMs?: number, absentHostname?: string): SslSession {
     const outline = outlineSslSession(der)
     const { timeSec, timeoutSec, sessionIdContext } = outline
     const session = new SslSession(timeSec === 0 ? (nowMs ?? Date.now()) : timeSec * 1000)
-    session.#content = new DerContent(der, outline)
+    session.#content = new DerContent(der, outline, absentHostname)
     session.#traits = sharedTraits(outline, der, sessionIdContext?.start ?? 0, sessionIdContext?.end ?? 0)
     session.#setBit(ENCODABLE, true)
     session.#timeoutSec = timeoutSec === 0 ? UNWRITTEN_TIMEOUT_SEC : timeoutSec
@@ -185,7 +185,7 @@ export class SslSession {
 
   /** The server name the session was made for, if it was acknowledged. */
   get hostname(): string | undefined {
-    const content = this.#settle()
+    const content = this.#content
     // Not a part of the text, which would keep all of it, the master key too, as long as somebody has the name.
     const hostname = typeof content === 'string' ? readOctets(content, 'hostname') : content.hostname
     return hostname && latin1(hostname, 0, hostname.length)
@@ -227,7 +227,8 @@ export class SslSession {
   }
 
   get hasTicket(): boolean {
-    const content = this.#settle()
+    const content = this.#content
+    if (content instanceof DerContent) return content.ticketLength > 0
     return (typeof content === 'string' ? octetsLength(content, 'ticket') : (content.ticket?.length ?? 0)) > 0
   }
 
@@ -319,7 +320,8 @@ export class SslSession {
   }
 
   #lengthOfId(): number {
-    const content = this.#settle()
+    const content = this.#content
+    if (content instanceof DerContent) return content.sessionIdLength
     return typeof content === 'string' ? sessionIdLength(content) : content.sessionId.length
   }
 
@@ -331,7 +333,8 @@ export class SslSession {
   }
 
   #masterKey(): Uint8Array {
-    const content = this.#settle()
+    const content = this.#content
+    if (content instanceof DerContent) return content.masterKey
     return typeof content === 'string' ? readMasterKey(content) : copyBytes(content.masterKey)
   }
 
@@ -417,7 +420,7 @@ export class SslSession {
         session.#lift()
         if (!names.every((name) => ALWAYS_ENCODABLE.has(name))) session.#setBit(ENCODABLE, false)
       },
-      borrow: (der) => SslSession.#borrow(der),
+      borrow: (der, absentHostname) => SslSession.#borrow(der, undefined, absentHostname),
       compact: (session) => session.#compact(),
       edit: (session, edits) => session.#edit(edits),
       masterKey: (session) => session.#masterKey(),

@@ -72,10 +72,58 @@ describe('what libssl is told about a ticket', () => {
 })
 
 describe('a connection that has resumed', () => {
+  const notAsked = (): never => {
+    throw new Error('asked for the session')
+  }
+
+  test('has resumed what libssl opened while it read that connection, and nothing since', () => {
+    const tickets = makeTickets()
+    const ticket = ticketOf(tickets, 1)
+    const handshake = begin(tickets, [ticket], ticket)
+    handshake.beginReading()
+    ask(tickets, ticket)
+    handshake.endReading()
+    expect(handshake.isJudged(notAsked)).toBe(true)
+  })
+
+  test.each([
+    ['its own ticket, at another time', 'own'],
+    ['the ticket of another connection, which a second ClientHello may have offered', 'foreign'],
+  ])('says by its session what it has resumed, when libssl has opened %s', (_what, opened) => {
+    const tickets = makeTickets()
+    const [ticket, foreign] = [ticketOf(tickets, 1), ticketOf(tickets, 2)]
+    const handshake = begin(tickets, [ticket], ticket)
+    begin(tickets, [foreign], foreign)
+    handshake.beginReading()
+    ask(tickets, ticket)
+    handshake.endReading()
+    ask(tickets, opened === 'own' ? ticket : foreign)
+    expect(handshake.isJudged(() => undefined)).toBe(false)
+    expect(handshake.isJudged(() => DER)).toBe(true)
+  })
+
+  test('says by its session what it has resumed, when libssl has opened something else for another one that it read', () => {
+    const tickets = makeTickets()
+    const [ticket, foreign] = [ticketOf(tickets, 1), ticketOf(tickets, 2)]
+    const handshake = begin(tickets, [ticket], ticket)
+    const other = begin(tickets, [foreign], foreign)
+    handshake.beginReading()
+    ask(tickets, ticket)
+    handshake.endReading()
+    other.beginReading()
+    ask(tickets, foreign)
+    other.endReading()
+    expect([handshake.isJudged(notAsked), other.isJudged(notAsked)]).toEqual([true, true])
+    handshake.beginReading()
+    ask(tickets, foreign)
+    handshake.endReading()
+    expect(handshake.isJudged(() => undefined)).toBe(false)
+  })
+
   test('has resumed what was judged for it, when it has the same secret', () => {
     const tickets = makeTickets()
     const ticket = ticketOf(tickets, 1)
-    expect(begin(tickets, [ticket], ticket).isJudged(DER)).toBe(true)
+    expect(begin(tickets, [ticket], ticket).isJudged(() => DER)).toBe(true)
   })
 
   test('has not, when nothing was accepted, or another secret, or it cannot be read', () => {
@@ -85,9 +133,9 @@ describe('a connection that has resumed', () => {
     const at = altered.indexOf(Buffer.from([0x04, 0x30]))
     expect(at).toBeGreaterThan(0)
     altered[at + 2]! ^= 1
-    expect(begin(tickets, [ticket]).isJudged(DER)).toBe(false)
-    expect(begin(tickets, [ticket], ticket).isJudged(altered)).toBe(false)
-    expect(begin(tickets, [ticket], ticket).isJudged(undefined)).toBe(false)
+    expect(begin(tickets, [ticket]).isJudged(() => DER)).toBe(false)
+    expect(begin(tickets, [ticket], ticket).isJudged(() => altered)).toBe(false)
+    expect(begin(tickets, [ticket], ticket).isJudged(() => undefined)).toBe(false)
   })
 
   test('is closed when it has resumed what was not judged', async () => {

@@ -108,6 +108,37 @@ describe('the cipher of single blocks', () => {
     }
     expect(cipher.decrypt(cipher.encrypt(blocks[0]!))).toEqual(blocks[0])
   })
+
+  test('reads what Node encrypts as a chain, whatever its length, and keeps nothing of it', () => {
+    const key = randomBytes(16)
+    const reader = new BlockCipher(key)
+    for (let length = 0; length <= 70; length++) {
+      const [iv, plain] = [randomBytes(16), randomBytes(length)]
+      const cipher = createCipheriv('aes-128-cbc', key, iv)
+      const blocks = Buffer.concat([cipher.update(plain), cipher.final()])
+      expect(reader.decryptChain(iv, blocks)).toEqual(plain)
+      expect(reader.decryptChain(iv, blocks)).toEqual(plain)
+    }
+  })
+
+  test.each([
+    ['zero', 0, 0],
+    ['more than a block', 17, 17],
+    ['not the same in all of its bytes', 3, 2],
+  ])('finds no end where the padding is %s', (_what, last, before) => {
+    const key = randomBytes(16)
+    const iv = randomBytes(16)
+    const plain = Buffer.alloc(32, before)
+    plain[31] = last
+    const cipher = createCipheriv('aes-128-cbc', key, iv).setAutoPadding(false)
+    expect(new BlockCipher(key).decryptChain(iv, cipher.update(plain))).toBeUndefined()
+  })
+
+  test('takes no chain without a block, or with a part of one', () => {
+    const reader = new BlockCipher(randomBytes(16))
+    for (const length of [0, 1, 15, 17, 31])
+      expect(() => reader.decryptChain(Buffer.alloc(16), Buffer.alloc(length))).toThrow(TypeError)
+  })
 })
 
 describe('a ticket', () => {
@@ -147,6 +178,15 @@ describe('a ticket', () => {
   test('that is authentic and holds no session does not open', () => {
     const keys = ringOf().current(NOW_MS)
     expect(openTicket(ticketOf(keys, origin, Buffer.from('no session')), ringOf(), NOW_MS)).toBeUndefined()
+  })
+
+  test('that is authentic and ends nowhere does not open', () => {
+    const keys = ringOf().current(NOW_MS)
+    const iv = makeOriginBlock(origin, keys)
+    const cipher = createCipheriv('aes-128-cbc', keys.cipher, iv).setAutoPadding(false)
+    const whole = Buffer.concat([keys.name, iv, cipher.update(Buffer.alloc(16))])
+    const ticket = Buffer.concat([whole, createHmac('sha256', keys.mac).update(whole).digest()])
+    expect(readTicket(ticket, ringOf(), NOW_MS)).toBe('unreadable')
   })
 
   test('that does not open says why', () => {
