@@ -86,7 +86,7 @@ export class JudgedTickets implements TicketKeySource {
   readonly #context: SslContext
   readonly #keyRing: TicketKeyRing
   /** By the head of each offered ticket. */
-  readonly #offers: Map<string, Set<TicketHandshake>> = new Map()
+  readonly #offers: Map<string, TicketHandshake[]> = new Map()
   readonly #versions: readonly number[]
   #contexts: TicketContexts
   /** Whose tickets are due: those of the connection that was finished last. */
@@ -180,8 +180,8 @@ export class JudgedTickets implements TicketKeySource {
     const handshake = new TicketHandshake(this, verdicts)
     for (const head of handshake.heads) {
       const others = this.#offers.get(head)
-      if (others === undefined) this.#offers.set(head, new Set([handshake]))
-      else others.add(handshake)
+      if (others === undefined) this.#offers.set(head, [handshake])
+      else others.push(handshake)
     }
     return handshake
   }
@@ -189,7 +189,10 @@ export class JudgedTickets implements TicketKeySource {
   forget(handshake: TicketHandshake): void {
     for (const head of handshake.heads) {
       const offers = this.#offers.get(head)
-      if (offers?.delete(handshake) === true && offers.size === 0) this.#offers.delete(head)
+      const index = offers?.indexOf(handshake) ?? -1
+      if (index === -1) continue
+      if (offers?.length === 1) this.#offers.delete(head)
+      else offers?.splice(index, 1)
     }
   }
 
@@ -285,7 +288,8 @@ export class TicketHandshake {
   readonly heads: Iterable<string>
   readonly #tickets: JudgedTickets
   readonly #verdicts: TicketVerdicts
-  readonly #accepted: string | undefined
+  /** The head of the one that was accepted, which is one of those that the ClientHello offers. */
+  readonly #accepted: string | undefined = undefined
   #refusal: HandshakeReason | undefined
   /** The strays of before libssl has opened what was accepted, while it read this connection. */
   #straysBefore: number | undefined
@@ -295,11 +299,15 @@ export class TicketHandshake {
   constructor(tickets: JudgedTickets, verdicts: TicketVerdicts) {
     this.#tickets = tickets
     this.#verdicts = verdicts
-    const offered = offeredTickets(verdicts.hello, verdicts.version)
-    const heads = offered.flatMap((ticket) => headKey(ticket) ?? [])
+    const { hello, version, accepted } = verdicts
+    const heads: string[] = []
+    for (const ticket of offeredTickets(hello, version)) {
+      const head = headKey(ticket)
+      if (head === undefined) continue
+      heads.push(head)
+      if (ticket === accepted?.ticket) this.#accepted = head
+    }
     this.heads = heads.length > 1 ? new Set(heads) : heads
-    const ticket = verdicts.accepted?.ticket
-    this.#accepted = ticket && headKey(ticket)
   }
 
   /** Why libssl was told to refuse the ticket that had been accepted. */
