@@ -41,7 +41,7 @@ export class VectorReader {
 
   uint16(subject: string): number {
     const offset = this.#offset
-    // To be told where it ends, if it does.
+    // One at a time, so that an error says where the first that is missing should be.
     if (offset + 2 > this.#end) return this.uint8(subject) * 0x100 + this.uint8(subject)
     this.#offset = offset + 2
     return this.#octet(offset) * 0x100 + this.#octet(offset + 1)

@@ -88,6 +88,7 @@ export class DerContent {
   }
 
   get masterKey(): Uint8Array {
+    /* v8 ignore next -- which is mandatory */
     return this.#octets(this.#outline.masterKey) ?? EMPTY
   }
 

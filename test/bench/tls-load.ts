@@ -20,7 +20,7 @@ const WARM_UP = { cpu: 8000, throughput: 2500 } as const
 /** Of a cluster. */
 const WORKERS = 4
 /** In a round. */
-const CONNECTIONS = { cpu: 500, throughput: 2000 } as const
+const CONNECTIONS = { cpu: 250, throughput: 2000 } as const
 
 export interface LoadKind extends Pick<Load, 'version' | 'resumes'> {
   /** What the clients offer is refused each time. */

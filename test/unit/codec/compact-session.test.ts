@@ -37,6 +37,12 @@ function session(elements: Record<number, Uint8Array>): Uint8Array {
   return derElement(0x30, ...mandatory, ...optional)
 }
 
+/** Its fields are no longer compact. */
+function updated(one: SslSession): SslSession {
+  sessionInternals.update(one, { maxFragmentLengthMode: 1 })
+  return one
+}
+
 function isCanonical(der: Uint8Array): boolean {
   return outlineSslSession(der).isCanonical
 }
@@ -274,6 +280,77 @@ describe('a compact session', () => {
         },
       ),
     )
+  })
+
+  test('that is borrowed says of itself what its copy says', () => {
+    fc.assert(
+      fc.property(anyFields, (fields) => {
+        const der = encode({ ...fields, ...TIMES })
+        const [borrowed, copied] = [sessionInternals.borrow(der), SslSession.fromDer(der)]
+        const said = (session: SslSession): unknown => ({
+          hostname: session.hostname,
+          hasTicket: session.hasTicket,
+          isResumable: session.isResumable,
+          hasId: sessionInternals.hasId(session),
+          masterKey: sessionInternals.masterKey(session),
+          ticketAppData: session.ticketAppData,
+        })
+        expect(said(borrowed)).toEqual(said(copied))
+        // It is borrowed still.
+        der.fill(0, der.indexOf(4))
+        if (fields.masterKey.length > 0) expect(said(borrowed)).not.toEqual(said(copied))
+      }),
+    )
+  })
+
+  test('that is borrowed has the hostname which its DER leaves out, until somebody sets another', () => {
+    const nameless = (): SslSession => sessionInternals.borrow(session({}), 'a.example')
+    expect(nameless().hostname).toBe('a.example')
+    expect(Buffer.from(decodeSslSession(nameless().toDer()).hostname ?? [])).toEqual(Buffer.from('a.example'))
+    const edited = nameless()
+    edited.setTicketAppData(hex('01'))
+    expect([edited.hostname, edited.ticketAppData]).toEqual(['a.example', hex('01')])
+    const renamed = nameless()
+    renamed.setHostname(Buffer.from('b.example'))
+    expect(renamed.hostname).toBe('b.example')
+    const unnamed = nameless()
+    unnamed.setHostname(undefined)
+    expect(unnamed.hostname).toBeUndefined()
+    expect(sessionInternals.borrow(session({}), '').hostname).toBe('')
+    expect(sessionInternals.borrow(session({})).hostname).toBeUndefined()
+    // V3 has its own.
+    const named = sessionInternals.borrow(V3, 'a.example')
+    expect(named.hostname).toBe('example.org')
+    named.setTicketAppData(hex('01'))
+    expect(named.hostname).toBe('example.org')
+  })
+
+  test.each([
+    ['borrowed', () => sessionInternals.borrow(V3)],
+    ['compact', () => SslSession.fromDer(V3)],
+    ['in fields', () => updated(SslSession.fromDer(V3))],
+  ])('is for the hostname that it has, and for no other: %s', (_, make) => {
+    const isFor = (hostname: string | undefined): boolean => sessionInternals.isFor(make(), hostname)
+    expect(isFor('example.org')).toBe(true)
+    for (const other of [undefined, '', 'example.or', 'example.com', 'example.orgs', 'Example.org'])
+      expect([other, isFor(other)]).toEqual([other, false])
+  })
+
+  test.each([
+    ['borrowed', () => sessionInternals.borrow(V2)],
+    ['compact', () => SslSession.fromDer(V2)],
+    ['in fields', () => updated(SslSession.fromDer(V2))],
+  ])('without a hostname is for none: %s', (_, make) => {
+    expect(sessionInternals.isFor(make(), undefined)).toBe(true)
+    expect(sessionInternals.isFor(make(), '')).toBe(false)
+  })
+
+  test('is looked at whatever was looked at before, however long', () => {
+    const short = SslSession.fromDer(V3)
+    const long = SslSession.fromDer(V3)
+    long.setTicketAppData(new Uint8Array(5000).fill(7))
+    for (const one of [long, short, long, short])
+      expect(one.ticketAppData?.length).toBe(one === long ? 5000 : decodeSslSession(V3).ticketAppData?.length)
   })
 
   test('lends the bytes that toDer makes, and leaves none of them behind', () => {
