@@ -307,13 +307,8 @@ export class Connection implements HelloListener, ReadAheadListener {
     if (tickets?.isOwnTicket() === false) {
       this.edge.countNotKept('ticket-unproven')
       this.#socket.destroy()
-    } else if (
-      this.#phase.name === 'established' &&
-      tickets?.isTicketDue(handle.isSessionReused()) === false
-    ) {
-      tickets.finish()
+    } else if (this.#phase.name === 'established' && tickets?.isTicketDue(handle.isSessionReused()) === false)
       this.#release()
-    }
   }
 
   /** @param kept - why a session is not kept, undefined when it is */
@@ -374,7 +369,6 @@ export class Connection implements HelloListener, ReadAheadListener {
   /** By then the tickets of TLS 1.3 have come, if Node shows them. */
   #releaseSoon(isTooLarge: boolean): void {
     setImmediate(() => {
-      this.#tickets?.handshake?.finish()
       if (isTooLarge && !this.#keeper.hasMade) this.edge.countNotKept('too-large')
       this.#release()
     })
@@ -461,7 +455,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   /** Nobody leads to it any more, so that an idle connection costs what it costs without it. */
   #end(): void {
     this.#phase = OVER
-    this.#tickets?.handshake?.end()
+    this.#tickets?.handshake?.finish()
     this.#socket.off('close', this.#onClose)
     if (this.#handle !== undefined) forgetListener(this.#handle)
     this.#keeper.freeConnection()

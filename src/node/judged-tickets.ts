@@ -341,7 +341,7 @@ export class TicketHandshake {
     if (head === this.#accepted) this.#refusal ??= 'ticket-contested'
   }
 
-  /** The offers are decided, or the connection has gone. */
+  /** The offers are decided. */
   end(): void {
     this.#tickets.forget(this)
   }
@@ -382,8 +382,9 @@ export class TicketHandshake {
     return this.#origin !== undefined && this.#sealed < due
   }
 
-  /** All tickets of the handshake have been made. */
+  /** All tickets of the handshake have been made, or the connection has gone. */
   finish(): void {
+    this.end()
     this.#origin = undefined
     this.#tickets.finishIssuing(this)
   }

@@ -171,6 +171,26 @@ describe('a ticket that is made', () => {
     expect(tickets.seal()).toBeUndefined()
   })
 
+  test('comes after the handshake, of which nothing is left when it has gone, as when the server destroys the connection before', async () => {
+    const harness = await startTicketed()
+    const finished: boolean[] = []
+    const { finish } = TicketHandshake.prototype
+    const spy = vi.spyOn(TicketHandshake.prototype, 'finish').mockImplementation(function (
+      this: TicketHandshake,
+    ) {
+      finish.call(this)
+      finished.push(this.isTicketDue(false))
+    })
+    afterTest(() => spy.mockRestore())
+    harness.server.once('secureConnection', (socket: tls.TLSSocket) => socket.destroy())
+    await visit(harness.port)
+    harness.server.on('secureConnection', (socket: tls.TLSSocket) => socket.end())
+    await visit(harness.port)
+    harness.server.close()
+    await once(harness.server, 'close')
+    expect(finished).toEqual([false, false])
+  })
+
   test('for another connection does not reach its client, which is closed, and counted', async () => {
     const harness = await startTicketed()
     const isOwn = vi.spyOn(TicketHandshake.prototype, 'isOwnTicket').mockReturnValue(false)
