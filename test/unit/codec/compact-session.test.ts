@@ -296,6 +296,7 @@ describe('a compact session', () => {
           ticketAppData: session.ticketAppData,
         })
         expect(said(borrowed)).toEqual(said(copied))
+        expect(sessionInternals.masterKey(updated(SslSession.fromDer(der)))).toEqual(fields.masterKey)
         // It is borrowed still.
         der.fill(0, der.indexOf(4))
         if (fields.masterKey.length > 0) expect(said(borrowed)).not.toEqual(said(copied))
