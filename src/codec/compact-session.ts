@@ -5,7 +5,7 @@
  * What is in this form was read strictly, or was written here: so elements are found by their lengths alone, and those that
  * stay as they are, are copied, not encoded anew.
  */
-import { contentStart, copySpan, DerTag, elementEnd, explicitTag, octetAt } from './der.ts'
+import { contentStart, copySpan, DerTag, elementEnd, explicitTag, octetAt, type Span } from './der.ts'
 import { writeLatin1 } from './latin1.ts'
 import {
   decodeSslSession,
@@ -148,27 +148,24 @@ export function readMasterKey(text: string): Uint8Array {
 /** 0 also for what the session does not have. */
 export function octetsLength(text: string, name: keyof typeof OCTETS): number {
   const bytes = load(text)
-  const element = find(bytes, text.length, OCTETS[name])
-  if (element === undefined) return 0
-  return elementEnd(bytes, element) - contentStart(bytes, contentStart(bytes, element))
+  const content = findContent(bytes, text.length, OCTETS[name])
+  return content === undefined ? 0 : content.end - content.start
 }
 
 /** A copy; undefined for what the session does not have. */
 export function readOctets(text: string, name: keyof typeof OCTETS): Uint8Array | undefined {
   const bytes = load(text)
-  const element = find(bytes, text.length, OCTETS[name])
-  if (element === undefined) return undefined
-  const start = contentStart(bytes, contentStart(bytes, element))
-  return copySpan(bytes, { start, end: elementEnd(bytes, element) })
+  const content = findContent(bytes, text.length, OCTETS[name])
+  return content && copySpan(bytes, content)
 }
 
 /** @param expected - a UTF-16 unit for each byte; undefined for no such element */
 export function isOctets(text: string, name: keyof typeof OCTETS, expected: string | undefined): boolean {
   const bytes = load(text)
-  const element = find(bytes, text.length, OCTETS[name])
-  if (element === undefined || expected === undefined) return element === undefined && expected === undefined
-  const start = contentStart(bytes, contentStart(bytes, element))
-  if (elementEnd(bytes, element) - start !== expected.length) return false
+  const content = findContent(bytes, text.length, OCTETS[name])
+  if (content === undefined || expected === undefined) return content === undefined && expected === undefined
+  const { start, end } = content
+  if (end - start !== expected.length) return false
   for (let index = 0; index < expected.length; index++)
     if (octetAt(bytes, start + index) !== expected.charCodeAt(index)) return false
   return true
@@ -177,12 +174,10 @@ export function isOctets(text: string, name: keyof typeof OCTETS, expected: stri
 /** An int32 or uint32; 0 for what is not written. */
 export function readNumber(text: string, name: keyof typeof INTEGERS): number {
   const bytes = load(text)
-  const element = find(bytes, text.length, INTEGERS[name])
-  if (element === undefined) return 0
-  const start = contentStart(bytes, contentStart(bytes, element))
-  let value = octetAt(bytes, start) >= 0x80 ? -1 : 0
-  for (let index = start; index < elementEnd(bytes, element); index++)
-    value = value * 0x100 + octetAt(bytes, index)
+  const content = findContent(bytes, text.length, INTEGERS[name])
+  if (content === undefined) return 0
+  let value = octetAt(bytes, content.start) >= 0x80 ? -1 : 0
+  for (let index = content.start; index < content.end; index++) value = value * 0x100 + octetAt(bytes, index)
   return value
 }
 
@@ -223,12 +218,11 @@ function isAsWritten(
   octets: Uint8Array | null | undefined,
 ): boolean {
   if (octets === undefined) return true
-  const element = find(bytes, end, number)
-  if (element === undefined || octets === null) return element === undefined && octets === null
-  const start = contentStart(bytes, contentStart(bytes, element))
-  if (elementEnd(bytes, element) - start !== octets.length) return false
+  const content = findContent(bytes, end, number)
+  if (content === undefined || octets === null) return content === undefined && octets === null
+  if (content.end - content.start !== octets.length) return false
   for (let index = 0; index < octets.length; index++)
-    if (octetAt(bytes, start + index) !== octets[index]) return false
+    if (octetAt(bytes, content.start + index) !== octets[index]) return false
   return true
 }
 
@@ -236,6 +230,13 @@ function isAsWritten(
 function find(bytes: Uint8Array, end: number, number: number): number | undefined {
   const place = locate(bytes, skip(bytes, contentStart(bytes, 0), MANDATORY_ELEMENTS), end, number)
   return isAt(bytes, place, end, number) ? place : undefined
+}
+
+/** What lies in the one element that an EXPLICIT [number] holds. */
+function findContent(bytes: Uint8Array, end: number, number: number): Span | undefined {
+  const element = find(bytes, end, number)
+  if (element === undefined) return undefined
+  return { start: contentStart(bytes, contentStart(bytes, element)), end: elementEnd(bytes, element) }
 }
 
 /**

@@ -247,9 +247,9 @@ export class DerReader {
   }
 }
 
-/** One octet of DER that was found to be whole. */
+/** One octet that is there: of DER that was found to be whole, or of other bytes whose length the caller knows. */
 export function octetAt(bytes: Uint8Array, index: number): number {
-  /* v8 ignore next -- what is whole has it */
+  /* v8 ignore next -- the caller has seen to it */
   return bytes[index] ?? 0
 }
 

@@ -1,4 +1,5 @@
 import { ClientHelloError } from '../errors.ts'
+import { octetAt } from './der.ts'
 import { latin1 } from './latin1.ts'
 
 /**
@@ -44,7 +45,7 @@ export class VectorReader {
     // One at a time, so that an error says where the first that is missing should be.
     if (offset + 2 > this.#end) return this.uint8(subject) * 0x100 + this.uint8(subject)
     this.#offset = offset + 2
-    return this.#octet(offset) * 0x100 + this.#octet(offset + 1)
+    return octetAt(this.#bytes, offset) * 0x100 + octetAt(this.#bytes, offset + 1)
   }
 
   uint24(subject: string): number {
@@ -94,7 +95,7 @@ export class VectorReader {
   copyRest(): Uint8Array {
     const copy = new Uint8Array(this.remaining)
     for (let index = 0; index < copy.length; index++) {
-      copy[index] = this.#octet(this.#offset + index)
+      copy[index] = octetAt(this.#bytes, this.#offset + index)
     }
     this.#offset = this.#end
     return copy
@@ -110,12 +111,6 @@ export class VectorReader {
   end(subject: string): void {
     if (this.remaining > 0)
       throw new ClientHelloError(`${subject} must end here, got ${this.remaining} bytes more`, this.#offset)
-  }
-
-  /** One byte that is there. */
-  #octet(index: number): number {
-    /* v8 ignore next -- which the caller has seen to */
-    return this.#bytes[index] ?? 0
   }
 
   #enter(length: number, min: number, max: number, subject: string, start: number): number {

@@ -248,7 +248,7 @@ export class JudgedTickets implements TicketKeySource {
   seal(): TicketSecrets | undefined {
     const handshake = this.#issuing
     this.#sealedFor = handshake
-    const origin = handshake?.nextOrigin(this.numTickets)
+    const origin = handshake?.nextOrigin()
     return origin && this.#sealing(origin, this.#context.now())
   }
 
@@ -390,9 +390,9 @@ export class TicketHandshake {
   }
 
   /** @returns undefined when no ticket is due any more */
-  nextOrigin(numTickets: number): SessionOrigin | undefined {
+  nextOrigin(): SessionOrigin | undefined {
     this.#sealed++
-    return this.#sealed > numTickets ? undefined : this.#origin
+    return this.#sealed > this.#tickets.numTickets ? undefined : this.#origin
   }
 
   /** @returns false: the ticket that Node shows was made for somebody else, and must not reach the client */

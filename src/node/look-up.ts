@@ -165,14 +165,9 @@ class Inquiry {
       const offer = this.#open(tickets, ticket)
       if (offer !== undefined) opened.push(offer)
     }
-    const chosen = this.#choose(opened)
-    return isPromiseLike(chosen)
-      ? Promise.resolve(chosen).then((one) => this.#askForTicket(one))
-      : this.#askForTicket(chosen)
-  }
-
-  #askForTicket(chosen: OpenedOffer | undefined): Awaitable<Decision> {
-    return this.#ask(ticketOffer(this.#hello, this.#version, chosen, this.#examine))
+    return andThen(this.#choose(opened), (chosen) =>
+      this.#ask(ticketOffer(this.#hello, this.#version, chosen, this.#examine)),
+    )
   }
 
   #ask(offer: ResumptionOffer): Awaitable<Decision> {

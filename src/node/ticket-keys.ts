@@ -1,5 +1,6 @@
 import type { Cipher, Decipher, KeyObject } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
+import { octetAt } from '../codec/der.ts'
 import { nodeCrypto } from '../crypto.ts'
 import { byteKey } from '../store/byte-key.ts'
 import type { KeyRing } from '../store/key-ring.ts'
@@ -43,19 +44,14 @@ export class BlockCipher {
     const plain = this.#decryption.update(blocks)
     for (let index = 0; index < plain.length; index++)
       plain[index] =
-        byteAt(plain, index) ^
-        (index < BLOCK_LENGTH ? byteAt(iv, index) : byteAt(blocks, index - BLOCK_LENGTH))
-    const padding = byteAt(plain, plain.length - 1)
+        octetAt(plain, index) ^
+        (index < BLOCK_LENGTH ? octetAt(iv, index) : octetAt(blocks, index - BLOCK_LENGTH))
+    const padding = octetAt(plain, plain.length - 1)
     const end = plain.length - padding
     if (padding === 0 || padding > BLOCK_LENGTH) return undefined
     for (let index = end; index < plain.length; index++) if (plain[index] !== padding) return undefined
     return plain.subarray(0, end)
   }
-}
-
-/** One byte that is there. */
-function byteAt(bytes: Uint8Array, index: number): number {
-  return bytes[index] ?? 0
 }
 
 /** A part of a block would stay, and be the beginning of the next. */

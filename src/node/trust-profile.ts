@@ -104,7 +104,6 @@ interface NamedIdentity {
 
 /** Names come from clients. */
 const MAX_KNOWN_NAMES = 1000
-const NAMELESS = ''
 
 /**
  * The trust profiles of one server: one for each set of certificate and authorities that Node may choose by server name. They
@@ -118,6 +117,7 @@ export class TrustProfiles {
   #hasSniCallback: boolean
   /** What the latest names led to: looking for one takes as long as there are contexts. */
   readonly #known = new LRUCache<string, TrustProfile>({ max: MAX_KNOWN_NAMES })
+  #nameless: TrustProfile | undefined
   /** A connection asks several times in a row. */
   #latest: { readonly serverName: string | undefined; readonly profile: TrustProfile } | undefined
   /** Changes with what `setSecureContext` and `addContext` do. */
@@ -161,19 +161,19 @@ export class TrustProfiles {
   /** @param serverName - exactly as the client sent it; the last match wins, as in Node */
   of(serverName: string | undefined): TrustProfile {
     const latest = this.#latest
-    if (latest?.serverName === serverName && latest !== undefined && this.#isCurrent(latest.profile))
-      return latest.profile
+    const isLatest = latest !== undefined && latest.serverName === serverName
+    if (isLatest && this.#isCurrent(latest.profile)) return latest.profile
     const profile = this.#ofKnown(serverName)
     this.#latest = { serverName, profile }
     return profile
   }
 
   #ofKnown(serverName: string | undefined): TrustProfile {
-    const name = serverName === undefined ? NAMELESS : `=${serverName}`
-    const known = this.#known.get(name)
+    const known = serverName === undefined ? this.#nameless : this.#known.get(serverName)
     if (known !== undefined && this.#isCurrent(known)) return known
     const profile = this.#find(serverName)
-    this.#known.set(name, profile)
+    if (serverName === undefined) this.#nameless = profile
+    else this.#known.set(serverName, profile)
     return profile
   }
 
@@ -214,6 +214,7 @@ export class TrustProfiles {
   #forget(): void {
     this.#version++
     this.#known.clear()
+    this.#nameless = undefined
     this.#latest = undefined
   }
 }

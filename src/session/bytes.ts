@@ -5,9 +5,14 @@ export function copyBytes(bytes: Uint8Array): Uint8Array {
 
 /** Ids and contexts are public values: no constant-time comparison is needed. */
 export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
-  const { length } = left
-  if (length !== right.length) return false
-  for (let index = 0; index < length; index++) if (left[index] !== right[index]) return false
+  return isPart(left, right, 0, right.length)
+}
+
+/** As {@link equalBytes}, of `part` and what lies between two places of `whole`. */
+export function isPart(part: Uint8Array, whole: Uint8Array, start: number, end: number): boolean {
+  const { length } = part
+  if (length !== end - start) return false
+  for (let index = 0; index < length; index++) if (part[index] !== whole[start + index]) return false
   return true
 }
 

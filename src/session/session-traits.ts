@@ -1,5 +1,5 @@
 import type { FieldsWithoutTimes } from '../codec/ssl-session-der.ts'
-import { copyBytes } from './bytes.ts'
+import { copyBytes, isPart } from './bytes.ts'
 
 /** Shared by sessions, and never changed. */
 export interface SessionTraits extends TraitNumbers {
@@ -54,11 +54,4 @@ function isOf(
     numbers.maxFragmentLengthMode === traits.maxFragmentLengthMode &&
     isPart(traits.sessionIdContext, sessionIdContext, start, end)
   )
-}
-
-function isPart(part: Uint8Array, whole: Uint8Array, start: number, end: number): boolean {
-  const { length } = part
-  if (length !== end - start) return false
-  for (let index = 0; index < length; index++) if (part[index] !== whole[start + index]) return false
-  return true
 }

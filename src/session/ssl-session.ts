@@ -426,7 +426,7 @@ export class SslSession {
       masterKey: (session) => session.#masterKey(),
       hasId: (session) => session.#lengthOfId() > 0,
       isFor(session, hostname) {
-        const content = session.#settle()
+        const content = session.#content
         return typeof content === 'string'
           ? isOctets(content, 'hostname', hostname)
           : session.hostname === hostname
