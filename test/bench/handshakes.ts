@@ -47,7 +47,7 @@ function settingBenchmarks(setting: Setting): Benchmark[] {
     what: string,
     load: LoadKind,
     peers: readonly Peer[],
-    kind: ServerKind = 'attached',
+    kind: ServerKind | FloorKind = 'attached',
   ): Benchmark => ({
     name,
     what: `server CPU of ${what}, ${setting.name}`,
@@ -97,6 +97,13 @@ function settingBenchmarks(setting: Setting): Benchmark[] {
         peer('a full handshake of Node with tickets', 'tickets', { ...tls13, resumes: false }, null),
       ],
       'refusing',
+    ),
+    row(
+      'tls13-ticket-refused-least',
+      'a full handshake after the least code has opened a ticket and refused it, TLS 1.3',
+      { ...tls13, isRefused: true },
+      [peer('its own full handshake', 'ticket-floor', { ...tls13, resumes: false }, null)],
+      'refusing-ticket-floor',
     ),
     full('full', 'TLSv1.3'),
     full('full-tls12', 'TLSv1.2'),

@@ -144,17 +144,23 @@ export interface NodeTarget extends Target {
   heapBytes(): Promise<number>
 }
 
-/** The least code: that resumes by sessions, that does so by tickets, and that does the job of an attachment. */
-export type FloorKind = 'floor' | 'ticket-floor' | 'job'
+/** The least code: that resumes by sessions, that does so by tickets or opens and refuses them, and that does the job of an attachment. */
+const FLOORS = {
+  floor: { side: 'floor-server', kind: 'map' },
+  'ticket-floor': { side: 'ticket-floor-server', kind: 'ticketed' },
+  'refusing-ticket-floor': { side: 'ticket-floor-server', kind: 'refusing' },
+  job: { side: 'job-server', kind: 'attached' },
+} as const satisfies Record<string, { readonly side: string; readonly kind: ServerKind }>
+
+export type FloorKind = keyof typeof FLOORS
 
 export function nodeServer(
   kind: ServerKind | FloorKind,
   { binary, certificate }: Pick<Setting, 'binary' | 'certificate'>,
 ): Promise<NodeTarget> {
   const { key, cert } = certificate
-  const isFloor = kind === 'floor' || kind === 'ticket-floor' || kind === 'job'
-  const side = startSide(isFloor ? `${kind}-server` : 'tls-server', binary, true)
-  return startTarget(side, { type: 'start', kind: isFloor ? 'map' : kind, key, cert })
+  const server = kind in FLOORS ? FLOORS[kind as FloorKind] : { side: 'tls-server', kind: kind as ServerKind }
+  return startTarget(startSide(server.side, binary, true), { type: 'start', kind: server.kind, key, cert })
 }
 
 /** Workers, and a Redis of their own. */

@@ -1,7 +1,7 @@
 /**
- * The least code that reads ahead, opens a stateless ticket of TLS 1.3 and renews it through libssl's ticket key callback: it takes
- * the first bytes for a whole ClientHello, the last extension for a PSK, and looks at nothing in the session but its length. One
- * key for ever, no rule, no binding, no age; never to be used. Speaks as tls-server does.
+ * The least code that reads ahead, opens a stateless ticket of TLS 1.3 and renews it through libssl's ticket key callback, or refuses
+ * it after all: it takes the first bytes for a whole ClientHello, the last extension for a PSK, and looks at nothing in the session
+ * but its length. One key for ever, no rule, no binding, no age; never to be used. Speaks as tls-server does.
  */
 import { createDecipheriv, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import tls from 'node:tls'
@@ -29,7 +29,7 @@ function open(ticket: Buffer): boolean {
   return der.length > 0
 }
 
-function createServer({ key, cert }: Start): tls.Server {
+function createServer({ kind, key, cert }: Start): tls.Server {
   let isGood = false
   const server = tls.createServer({ key, cert })
   const native = (server as unknown as { _sharedCreds: { context: NativeContext } })._sharedCreds.context
@@ -40,7 +40,8 @@ function createServer({ key, cert }: Start): tls.Server {
   }
   readAhead(server, (hello) => {
     const at = firstPskIdentityAt(hello)
-    isGood = at !== undefined && open(hello.subarray(at, at + hello.readUInt16BE(at - 2)))
+    const isOpened = at !== undefined && open(hello.subarray(at, at + hello.readUInt16BE(at - 2)))
+    isGood = isOpened && kind !== 'refusing'
   })
   return server
 }
