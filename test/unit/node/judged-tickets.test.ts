@@ -171,7 +171,7 @@ describe('a ticket that is made', () => {
     expect(tickets.seal()).toBeUndefined()
   })
 
-  test('comes after the handshake, of which nothing is left when it has gone, as when the server destroys the connection before', async () => {
+  test('is no longer due when the connection has gone, even if the server destroys it before its tickets are made', async () => {
     const harness = await startTicketed()
     const finished: boolean[] = []
     const { finish } = TicketHandshake.prototype
