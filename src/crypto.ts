@@ -5,5 +5,9 @@ import type * as NodeCrypto from 'node:crypto'
  * time that importing the library takes. A TLS server has both by then.
  */
 export function nodeCrypto(): typeof NodeCrypto {
-  return process.getBuiltinModule('node:crypto')
+  loaded ??= process.getBuiltinModule('node:crypto')
+  return loaded
 }
+
+/** Kept, since finding it takes Node as long as opening a ticket takes us. */
+let loaded: typeof NodeCrypto | undefined

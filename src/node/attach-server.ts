@@ -7,6 +7,7 @@ import { checkAttachOptions, checkCloseOptions, checkContext } from './attach-op
 import { AttachmentLedger, type AttachmentStats, type Peer } from './attachment-ledger.ts'
 import { ChainEnds } from './chain-ends.ts'
 import { Connection, type ConnectionListener } from './connection.ts'
+import { Deadlines } from './deadlines.ts'
 import type { Edge } from './edge.ts'
 import { JudgedTickets } from './judged-tickets.ts'
 import {
@@ -75,7 +76,7 @@ class AttachedEdge implements Edge {
   readonly ownContext: Uint8Array
   readonly profiles: TrustProfiles
   readonly lookupTimeoutMs: number
-  readonly readAheadMs: number
+  readonly helloDeadlines: Deadlines
   readonly bindSessions: boolean
   readonly requireExtendedMasterSecret: boolean
   readonly authenticatedAfterMs: number
@@ -97,7 +98,7 @@ class AttachedEdge implements Edge {
     this.ownContext = context.getSessionIdContext()
     this.profiles = parts.profiles
     this.lookupTimeoutMs = options.lookupTimeoutMs ?? DEFAULT_LOOKUP_TIMEOUT_MS
-    this.readAheadMs = options.readAheadMs ?? DEFAULT_READ_AHEAD_MS
+    this.helloDeadlines = new Deadlines(options.readAheadMs ?? DEFAULT_READ_AHEAD_MS)
     this.bindSessions = options.bindSessions !== false
     this.requireExtendedMasterSecret = options.requireExtendedMasterSecret !== false
     this.authenticatedAfterMs = options.authenticatedAfterMs ?? 0

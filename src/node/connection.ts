@@ -151,7 +151,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   }
 
   #readAhead(): void {
-    const ahead = new ReadAhead(this.#socket, this.edge.readAheadMs, this)
+    const ahead = new ReadAhead(this.#socket, this.edge.helloDeadlines, this.#arrivedMs, this)
     this.#phase = { name: 'reading', ahead }
     ahead.start()
   }

@@ -5,6 +5,7 @@ import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 import type { Revocations } from '../store/revocations.ts'
 import type { ChainEnds } from './chain-ends.ts'
+import type { Deadlines } from './deadlines.ts'
 import type { JudgedTickets } from './judged-tickets.ts'
 import type { TlsServer } from './node-engine.ts'
 import { usesTickets } from './server-setup.ts'
@@ -39,8 +40,8 @@ export interface Edge extends SessionRules {
   readonly enabled: boolean
   /** Milliseconds; also for `policy` about a new session, and for the writing of one. */
   readonly lookupTimeoutMs: number
-  /** Milliseconds. */
-  readonly readAheadMs: number
+  /** When a ClientHello must be whole. */
+  readonly helloDeadlines: Deadlines
   readonly bindSessions: boolean
   /** Milliseconds since the epoch. */
   readonly authenticatedAfterMs: number

@@ -1,6 +1,7 @@
 import type tls from 'node:tls'
 import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslContext } from '../context/ssl-context.ts'
+import { isPart } from '../session/bytes.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import type { HandshakeReason } from '../session/reasons.ts'
 import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION } from '../session/ssl-constants.ts'
@@ -180,13 +181,16 @@ export class JudgedTickets implements TicketKeySource {
     const handshake = new TicketHandshake(this, verdicts)
     for (const head of handshake.heads) {
       const others = this.#offers.get(head)
-      if (others === undefined) this.#offers.set(head, [handshake])
+      const offers = others ?? [handshake]
+      if (others === undefined) this.#offers.set(head, offers)
       else others.push(handshake)
+      if (head === handshake.acceptedHead) handshake.rivals = offers
     }
     return handshake
   }
 
   forget(handshake: TicketHandshake): void {
+    handshake.rivals = undefined
     for (const head of handshake.heads) {
       const offers = this.#offers.get(head)
       const index = offers?.indexOf(handshake) ?? -1
@@ -259,17 +263,12 @@ export class JudgedTickets implements TicketKeySource {
   }
 
   open(name: Buffer, iv: Buffer): Pick<TicketSecrets, 'mac' | 'cipher'> | undefined {
-    const head = byteKey(name) + byteKey(iv)
-    const offers = this.#offers.get(head)
+    const reading = this.#reading?.hasAccepted(name, iv) === true ? this.#reading : undefined
+    const offers = reading?.rivals ?? this.#offers.get(byteKey(name) + byteKey(iv))
     if (offers === undefined) return undefined
-    let isRefused = false
-    // Each is asked, and knows then why.
-    for (const one of offers) if (!one.accepts(head)) isRefused = true
-    if (isRefused) {
-      for (const one of offers) one.hearRefusal(head)
-      return undefined
-    }
-    if (this.#reading?.hearOpened(head) !== true) this.#strays++
+    if (!haveAllAccepted(offers, name, iv)) return undefined
+    if (reading === undefined) this.#strays++
+    else reading.hearOpened()
     return this.#keyRing.find(name, this.#context.now())
   }
 }
@@ -286,10 +285,12 @@ interface TicketContexts {
 export class TicketHandshake {
   /** Those of all tickets that it offers, so that none of them is resumed by what was said to another connection. */
   readonly heads: Iterable<string>
+  /** That of the one that was accepted, which is one of those that the ClientHello offers. */
+  readonly acceptedHead: string | undefined = undefined
+  /** All connections that offer the accepted one, itself among them, while the verdicts are known to libssl. */
+  rivals: readonly TicketHandshake[] | undefined
   readonly #tickets: JudgedTickets
   readonly #verdicts: TicketVerdicts
-  /** The head of the one that was accepted, which is one of those that the ClientHello offers. */
-  readonly #accepted: string | undefined = undefined
   #refusal: HandshakeReason | undefined
   /** The strays of before libssl has opened what was accepted, while it read this connection. */
   #straysBefore: number | undefined
@@ -305,7 +306,7 @@ export class TicketHandshake {
       const head = headKey(ticket)
       if (head === undefined) continue
       heads.push(head)
-      if (ticket === accepted?.ticket) this.#accepted = head
+      if (ticket === accepted?.ticket) this.acceptedHead = head
     }
     this.heads = heads.length > 1 ? new Set(heads) : heads
   }
@@ -315,17 +316,22 @@ export class TicketHandshake {
     return this.#refusal
   }
 
-  accepts(head: string): boolean {
-    if (head !== this.#accepted) return false
+  /** @returns whether the ticket with this head was accepted, when its ClientHello was judged */
+  hasAccepted(name: Uint8Array, iv: Uint8Array): boolean {
+    const ticket = this.#verdicts.accepted?.ticket
+    return ticket !== undefined && this.acceptedHead !== undefined && isHeadOf(ticket, name, iv)
+  }
+
+  /** @returns whether it is still good */
+  accepts(name: Uint8Array, iv: Uint8Array): boolean {
+    if (!this.hasAccepted(name, iv)) return false
     this.#refusal = this.#verdicts.objection()
     return this.#refusal === undefined
   }
 
-  /** libssl opens a ticket while it reads this connection. @returns whether it is the accepted one */
-  hearOpened(head: string): boolean {
-    if (head !== this.#accepted) return false
+  /** libssl has opened the accepted one while it read this connection. */
+  hearOpened(): void {
     this.#straysBefore ??= this.#tickets.strays
-    return true
   }
 
   beginReading(): void {
@@ -337,8 +343,8 @@ export class TicketHandshake {
   }
 
   /** Another connection with the same ticket is refused at the same time. */
-  hearRefusal(head: string): void {
-    if (head === this.#accepted) this.#refusal ??= 'ticket-contested'
+  hearRefusal(name: Uint8Array, iv: Uint8Array): void {
+    if (this.hasAccepted(name, iv)) this.#refusal ??= 'ticket-contested'
   }
 
   /** The offers are decided. */
@@ -399,6 +405,20 @@ export class TicketHandshake {
   isOwnTicket(): boolean {
     return this.#tickets.isSealedFor(this)
   }
+}
+
+/** Of several connections with the same ticket the strictest verdict holds. */
+function haveAllAccepted(offers: readonly TicketHandshake[], name: Uint8Array, iv: Uint8Array): boolean {
+  let isGood = true
+  // Each is asked, and knows then why.
+  for (const one of offers) if (!one.accepts(name, iv)) isGood = false
+  if (!isGood) for (const one of offers) one.hearRefusal(name, iv)
+  return isGood
+}
+
+function isHeadOf(ticket: Uint8Array, name: Uint8Array, iv: Uint8Array): boolean {
+  const end = name.length + iv.length
+  return isPart(name, ticket, 0, name.length) && isPart(iv, ticket, name.length, end)
 }
 
 function headKey(ticket: Uint8Array): string | undefined {

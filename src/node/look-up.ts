@@ -114,6 +114,8 @@ function withTicketPolicy(
 /** A stateless ticket that could be opened. */
 interface OpenedOffer extends OfferedSession {
   readonly origin: SessionOrigin
+  /** Once it is there: the model asks about what was chosen among several. */
+  judgement: Judgement | undefined
 }
 
 /** The edge's own rules about one session. */
@@ -134,9 +136,8 @@ class Inquiry {
   readonly #hello: ClientHello
   readonly #version: number
   readonly #inArrivalContext: InArrivalContext
-  /** Of stateless tickets, of which there may be several. */
-  #opened: Map<SslSession, OpenedOffer> | undefined
-  #judgements: Map<SslSession, Judgement> | undefined
+  /** Stateless tickets, of which there may be several. */
+  #opened: readonly OpenedOffer[] = []
   /** The one about the session that the model has found. */
   #judgement: Judgement | undefined
 
@@ -165,6 +166,7 @@ class Inquiry {
       const offer = this.#open(tickets, ticket)
       if (offer !== undefined) opened.push(offer)
     }
+    this.#opened = opened
     return andThen(this.#choose(opened), (chosen) =>
       this.#ask(ticketOffer(this.#hello, this.#version, chosen, this.#examine)),
     )
@@ -181,10 +183,12 @@ class Inquiry {
     const content = tickets.openTicket(ticket, this.#hello.serverName)
     if (content === undefined) return undefined
     const { session, origin } = content
-    const offer = { ticket, session, origin }
-    this.#opened ??= new Map()
-    this.#opened.set(session, offer)
-    return offer
+    return { ticket, session, origin, judgement: undefined }
+  }
+
+  #openedOf(session: SslSession): OpenedOffer | undefined {
+    for (const offer of this.#opened) if (offer.session === session) return offer
+    return undefined
   }
 
   /** The first that is good; the first of all when none is, for the model to say why. */
@@ -214,22 +218,20 @@ class Inquiry {
   }
 
   #judge(session: SslSession): Awaitable<Judgement> {
-    const known = this.#judgements?.get(session)
-    if (known !== undefined) return known
-    const judgement = this.#judgeAnew(session)
-    // Only a ticket may be chosen among several first, and judged by the model then.
-    if (this.#opened === undefined) return judgement
-    return andThen(judgement, (one) => {
-      this.#judgements ??= new Map()
-      this.#judgements.set(session, one)
-      return one
-    })
+    const opened = this.#openedOf(session)
+    if (opened === undefined) return this.#judgeAnew(session, undefined)
+    return (
+      opened.judgement ??
+      andThen(this.#judgeAnew(session, opened), (one) => {
+        opened.judgement = one
+        return one
+      })
+    )
   }
 
-  #judgeAnew(session: SslSession): Awaitable<Judgement> {
+  #judgeAnew(session: SslSession, opened: OpenedOffer | undefined): Awaitable<Judgement> {
     const edge = this.#edge
     const { serverName } = this.#hello
-    const opened = this.#opened?.get(session)
     const found: Found = {
       session,
       origin: opened?.origin ?? readOrigin(session),

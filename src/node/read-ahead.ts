@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { type ClientHello, decodeClientHello } from '../codec/client-hello.ts'
 import { ClientHelloCollector, MAX_CLIENT_HELLO_LENGTH } from '../codec/client-hello-records.ts'
+import type { Deadline, DeadlineListener, Deadlines } from './deadlines.ts'
 
 /** What was read of a connection before Node gets it. */
 export type ReadAheadResult =
@@ -56,11 +57,12 @@ const NO_BYTES = Buffer.alloc(0)
  *
  * A stream gets what it reads by its own method `push`, the contract of every Readable: that is where the bytes are taken.
  */
-export class ReadAhead {
+export class ReadAhead implements DeadlineListener {
   readonly #socket: Duplex
   readonly #listener: ReadAheadListener
   readonly #collector = new ClientHelloCollector()
-  readonly #timer: NodeJS.Timeout
+  readonly #deadlines: Deadlines
+  readonly #deadline: Deadline
   /** The method of others that ours stands for. */
   readonly #push: Duplex['push']
   readonly #unshift: Duplex['unshift']
@@ -70,26 +72,35 @@ export class ReadAhead {
   #following = 0
   #state: 'reading' | 'heard' | 'released' = 'reading'
 
-  /** @param timeoutMs - after which the result is `stalled` */
-  constructor(socket: Duplex, timeoutMs: number, listener: ReadAheadListener) {
+  /**
+   * @param deadlines - after which the result is `stalled`
+   * @param nowMs - on the clock of `performance`
+   */
+  constructor(socket: Duplex, deadlines: Deadlines, nowMs: number, listener: ReadAheadListener) {
     this.#socket = socket
     this.#listener = listener
     this.#push = socket.push
     this.#unshift = socket.unshift
     // Put back by assignment, too: deletion would make a slower object of the socket for the rest of its life.
     socket.push = this.#take
-    // What is put back into a stream that flows, its listeners get at once; Node has one on those without a handle.
-    if (!hasHandle(socket)) socket.unshift = this.#putBack
-    this.#timer = setTimeout(() => this.#hear({ state: 'stalled' }), timeoutMs)
-    this.#timer.unref()
+    socket.unshift = this.#putBack
+    this.#deadlines = deadlines
+    this.#deadline = deadlines.set(this, nowMs)
   }
 
-  /**
-   * Begins with what lies in the buffer, before anybody else takes it; once more in the next tick, in which Node would look, for
-   * those who put bytes back after they gave the connection away.
-   */
+  /** Begins with what lies in the buffer, before anybody else takes it. */
   start(): void {
     this.#drain()
+    if (!isBeingRead(this.#socket)) this.#lookAgain()
+  }
+
+  /** The time for the ClientHello is up. */
+  hearDeadline(): void {
+    this.#hear({ state: 'stalled' })
+  }
+
+  /** In the next tick, in which Node would look. */
+  #lookAgain(): void {
     process.nextTick(() => {
       this.#drain()
       // Nobody may have asked the stream for bytes yet.
@@ -109,7 +120,7 @@ export class ReadAhead {
   #stop(): boolean {
     if (this.#state === 'released') return false
     this.#state = 'released'
-    clearTimeout(this.#timer)
+    this.#deadlines.clear(this.#deadline)
     const socket = this.#socket
     if (this.#hasDrained) socket.off('end', this.#end)
     // Somebody else may have put another one over it, which then calls ours.
@@ -144,10 +155,16 @@ export class ReadAhead {
   }
 
   readonly #putBack = (chunk: unknown, encoding?: BufferEncoding): void => {
-    // Behind what came later it would be in the wrong place; and what waits in the buffer is read from there.
+    const socket = this.#socket
+    // What is put back into a stream that flows, its listeners get at once; Node has one on those without a handle. Behind what came
+    // later it would be in the wrong place.
     const isFirst = this.#state === 'reading' && this.#chunks.length === 0
-    if (isFirst && this.#socket.readableFlowing === true) this.#receive(bytesOf(chunk, encoding))
-    else Reflect.apply(this.#unshift, this.#socket, [chunk, encoding])
+    if (isFirst && !hasHandle(socket) && socket.readableFlowing === true)
+      this.#receive(bytesOf(chunk, encoding))
+    else {
+      Reflect.apply(this.#unshift, socket, [chunk, encoding])
+      if (this.#state !== 'released') this.#lookAgain()
+    }
   }
 
   /** A stream without a handle waits to be asked after each chunk; it is told that the last one was taken. */
@@ -177,13 +194,19 @@ export class ReadAhead {
   #hear(result: ReadAheadResult): void {
     if (this.#state !== 'reading') return
     this.#state = 'heard'
-    clearTimeout(this.#timer)
+    this.#deadlines.clear(this.#deadline)
     this.#listener.hearResult(result)
   }
 }
 
 function hasHandle(socket: Duplex): boolean {
   return '_handle' in socket && Boolean(socket._handle)
+}
+
+/** What comes is pushed without being asked for. */
+function isBeingRead(socket: Duplex): boolean {
+  const { _handle: handle } = socket as { _handle?: { readonly reading?: unknown } | null }
+  return handle?.reading === true
 }
 
 /** Whether a stream can be read ahead: Node refuses one of objects itself. */

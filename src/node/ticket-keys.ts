@@ -2,6 +2,7 @@ import type { Cipher, Decipher, KeyObject } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { octetAt } from '../codec/der.ts'
 import { nodeCrypto } from '../crypto.ts'
+import { equalBytes } from '../session/bytes.ts'
 import { byteKey } from '../store/byte-key.ts'
 import type { KeyRing } from '../store/key-ring.ts'
 
@@ -122,6 +123,8 @@ export class TicketKeyRing {
   /** By name; names come from clients, so that only those are kept that are ours. */
   readonly #known: LRUCache<string, DatedKeys> = new LRUCache({ max: MAX_KNOWN_KEYS })
   #current: DatedKeys | undefined
+  /** Those that were found last: most tickets are of one period. */
+  #latest: DatedKeys | undefined
 
   /**
    * @param serverContext - tickets of one server context do not open in another
@@ -147,7 +150,7 @@ export class TicketKeyRing {
    */
   find(name: Uint8Array, nowMs: number): TicketKeys | undefined {
     const roots = this.#renewedRoots()
-    const known = this.#known.get(byteKey(name))
+    const known = this.#knownBy(name)
     if (known !== undefined) return this.#isOpen(known.period, nowMs) ? known.keys : undefined
     for (const root of roots) {
       const period = periodOf(root, name)
@@ -155,6 +158,13 @@ export class TicketKeyRing {
       if (period !== undefined && this.#isOpen(period, nowMs)) return this.#derive(root, period).keys
     }
     return undefined
+  }
+
+  #knownBy(name: Uint8Array): DatedKeys | undefined {
+    if (this.#latest !== undefined && equalBytes(this.#latest.keys.name, name)) return this.#latest
+    const known = this.#known.get(byteKey(name))
+    if (known !== undefined) this.#latest = known
+    return known
   }
 
   periods(nowMs: number): TicketKeyPeriods {
@@ -186,6 +196,7 @@ export class TicketKeyRing {
       }))
       this.#known.clear()
       this.#current = undefined
+      this.#latest = undefined
     }
     return this.#roots
   }

@@ -1,0 +1,84 @@
+import { AsyncResource } from 'node:async_hooks'
+
+/** Who hears that its time is up. */
+export interface DeadlineListener {
+  hearDeadline(): void
+}
+
+/** Taken back by {@link Deadlines.clear}. */
+export interface Deadline {
+  readonly listener: DeadlineListener
+  /** On the clock of `performance`. */
+  readonly dueMs: number
+  earlier: Deadline | undefined
+  later: Deadline | undefined
+  isOver: boolean
+}
+
+/**
+ * Deadlines that are all the same time away, so that they fall due in the order in which they are set: the first has a timer, the
+ * others wait behind it. A timer for each would cost Node a list of timers, its place among such lists and two calls of libuv
+ * whenever there is no other of that delay, which is for nearly every connection.
+ */
+export class Deadlines {
+  readonly #delayMs: number
+  #first: Deadline | undefined
+  #last: Deadline | undefined
+  /** It stays when its deadline is cleared: one that fires for nothing costs less than one that is stopped. */
+  #timer: NodeJS.Timeout | undefined
+  /** The timer is of all of them, and keeps nothing of the connection that happens to set it. */
+  readonly #resource = new AsyncResource('SSLCTX_DEADLINES')
+
+  /** @param delayMs - milliseconds, from the setting of each */
+  constructor(delayMs: number) {
+    this.#delayMs = delayMs
+  }
+
+  /** The process does not wait for it. @param nowMs - on the clock of `performance`, and not before that of an earlier one */
+  set(listener: DeadlineListener, nowMs: number): Deadline {
+    const earlier = this.#last
+    const dueMs = nowMs + this.#delayMs
+    const deadline: Deadline = { listener, dueMs, earlier, later: undefined, isOver: false }
+    this.#last = deadline
+    if (earlier === undefined) this.#first = deadline
+    else earlier.later = deadline
+    if (this.#timer === undefined) this.#arm(this.#delayMs)
+    return deadline
+  }
+
+  /** Once it is over, or cleared, that means nothing. */
+  clear(deadline: Deadline): void {
+    if (deadline.isOver) return
+    deadline.isOver = true
+    const { earlier, later } = deadline
+    if (earlier === undefined) this.#first = later
+    else earlier.later = later
+    if (later === undefined) this.#last = earlier
+    else later.earlier = earlier
+    // Whoever keeps this one keeps no others.
+    deadline.earlier = undefined
+    deadline.later = undefined
+  }
+
+  #arm(delayMs: number): void {
+    this.#timer = this.#resource.runInAsyncScope(setTimeout, undefined, this.#expire, delayMs)
+    this.#timer.unref()
+  }
+
+  readonly #expire = (): void => {
+    this.#timer = undefined
+    const nowMs = performance.now()
+    try {
+      // Timers count whole milliseconds of a clock that is read once a turn.
+      for (let first = this.#first; first !== undefined && first.dueMs < nowMs + 1; first = this.#first) {
+        this.clear(first)
+        first.listener.hearDeadline()
+      }
+    } finally {
+      // Also when one of them has thrown.
+      const first = this.#first
+      if (first !== undefined && this.#timer === undefined)
+        this.#arm(Math.round(first.dueMs - performance.now()))
+    }
+  }
+}
