@@ -198,6 +198,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
     this.#isDisposed = true
     returnServerName(this.name, this)
     this.#hooks.undo()
+    this.#edge.helloDeadlines.end()
     this.#ledger.forgetHandshakes()
   }
 

@@ -28,6 +28,7 @@ export class Deadlines {
   #timer: NodeJS.Timeout | undefined
   /** The timer is of all of them, and keeps nothing of the connection that happens to set it. */
   readonly #resource = new AsyncResource('SSLCTX_DEADLINES')
+  #isEnding = false
 
   /** @param delayMs - milliseconds, from the setting of each */
   constructor(delayMs: number) {
@@ -58,6 +59,13 @@ export class Deadlines {
     // Whoever keeps this one keeps no others.
     deadline.earlier = undefined
     deadline.later = undefined
+    if (this.#isEnding) this.end()
+  }
+
+  /** None is set any more: the timer goes with the last one. */
+  end(): void {
+    this.#isEnding = true
+    if (this.#first === undefined) clearTimeout(this.#timer)
   }
 
   #arm(delayMs: number): void {

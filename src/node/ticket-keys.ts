@@ -123,8 +123,6 @@ export class TicketKeyRing {
   /** By name; names come from clients, so that only those are kept that are ours. */
   readonly #known: LRUCache<string, DatedKeys> = new LRUCache({ max: MAX_KNOWN_KEYS })
   #current: DatedKeys | undefined
-  /** Those that were found last: most tickets are of one period. */
-  #latest: DatedKeys | undefined
 
   /**
    * @param serverContext - tickets of one server context do not open in another
@@ -161,10 +159,10 @@ export class TicketKeyRing {
   }
 
   #knownBy(name: Uint8Array): DatedKeys | undefined {
-    if (this.#latest !== undefined && equalBytes(this.#latest.keys.name, name)) return this.#latest
-    const known = this.#known.get(byteKey(name))
-    if (known !== undefined) this.#latest = known
-    return known
+    const current = this.#current
+    // As most tickets have.
+    if (current !== undefined && equalBytes(current.keys.name, name)) return current
+    return this.#known.get(byteKey(name))
   }
 
   periods(nowMs: number): TicketKeyPeriods {
@@ -196,7 +194,6 @@ export class TicketKeyRing {
       }))
       this.#known.clear()
       this.#current = undefined
-      this.#latest = undefined
     }
     return this.#roots
   }

@@ -153,6 +153,36 @@ describe('the timer', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
+  it('goes at the end, with the last one that waits', () => {
+    const { told, named } = listening()
+    const deadlines = new Clocked(100)
+    const one = deadlines.set(named('one'))
+    const two = deadlines.set(named('two'))
+    deadlines.clear(one)
+    deadlines.end()
+    expect(vi.getTimerCount()).toBe(1)
+    deadlines.clear(two)
+    expect(vi.getTimerCount()).toBe(0)
+    expect(told).toEqual([])
+  })
+
+  it('is gone at the end when nobody waits', () => {
+    const deadlines = new Clocked(100)
+    deadlines.clear(deadlines.set(listening().named('one')))
+    deadlines.end()
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('still tells those that wait at the end', () => {
+    const { told, named } = listening()
+    const deadlines = new Clocked(100)
+    deadlines.set(named('one'))
+    deadlines.end()
+    vi.advanceTimersByTime(100)
+    expect(told).toEqual(['one'])
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
   it('goes on for the others when one of them throws', () => {
     const { told, named } = listening()
     const deadlines = new Clocked(100)
