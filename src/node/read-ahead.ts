@@ -91,7 +91,7 @@ export class ReadAhead implements DeadlineListener {
   /** Begins with what lies in the buffer, before anybody else takes it. */
   start(): void {
     this.#drain()
-    if (!isBeingRead(this.#socket)) this.#lookAgain()
+    if (!isFresh(this.#socket)) this.#lookAgain()
   }
 
   /** The time for the ClientHello is up. */
@@ -203,10 +203,16 @@ function hasHandle(socket: Duplex): boolean {
   return '_handle' in socket && Boolean(socket._handle)
 }
 
-/** What comes is pushed without being asked for. */
-function isBeingRead(socket: Duplex): boolean {
-  const { _handle: handle } = socket as { _handle?: { readonly reading?: unknown } | null }
-  return handle?.reading === true
+/** Nothing was read of it that somebody could put back, and what comes is pushed without being asked for. */
+function isFresh(socket: Duplex): boolean {
+  const { _handle: handle, bytesRead } = socket as RawSocket
+  return handle?.reading === true && bytesRead === 0
+}
+
+/** What a net.Socket has, and other streams have not. */
+interface RawSocket {
+  readonly _handle?: { readonly reading?: unknown } | null
+  readonly bytesRead?: number
 }
 
 /** Whether a stream can be read ahead: Node refuses one of objects itself. */
