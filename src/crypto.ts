@@ -9,5 +9,5 @@ export function nodeCrypto(): typeof NodeCrypto {
   return loaded
 }
 
-/** Kept, since finding it takes Node as long as opening a ticket takes us. */
+/** Kept, since Node checks and looks up its name each time. */
 let loaded: typeof NodeCrypto | undefined

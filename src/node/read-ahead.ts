@@ -88,7 +88,10 @@ export class ReadAhead implements DeadlineListener {
     this.#deadline = deadlines.set(this, nowMs)
   }
 
-  /** Begins with what lies in the buffer, before anybody else takes it. */
+  /**
+   * Begins with what lies in the buffer, before anybody else takes it; once more in the next tick, for those who put back what they
+   * had read after they gave the connection away.
+   */
   start(): void {
     this.#drain()
     if (!isFresh(this.#socket)) this.#lookAgain()
