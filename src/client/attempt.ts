@@ -3,6 +3,7 @@ import type { SslContext } from '../context/ssl-context.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import type { ClientReason } from '../session/client-reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
+import type { SslSession } from '../session/ssl-session.ts'
 import type { ConnectOptions } from './bound-options.ts'
 import type { ClientHandshake } from './client-outcome.ts'
 import type { RecentBindings } from './recent-bindings.ts'
@@ -93,7 +94,9 @@ export class Attempt {
   get #session(): Buffer | undefined {
     const { session: given } = this.#options
     if (given) return givenSession(given, this.#options)
-    return this.#ticket && sessionForNode(this.#ticket.session.toDer(), this.#options)
+    if (this.#ticket === undefined) return undefined
+    const der = derToOffer(this.#ticket.session, this.#common.context.now())
+    return sessionForNode(der, this.#options)
   }
 
   /** For `tls.connect`, at this moment. */
@@ -226,6 +229,18 @@ export class Attempt {
       source: this.#source,
     })
   }
+}
+
+/**
+ * libssl before 3.2 takes an age below zero for a great age, and offers nothing (OSSLTIME). Its clock is up to some milliseconds behind
+ * `Date`, and the clock of a process that shared the ticket may be ahead. An age of a second is sent as none.
+ */
+function derToOffer(session: SslSession, nowMs: number): Uint8Array {
+  const latestSec = Math.floor(nowMs / 1000) - 1
+  if (session.timeSec <= latestSec) return session.toDer()
+  const copy = session.dup()
+  copy.setTime(Math.max(0, latestSec))
+  return copy.toDer()
 }
 
 /** Node 20 connects all the same, and crashes when a name is looked up any later than it would be without a store. */

@@ -1,9 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import net from 'node:net'
 import tls from 'node:tls'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { type ClientHandshake, ClientSessions } from '../../../src/index.ts'
+import { type ClientHandshake, ClientSessions, MemoryStore } from '../../../src/index.ts'
 import { makeCertificate } from '../../tools/certificate.ts'
 import {
   afterTest,
@@ -38,6 +39,26 @@ describe.each(versions)('a session of ClientSessions, %s', (version) => {
     expect(await connect(sessions, server.options)).toMatchObject({ isResumed: false })
     expect(sessions.stats.reasons).toEqual({ 'nothing-to-offer': 1, expired: 1 })
     expect(sessions.stats.sessions.misses).toBe(0)
+  })
+
+  test('is offered where the clock of libssl is behind', async () => {
+    // Up to a second ahead of it. Both are in one second only in the first tenth of one.
+    vi.useFakeTimers({ toFake: ['Date'], now: Math.ceil((Date.now() - 100) / SECOND_MS) * SECOND_MS })
+    const server = await startTls(range)
+    const sessions = make()
+    await connect(sessions, server.options)
+    expect(await connect(sessions, server.options)).toMatchObject({ isResumed: true })
+  })
+
+  test('is offered by a process whose clock is behind that of the one which shared it', async () => {
+    const server = await startTls(range)
+    const shared = { store: new MemoryStore(), secrets: [randomBytes(32)] }
+    later(30 * SECOND_MS)
+    await connect(make(shared), server.options)
+    vi.useRealTimers()
+    const sessions = make(shared)
+    expect(await connect(sessions, server.options)).toMatchObject({ isResumed: true })
+    expect(sessions.stats.reasons).toEqual({ resumed: 1 })
   })
 
   test("is not offered after the end of the server's chain", async () => {

@@ -247,6 +247,7 @@ test('without a store no ticket is offered twice', async () => {
   for (let round = 0; round < 20; round++)
     await Promise.all(Array.from({ length: 10 }, () => connect(sessions, watch.options)))
   expect(new Set(watch.tickets).size).toBe(watch.tickets.length)
+  expect(sessions.stats.reasons).toEqual({ 'nothing-to-offer': 10, resumed: 190 })
   expect(server.seen).toEqual({ connections: 200, resumed: 190 })
 })
 
