@@ -29,10 +29,10 @@ export interface Past {
   /** Listeners ask everything of what a client has left; a stock server is ended by some questions. */
   readonly asks: boolean
   /**
-   * A reset behind the last bytes that were read is an end to libuv, and Node leaves what is half open then until its
-   * handshakeTimeout. Which of the two it is hangs on the moment.
+   * Its client leaves, and it may stay half open. Where the client's end comes in mid-handshake, Node leaves it until its
+   * handshakeTimeout. A reset behind the last bytes that were read is an end to libuv as well.
    */
-  readonly isHalfOpenReset: boolean
+  readonly isHalfOpenEnd: boolean
   /** Nobody ends it before its time, so that it has one answer. */
   readonly isPeaceful: boolean
 }
@@ -226,6 +226,6 @@ export function drawPast(seed: number, index: number): Past {
     peek: peek[1],
     after: acts.map(({ touch, when }) => ({ touch: touch[1], when: when[1] })),
     isPeaceful: endings.length === 0 && clientLeaves === undefined,
-    isHalfOpenReset: drawn.allowHalfOpen && clientLeaves?.how === 'RST',
+    isHalfOpenEnd: drawn.allowHalfOpen && clientLeaves !== undefined,
   }
 }
