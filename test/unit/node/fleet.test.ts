@@ -1,8 +1,10 @@
 import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
+import { derOf } from '../../../src/client/session-format.ts'
+import { decodeSslSession } from '../../../src/codec/ssl-session-der.ts'
 import { attachServer, SessionCacheMode, SslContext, serverOptions } from '../../../src/index.ts'
 import { afterTest, certificate, connect } from '../../tools/node-servers.ts'
-import { startStoreServer } from '../../tools/shared-store.ts'
+import { type StoreServer, startStoreServer } from '../../tools/shared-store.ts'
 import { FleetWorker, type WorkerReport, type WorkerSettings } from './fleet.ts'
 
 /** Some seconds each; more on a machine that is busy with other tests. */
@@ -21,33 +23,48 @@ interface Tally {
   resumed: number
 }
 
+/** A fleet, and whoever is to be its client. */
+interface Fleet {
+  readonly plan: Plan
+  readonly store: StoreServer
+  start(count: number): Promise<FleetWorker[]>
+}
+
 /** Keeps the last session that it got, and offers it again. */
 class KeepingClient {
-  readonly #version: tls.SecureVersion
+  readonly #fleet: Fleet
   readonly #tally: Tally
   #session: Buffer | undefined
   visits = 0
 
-  constructor(version: tls.SecureVersion, tally: Tally) {
-    this.#version = version
+  constructor(fleet: Fleet, tally: Tally) {
+    this.#fleet = fleet
     this.#tally = tally
   }
 
   async visit(port: number): Promise<void> {
     const hadSession = this.#session !== undefined
     // A client that could do more would send a random session id to a TLS 1.2 server, which looks like an offer.
-    const visit = await connect({ port }, this.#session, { maxVersion: this.#version })
+    const { plan, store } = this.#fleet
+    const visit = await connect({ port }, this.#session, { maxVersion: plan.version })
     expect(visit.received).toBe('hello')
     this.#session = visit.session ?? this.#session
     this.visits++
     this.#tally.connections++
     if (hadSession) this.#tally.offers++
     if (visit.resumed) this.#tally.resumed++
+    // What is written behind may come later than a client that was faster: whoever waits for it meets it everywhere.
+    if (!plan.waitForStore && visit.session !== undefined) await store.written(ticketOf(visit.session))
   }
 }
 
-function makeClients(plan: Plan, tally: Tally): readonly KeepingClient[] {
-  return Array.from({ length: CLIENTS }, () => new KeepingClient(plan.version, tally))
+/** Of a stateful server: the id under which it keeps the session. */
+function ticketOf(session: Buffer): Uint8Array {
+  return decodeSslSession(derOf(session)).ticket ?? new Uint8Array(0)
+}
+
+function makeClients(fleet: Fleet, tally: Tally): readonly KeepingClient[] {
+  return Array.from({ length: CLIENTS }, () => new KeepingClient(fleet, tally))
 }
 
 const sum = (numbers: readonly (number | undefined)[]): number =>
@@ -62,30 +79,29 @@ function serverTally(reports: readonly WorkerReport[]): Tally {
   }
 }
 
-function countReason(reports: readonly WorkerReport[], reason: 'not-found' | 'external'): number {
-  return sum(reports.map(({ stats }) => stats.reasons[reason]))
+function countExternal(reports: readonly WorkerReport[]): number {
+  return sum(reports.map(({ stats }) => stats.reasons.external))
 }
 
-async function startWorkers(plan: Plan): Promise<(count: number) => Promise<FleetWorker[]>> {
+async function makeFleet(plan: Plan): Promise<Fleet> {
   const store = await startStoreServer()
   afterTest(() => store.close())
-  return (count) =>
-    Promise.all(
-      Array.from({ length: count }, async () => {
-        const worker = await FleetWorker.start({ ...plan, certificate, storePort: store.port })
-        afterTest(() => worker.kill())
-        return worker
-      }),
-    )
+  const startOne = async (): Promise<FleetWorker> => {
+    const worker = await FleetWorker.start({ ...plan, certificate, storePort: store.port })
+    afterTest(() => worker.kill())
+    return worker
+  }
+  return { plan, store, start: (count) => Promise.all(Array.from({ length: count }, startOne)) }
 }
 
 /** 50 clients, and a fleet with one external store; each connection is on the worker that gets it. */
 async function runFleet(plan: Plan): Promise<{ clients: Tally; reports: readonly WorkerReport[] }> {
-  const workers = await (await startWorkers(plan))(WORKERS)
+  const fleet = await makeFleet(plan)
+  const workers = await fleet.start(WORKERS)
   const port = workers[0]?.port ?? 0
   const clients: Tally = { connections: 0, offers: 0, resumed: 0 }
   await Promise.all(
-    makeClients(plan, clients).map(async (client) => {
+    makeClients(fleet, clients).map(async (client) => {
       while (client.visits < CONNECTIONS / CLIENTS) await client.visit(port)
     }),
   )
@@ -94,19 +110,19 @@ async function runFleet(plan: Plan): Promise<{ clients: Tally; reports: readonly
 
 /** The worker is terminated while clients are connecting; its successor listens already. */
 async function runHandover(plan: Plan): Promise<{ clients: Tally; reports: readonly WorkerReport[] }> {
-  const start = await startWorkers(plan)
-  const [first] = (await start(1)) as [FleetWorker]
+  const fleet = await makeFleet(plan)
+  const [first] = (await fleet.start(1)) as [FleetWorker]
   const clients: Tally = { connections: 0, offers: 0, resumed: 0 }
   let handover: Promise<readonly [FleetWorker, WorkerReport]> | undefined
   let isHandedOver = false
   const handOver = async (): Promise<readonly [FleetWorker, WorkerReport]> => {
-    const [successor] = (await start(1)) as [FleetWorker]
+    const [successor] = (await fleet.start(1)) as [FleetWorker]
     const report = await first.terminate()
     isHandedOver = true
     return [successor, report]
   }
   await Promise.all(
-    makeClients(plan, clients).map(async (client) => {
+    makeClients(fleet, clients).map(async (client) => {
       while (!isHandedOver) {
         await client.visit(first.port)
         if (clients.connections >= 2 * CLIENTS) handover ??= handOver()
@@ -149,13 +165,6 @@ function expectAllResumed(clients: Tally, reports: readonly WorkerReport[]): voi
   expect(reports.map(({ dropped }) => dropped)).toEqual(reports.map(() => 0))
 }
 
-function expectNearlyAllResumed(clients: Tally, reports: readonly WorkerReport[]): void {
-  expect(clients.resumed / clients.offers).toBeGreaterThanOrEqual(0.999)
-  expect(serverTally(reports)).toEqual(clients)
-  expect(countReason(reports, 'not-found')).toBe(clients.offers - clients.resumed)
-  expect(reports.map(({ dropped }) => dropped)).toEqual(reports.map(() => 0))
-}
-
 describe(
   `a cluster of ${WORKERS} with one external store, ${CONNECTIONS} connections by ${CLIENTS} clients`,
   patience,
@@ -173,14 +182,14 @@ describe(
       const { clients, reports } = await runFleet({ ...strictTls12, sessionCacheMode })
       expect(clients).toEqual(all)
       expectAllResumed(clients, reports)
-      expect(countReason(reports, 'external')).toBeGreaterThan(0)
+      expect(countExternal(reports)).toBeGreaterThan(0)
     })
 
-    test('TLS 1.3 with write-behind: 99.9 % of the offers resume, and every miss says not-found', async () => {
+    test('TLS 1.3 with write-behind: every offer resumes whose session is written', async () => {
       const { clients, reports } = await runFleet(writeBehindTls13)
-      expect(clients).toMatchObject({ connections: all.connections, offers: all.offers })
-      expectNearlyAllResumed(clients, reports)
-      expect(countReason(reports, 'external')).toBeGreaterThan(0)
+      expect(clients).toEqual(all)
+      expectAllResumed(clients, reports)
+      expect(countExternal(reports)).toBeGreaterThan(0)
     })
 
     test.skipIf(problem !== undefined)(
@@ -189,7 +198,7 @@ describe(
         const { clients, reports } = await runFleet(strictTls13)
         expect(clients).toEqual(all)
         expectAllResumed(clients, reports)
-        expect(countReason(reports, 'external')).toBeGreaterThan(0)
+        expect(countExternal(reports)).toBeGreaterThan(0)
       },
     )
   },
@@ -202,13 +211,13 @@ describe(
     test('TLS 1.2 with a strict store: every offer resumes', async () => {
       const { clients, reports } = await runHandover(strictTls12)
       expectAllResumed(clients, reports)
-      expect(countReason(reports.slice(1), 'external')).toBeGreaterThan(0)
+      expect(countExternal(reports.slice(1))).toBeGreaterThan(0)
     })
 
-    test('TLS 1.3 with write-behind: 99.9 % of the offers resume, and no write is dropped', async () => {
+    test('TLS 1.3 with write-behind: every offer resumes whose session is written, and no write is dropped', async () => {
       const { clients, reports } = await runHandover(writeBehindTls13)
-      expectNearlyAllResumed(clients, reports)
-      expect(countReason(reports.slice(1), 'external')).toBeGreaterThan(0)
+      expectAllResumed(clients, reports)
+      expect(countExternal(reports.slice(1))).toBeGreaterThan(0)
     })
 
     test.skipIf(problem !== undefined)(
@@ -216,7 +225,7 @@ describe(
       async () => {
         const { clients, reports } = await runHandover(strictTls13)
         expectAllResumed(clients, reports)
-        expect(countReason(reports.slice(1), 'external')).toBeGreaterThan(0)
+        expect(countExternal(reports.slice(1))).toBeGreaterThan(0)
       },
     )
   },
