@@ -118,6 +118,29 @@ describe.each(VERSIONS)('%s: a connection is served, as by a stock server,', (_,
   )
 })
 
+/** As from a process that gives away a socket, and in a message what it has read of it. */
+test.each(VERSIONS)(
+  '%s: a socket is served whose first bytes are put into it by whoever hands it on',
+  async (_, version) => {
+    await isServedAsByNode(version, async ({ server }) => {
+      const [ours, theirs] = duplexPair()
+      const client = tls.connect({ socket: ours, servername: NAME, ca: certificate.cert })
+      const [hello] = (await once(theirs, 'data')) as [Buffer]
+      const port = await listen(
+        net.createServer((raw) => {
+          server.emit('connection', raw)
+          raw.unshift(hello)
+        }),
+      )
+      theirs.pipe(net.connect(port, '127.0.0.1')).pipe(theirs)
+      const [greeting] = (await once(client, 'data')) as [Buffer]
+      client.destroy()
+      return greeting.toString()
+    })
+  },
+  TIMEOUT_MS,
+)
+
 test.each(TOUCHES.filter(([title]) => HARMFUL.test(title)))(
   'a stream that is no socket, with which somebody does %s, harms nobody',
   async (_title, touch) => {
