@@ -295,21 +295,16 @@ function readSupportedVersions(reader: VectorReader): number[] {
 
 function readPskKeyExchangeModes(reader: VectorReader): number[] {
   const end = reader.enter8(1, MAX_UINT8, 'ke_modes')
-  const modes: number[] = []
-  while (reader.remaining > 0) modes.push(reader.uint8('a mode'))
+  const modes = reader.uint8s('a mode')
   reader.leave(end)
   return modes
 }
 
 function readPreSharedKey(reader: VectorReader): ClientHelloPskIdentity[] {
   const listEnd = reader.enter16(7, MAX_UINT16, 'identities')
-  const identities: ClientHelloPskIdentity[] = []
-  while (reader.remaining > 0) {
-    const end = reader.enter16(1, MAX_UINT16, 'identity')
-    const identity = reader.copyRest()
-    reader.leave(end)
-    identities.push({ identity, obfuscatedTicketAge: reader.uint32('obfuscated_ticket_age') })
-  }
+  // At least one, by their length.
+  const identities = [readPskIdentity(reader)]
+  while (reader.remaining > 0) identities.push(readPskIdentity(reader))
   reader.leave(listEnd)
   const bindersOffset = reader.offset
   const count = countBinders(reader)
@@ -320,6 +315,13 @@ function readPreSharedKey(reader: VectorReader): ClientHelloPskIdentity[] {
     )
   }
   return identities
+}
+
+function readPskIdentity(reader: VectorReader): ClientHelloPskIdentity {
+  const end = reader.enter16(1, MAX_UINT16, 'identity')
+  const identity = reader.copyRest()
+  reader.leave(end)
+  return { identity, obfuscatedTicketAge: reader.uint32('obfuscated_ticket_age') }
 }
 
 function countBinders(reader: VectorReader): number {

@@ -59,8 +59,16 @@ export class VectorReader {
 
   /** All that remains. */
   uint16s(subject: string): number[] {
-    const values: number[] = []
-    while (this.remaining > 0) values.push(this.uint16(subject))
+    // An array that grows makes room for seventeen first, and is copied again and again.
+    const values = new Array<number>(Math.ceil(this.remaining / 2))
+    for (let index = 0; this.remaining > 0; index++) values[index] = this.uint16(subject)
+    return values
+  }
+
+  /** All that remains. */
+  uint8s(subject: string): number[] {
+    const values = new Array<number>(this.remaining)
+    for (let index = 0; index < values.length; index++) values[index] = this.uint8(subject)
     return values
   }
 

@@ -366,12 +366,14 @@ export class Connection implements HelloListener, ReadAheadListener {
     return this.#model.isTicketDue && this.#hello !== undefined && isTicketUsable(this.edge, this.#hello)
   }
 
-  /** By then the tickets of TLS 1.3 have come, if Node shows them. */
+  /** What TLS 1.2 makes has come before; the tickets of TLS 1.3 come in this turn, if Node shows them. */
   #releaseSoon(isTooLarge: boolean): void {
-    setImmediate(() => {
+    const release = (): void => {
       if (isTooLarge && !this.#keeper.hasMade) this.edge.countNotKept('too-large')
       this.#release()
-    })
+    }
+    if (this.#model.protocolVersion === TLS1_3_VERSION) setImmediate(release)
+    else release()
   }
 
   /** Why the finished connection must not live. */
