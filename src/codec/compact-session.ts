@@ -1,5 +1,5 @@
 /**
- * The compact form of an SSL_SESSION: its DER as `encodeSslSession` writes it, without the times [1] and [2], one UTF-16 unit
+ * The compact form of an SSL_SESSION: its DER as `writeSslSession` writes it, without the times [1] and [2], one UTF-16 unit
  * for each byte. A string takes a tenth of the memory of the objects that the fields would be.
  *
  * What is in this form was read strictly, or was written here: so elements are found by their lengths alone, and those that

@@ -96,7 +96,7 @@ export type SessionOutline = Omit<SslSessionFields, BytesName> &
     readonly mandatoryEnd: number
     /** What follows [1] and [2]. */
     readonly restStart: number
-    /** {@link encodeSslSession} would write these very bytes. */
+    /** {@link writeSslSession} would write these very bytes. */
     readonly isCanonical: boolean
   }
 
@@ -218,16 +218,11 @@ export type FieldsWithoutTimes = Omit<SslSessionFields, 'timeSec' | 'timeoutSec'
 export type SessionTimes = Pick<SslSessionFields, 'timeSec' | 'timeoutSec'>
 
 /**
- * Writes one session, byte for byte as libssl 3.5. The caller answers for the ranges of {@link SslSessionFields}.
+ * Writes one session, byte for byte as libssl 3.5, into {@link sessionWriter}, whose caller takes it from there. The caller answers
+ * for the ranges of {@link SslSessionFields}.
  *
  * @param times - in place of those of `fields`
  */
-export function encodeSslSession(fields: FieldsWithoutTimes, times: SessionTimes): Uint8Array {
-  writeSslSession(fields, times)
-  return sessionWriter.finish()
-}
-
-/** As {@link encodeSslSession}, into {@link sessionWriter}, whose caller takes it from there. */
 export function writeSslSession(fields: FieldsWithoutTimes, times: SessionTimes): void {
   sessionWriter.begin()
   // From the last to the first.

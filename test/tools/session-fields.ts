@@ -1,10 +1,11 @@
 import fc from 'fast-check'
-import { encodeSslSession, type SslSessionFields } from '../../src/codec/ssl-session-der.ts'
+import { type SslSessionFields, sessionWriter, writeSslSession } from '../../src/codec/ssl-session-der.ts'
 import { hex } from './hex.ts'
 
 /** With its own times. */
 export function encode(fields: SslSessionFields): Uint8Array {
-  return encodeSslSession(fields, fields)
+  writeSslSession(fields, fields)
+  return sessionWriter.finish()
 }
 
 export const MINIMAL: SslSessionFields = {

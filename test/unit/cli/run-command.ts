@@ -1,8 +1,8 @@
 import { runCommand } from '../../../src/cli/command.ts'
 import type { Examination } from '../../../src/cli/examination-facts.ts'
 import type { Finding } from '../../../src/cli/findings.ts'
-import { encodeSslSession, type SslSessionFields } from '../../../src/codec/ssl-session-der.ts'
-import { MINIMAL } from '../../tools/session-fields.ts'
+import type { SslSessionFields } from '../../../src/codec/ssl-session-der.ts'
+import { encode, MINIMAL } from '../../tools/session-fields.ts'
 
 export interface Run {
   readonly exitCode: number
@@ -48,6 +48,5 @@ export async function doctor(...args: readonly string[]): Promise<DoctorReport> 
 
 /** A session of TLS 1.2 with an id, but for what is said otherwise. */
 export function sessionDer(wish: Partial<SslSessionFields>): Uint8Array {
-  const fields = { ...MINIMAL, ...wish }
-  return encodeSslSession(fields, fields)
+  return encode({ ...MINIMAL, ...wish })
 }
