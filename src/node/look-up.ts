@@ -396,8 +396,8 @@ function refined(
   return isRenamed(reason) ? EDGE_NAMES[reason] : reason
 }
 
-function whyMismatch({ binding, origin, session, ticket }: Found): HandshakeReason {
-  return ticket === undefined ? mismatchReason(origin, binding) : ticketMismatchReason(session, binding)
+function whyMismatch({ binding, session, ticket }: Found): HandshakeReason {
+  return ticket === undefined ? mismatchReason(session, binding) : ticketMismatchReason(session, binding)
 }
 
 const EDGE_NAMES = {

@@ -135,12 +135,6 @@ export interface SessionOrigin {
   readonly chainEndSec: number
 }
 
-/** With the trust under which the session was made, which tells a changed profile from another context. */
-interface StampedOrigin extends SessionOrigin {
-  /** All of [18], and not to be changed. */
-  readonly stamp: Uint8Array
-}
-
 const FORMAT_VERSION = 1
 const TAG_LENGTH = 16
 /** version(1), authenticatedAtSec(6), chainEndSec(6), trustTag(16); Infinity is the largest number of six bytes. */
@@ -171,15 +165,19 @@ export function stamp(
 }
 
 /** @returns undefined for a session of another format, or of nobody's */
-export function readOrigin(session: SslSession): StampedOrigin | undefined {
-  const { ticketAppData: stamp } = session
-  if (stamp === undefined || stamp.length !== LENGTH || stamp[0] !== FORMAT_VERSION) return undefined
+export function readOrigin(session: SslSession): SessionOrigin | undefined {
+  const stamp = stampOf(session)
+  if (stamp === undefined) return undefined
   const chainEndSec = readUint48(stamp, CHAIN_END_AT)
   return {
     authenticatedAtSec: readUint48(stamp, AUTHENTICATED_AT),
     chainEndSec: chainEndSec === MAX_UINT48 ? Number.POSITIVE_INFINITY : chainEndSec,
-    stamp,
   }
+}
+
+/** All of [18], in our format. */
+function stampOf({ ticketAppData }: SslSession): Uint8Array | undefined {
+  return ticketAppData?.length === LENGTH && ticketAppData[0] === FORMAT_VERSION ? ticketAppData : undefined
 }
 
 /** Six bytes, big endian: more than the operators on integers take. */
@@ -197,13 +195,16 @@ function writeUint48(bytes: Uint8Array, offset: number, value: number): void {
   }
 }
 
-/** Why a session for the same server name, but of another {@link bindingContext}, does not fit this one. */
+/**
+ * Why a session for the same server name, but of another {@link bindingContext}, does not fit this one: the trust under which it was
+ * made, which is in its stamp, tells a changed profile from another context.
+ */
 export function mismatchReason(
-  origin: SessionOrigin | undefined,
+  session: SslSession,
   binding: Binding,
 ): 'trust-changed' | 'session-id-context-mismatch' {
-  const stamp = (origin as StampedOrigin | undefined)?.stamp
-  return stamp !== undefined && equalBytes(stamp.subarray(TAG_AT), hashesOf(binding).tag)
+  const tag = stampOf(session)?.subarray(TAG_AT)
+  return tag !== undefined && equalBytes(tag, hashesOf(binding).tag)
     ? 'session-id-context-mismatch'
     : 'trust-changed'
 }
