@@ -549,7 +549,9 @@ const storeCallsOfMain: PublicCalls = {
 }
 
 const SERVER = Symbol.for('the server')
-const makeServer = (): tls.Server => tls.createServer({ ...main.serverOptions(context) })
+/** Of a version in which each line of Node can wait for a store. */
+const makeServer = (): tls.Server =>
+  tls.createServer({ maxVersion: 'TLSv1.2', ...main.serverOptions(context) })
 const milliseconds = OPTIONAL_COUNT
 
 const serverCalls: PublicCalls = {
@@ -568,7 +570,7 @@ const serverCalls: PublicCalls = {
       maxAuthenticationAgeSec: OPTIONAL_COUNT,
       authenticatedAfterMs: OPTIONAL_COUNT,
       singleUse: OPTIONAL_FLAG,
-      waitForStore: OPTIONAL,
+      waitForStore: OPTIONAL_FLAG,
       bindSessions: OPTIONAL_FLAG,
       requireExtendedMasterSecret: OPTIONAL_FLAG,
       shouldStore: OPTIONAL_CALLBACK,

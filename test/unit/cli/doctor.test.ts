@@ -4,9 +4,10 @@ import type { TLSSocket } from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import type { Method } from '../../../src/cli/probe.ts'
 import { decodeSslSession } from '../../../src/codec/ssl-session-der.ts'
+import { isBindingRelease } from '../../../src/node/node-session-context.ts'
 import { makeCertificate } from '../../tools/certificate.ts'
 import { findingsOf, type Verdict, verdictOf, verdicts } from '../../tools/doctor.ts'
-import { nginx, nothing, openssl, peers, UNCHECKED } from '../../tools/doctor-peers.ts'
+import { nginx, nothing, openssl, peers, STOCK_NAMES } from '../../tools/doctor-peers.ts'
 import {
   folderWithCertificate,
   offerByHand,
@@ -98,7 +99,7 @@ describe('sslctx doctor', () => {
   test('says which version a server refuses', async () => {
     const { port } = await startStock({ server: { secureOptions: 0, minVersion: 'TLSv1.3' } })
     const report = await probe(port, '--attempts', '1')
-    expect(findingsOf(report)).toEqual(['note version-refused tls12-id', UNCHECKED])
+    expect(findingsOf(report)).toEqual(['note version-refused tls12-id', STOCK_NAMES])
     expect(report.exitCode).toBe(0)
   })
 
@@ -123,15 +124,20 @@ describe('sslctx doctor', () => {
     expect(new Set(names)).toEqual(new Set(['shop.example', 'sslctx-doctor.invalid']))
   })
 
-  test('warns when a session resumes under a name that has another certificate', async () => {
-    const { server, port } = await startStock({ server: { secureOptions: 0 } })
-    server.addContext('other.example', await makeCertificate('other.example'))
-    const report = await probe(port, '--other-servername', 'other.example')
-    expect(findingsOf(report)).toContain('warning resumes-across-names')
-    expect(report.exitCode).toBe(0)
-    const strict = await probe(port, '--other-servername', 'other.example', '--strict', '--attempts', '1')
-    expect(strict.exitCode).toBe(1)
-  })
+  // Stock Node is no such server any more.
+  const boundBy = isBindingRelease() ? ` (Node ${process.versions.node} binds its sessions to names)` : ''
+  test.skipIf(boundBy)(
+    `warns when a session resumes under a name that has another certificate${boundBy}`,
+    async () => {
+      const { server, port } = await startStock({ server: { secureOptions: 0 } })
+      server.addContext('other.example', await makeCertificate('other.example'))
+      const report = await probe(port, '--other-servername', 'other.example')
+      expect(findingsOf(report)).toContain('warning resumes-across-names')
+      expect(report.exitCode).toBe(0)
+      const strict = await probe(port, '--other-servername', 'other.example', '--strict', '--attempts', '1')
+      expect(strict.exitCode).toBe(1)
+    },
+  )
 
   test('offers sessions once more after --wait, and says when it was longer than their lifetime', async () => {
     // Creation times are whole seconds: with less than three, a session may be too old before the wait.

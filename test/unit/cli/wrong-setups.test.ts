@@ -4,6 +4,7 @@ import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import type { Finding } from '../../../src/cli/findings.ts'
 import { MemoryStore, type SessionStore, storeCallbacks } from '../../../src/index.ts'
+import { isBindingRelease } from '../../../src/node/node-session-context.ts'
 import { makeCertificate } from '../../tools/certificate.ts'
 import { findingsOf } from '../../tools/doctor.ts'
 import { startNodeCluster, startStockProcess } from '../../tools/foreign-servers.ts'
@@ -29,6 +30,9 @@ function saidOf(report: DoctorReport, id: Finding['id']): string {
     .flatMap(({ what, reasons: likely, remedies }) => [what, ...likely, ...remedies])
     .join('\n')
 }
+
+// Stock Node is not so any more, and sets a session id context of its own.
+const boundBy = isBindingRelease() ? ` (Node ${process.versions.node} binds its sessions to names)` : ''
 
 describe('of ten servers set up wrongly, the cause is named', () => {
   test('1. workers that do not share their sessions', async () => {
@@ -123,12 +127,15 @@ describe('of ten servers set up wrongly, the cause is named', () => {
     expect(reasons(harness)).toContain('server-name-mismatch')
   })
 
-  test('8. no name policy, where names have certificates of their own', async () => {
-    const { server, port } = await startStock({ server: { secureOptions: 0 } })
-    server.addContext('intern.example', await makeCertificate('intern.example'))
-    const report = await probe([port], '--other-servername', 'intern.example')
-    expect(findingsOf(report)).toContain('warning resumes-across-names')
-  })
+  test.skipIf(boundBy)(
+    `8. no name policy, where names have certificates of their own${boundBy}`,
+    async () => {
+      const { server, port } = await startStock({ server: { secureOptions: 0 } })
+      server.addContext('intern.example', await makeCertificate('intern.example'))
+      const report = await probe([port], '--other-servername', 'intern.example')
+      expect(findingsOf(report)).toContain('warning resumes-across-names')
+    },
+  )
 
   test('9. single use, for clients that offer a session of TLS 1.3 again', async () => {
     const harness = await start({ attach: { singleUse: true } })
@@ -138,7 +145,7 @@ describe('of ten servers set up wrongly, the cause is named', () => {
     expect(reasons(harness)).toContain('already-used')
   })
 
-  test('10. client certificates without a session id context', async () => {
+  test.skipIf(boundBy)(`10. client certificates without a session id context${boundBy}`, async () => {
     // tls.createServer would set one; this is how TLS is put on sockets by hand.
     const secureContext = tls.createSecureContext({
       ...certificate,
