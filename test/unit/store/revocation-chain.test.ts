@@ -267,9 +267,9 @@ describe('nothing is missed', () => {
 })
 
 describe('many marks', () => {
-  /** The longest that the event loop stood still, in milliseconds of this process's CPU. */
+  /** The longest that the event loop stood still, as a part of all the CPU that the work took: machines differ, and so do moments. */
   async function longestTurn(work: Promise<unknown>): Promise<number> {
-    let longest = 0
+    const turns: number[] = []
     let isOver = false
     void work.finally(() => {
       isOver = true
@@ -278,10 +278,10 @@ describe('many marks', () => {
       const before = process.cpuUsage()
       await setImmediate()
       const { user, system } = process.cpuUsage(before)
-      longest = Math.max(longest, (user + system) / 1000)
+      turns.push(user + system)
     }
     await work
-    return longest
+    return Math.max(...turns) / turns.reduce((sum, turn) => sum + turn, 0)
   }
 
   test('are read without the event loop standing still, be they verified for the first time or again', async () => {
@@ -298,14 +298,17 @@ describe('many marks', () => {
     open.push(fresh)
     // The first of them makes the code fast.
     await longestTurn(fresh.ready)
-    const turns = [await longestTurn(fresh.refresh()), await longestTurn(fresh.refresh())]
-    for (let junk = 0; junk < 20_000; junk++)
-      stored.push({ mark: randomBytes(64), expiresAtMs: Number.POSITIVE_INFINITY })
-    turns.push(await longestTurn(fresh.refresh()))
-    expect(fresh.stats).toMatchObject({ marks: 19_001, unverified: 20_000, broken: 0 })
-    // Of 200 ms in one turn; the bound is 5 ms, and this machine is not alone.
-    expect(Math.min(...turns)).toBeLessThan(15)
-    expect(turns.filter((turn) => turn > 50)).toEqual([])
+    const again = [await longestTurn(fresh.refresh()), await longestTurn(fresh.refresh())]
+    const forTheFirstTime: number[] = []
+    for (const total of [20_000, 40_000]) {
+      for (let junk = 0; junk < 20_000; junk++)
+        stored.push({ mark: randomBytes(64), expiresAtMs: Number.POSITIVE_INFINITY })
+      forTheFirstTime.push(await longestTurn(fresh.refresh()))
+      expect(fresh.stats).toMatchObject({ marks: 19_001, unverified: total, broken: 0 })
+    }
+    // All in one turn would be nearly 1. A collection of garbage may fall into any turn, but not into one of each run.
+    expect(Math.min(...again)).toBeLessThan(0.5)
+    expect(Math.min(...forTheFirstTime)).toBeLessThan(0.5)
   }, 60_000)
 
   test('beyond 100,000 are not read, nor written', async () => {
