@@ -26,6 +26,10 @@ export class Deadlines {
   #last: Deadline | undefined
   /** It stays when its deadline is cleared: one that fires for nothing costs less than one that is stopped. */
   #timer: NodeJS.Timeout | undefined
+  /** What has set the timer: whoever puts another clock in its place, in tests, may leave it standing. */
+  #setTimeout: typeof setTimeout | undefined
+  /** The number of the timer; one that was left standing may go on some time. */
+  #alarm = 0
   /** The timer is of all of them, and keeps nothing of the connection that happens to set it. */
   readonly #resource = new AsyncResource('SSLCTX_DEADLINES')
   #isEnding = false
@@ -43,7 +47,7 @@ export class Deadlines {
     this.#last = deadline
     if (earlier === undefined) this.#first = deadline
     else earlier.later = deadline
-    if (this.#timer === undefined) this.#arm(this.#delayMs)
+    if (this.#setTimeout !== setTimeout) this.#arm(nowMs)
     return deadline
   }
 
@@ -68,13 +72,18 @@ export class Deadlines {
     if (this.#first === undefined) clearTimeout(this.#timer)
   }
 
-  #arm(delayMs: number): void {
-    this.#timer = this.#resource.runInAsyncScope(setTimeout, undefined, this.#expire, delayMs)
+  /** For the first deadline, if there is one. */
+  #arm(nowMs: number): void {
+    const first = this.#first
+    this.#setTimeout = first && setTimeout
+    if (first === undefined) return
+    const delayMs = Math.round(first.dueMs - nowMs)
+    this.#timer = this.#resource.runInAsyncScope(setTimeout, undefined, this.#expire, delayMs, ++this.#alarm)
     this.#timer.unref()
   }
 
-  readonly #expire = (): void => {
-    this.#timer = undefined
+  readonly #expire = (alarm: number): void => {
+    if (alarm !== this.#alarm) return
     const nowMs = performance.now()
     try {
       // Timers count whole milliseconds of a clock that is read once a turn.
@@ -83,10 +92,8 @@ export class Deadlines {
         first.listener.hearDeadline()
       }
     } finally {
-      // Also when one of them has thrown.
-      const first = this.#first
-      if (first !== undefined && this.#timer === undefined)
-        this.#arm(Math.round(first.dueMs - performance.now()))
+      // Also when one of them has thrown, or has led to another.
+      this.#arm(performance.now())
     }
   }
 }

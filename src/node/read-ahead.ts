@@ -68,6 +68,8 @@ export class ReadAhead implements DeadlineListener {
   readonly #unshift: Duplex['unshift']
   /** There was something in the buffer, whose end is told by an event. */
   #hasDrained = false
+  /** What was put back, and is looked at in the next tick: in the stream's buffer it would flow away from one that was resumed. */
+  #returned: Buffer[] = []
   #chunks: Buffer[] = []
   #following = 0
   #state: 'reading' | 'heard' | 'released' = 'reading'
@@ -105,6 +107,7 @@ export class ReadAhead implements DeadlineListener {
   /** In the next tick, in which Node would look. */
   #lookAgain(): void {
     process.nextTick(() => {
+      this.#takeReturned()
       this.#drain()
       // Nobody may have asked the stream for bytes yet.
       if (this.#state === 'reading') this.#socket.read(0)
@@ -114,7 +117,8 @@ export class ReadAhead implements DeadlineListener {
   /** The stream is its users' again. @returns all bytes that were taken, in their order */
   release(): readonly Buffer[] {
     if (this.#stop()) this.#askForMore()
-    const chunks = this.#chunks
+    const chunks = this.#returned.length === 0 ? this.#chunks : [...this.#returned, ...this.#chunks]
+    this.#returned = []
     this.#chunks = []
     return chunks
   }
@@ -132,6 +136,14 @@ export class ReadAhead implements DeadlineListener {
     return true
   }
 
+  #takeReturned(): void {
+    const returned = this.#returned
+    if (returned.length === 0 || this.#state === 'released') return
+    this.#returned = []
+    // As one, since the stream may be its users' again with the last byte of the ClientHello.
+    this.#receive(Buffer.concat(returned))
+  }
+
   #drain(): void {
     const socket = this.#socket
     if (this.#state === 'released' || socket.readableLength === 0) return
@@ -143,6 +155,7 @@ export class ReadAhead implements DeadlineListener {
   }
 
   readonly #take = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+    this.#takeReturned()
     if (this.#state === 'released') return Reflect.apply(this.#push, this.#socket, [chunk, encoding])
     if (chunk === null) {
       this.#end()
@@ -159,15 +172,13 @@ export class ReadAhead implements DeadlineListener {
 
   readonly #putBack = (chunk: unknown, encoding?: BufferEncoding): void => {
     const socket = this.#socket
-    // What is put back into a stream that flows, its listeners get at once; Node has one on those without a handle. Behind what came
-    // later it would be in the wrong place.
+    const isBytes = typeof chunk === 'string' || chunk instanceof Uint8Array
+    // Before whatever else may be asked for now, such as a flow in which they would be lost.
+    if (this.#state !== 'released') this.#lookAgain()
+    // Behind what came later they would be in the wrong place.
     const isFirst = this.#state === 'reading' && this.#chunks.length === 0
-    if (isFirst && !hasHandle(socket) && socket.readableFlowing === true)
-      this.#receive(bytesOf(chunk, encoding))
-    else {
-      Reflect.apply(this.#unshift, socket, [chunk, encoding])
-      if (this.#state !== 'released') this.#lookAgain()
-    }
+    if (isFirst && isBytes) this.#returned.unshift(bytesOf(chunk, encoding))
+    else Reflect.apply(this.#unshift, socket, [chunk, encoding])
   }
 
   /** A stream without a handle waits to be asked after each chunk; it is told that the last one was taken. */

@@ -48,6 +48,53 @@ describe('each is told when its own time is up', () => {
     expect(told).toEqual(['one', 'two'])
   })
 
+  it('though one was set while another was told', () => {
+    const { told, named } = listening()
+    const deadlines = new Clocked(100)
+    const { hearDeadline } = named('one')
+    deadlines.set({
+      hearDeadline() {
+        hearDeadline()
+        deadlines.set(named('three'))
+      },
+    })
+    vi.advanceTimersByTime(50)
+    deadlines.set(named('two'))
+    vi.advanceTimersByTime(100)
+    expect(told).toEqual(['one', 'two'])
+    vi.advanceTimersByTime(50)
+    expect(told).toEqual(['one', 'two', 'three'])
+  })
+
+  it('though the timer was one of a test, which has gone since', () => {
+    const { told, named } = listening()
+    const deadlines = new Clocked(100)
+    vi.stubGlobal('setTimeout', () => ({ unref: () => undefined }))
+    const one = deadlines.set(named('one'))
+    deadlines.clear(one)
+    vi.unstubAllGlobals()
+    deadlines.set(named('two'))
+    vi.advanceTimersByTime(100)
+    expect(told).toEqual(['two'])
+  })
+
+  it('once, though a timer of before was left standing', () => {
+    const { told, named } = listening()
+    const deadlines = new Clocked(100)
+    deadlines.set(named('one'))
+    const { setTimeout: fake } = globalThis
+    vi.stubGlobal('setTimeout', (...args: Parameters<typeof fake>) => fake(...args))
+    vi.advanceTimersByTime(10)
+    deadlines.set(named('two'))
+    vi.unstubAllGlobals()
+    vi.advanceTimersByTime(90)
+    expect(told).toEqual(['one'])
+    expect(vi.getTimerCount()).toBe(1)
+    vi.advanceTimersByTime(10)
+    expect(told).toEqual(['one', 'two'])
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
   it('also when the one that the timer was set for is cleared', () => {
     const { told, named } = listening()
     const deadlines = new Clocked(100)

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import http from 'node:http'
 import https from 'node:https'
 import net from 'node:net'
-import { PassThrough } from 'node:stream'
+import { type Duplex, PassThrough } from 'node:stream'
 import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import { bytes, records } from '../../tools/client-hello-builder.ts'
@@ -118,28 +118,75 @@ describe.each(VERSIONS)('%s: a connection is served, as by a stock server,', (_,
   )
 })
 
-/** As from a process that gives away a socket, and in a message what it has read of it. */
-test.each(VERSIONS)(
-  '%s: a socket is served whose first bytes are put into it by whoever hands it on',
-  async (_, version) => {
-    await isServedAsByNode(version, async ({ server }) => {
-      const [ours, theirs] = duplexPair()
-      const client = tls.connect({ socket: ours, servername: NAME, ca: certificate.cert })
-      const [hello] = (await once(theirs, 'data')) as [Buffer]
-      const port = await listen(
-        net.createServer((raw) => {
-          server.emit('connection', raw)
-          raw.unshift(hello)
-        }),
-      )
-      theirs.pipe(net.connect(port, '127.0.0.1')).pipe(theirs)
-      const [greeting] = (await once(client, 'data')) as [Buffer]
-      client.destroy()
-      return greeting.toString()
-    })
-  },
-  TIMEOUT_MS,
-)
+describe('a stream is served whose first bytes are put into it by whoever has handed it on', () => {
+  /** As a process does it that gets a socket from another, and in a message what was read of it. */
+  type Put = (raw: Duplex, hello: Buffer) => void
+  const inPieces: Put = (raw, hello) => {
+    for (const [start, end] of [[100], [1, 100], [0, 1]]) raw.unshift(hello.subarray(start, end))
+  }
+  const atOnce: Put = (raw, hello) => raw.unshift(hello)
+  const WAYS: readonly (readonly [string, Put])[] = (
+    [
+      ['at once', atOnce],
+      ['in pieces, the last one first', inPieces],
+    ] as const
+  ).flatMap(([title, put]): [string, Put][] => [
+    [title, put],
+    [`${title}, when it was resumed`, (raw, hello) => put(raw.resume(), hello)],
+    [`${title}, and is resumed then`, (raw, hello) => void [put(raw, hello), raw.resume()]],
+    [`${title}, and is heard by others then`, (raw, hello) => void [put(raw, hello), raw.on('data', ignore)]],
+  ])
+  /** A stock server has looked into a socket by then, and takes the pieces of a stream in the order in which they come. */
+  const LATER: readonly (readonly [string, Put])[] = WAYS.slice(0, 4).map(([title, put]) => [
+    `${title}, in the next tick`,
+    (raw, hello) => process.nextTick(put, raw, hello),
+  ])
+
+  /** @param open - a connection, of which the server's end is given the hello */
+  async function visit(open: (hello: Buffer) => Promise<Duplex>): Promise<string> {
+    const [ours, theirs] = duplexPair()
+    const client = tls.connect({ socket: ours, servername: NAME, ca: certificate.cert })
+    const [hello] = (await once(theirs, 'data')) as [Buffer]
+    const transport = await open(hello)
+    theirs.pipe(transport).pipe(theirs)
+    const [greeting] = (await once(client, 'data')) as [Buffer]
+    client.destroy()
+    return greeting.toString()
+  }
+
+  describe.each(VERSIONS)('%s', (_, version) => {
+    test.each(WAYS)(
+      'a socket, %s',
+      async (_title, put) => {
+        await isServedAsByNode(version, ({ server }) =>
+          visit(async (hello) => {
+            const front = net.createServer((raw) => {
+              server.emit('connection', raw)
+              put(raw, hello)
+            })
+            return net.connect(await listen(front), '127.0.0.1')
+          }),
+        )
+      },
+      TIMEOUT_MS,
+    )
+
+    test.each([...WAYS, ...LATER])(
+      'one that is no socket, %s',
+      async (_title, put) => {
+        await isServedAsByNode(version, ({ server }) =>
+          visit(async (hello) => {
+            const [front, raw] = duplexPair()
+            server.emit('connection', raw)
+            put(raw, hello)
+            return front
+          }),
+        )
+      },
+      TIMEOUT_MS,
+    )
+  })
+})
 
 test.each(TOUCHES.filter(([title]) => HARMFUL.test(title)))(
   'a stream that is no socket, with which somebody does %s, harms nobody',
