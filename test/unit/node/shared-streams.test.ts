@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import http from 'node:http'
 import https from 'node:https'
 import net from 'node:net'
-import { type Duplex, PassThrough } from 'node:stream'
+import { PassThrough } from 'node:stream'
 import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import { bytes, records } from '../../tools/client-hello-builder.ts'
@@ -11,48 +11,26 @@ import {
   certificate,
   connect,
   greet,
-  type Harness,
   listen,
   NAME,
   NO_INTERNAL,
-  type StartOptions,
   start,
   startStock,
   VERSIONS,
 } from '../../tools/node-servers.ts'
 import { hello13 } from '../../tools/offering-hello.ts'
 import { duplexPair, type PipeEnd } from '../../tools/pipe-end.ts'
+import { isServedAsByNode, PATIENT, type Target } from '../../tools/served-as-by-node.ts'
 import { TOUCHES, type Touch } from '../../tools/stream-touches.ts'
 
 /** Whoever waits for this has hung. */
 const TIMEOUT_MS = 5_000
-/** So a hello that never comes is a test that fails, and not one that is late. */
-const PATIENT = { readAheadMs: 120_000 }
-
-type Target = Pick<Harness, 'server' | 'port'>
 
 const ignore = (): void => undefined
 
 /** A stock server reads such a stream by its events, so these keep it from its bytes. */
 const HARMFUL = /^(setEncoding|pause|a listener of readable)/
 const STREAM_TOUCHES = TOUCHES.filter(([title]) => !HARMFUL.test(title))
-
-/** Node serves it, and we do: each with one outcome, and none of it is an error. */
-async function isServedAsByNode(
-  options: StartOptions,
-  visit: (target: Target) => Promise<string>,
-): Promise<Harness> {
-  const stock = await visit(await startStock(options))
-  const harness = await start({ ...options, attach: { ...PATIENT, ...options.attach } })
-  const failures: unknown[] = []
-  harness.server.on('tlsClientError', (error) => failures.push(error))
-  expect(await visit(harness)).toBe(stock)
-  expect(stock).toBe('hello')
-  expect(failures).toEqual([])
-  expect(harness.handshakes).toHaveLength(1)
-  expect(harness.handshakes[0]?.outcome).not.toBe('failed')
-  return harness
-}
 
 const received = async (target: { readonly port: number }): Promise<string> =>
   (await connect(target)).received
@@ -116,76 +94,6 @@ describe.each(VERSIONS)('%s: a connection is served, as by a stock server,', (_,
     },
     TIMEOUT_MS,
   )
-})
-
-describe('a stream is served whose first bytes are put into it by whoever has handed it on', () => {
-  /** As a process does it that gets a socket from another, and in a message what was read of it. */
-  type Put = (raw: Duplex, hello: Buffer) => void
-  const inPieces: Put = (raw, hello) => {
-    for (const [start, end] of [[100], [1, 100], [0, 1]]) raw.unshift(hello.subarray(start, end))
-  }
-  const atOnce: Put = (raw, hello) => raw.unshift(hello)
-  const WAYS: readonly (readonly [string, Put])[] = (
-    [
-      ['at once', atOnce],
-      ['in pieces, the last one first', inPieces],
-    ] as const
-  ).flatMap(([title, put]): [string, Put][] => [
-    [title, put],
-    [`${title}, when it was resumed`, (raw, hello) => put(raw.resume(), hello)],
-    [`${title}, and is resumed then`, (raw, hello) => void [put(raw, hello), raw.resume()]],
-    [`${title}, and is heard by others then`, (raw, hello) => void [put(raw, hello), raw.on('data', ignore)]],
-  ])
-  /** A stock server has looked into a socket by then, and takes the pieces of a stream in the order in which they come. */
-  const LATER: readonly (readonly [string, Put])[] = WAYS.slice(0, 4).map(([title, put]) => [
-    `${title}, in the next tick`,
-    (raw, hello) => process.nextTick(put, raw, hello),
-  ])
-
-  /** @param open - a connection, of which the server's end is given the hello */
-  async function visit(open: (hello: Buffer) => Promise<Duplex>): Promise<string> {
-    const [ours, theirs] = duplexPair()
-    const client = tls.connect({ socket: ours, servername: NAME, ca: certificate.cert })
-    const [hello] = (await once(theirs, 'data')) as [Buffer]
-    const transport = await open(hello)
-    theirs.pipe(transport).pipe(theirs)
-    const [greeting] = (await once(client, 'data')) as [Buffer]
-    client.destroy()
-    return greeting.toString()
-  }
-
-  describe.each(VERSIONS)('%s', (_, version) => {
-    test.each(WAYS)(
-      'a socket, %s',
-      async (_title, put) => {
-        await isServedAsByNode(version, ({ server }) =>
-          visit(async (hello) => {
-            const front = net.createServer((raw) => {
-              server.emit('connection', raw)
-              put(raw, hello)
-            })
-            return net.connect(await listen(front), '127.0.0.1')
-          }),
-        )
-      },
-      TIMEOUT_MS,
-    )
-
-    test.each([...WAYS, ...LATER])(
-      'one that is no socket, %s',
-      async (_title, put) => {
-        await isServedAsByNode(version, ({ server }) =>
-          visit(async (hello) => {
-            const [front, raw] = duplexPair()
-            server.emit('connection', raw)
-            put(raw, hello)
-            return front
-          }),
-        )
-      },
-      TIMEOUT_MS,
-    )
-  })
 })
 
 test.each(TOUCHES.filter(([title]) => HARMFUL.test(title)))(
