@@ -316,7 +316,7 @@ export class Connection implements HelloListener, ReadAheadListener {
     if (isPromiseLike(kept)) this.#kept = Promise.all([this.#kept, this.#listener.hearWrite(this, kept)])
     else if (kept !== undefined) this.edge.countNotKept(kept)
     if (this.#phase.name !== 'established') return
-    if (kept !== undefined) this.#releaseSoon(false)
+    if (kept !== undefined) this.#releaseAfterTickets(false)
     else if (!this.#model.isTicketDue) this.#release()
   }
 
@@ -352,7 +352,7 @@ export class Connection implements HelloListener, ReadAheadListener {
     this.#phase = ESTABLISHED
     this.#report(isReused ? 'resumed' : 'full', reason, { protocol, socket })
     // With the last ticket all is over.
-    if (isTooLarge || !this.#isTicketDue(isReused)) this.#releaseSoon(isTooLarge)
+    if (isTooLarge || !this.#isTicketDue(isReused)) this.#releaseAfterTickets(isTooLarge)
   }
 
   /** Only a client certificate makes a session so. */
@@ -367,7 +367,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   }
 
   /** What TLS 1.2 makes has come before; the tickets of TLS 1.3 come in this turn, if Node shows them. */
-  #releaseSoon(isTooLarge: boolean): void {
+  #releaseAfterTickets(isTooLarge: boolean): void {
     const release = (): void => {
       if (isTooLarge && !this.#keeper.hasMade) this.edge.countNotKept('too-large')
       this.#release()

@@ -20,8 +20,12 @@ export interface Peer {
 }
 
 export const nothing = 'nothing offered'
-export const UNCHECKED = 'note name-not-checked'
+const UNCHECKED = 'note name-not-checked'
 const BOUND = 'note bound-to-name'
+/** Why no session of a stock server resumes under another name; empty where one does. */
+export const boundBy: string = isBindingRelease()
+  ? ` (Node ${process.versions.node} binds its sessions to names)`
+  : ''
 /** Of a Node server without the library. */
 export const STOCK_NAMES: string = isBindingRelease() ? BOUND : UNCHECKED
 

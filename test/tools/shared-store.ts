@@ -1,4 +1,4 @@
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
 import { MemoryStore, type SessionStore } from '../../src/index.ts'
@@ -27,7 +27,7 @@ const toBytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, '
 
 export interface StoreServer {
   readonly port: number
-  /** Resolves when something has been stored under the key, however long ago. */
+  /** Resolves when the store holds something under the key. */
   written(key: Uint8Array): Promise<void>
   close(): void
 }
@@ -35,7 +35,7 @@ export interface StoreServer {
 /** A memory store behind a loopback port, for tests in which several processes share one external cache. */
 export async function startStoreServer(): Promise<StoreServer> {
   const store = new MemoryStore({ maxSessions: 1_000_000 })
-  const writes = new Writes()
+  const writes = new EventEmitter()
   const sockets = new Set<net.Socket>()
   const server = net.createServer((socket) => {
     sockets.add(socket)
@@ -43,7 +43,7 @@ export async function startStoreServer(): Promise<StoreServer> {
     createInterface({ input: socket }).on('line', (line) => {
       const request = JSON.parse(line) as Request
       const value = answer(store, request)
-      if (request.call === 'set') for (const { key } of request.entries) writes.note(key)
+      if (request.call === 'set') for (const { key } of request.entries) writes.emit(key)
       const reply: Reply = { id: request.id, ...(value && { value: toText(value) }) }
       socket.write(`${JSON.stringify(reply)}\n`)
     })
@@ -52,44 +52,14 @@ export async function startStoreServer(): Promise<StoreServer> {
   await once(server, 'listening')
   return {
     port: (server.address() as AddressInfo).port,
-    written: (key) => writes.of(toText(key)),
+    async written(key) {
+      if (store.get(key) === undefined) await once(writes, toText(key))
+    },
     close() {
       server.close()
       for (const socket of sockets) socket.destroy()
     },
   }
-}
-
-class Writes {
-  /** By key; a promise that somebody may be waiting for. */
-  readonly #all = new Map<string, PromiseWithResolvers>()
-
-  of(key: string): Promise<void> {
-    return this.#at(key).promise
-  }
-
-  note(key: string): void {
-    this.#at(key).resolve()
-  }
-
-  #at(key: string): PromiseWithResolvers {
-    const found = this.#all.get(key) ?? withResolvers()
-    this.#all.set(key, found)
-    return found
-  }
-}
-
-interface PromiseWithResolvers {
-  readonly promise: Promise<void>
-  readonly resolve: () => void
-}
-
-function withResolvers(): PromiseWithResolvers {
-  let resolve: () => void = () => undefined
-  const promise = new Promise<void>((settle) => {
-    resolve = settle
-  })
-  return { promise, resolve }
 }
 
 function answer(store: MemoryStore, request: Request): Uint8Array | undefined {

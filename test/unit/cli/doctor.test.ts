@@ -4,10 +4,9 @@ import type { TLSSocket } from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import type { Method } from '../../../src/cli/probe.ts'
 import { decodeSslSession } from '../../../src/codec/ssl-session-der.ts'
-import { isBindingRelease } from '../../../src/node/node-session-context.ts'
 import { makeCertificate } from '../../tools/certificate.ts'
 import { findingsOf, type Verdict, verdictOf, verdicts } from '../../tools/doctor.ts'
-import { nginx, nothing, openssl, peers, STOCK_NAMES } from '../../tools/doctor-peers.ts'
+import { boundBy, nginx, nothing, openssl, peers, STOCK_NAMES } from '../../tools/doctor-peers.ts'
 import {
   folderWithCertificate,
   offerByHand,
@@ -125,7 +124,6 @@ describe('sslctx doctor', () => {
   })
 
   // Stock Node is no such server any more.
-  const boundBy = isBindingRelease() ? ` (Node ${process.versions.node} binds its sessions to names)` : ''
   test.skipIf(boundBy)(
     `warns when a session resumes under a name that has another certificate${boundBy}`,
     async () => {

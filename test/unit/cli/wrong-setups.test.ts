@@ -4,9 +4,9 @@ import tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import type { Finding } from '../../../src/cli/findings.ts'
 import { MemoryStore, type SessionStore, storeCallbacks } from '../../../src/index.ts'
-import { isBindingRelease } from '../../../src/node/node-session-context.ts'
 import { makeCertificate } from '../../tools/certificate.ts'
 import { findingsOf } from '../../tools/doctor.ts'
+import { boundBy } from '../../tools/doctor-peers.ts'
 import { startNodeCluster, startStockProcess } from '../../tools/foreign-servers.ts'
 import {
   certificate,
@@ -30,9 +30,6 @@ function saidOf(report: DoctorReport, id: Finding['id']): string {
     .flatMap(({ what, reasons: likely, remedies }) => [what, ...likely, ...remedies])
     .join('\n')
 }
-
-// Stock Node is not so any more, and sets a session id context of its own.
-const boundBy = isBindingRelease() ? ` (Node ${process.versions.node} binds its sessions to names)` : ''
 
 describe('of ten servers set up wrongly, the cause is named', () => {
   test('1. workers that do not share their sessions', async () => {
