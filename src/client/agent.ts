@@ -16,24 +16,42 @@ export function agentOf(options: AgentOptions, start: (options: ConnectOptions) 
   const https = process.getBuiltinModule('node:https')
 
   class SessionAgent extends https.Agent {
+    #destructions = 0
+
     /** Node's own does all the rest, proxies included. */
     override createConnection(...given: readonly unknown[]): Duplex | null | undefined {
       const callback = callbackOf(given)
       const attempt = start(optionsOf(given))
       const looked = callback === undefined ? undefined : attempt.lookUp()
       if (!isPromiseLike(looked)) return this.#connect(attempt, callback)
+      const destructions = this.#destructions
+      const connect = (): void => {
+        if (this.#destructions === destructions) this.#connectLate(attempt, callback)
+        else {
+          attempt.giveBack()
+          fail(callback, hangUp())
+        }
+      }
       // Out of the promise: what the caller throws is not its rejection.
-      void looked.then(() => process.nextTick(() => this.#connectLate(attempt, callback)))
+      void looked.then(() => process.nextTick(connect))
       return undefined
     }
 
+    /** Whoever still waits for the store has no socket yet that could be destroyed. */
+    override destroy(): void {
+      this.#destructions++
+      super.destroy()
+    }
+
     #connect(attempt: Attempt, callback: OnCreate | undefined): Duplex | null | undefined {
-      const stream = super.createConnection(attempt.connectOptions() as RequestOptions, (error, made) => {
-        // Node calls back when a proxy is in between: TLS through it is ready, or has failed.
-        if (error) attempt.fail(error)
-        else attempt.followConnected(made as tls.TLSSocket)
-        callback?.(error, made)
-      })
+      const stream = attempt.make((options) =>
+        super.createConnection(options as RequestOptions, (error, made) => {
+          // Node calls back when a proxy is in between: TLS through it is ready, or has failed.
+          if (error) attempt.fail(error)
+          else attempt.followConnected(made as tls.TLSSocket)
+          callback?.(error, made)
+        }),
+      )
       // A plain socket is that of a proxy.
       if (stream instanceof nodeTls().TLSSocket) attempt.follow(stream)
       return stream
@@ -45,7 +63,7 @@ export function agentOf(options: AgentOptions, start: (options: ConnectOptions) 
       try {
         stream = this.#connect(attempt, callback)
       } catch (error) {
-        ;(callback as OnFailure | undefined)?.(error as Error)
+        fail(callback, error as Error)
         return
       }
       if (stream instanceof nodeTls().TLSSocket) callback?.(null, stream)
@@ -55,6 +73,15 @@ export function agentOf(options: AgentOptions, start: (options: ConnectOptions) 
   // Nobody outside of Node can tell TLS with a proxy from TLS with the server, and sessions of the one are not those of the other.
   if (hasTlsProxy(options)) return new https.Agent(options)
   return new SessionAgent({ ...options, maxCachedSessions: 0 })
+}
+
+function fail(callback: OnCreate | undefined, error: Error): void {
+  ;(callback as OnFailure | undefined)?.(error)
+}
+
+/** As Node has it for a request whose socket has gone. */
+function hangUp(): Error {
+  return Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
 }
 
 /** Since Node 24, `proxyEnv` of an agent names its proxies, as the environment does. */

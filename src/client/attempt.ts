@@ -11,7 +11,10 @@ import type { RecentEndpoints } from './recent-endpoints.ts'
 import { givenSession, sessionForNode } from './session-format.ts'
 import type { SharedTickets } from './shared-tickets.ts'
 import type { Emptiness, Ticket, TicketCache } from './ticket-cache.ts'
-import { isBeforeHello, TrackedConnection } from './tracked-connection.ts'
+import { type Failure, TrackedConnection } from './tracked-connection.ts'
+
+/** Of system calls that lead to a connection. */
+const CONNECTING = ['connect', 'getaddrinfo', 'bind']
 
 /** What all connections of one `ClientSessions` have in common. */
 export interface AttemptContext {
@@ -99,8 +102,20 @@ export class Attempt {
     return sessionForNode(der, this.#options)
   }
 
-  /** For `tls.connect`, at this moment. */
-  connectOptions(): ConnectOptions {
+  /**
+   * @param make - calls `tls.connect` with these options, or has it called
+   * @throws what `make` throws; what was to be offered stays for another connection then
+   */
+  make<Made>(make: (options: ConnectOptions) => Made): Made {
+    try {
+      return make(this.#connectOptions())
+    } catch (error) {
+      this.giveBack()
+      throw error
+    }
+  }
+
+  #connectOptions(): ConnectOptions {
     if (this.#isLate) this.#bindAnew()
     const secureContext = this.#name && this.#common.bindings.secureContext(this.#options, this.#name)
     const session = this.#session
@@ -119,10 +134,15 @@ export class Attempt {
     this.#name = name
   }
 
-  /** It stays for another connection. */
-  #forgetTicket(reason: ClientReason): void {
-    this.#abandon(true)
+  /** Nothing comes of it: what was to be offered stays for another connection. */
+  giveBack(): void {
+    const ticket = this.#ticket
     this.#ticket = undefined
+    if (ticket?.session.isResumable && this.#name !== undefined) this.#common.cache.put(this.#name, ticket)
+  }
+
+  #forgetTicket(reason: ClientReason): void {
+    this.giveBack()
     this.#source = undefined
     this.#reason = reason
   }
@@ -140,15 +160,15 @@ export class Attempt {
     tracked.connected()
   }
 
-  /** No socket comes of it. */
+  /** A proxy, or the server behind it, gives no connection. */
   fail(error: unknown): void {
-    this.#onFailed(isBeforeHello(error))
+    this.#onFailed(isOfTunnel(error) ? 'before-hello' : 'error')
   }
 
   /**
    * While the store is asked.
    *
-   * @param offer - sets the session; false when that comes too late
+   * @param offer - sets the session; false when that comes too late. Node forgets it with each address that fails
    */
   followLate(
     socket: tls.TLSSocket,
@@ -160,6 +180,7 @@ export class Attempt {
       const session = this.#session
       // Or the store has answered after the handshake began.
       if (session !== undefined && !offer(session)) this.#forgetTicket('nothing-to-offer')
+      else if (session !== undefined) socket.on('connectionAttempt', () => offer(session))
       tracked.begin(this.#ticket)
     })
     return socket
@@ -167,7 +188,7 @@ export class Attempt {
 
   #track(socket: tls.TLSSocket): TrackedConnection {
     const { context } = this.#common
-    const { sessionIdContext } = this.#options
+    const { sessionIdContext, sessionTimeout, session } = this.#options
     const idContext = sessionIdContext === undefined ? undefined : Buffer.from(String(sessionIdContext))
     const connection = context.newConnection(
       idContext === undefined || idContext.length > 32 ? {} : { sessionIdContext: new Uint8Array(idContext) },
@@ -175,11 +196,13 @@ export class Attempt {
     return new TrackedConnection(socket, {
       connection,
       keeps: this.#name !== undefined,
-      isOwnSession: Boolean(this.#options.session),
+      isOwnSession: Boolean(session),
+      hasTimeout: typeof sessionTimeout === 'number',
       listener: {
         onConnected: (isResumed, protocol) => this.#onConnected(isResumed, protocol),
         onTicket: (ticket) => this.#keep(ticket),
-        onFailed: (isUnused) => this.#onFailed(isUnused),
+        onFailed: (failure) => this.#onFailed(failure),
+        onBroken: (isAlert) => this.#onBroken(isAlert),
       },
     })
   }
@@ -188,21 +211,43 @@ export class Attempt {
     if (this.#ticket !== undefined && !isResumed) this.#reason = 'refused'
     if (this.#common.isReused && this.#name !== undefined) this.#common.cache.restore(this.#name)
     this.#report(isResumed ? 'resumed' : 'full', protocol)
-    if (this.#ticket !== undefined && !isResumed) this.#common.cache.drop(this.#ticket)
+    if (this.#ticket !== undefined && !isResumed) this.#drop(this.#ticket)
   }
 
-  #onFailed(isUnused: boolean): void {
+  #onFailed(failure: Failure): void {
     this.#report('failed', undefined)
+    if (this.#ticket === undefined) return
     // A socket of the caller's may have failed in any way, and a ticket is used once.
-    this.#abandon(isUnused && this.#options.socket === undefined)
+    if (failure === 'before-hello' && this.#options.socket === undefined) {
+      this.giveBack()
+      return
+    }
+    this.#drop(this.#ticket)
+    if (failure === 'error') this.#forgetServer()
   }
 
-  /** The ticket is not used, or cannot be used again. */
-  #abandon(isUnused: boolean): void {
-    const ticket = this.#ticket
-    if (ticket === undefined || this.#name === undefined) return
-    if (isUnused && ticket.session.isResumable) this.#common.cache.put(this.#name, ticket)
-    else if (!this.#common.isReused) this.#common.cache.drop(ticket)
+  /** RFC 5246 §7.2 and RFC 8446 §6.2: a fatal alert ends the session, and what came with it. */
+  #onBroken(isAlert: boolean): void {
+    if (isAlert) this.#forgetServer()
+    else if (this.#ticket !== undefined) this.#drop(this.#ticket)
+  }
+
+  /**
+   * The sessions may be what breaks the connections: somebody in between, or a server that has changed, may end all that offer one.
+   * `https.Agent` lets go of its own as well.
+   */
+  #forgetServer(): void {
+    if (this.#name === undefined) return
+    this.#common.cache.forget(this.#name)
+    this.#common.shared?.forget(this.#name)
+  }
+
+  /** It is not to be used again. */
+  #drop(ticket: Ticket): void {
+    const { cache, shared, isReused } = this.#common
+    const wasThere = cache.drop(ticket)
+    const isInStore = isReused || ticket.session.protocolVersion !== TLS1_3_VERSION
+    if (wasThere && isInStore && this.#name !== undefined) shared?.forget(this.#name)
   }
 
   #keep(ticket: Ticket): void {
@@ -241,6 +286,17 @@ function derToOffer(session: SslSession, nowMs: number): Uint8Array {
   const copy = session.dup()
   copy.setTime(Math.max(0, latestSec))
   return copy.toDer()
+}
+
+/** Whether it failed before a byte of TLS was sent to the server: Node has asked a proxy for the way. */
+function isOfTunnel(error: unknown): boolean {
+  const { syscall, code, errors } = (error ?? {}) as {
+    readonly syscall?: unknown
+    readonly code?: unknown
+    readonly errors?: unknown
+  }
+  if (Array.isArray(errors)) return errors.length > 0 && errors.every(isOfTunnel)
+  return code === 'ERR_PROXY_TUNNEL' || (typeof syscall === 'string' && CONNECTING.includes(syscall))
 }
 
 /** Node 20 connects all the same, and crashes when a name is looked up any later than it would be without a store. */

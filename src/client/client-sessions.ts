@@ -152,7 +152,7 @@ export class ClientSessions {
     const looked = attempt.lookUp()
     const socket = isPromiseLike(looked)
       ? connectLate(attempt, looked)
-      : attempt.follow(nodeTls().connect(attempt.connectOptions()))
+      : attempt.follow(attempt.make((given) => nodeTls().connect(given)))
     if (onSecureConnect !== undefined) socket.once('secureConnect', onSecureConnect)
     return socket
   }
@@ -312,11 +312,13 @@ function isLeft({ session, authorized }: Ticket): boolean {
   return authorized && session.protocolVersion === TLS1_3_VERSION
 }
 
-/** The same in all processes of one store, and another one in each process without. */
-function bindingKey({ store, secrets }: ClientSessionsOptions): Uint8Array {
-  const [secret] = secrets ?? []
-  if (store === undefined || secret === undefined) return nodeCrypto().randomBytes(32)
-  return new Uint8Array(nodeCrypto().hkdfSync('sha256', secret, '', 'sslctx client binding', 32))
+/**
+ * The same in all processes of one store, whatever the first of their secrets is: names that go to the store get a keyed hash of
+ * each secret there. Another one in each process without.
+ */
+function bindingKey({ store }: ClientSessionsOptions): Uint8Array {
+  if (store === undefined) return nodeCrypto().randomBytes(32)
+  return new Uint8Array(nodeCrypto().createHash('sha256').update('sslctx client binding').digest())
 }
 
 function isArrayOfBytes(value: unknown): boolean {

@@ -2,6 +2,7 @@ import type { LookupFunction } from 'node:net'
 import type tls from 'node:tls'
 import { nodeTls } from '../node/node-engine.ts'
 import type { Attempt } from './attempt.ts'
+import type { ConnectOptions } from './bound-options.ts'
 import { setSessionLate } from './session-format.ts'
 
 /**
@@ -11,21 +12,26 @@ import { setSessionLate } from './session-format.ts'
  * @param looked - never rejects
  */
 export function connectLate(attempt: Attempt, looked: PromiseLike<void>): tls.TLSSocket {
-  const options = attempt.connectOptions()
-  const { lookup } = options
-  // What is no function, Node is to refuse.
-  const isWrong = lookup !== undefined && lookup !== null && typeof lookup !== 'function'
-  const late = lateLookup(options, looked, () => socket.destroyed)
-  const socket: tls.TLSSocket = nodeTls().connect(isWrong ? options : { ...options, lookup: late })
-  return attempt.followLate(socket, looked, (session) => setSessionLate(socket, session))
+  try {
+    const socket: tls.TLSSocket = attempt.make((options) =>
+      nodeTls().connect(withLateLookup(options, looked, () => socket.destroyed)),
+    )
+    return attempt.followLate(socket, looked, (session) => setSessionLate(socket, session))
+  } catch (error) {
+    void looked.then(() => attempt.giveBack())
+    throw error
+  }
 }
 
-function lateLookup(
-  { lookup }: tls.ConnectionOptions,
+function withLateLookup(
+  options: ConnectOptions,
   looked: PromiseLike<void>,
   isOver: () => boolean,
-): LookupFunction {
-  return (hostname, given, callback) => {
+): ConnectOptions {
+  const { lookup } = options
+  // What is no function, Node is to refuse.
+  if (lookup !== undefined && lookup !== null && typeof lookup !== 'function') return options
+  const late: LookupFunction = (hostname, given, callback) => {
     const look = (): void => {
       if (isOver()) return
       // Who has put another one in its place, as caches of DNS do, is to be asked.
@@ -40,4 +46,5 @@ function lateLookup(
     // Out of the promise: what listeners throw is not its rejection.
     void looked.then(() => process.nextTick(look))
   }
+  return { ...options, lookup: late }
 }

@@ -41,11 +41,15 @@ export function serverIdentity(options: ConnectOptions): string {
   return servername || host || (typeof hostOfSocket === 'string' && hostOfSocket) || 'localhost'
 }
 
-/** What this Node does with a session: undefined until the first is to be offered. */
+/** What this Node does with a session: undefined until the first good one is to be offered. */
 let isWrapping: boolean | undefined
 
-/** Asks Node itself: a client that is never connected is given the session, and gives it back in the form of this line. */
-function detectWrapping(der: Buffer): boolean {
+/**
+ * Asks Node itself: a client that is never connected is given the session, and gives it back in the form of this line.
+ *
+ * @returns undefined for a session that it does not take
+ */
+function detectWrapping(der: Buffer): boolean | undefined {
   const nowhere = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() })
   const socket = new (nodeTls().TLSSocket)(nowhere, {
     isServer: false,
@@ -55,7 +59,7 @@ function detectWrapping(der: Buffer): boolean {
   try {
     socket.setSession?.(der)
     const session = socket.getSession() as Buffer | null | undefined
-    return session ? unwrap(session) !== undefined : false
+    return session ? unwrap(session) !== undefined : undefined
   } finally {
     socket.destroy()
   }

@@ -8,6 +8,7 @@ import type { Ticket } from './ticket-cache.ts'
 
 /** Tickets of one origin that a store holds at most. */
 const SLOTS = 12
+const ALL_SLOTS = Array.from({ length: SLOTS }, (_, slot) => slot)
 /** How many of them one process fills. Its other tickets stay in its memory, where they are at once, and nobody writes over them. */
 const OWN_SLOTS = 3
 /** After this part of its life a ticket in the store is replaced by a new one. */
@@ -76,8 +77,8 @@ export class SharedTickets {
   /** All slots at once: an engine over a network answers them together. From a random one on, so that takers do not meet. */
   #look(name: string, nowMs: number): Awaitable<readonly Place[]> {
     const first = nodeCrypto().randomInt(SLOTS)
-    const slots = Array.from({ length: SLOTS }, (_, index) => (first + index) % SLOTS)
-    const keys = [...slots.map((slot) => slotKey(name, slot)), reusedKey(name)]
+    const slots = ALL_SLOTS.map((slot) => (first + slot) % SLOTS)
+    const keys = keysOf(name, slots)
     const values = keys.map((key) => quietly(() => this.#store.get(key)))
     return andThen(allOf(values), (all) =>
       all.flatMap((value, index) => {
@@ -141,6 +142,12 @@ export class SharedTickets {
     this.#write(slotKey(name, slot), ticket)
   }
 
+  /** What the store has of this origin is no good: nobody else is to have it. */
+  forget(name: string): void {
+    this.#own.delete(name)
+    for (const key of keysOf(name)) quietly(() => this.#store.delete(key))
+  }
+
   #write(key: Uint8Array, { session, verifiedAtMs, chainEndMs }: Ticket): void {
     const head = Buffer.alloc(DER_AT)
     head[0] = FORMAT
@@ -202,6 +209,11 @@ function readTicket(bytes: Uint8Array, nowMs: number): Ticket | undefined {
 /** @param name - a keyed hash already */
 function slotKey(name: string, slot: number): Uint8Array {
   return nodeCrypto().createHash('sha256').update(`${name}/${slot}`).digest()
+}
+
+/** The one of TLS 1.2 last. */
+function keysOf(name: string, slots: readonly number[] = ALL_SLOTS): readonly Uint8Array[] {
+  return [...slots.map((slot) => slotKey(name, slot)), reusedKey(name)]
 }
 
 function reusedKey(name: string): Uint8Array {

@@ -19,11 +19,11 @@ export interface Ticket {
 }
 
 /** Why there is no ticket for an origin. */
-export type Emptiness = 'unknown' | 'used-up' | 'expired'
+export type Emptiness = 'unknown' | 'used-up' | 'expired' | 'after-failure'
 
 interface Origin {
-  tickets: Ticket[]
-  emptiness: Emptiness
+  readonly tickets: readonly Ticket[]
+  readonly emptiness: Emptiness
 }
 
 export interface TicketLimits {
@@ -54,7 +54,7 @@ export class TicketCache {
     this.#origins = new LRUCache({
       max: limits.maxOrigins,
       maxSize: limits.maxBytes,
-      sizeCalculation: ({ tickets }) => tickets.reduce((sum, { bytes }) => sum + bytes, ORIGIN_BYTES),
+      sizeCalculation: ({ tickets }) => bytesOf(tickets),
       noDisposeOnSet: true,
       dispose: ({ tickets }) => this.#leave(tickets),
     })
@@ -73,17 +73,16 @@ export class TicketCache {
     if (old.length > 0) this.#leave(old)
     const latest = fresh.at(-1)
     if (latest === undefined) {
-      if (old.length > 0) origin.emptiness = 'expired'
-      this.#update(name, origin, [])
-      return origin.emptiness
+      const emptiness = old.length > 0 ? 'expired' : origin.emptiness
+      this.#origins.set(name, { tickets: [], emptiness })
+      return emptiness
     }
     if (isTls13(latest) && (fresh.length > 1 || !this.#limits.reuse)) {
-      origin.emptiness = 'used-up'
       this.#originOf.delete(latest.session)
-      this.#update(name, origin, fresh.slice(0, -1))
+      this.#origins.set(name, { tickets: fresh.slice(0, -1), emptiness: 'used-up' })
       return latest
     }
-    this.#update(name, origin, fresh)
+    this.#origins.set(name, { ...origin, tickets: fresh })
     return isTls13(latest) ? this.#copyOf(latest) : latest
   }
 
@@ -93,9 +92,19 @@ export class TicketCache {
     return { ...ticket, session }
   }
 
-  /** A ticket that was taken will not be used any more. */
-  drop({ session }: Ticket): void {
-    if (isTls13({ session })) this.#context.removeSession(this.#reusedOf.get(session) ?? session)
+  /**
+   * A ticket that was taken is not to be used any more; for a copy, neither is the one that stayed.
+   *
+   * @returns false when others have let go of it before
+   */
+  drop({ session }: Ticket): boolean {
+    return this.#context.removeSession(this.#reusedOf.get(session) ?? session)
+  }
+
+  /** All tickets of an origin are let go, since a connection has failed. */
+  forget(name: string): void {
+    this.#leave(this.#origins.peek(name)?.tickets ?? [])
+    this.#origins.set(name, { tickets: [], emptiness: 'after-failure' })
   }
 
   /** After the model has removed one that is reused in spite of its rule R10.15. */
@@ -106,16 +115,26 @@ export class TicketCache {
   /** The session is in the context by now, or comes back to it. */
   put(name: string, ticket: Ticket): void {
     if (this.#reusedOf.has(ticket.session)) return
-    const origin = this.#origins.get(name) ?? { tickets: [], emptiness: 'unknown' as const }
-    // A session of TLS 1.2 is as good as any number of them.
-    const isAlone = !isTls13(ticket)
-    const kept = isAlone ? [] : origin.tickets.filter(isTls13)
-    const room = this.#limits.ticketsPerOrigin - 1
-    const staying = room === 0 ? [] : kept.slice(-room)
-    this.#leave(origin.tickets.filter((one) => !staying.includes(one) && one.session !== ticket.session))
+    const { tickets, emptiness } = this.#origins.get(name) ?? { tickets: [], emptiness: 'unknown' as const }
+    const others = tickets.filter(({ session }) => session !== ticket.session)
+    const staying = this.#staying(others, ticket)
+    this.#leave(others.filter((one) => !staying.includes(one)))
     this.#originOf.set(ticket.session, name)
     this.#context.addSession(ticket.session)
-    this.#update(name, origin, [...staying, ticket])
+    this.#origins.set(name, { tickets: [...staying, ticket], emptiness })
+    // It may be larger than all that there is room for.
+    if (!this.#origins.has(name)) this.#leave([ticket])
+  }
+
+  /** The newest of them that there is room for beside another one. */
+  #staying(tickets: readonly Ticket[], other: Ticket): readonly Ticket[] {
+    // A session of TLS 1.2 is as good as any number of them.
+    if (!isTls13(other)) return []
+    const { ticketsPerOrigin, maxBytes } = this.#limits
+    const room = ticketsPerOrigin - 1
+    const staying = room === 0 ? [] : tickets.filter(isTls13).slice(-room)
+    while (staying.length > 0 && bytesOf([...staying, other]) > maxBytes) staying.shift()
+    return staying
   }
 
   has(name: string): boolean {
@@ -148,11 +167,6 @@ export class TicketCache {
     return { fresh, old }
   }
 
-  #update(name: string, origin: Origin, tickets: Ticket[]): void {
-    origin.tickets = tickets
-    this.#origins.set(name, origin)
-  }
-
   #leave(tickets: readonly Ticket[]): void {
     for (const { session } of tickets) {
       this.#originOf.delete(session)
@@ -166,12 +180,13 @@ export class TicketCache {
     const origin = name === undefined ? undefined : this.#origins.peek(name)
     if (name === undefined || origin === undefined) return
     this.#originOf.delete(session)
-    this.#update(
-      name,
-      origin,
-      origin.tickets.filter((ticket) => ticket.session !== session),
-    )
+    const tickets = origin.tickets.filter((ticket) => ticket.session !== session)
+    this.#origins.set(name, { ...origin, tickets })
   }
+}
+
+function bytesOf(tickets: readonly Ticket[]): number {
+  return tickets.reduce((sum, { bytes }) => sum + bytes, ORIGIN_BYTES)
 }
 
 function isTls13({ session }: Pick<Ticket, 'session'>): boolean {

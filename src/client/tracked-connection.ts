@@ -1,11 +1,16 @@
 import { type EventEmitter, errorMonitor } from 'node:events'
 import type tls from 'node:tls'
 import type { SslConnection } from '../context/ssl-connection.ts'
+import { firstEndSec } from '../node/chain-ends.ts'
+import type { PeerCertificate } from '../node/node-engine.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import { Alert, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { SslSession, sessionInternals } from '../session/ssl-session.ts'
 import { derOf } from './session-format.ts'
 import type { Ticket } from './ticket-cache.ts'
+
+/** The server has seen nothing of what was offered, or an error has ended the handshake, or the caller. */
+export type Failure = 'before-hello' | 'error' | 'left'
 
 /** Who wants to know what becomes of a connection. */
 export interface ConnectionListener {
@@ -13,8 +18,10 @@ export interface ConnectionListener {
   onConnected(isResumed: boolean, protocol: string): void
   /** A session to be kept, which is in the context already. */
   onTicket(ticket: Ticket): void
-  /** It will not be completed. @param isUnused - the server has seen nothing of what was offered */
-  onFailed(isUnused: boolean): void
+  /** It will not be completed. */
+  onFailed(failure: Failure): void
+  /** It was complete, and has broken. @param isAlert - by a fatal alert of either side */
+  onBroken(isAlert: boolean): void
 }
 
 export interface TrackedOptions {
@@ -24,6 +31,8 @@ export interface TrackedOptions {
   readonly keeps: boolean
   /** The caller gave a session by hand, and only he knows what was verified for it. */
   readonly isOwnSession: boolean
+  /** The caller set the lifetime that libssl writes into sessions. */
+  readonly hasTimeout: boolean
   readonly listener: ConnectionListener
 }
 
@@ -35,7 +44,6 @@ const VERSION_NUMBERS: Readonly<Record<string, number>> = {
   'TLSv1.2': 0x303,
   'TLSv1.3': TLS1_3_VERSION,
 }
-const CONNECTING = ['connect', 'getaddrinfo', 'bind']
 
 interface ReadSession {
   readonly session: SslSession
@@ -56,10 +64,13 @@ interface Verified {
 export class TrackedConnection {
   readonly #socket: tls.TLSSocket
   readonly #options: TrackedOptions
+  readonly #beganMs = Date.now()
   #phase: 'connecting' | 'connected' | 'over' = 'connecting'
   #verified: Verified | undefined
   #offered: Ticket | undefined
   #hasBegun = false
+  /** Before that, nothing of TLS is sent. */
+  #hasReachedServer: boolean
   /** In the model. */
   #isFinished = false
 
@@ -67,6 +78,10 @@ export class TrackedConnection {
   constructor(socket: tls.TLSSocket, options: TrackedOptions) {
     this.#socket = socket
     this.#options = options
+    this.#hasReachedServer = !socket.connecting
+    socket.once('connect', () => {
+      this.#hasReachedServer = true
+    })
     // First of all listeners, since they rely on `authorized`.
     socket.prependOnceListener('secureConnect', () => safely(() => this.connected()))
     const emitter: EventEmitter = socket
@@ -151,7 +166,7 @@ export class TrackedConnection {
       sessionId: _,
       ...negotiated
     } = sessionInternals.content(session)
-    const { ticketLifetimeHintSec: lifetimeHintSec, timeoutSec } = session
+    const { ticketLifetimeHintSec: lifetimeHintSec } = session
     // RFC 9846 §4.7.1 (RFC 8446 §4.6.1): a lifetime of zero means that it is to be discarded at once.
     if (ticket === undefined || lifetimeHintSec === 0) return
     const received = connection.receiveTicket({
@@ -163,7 +178,8 @@ export class TrackedConnection {
     })
     // What Node's handshake has negotiated, of which the model has seen next to nothing.
     sessionInternals.update(received, negotiated)
-    this.#keep(received, bytes.length, timeoutSec)
+    received.setTimeout(session.timeoutSec)
+    this.#keep(received, bytes.length)
   }
 
   #sessionOfSocket(isResumed: boolean): ReadSession | undefined {
@@ -173,16 +189,21 @@ export class TrackedConnection {
     return bytes && session?.isResumable === true ? { session, bytes: bytes.length } : undefined
   }
 
-  #keep(session: SslSession, bytes: number, timeoutSec: number = session.timeoutSec): void {
+  #keep(session: SslSession, bytes: number): void {
     this.#verified ??= this.#whatWasVerified()
     const { verifiedAtMs, chainEndMs } = this.#verified
     const endMs = Math.min(chainEndMs, verifiedAtMs + ONE_WEEK_SEC * 1000)
-    const hintSec = session.ticketLifetimeHintSec || Number.POSITIVE_INFINITY
     const untilEndSec = Math.floor((endMs - session.timeSec * 1000) / 1000)
-    const lifeSec = Math.min(timeoutSec, hintSec, untilEndSec)
+    const lifeSec = Math.min(this.#lifetimeSecOf(session), untilEndSec)
     session.setTimeout(Math.max(0, lifeSec))
     if (lifeSec <= 0) return
     this.#options.listener.onTicket({ session, bytes, ...this.#verified })
+  }
+
+  /** Libssl writes a timeout of its own, two hours, and clients never look at it: it stands for a server that says nothing. */
+  #lifetimeSecOf({ ticketLifetimeHintSec: hintSec, timeoutSec }: SslSession): number {
+    if (hintSec === 0) return timeoutSec
+    return this.#options.hasTimeout ? Math.min(hintSec, timeoutSec) : hintSec
   }
 
   #whatWasVerified(): Verified {
@@ -192,7 +213,7 @@ export class TrackedConnection {
       return { verifiedAtMs, chainEndMs, authorized, authorizationError }
     }
     const { authorized, authorizationError } = this.#socket
-    const chainEndMs = authorized ? chainEndOf(this.#socket) : Number.POSITIVE_INFINITY
+    const chainEndMs = authorized ? chainEndOf(this.#socket, this.#beganMs) : Number.POSITIVE_INFINITY
     return { verifiedAtMs: Date.now(), chainEndMs, authorized, authorizationError }
   }
 
@@ -201,10 +222,16 @@ export class TrackedConnection {
     const wasConnecting = this.#phase === 'connecting'
     this.#phase = 'over'
     this.begin(undefined)
-    // A fatal alert of either side: the session is not to be resumed, RFC 5246 §7.2.
-    if (isTlsError(error) && this.#options.connection.session !== undefined)
-      this.#options.connection.receiveAlert('fatal', Alert.HANDSHAKE_FAILURE)
-    if (wasConnecting) this.#options.listener.onFailed(isBeforeHello(error))
+    const { connection, listener } = this.#options
+    const isAlert = isTlsError(error)
+    if (isAlert && connection.session !== undefined) connection.receiveAlert('fatal', Alert.HANDSHAKE_FAILURE)
+    if (wasConnecting) listener.onFailed(this.#failureBy(error))
+    else if (isAlert || isOfSystem(error)) listener.onBroken(isAlert)
+  }
+
+  #failureBy(error: unknown): Failure {
+    if (!this.#hasReachedServer) return 'before-hello'
+    return error === undefined ? 'left' : 'error'
   }
 }
 
@@ -234,31 +261,18 @@ function isRenewed(made: SslSession, offered: SslSession | undefined): boolean {
   return ticket !== undefined && (before === undefined || Buffer.compare(ticket, before) !== 0)
 }
 
-/** When the first certificate of the chain ends. */
-function chainEndOf(socket: tls.TLSSocket): number {
-  let end = Number.POSITIVE_INFINITY
-  const seen = new Set<object>()
-  let certificate = socket.getPeerCertificate(true) as tls.DetailedPeerCertificate | null | undefined
-  // What cannot be seen has ended.
-  if (!certificate) return 0
-  while (certificate && !seen.has(certificate)) {
-    seen.add(certificate)
-    const endMs = Date.parse(certificate.valid_to)
-    // One whose end cannot be read has ended.
-    end = Math.min(end, Number.isNaN(endMs) ? 0 : endMs)
-    certificate = certificate.issuerCertificate
-  }
-  return end
+/** When the first certificate of the chain ends, milliseconds since the epoch. What cannot be seen has ended. */
+function chainEndOf(socket: tls.TLSSocket, beganMs: number): number {
+  const leaf = socket.getPeerCertificate(true) as PeerCertificate | null | undefined
+  return leaf ? firstEndSec(leaf, beganMs) * 1000 : 0
+}
+
+/** Not one of the caller's, who may end a connection by whatever error he likes when he is done with it. */
+function isOfSystem(error: unknown): boolean {
+  return typeof (error as { readonly syscall?: unknown } | undefined)?.syscall === 'string'
 }
 
 function isTlsError(error: unknown): boolean {
   const { code } = (error ?? {}) as { readonly code?: unknown }
   return typeof code === 'string' && (code.startsWith('ERR_SSL_') || code === 'EPROTO')
-}
-
-/** Whether it failed before a byte of TLS was sent. */
-export function isBeforeHello(error: unknown): boolean {
-  const { syscall, errors } = (error ?? {}) as { readonly syscall?: unknown; readonly errors?: unknown }
-  if (Array.isArray(errors)) return errors.length > 0 && errors.every(isBeforeHello)
-  return typeof syscall === 'string' && CONNECTING.includes(syscall)
 }

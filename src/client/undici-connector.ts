@@ -96,7 +96,7 @@ function tlsOptions(target: UndiciTarget, options: ConnectOptions): ConnectOptio
 function connect(attempt: Attempt, given: KeepAliveOptions, timeoutMs: number, callback: Callback): void {
   let socket: tls.TLSSocket
   try {
-    socket = attempt.follow(nodeTls().connect(attempt.connectOptions()))
+    socket = attempt.follow(attempt.make((options) => nodeTls().connect(options)))
   } catch (error) {
     callback(error as Error, null)
     return

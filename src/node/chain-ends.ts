@@ -6,6 +6,8 @@ import type { TrustProfile } from './trust-profile.ts'
 
 /** Clients choose their certificates. */
 const MAX_KNOWN_CHAINS = 1000
+/** No handshake takes as long, milliseconds. */
+const HANDSHAKE_MS = 3_600_000
 
 /**
  * When the verified chains of clients end. Node makes an object of each certificate to tell, which for a chain of three costs as much as a
@@ -28,7 +30,7 @@ export class ChainEnds {
     const known = name === undefined ? undefined : this.#known.get(name)
     // A chain that ends soon may have been renewed.
     if (known !== undefined && known - ONE_WEEK_SEC > nowMs / 1000) return known
-    const end = firstEndSec(handle.getPeerCertificate(true))
+    const end = firstEndSec(handle.getPeerCertificate(true), nowMs - HANDSHAKE_MS)
     if (name !== undefined) this.#known.set(name, end)
     return end
   }
@@ -39,13 +41,21 @@ function nameOf(handle: TlsHandle, { digest }: TrustProfile): string | undefined
   return fingerprint === undefined ? undefined : `${digest.toString('latin1')}${fingerprint}`
 }
 
-function firstEndSec(leaf: PeerCertificate | undefined): number {
+/**
+ * The end of the first certificate of a verified chain to expire, seconds since the epoch. What had ended before the handshake began
+ * was shown, and has played no part in it: a cross-signed certificate that peers still send, beside an authority that is trusted itself.
+ *
+ * @param leaf - with those above it, as Node shows them
+ * @param beganMs - milliseconds since the epoch
+ */
+export function firstEndSec(leaf: PeerCertificate | undefined, beganMs: number): number {
   let end = Number.POSITIVE_INFINITY
   const seen = new Set<object>()
   let certificate = leaf
   while (certificate !== undefined && !seen.has(certificate)) {
     seen.add(certificate)
-    if (certificate.valid_to !== undefined) end = Math.min(end, endSec(certificate.valid_to))
+    const ownEnd = certificate.valid_to === undefined ? end : endSec(certificate.valid_to)
+    if (certificate === leaf || ownEnd * 1000 >= beganMs) end = Math.min(end, ownEnd)
     certificate = certificate.issuerCertificate
   }
   return end

@@ -11,6 +11,10 @@ export const CLIENT_REASONS = {
   },
   'used-up': { isMiss: true, means: 'All tickets have been used, and the server gave no new one yet.' },
   expired: { isMiss: true, means: 'What there was had come to the end of its life.' },
+  'after-failure': {
+    isMiss: true,
+    means: 'A connection that offered a session has failed, and what there was of this server was let go.',
+  },
   'trust-differs': {
     isMiss: true,
     means:

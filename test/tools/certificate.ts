@@ -1,4 +1,7 @@
+import { createPublicKey } from 'node:crypto'
 import { generate } from 'selfsigned'
+
+const YEAR_MS = 365 * 86_400_000
 
 export interface Certificate {
   readonly key: string
@@ -9,6 +12,8 @@ interface Wish {
   /** Who signs it; itself by default. */
   readonly ca?: Certificate
   readonly notAfterDate?: Date
+  /** Its private key; a new one by default. */
+  readonly key?: string
   readonly isAuthority?: boolean
   /** DNS names; the common name by default. */
   readonly names?: readonly string[]
@@ -16,7 +21,7 @@ interface Wish {
 
 /** RSA, since that is where resumption spares the most CPU. */
 export async function makeCertificate(name: string, wish: Wish = {}): Promise<Certificate> {
-  const { ca, notAfterDate, isAuthority = false, names = [name] } = wish
+  const { ca, notAfterDate, key: given, isAuthority = false, names = [name] } = wish
   const { private: key, cert } = await generate([{ name: 'commonName', value: name }], {
     keySize: 2048,
     algorithm: 'sha256',
@@ -28,7 +33,12 @@ export async function makeCertificate(name: string, wish: Wish = {}): Promise<Ce
       { name: 'subjectAltName', altNames: names.map((value) => ({ type: 2 as const, value })) },
     ],
     ...(ca && { ca }),
-    ...(notAfterDate && { notAfterDate }),
+    ...(notAfterDate && { notAfterDate, notBeforeDate: new Date(notAfterDate.getTime() - YEAR_MS) }),
+    ...(given && { keyPair: { privateKey: given, publicKey: publicKeyOf(given) } }),
   })
   return { key, cert }
+}
+
+function publicKeyOf(key: string): string {
+  return createPublicKey(key).export({ type: 'spki', format: 'pem' }) as string
 }

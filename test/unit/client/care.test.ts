@@ -41,6 +41,24 @@ describe.each(versions)('a session of ClientSessions, %s', (version) => {
     expect(sessions.stats.sessions.misses).toBe(0)
   })
 
+  test('is offered for as long as the server says, not for the two hours that libssl writes for itself', async () => {
+    const server = await startTls({ ...range, sessionTimeout: 86_400 })
+    const sessions = make()
+    await connect(sessions, server.options)
+    later(DAY_MS - 60 * SECOND_MS)
+    expect(await connect(sessions, server.options)).toMatchObject({ isResumed: true })
+  })
+
+  test("is offered for no longer than the caller's own sessionTimeout", async () => {
+    const server = await startTls({ ...range, sessionTimeout: 86_400 })
+    const sessions = make()
+    const options = { ...server.options, sessionTimeout: 600 }
+    await connect(sessions, options)
+    later(601 * SECOND_MS)
+    expect(await connect(sessions, options)).toMatchObject({ isResumed: false })
+    expect(sessions.stats.reasons).toHaveProperty('expired', 1)
+  })
+
   test('is offered where the clock of libssl is behind', async () => {
     // Up to a second ahead of it. Both are in one second only in the first tenth of one.
     vi.useFakeTimers({ toFake: ['Date'], now: Math.ceil((Date.now() - 100) / SECOND_MS) * SECOND_MS })
@@ -59,6 +77,23 @@ describe.each(versions)('a session of ClientSessions, %s', (version) => {
     const sessions = make(shared)
     expect(await connect(sessions, server.options)).toMatchObject({ isResumed: true })
     expect(sessions.stats.reasons).toEqual({ resumed: 1 })
+  })
+
+  test('is kept where the server sends a certificate along that has ended long ago, and that nobody needs', async () => {
+    const root = await makeCertificate('root', { isAuthority: true })
+    const notAfterDate = new Date(Date.now() - DAY_MS)
+    const cross = await makeCertificate('root', {
+      ca: authority,
+      isAuthority: true,
+      notAfterDate,
+      key: root.key,
+    })
+    const leaf = await makeCertificate('localhost', { ca: root })
+    const server = await startTls({ ...range, key: leaf.key, cert: `${leaf.cert}\n${cross.cert}` })
+    const sessions = make()
+    const options = { ...server.options, ca: root.cert }
+    expect(await connect(sessions, options)).toMatchObject({ authorized: true })
+    expect(await connect(sessions, options)).toMatchObject({ isResumed: true, authorized: true })
   })
 
   test("is not offered after the end of the server's chain", async () => {
@@ -141,15 +176,13 @@ test('a TLS 1.2 session is used until it ends', async () => {
 test('no renewal carries a session further than a week from its full handshake', async () => {
   const sessionTimeout = 30 * 86_400
   const server = await startSingleUseTls({ sessionTimeout })
-  // The client's own, too: libssl writes two hours into a session without it.
-  const options = { ...server.options, sessionTimeout }
   const sessions = make()
-  await connect(sessions, options)
+  await connect(sessions, server.options)
   later(6 * DAY_MS)
-  expect(await connect(sessions, options)).toMatchObject({ isResumed: true })
+  expect(await connect(sessions, server.options)).toMatchObject({ isResumed: true })
   expect(sessions.stats.tickets).toBeGreaterThan(0)
   later(DAY_MS)
-  expect(await connect(sessions, options)).toMatchObject({ isResumed: false })
+  expect(await connect(sessions, server.options)).toMatchObject({ isResumed: false })
   expect(sessions.stats.reasons).toEqual({ 'nothing-to-offer': 1, resumed: 1, expired: 1 })
 })
 
@@ -178,6 +211,7 @@ describe('the bounds of ClientSessions', () => {
     await Promise.all(
       [1, 2, 3, 4].map((octet) => connect(sessions, { ...server.options, localAddress: `127.0.0.${octet}` })),
     )
+    expect(sessions.stats.tickets).toBeGreaterThan(0)
     expect(sessions.stats.bytes).toBeLessThanOrEqual(4000)
     expect(sessions.stats.sessions.number).toBe(sessions.stats.tickets)
   })

@@ -1,18 +1,22 @@
 import { once } from 'node:events'
 import http2 from 'node:http2'
 import https from 'node:https'
-import type { AddressInfo } from 'node:net'
+import net, { type AddressInfo } from 'node:net'
 import tls from 'node:tls'
 import { afterEach } from 'vitest'
+import { type ClientHello, decodeClientHello } from '../../../src/codec/client-hello.ts'
+import { ClientHelloCollector } from '../../../src/codec/client-hello-records.ts'
 import {
   attachServer,
   ClientSessions,
   type ClientSessionsOptions,
   type ConnectOptions,
+  type SessionStore,
   SslContext,
   serverOptions,
 } from '../../../src/index.ts'
 import { type Certificate, makeCertificate } from '../../tools/certificate.ts'
+import { delegate } from '../../tools/delegate.ts'
 
 export const authority: Certificate = await makeCertificate('authority', { isAuthority: true })
 /** Of a server that is called localhost. */
@@ -126,6 +130,61 @@ export function startSingleUseTls(options: tls.TlsOptions = {}): Promise<TestSer
   })
   attachServer(server, context, { singleUse: true })
   return listening(server)
+}
+
+/**
+ * Stands between clients and a server.
+ *
+ * @param onHello - of each connection; who is destroyed or ended by it never reaches the server
+ * @returns what a client of the server connects with
+ */
+export async function between(
+  { port, options }: Pick<TestServer, 'port' | 'options'>,
+  onHello: (hello: ClientHello, client: net.Socket) => void,
+): Promise<TestServer['options']> {
+  const proxy = net.createServer((client) => {
+    const collector = new ClientHelloCollector()
+    const chunks: Buffer[] = []
+    client.on('error', () => undefined)
+    client.on('data', function read(bytes: Buffer) {
+      chunks.push(bytes)
+      const progress = collector.push(bytes)
+      if (progress.state !== 'complete') return
+      client.off('data', read)
+      onHello(decodeClientHello(progress.message), client)
+      if (client.destroyed || client.writableEnded) return
+      const server = net.connect(port, '127.0.0.1').on('error', () => client.destroy())
+      client.on('error', () => server.destroy())
+      server.write(Buffer.concat(chunks))
+      client.pipe(server).pipe(client)
+    })
+  })
+  proxy.listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  afterTest(() => proxy.close())
+  const { port: own } = proxy.address() as AddressInfo
+  return { ...options, port: own }
+}
+
+/** Answers in a later turn, as an engine over a network does. @param onAsked - called before each answer */
+export function remote(store: SessionStore, onAsked: () => void = () => undefined): SessionStore {
+  const later = async <T>(answer: () => T): Promise<Awaited<T>> => {
+    await turn()
+    onAsked()
+    return answer() as Awaited<T>
+  }
+  return {
+    ...delegate(store),
+    get: (key) => later(() => store.get(key)),
+    take: (key) => later(() => store.take(key)),
+    set: (entries) => later(() => store.set(entries)),
+    delete: (key) => later(() => store.delete(key)),
+  }
+}
+
+/** After it, what was written without waiting is there for others. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
 
 export interface Result {

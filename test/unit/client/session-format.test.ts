@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import tls from 'node:tls'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { derOf } from '../../../src/client/session-format.ts'
-import { finished, make, startTls, type TestServer, versions } from './harness.ts'
+import { connect, finished, make, startTls, type TestServer, versions } from './harness.ts'
 
 /** As the lines of Node since June 2026 give out the sessions of clients. */
 function wrapped(serverName: string, der: Buffer): Buffer {
@@ -48,6 +48,17 @@ describe.each(versions)('a session that is given by hand, %s', (version) => {
     const options = { ...server.options, ...named, session: await sessionOf(server, named) }
     const alone = await finished(tls.connect(options))
     expect(await finished(make().connect(options))).toEqual(alone)
+  })
+
+  test('that is broken, and the first of the process, spoils no other', async () => {
+    const server = await startTls(range)
+    vi.resetModules()
+    const { ClientSessions } = await import('../../../src/index.ts')
+    const sessions = new ClientSessions()
+    const session = wrapped('localhost', Buffer.from([0x30, 3, 2, 1, 1]))
+    await finished(sessions.connect({ ...server.options, ...named, session }))
+    expect(await connect(sessions, server.options)).toMatchObject({ isResumed: false })
+    expect(await connect(sessions, server.options)).toMatchObject({ isResumed: true })
   })
 
   test('is not offered to another server than its wrapping names', async () => {

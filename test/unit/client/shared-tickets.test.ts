@@ -1,22 +1,19 @@
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import net from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { SharedTickets } from '../../../src/client/shared-tickets.ts'
 import type { Ticket } from '../../../src/client/ticket-cache.ts'
-import { decodeClientHello } from '../../../src/codec/client-hello.ts'
-import { ClientHelloCollector } from '../../../src/codec/client-hello-records.ts'
 import { type ClientSessions, MemoryStore, type SessionStore } from '../../../src/index.ts'
 import { delegate } from '../../tools/delegate.ts'
 import { makeTls13Session, START_SEC } from '../../tools/model-fixtures.ts'
 import {
-  afterTest,
+  between,
   connect,
-  localLookup,
   make,
+  remote,
   startSingleUseTls,
   startTls,
   type TestServer,
+  turn,
   versions,
 } from './harness.ts'
 
@@ -24,17 +21,6 @@ const secrets = [randomBytes(32)]
 const START_MS = START_SEC * 1000
 /** Where it is not the deadline that is asked about. */
 const PATIENT_MS = 10_000
-
-/** Answers after a while, as an engine over a network does. */
-function remote(store: SessionStore): SessionStore {
-  const later = () => new Promise<void>((resolve) => setImmediate(resolve))
-  return {
-    ...delegate(store),
-    get: (key) => later().then(() => store.get(key)),
-    take: (key) => later().then(() => store.take(key)),
-    set: (entries) => later().then(() => store.set(entries)),
-  }
-}
 
 const ENGINES: Readonly<Record<string, () => SessionStore>> = {
   'that answers at once': () => delegate(new MemoryStore()),
@@ -111,6 +97,24 @@ describe.each(Object.keys(ENGINES))('ClientSessions with a store %s', (name) => 
     })
   })
 
+  test.each(versions)(
+    'secrets are replaced step by step, and each process finds what there is: %s',
+    async (version) => {
+      const server = await startTls({ minVersion: version, maxVersion: version })
+      const [next = randomBytes(32), old = randomBytes(32)] = [randomBytes(32), ...secrets]
+      const store = engine()
+      const visit = async (...all: readonly Uint8Array[]): Promise<boolean> => {
+        await using sessions = make({ store, secrets: all, deadlineMs: PATIENT_MS })
+        const { isResumed } = await connect(sessions, server.options)
+        await turn()
+        return isResumed
+      }
+      expect(await visit(old)).toBe(false)
+      expect(await visit(old, next)).toBe(true)
+      expect(await visit(next, old)).toBe(true)
+    },
+  )
+
   test('with other secrets nothing is found', async () => {
     const server = await startTls()
     const store = engine()
@@ -121,11 +125,6 @@ describe.each(Object.keys(ENGINES))('ClientSessions with a store %s', (name) => 
     })
   })
 })
-
-/** What was written is there for others when the queue has been worked off. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(() => setImmediate(() => setImmediate(resolve))))
-}
 
 const FAILING: Readonly<Record<string, Partial<SessionStore>>> = {
   'that throws': { take: fail, get: fail, set: fail },
@@ -284,31 +283,10 @@ test('with reuse a ticket that was refused is not offered again', async () => {
 })
 
 /** Between clients and a server: which tickets are in the ClientHellos. */
-async function watched({ port, options }: TestServer) {
+async function watched(server: TestServer) {
   const tickets: string[] = []
-  const proxy = net.createServer((client) => {
-    const collector = new ClientHelloCollector()
-    const server = net.connect(port, '127.0.0.1')
-    let isRead = false
-    client.on('data', (bytes) => {
-      const progress = collector.push(bytes as Buffer)
-      if (isRead || progress.state !== 'complete') return
-      isRead = true
-      for (const one of identitiesOf(progress.message)) tickets.push(one)
-    })
-    client.pipe(server).pipe(client)
-    client.on('error', () => server.destroy())
-    server.on('error', () => client.destroy())
+  const options = await between(server, ({ pskIdentities }) => {
+    for (const { identity } of pskIdentities) tickets.push(Buffer.from(identity).toString('base64'))
   })
-  proxy.listen(0, '127.0.0.1')
-  await once(proxy, 'listening')
-  afterTest(() => proxy.close())
-  const { port: proxyPort } = proxy.address() as net.AddressInfo
-  return { tickets, options: { ...options, port: proxyPort, lookup: localLookup } }
-}
-
-function identitiesOf(message: Uint8Array): string[] {
-  return (decodeClientHello(message).pskIdentities ?? []).map(({ identity }) =>
-    Buffer.from(identity).toString('base64'),
-  )
+  return { tickets, options }
 }

@@ -6,6 +6,8 @@ import { makeTls13Session, START_SEC, testContext } from '../../tools/model-fixt
 
 const LIMITS: TicketLimits = { maxOrigins: 3, ticketsPerOrigin: 4, maxBytes: 1e9, reuse: false }
 const BYTES = 200
+/** What an origin takes by itself. */
+const ORIGIN_BYTES = 400
 
 function cacheOf(limits: Partial<TicketLimits> = {}) {
   const { context, clock } = testContext({ sessionCacheMode: SessionCacheMode.CLIENT, sessionCacheSize: 0 })
@@ -81,7 +83,12 @@ describe('the tickets of ClientSessions', () => {
             if (typeof taken !== 'string') cache.drop(taken)
           }
           const kept = reference.origins.flatMap(({ tickets }) => tickets)
-          expect(cache.size).toMatchObject({ origins: reference.origins.length, tickets: kept.length })
+          const origins = reference.origins.length
+          expect(cache.size).toEqual({
+            origins,
+            tickets: kept.length,
+            bytes: origins * ORIGIN_BYTES + kept.length * BYTES,
+          })
           expect([...context.sessions()].length).toBe(kept.length)
         }
       }),
@@ -100,6 +107,27 @@ describe('the tickets of ClientSessions', () => {
       tickets: 500,
       number: 500,
     })
+  })
+
+  test('stay within maxBytes, an origin that grows included: its oldest go', () => {
+    const limits = { maxOrigins: 10, ticketsPerOrigin: 100, maxBytes: 4000 }
+    const { cache, context, ticket } = cacheOf(limits)
+    const all = Array.from({ length: 50 }, () => ticket(100))
+    for (const one of all) {
+      cache.put('a', one)
+      expect(cache.size.bytes).toBeLessThanOrEqual(limits.maxBytes)
+    }
+    expect(cache.size).toEqual({ origins: 1, tickets: 18, bytes: 4000 })
+    expect(context.stats.number).toBe(18)
+    expect([cache.take('a'), cache.take('a')]).toEqual([all[49], all[48]])
+  })
+
+  test('one that is larger than all that there is room for is not kept', () => {
+    const { cache, context, ticket } = cacheOf({ maxBytes: 1000 })
+    cache.put('a', ticket(100))
+    cache.put('a', { ...ticket(100), bytes: 1000 })
+    expect(cache.size).toEqual({ origins: 0, tickets: 0, bytes: 0 })
+    expect(context.stats.number).toBe(0)
   })
 
   test('are gone when the context has removed their sessions', () => {

@@ -54,6 +54,18 @@ describe('the end of a chain', () => {
       expect(new ChainEnds().of(new Peer('a', ...ends).handle, profile(1), NOW_MS)).toBe(inDays(30))
   })
 
+  test.each([
+    ['before the handshake began', -1, 30],
+    // It may have been good when the chain was verified.
+    ['a moment ago', -1 / 1440, -1 / 1440],
+  ])('with a certificate of an authority that ended %s', (_when, ended, end) => {
+    expect(new ChainEnds().of(new Peer('a', 90, ended, 30).handle, profile(1), NOW_MS)).toBe(inDays(end))
+  })
+
+  test('of a client whose own certificate has ended is that end', () => {
+    expect(new ChainEnds().of(new Peer('a', -1, 30).handle, profile(1), NOW_MS)).toBe(inDays(-1))
+  })
+
   test('is looked at once for a client and the same authorities', () => {
     const ends = new ChainEnds()
     const peer = new Peer('a', 90, 30)

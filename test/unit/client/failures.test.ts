@@ -1,0 +1,267 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import https from 'node:https'
+import net, { type AddressInfo } from 'node:net'
+import tls from 'node:tls'
+import { describe, expect, test } from 'vitest'
+import type { ClientHello } from '../../../src/codec/client-hello.ts'
+import { type ClientSessions, type ConnectOptions, MemoryStore } from '../../../src/index.ts'
+import {
+  afterTest,
+  authority,
+  between,
+  certificate,
+  connect,
+  finished,
+  localLookup,
+  make,
+  remote,
+  startHttps,
+  startTls,
+  type TestServer,
+  turn,
+  versions,
+} from './harness.ts'
+
+// What becomes of sessions when connections fail: nobody is kept from a server by what was good once.
+
+const secrets = [randomBytes(32)]
+/** A record that no key opens. */
+const UNREADABLE = Buffer.concat([Buffer.from([23, 3, 3, 0, 64]), randomBytes(64)])
+const HANDSHAKE_FAILURE = Buffer.from([21, 3, 3, 0, 2, 2, 40])
+
+/** How a server, or somebody in between, ends a connection. */
+const ENDS: Readonly<Record<string, (client: net.Socket) => void>> = {
+  closes: (client) => client.end(),
+  resets: (client) => client.resetAndDestroy(),
+  'ends by a fatal alert': (client) => client.end(HANDSHAKE_FAILURE),
+}
+
+const KEEPERS: Readonly<Record<string, () => ClientSessions>> = {
+  'in memory': () => make(),
+  'with reuse': () => make({ reuse: true }),
+  'with a store': () => make({ store: new MemoryStore(), secrets }),
+  'with a store and reuse': () => make({ store: new MemoryStore(), secrets, reuse: true }),
+}
+
+function offersSession({ pskIdentities, sessionTicket }: ClientHello): boolean {
+  return pskIdentities.length > 0 || (sessionTicket?.length ?? 0) > 0
+}
+
+/** A server behind something that ends each connection whose ClientHello offers a session, as soon as it is told to. */
+async function behindOne(server: TestServer, end: (client: net.Socket) => void) {
+  const fault = { isOn: false, ended: 0 }
+  const options = await between(server, (hello, client) => {
+    if (!fault.isOn || !offersSession(hello)) return
+    fault.ended++
+    end(client)
+  })
+  return { fault, options }
+}
+
+const outcomeOf = (visit: Promise<{ readonly isResumed: boolean }>): Promise<string> =>
+  visit.then(
+    ({ isResumed }) => (isResumed ? 'resumed' : 'full'),
+    () => 'failed',
+  )
+
+describe.each(Object.keys(ENDS))('where something %s whatever offers a session', (name) => {
+  const { [name]: end = () => undefined } = ENDS
+
+  test.each(versions.flatMap((version) => Object.keys(KEEPERS).map((keeper) => [version, keeper] as const)))(
+    'a client fails once, and then connects as a new one: %s, %s',
+    async (version, keeper) => {
+      const server = await startTls({ minVersion: version, maxVersion: version })
+      const { fault, options } = await behindOne(server, end)
+      const sessions = (KEEPERS[keeper] ?? make)()
+      // It has as many sessions as it is to have.
+      await Promise.all(Array.from({ length: 6 }, () => connect(sessions, options)))
+      fault.isOn = true
+      const outcomes: string[] = []
+      for (let visit = 0; visit < 4; visit++) outcomes.push(await outcomeOf(connect(sessions, options)))
+      expect(outcomes).toEqual(['failed', 'full', 'failed', 'full'])
+      expect(sessions.stats.reasons).toHaveProperty('after-failure', 2)
+      const { tickets, sessions: model } = sessions.stats
+      expect(model.number).toBe(tickets)
+    },
+  )
+
+  test('and the next process has nothing of what the store had', async () => {
+    const server = await startTls()
+    const { fault, options } = await behindOne(server, end)
+    const store = new MemoryStore()
+    const before = make({ store, secrets })
+    await Promise.all(Array.from({ length: 6 }, () => connect(before, options)))
+    await before.close()
+    fault.isOn = true
+    expect(await outcomeOf(connect(make({ store, secrets }), options))).toBe('failed')
+    expect(await outcomeOf(connect(make({ store, secrets }), options))).toBe('full')
+  })
+})
+
+describe.each(versions)('of a connection that has resumed, %s', (version) => {
+  const range = { minVersion: version, maxVersion: version }
+
+  /** It says hello, and goes on. @returns what stands between, of the latest connection, too */
+  async function startTalking() {
+    const server = tls.createServer({ ...certificate, ...range }, (socket) => {
+      socket.on('error', () => undefined).write('hello')
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    afterTest(() => server.close())
+    const { port } = server.address() as AddressInfo
+    let latest = new net.Socket()
+    const own = { host: 'localhost', port, ca: authority.cert, lookup: localLookup }
+    const options = await between({ port, options: own }, (_hello, client) => {
+      latest = client
+    })
+    return { options, latest: () => latest }
+  }
+
+  /** Connected; its server has said hello, and has given its sessions. */
+  async function ready(sessions: ClientSessions, options: ConnectOptions): Promise<tls.TLSSocket> {
+    const socket = sessions.connect(options)
+    socket.on('error', () => undefined)
+    const given = new Promise((resolve) => socket.once('session', resolve))
+    await once(socket, 'data')
+    // A stock server gives nothing with a resumption.
+    if (!socket.isSessionReused()) await given
+    return socket
+  }
+
+  async function closed(socket: tls.TLSSocket): Promise<void> {
+    if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve))
+  }
+
+  test.each(Object.keys(KEEPERS))('and is reset, the session is not offered again: %s', async (keeper) => {
+    const server = await startTalking()
+    const sessions = (KEEPERS[keeper] ?? make)()
+    for (const isResumed of [false, true]) {
+      const socket = await ready(sessions, server.options)
+      expect(socket.isSessionReused()).toBe(isResumed)
+      if (isResumed) server.latest().resetAndDestroy()
+      else socket.destroy()
+      await closed(socket)
+    }
+    const taken = version === 'TLSv1.2' ? 0 : 1
+    expect(sessions.stats.tickets).toBeLessThanOrEqual(taken)
+    expect(sessions.stats.sessions.number).toBe(sessions.stats.tickets)
+  })
+
+  test('and the caller ends by an error of his own, the others stay', async () => {
+    const server = await startTalking()
+    const sessions = make({ reuse: true })
+    const first = await ready(sessions, server.options)
+    first.destroy(new Error('of the caller'))
+    await closed(first)
+    const second = await ready(sessions, server.options)
+    expect(second.isSessionReused()).toBe(true)
+    second.destroy(new Error('of the caller'))
+    await closed(second)
+    const third = await ready(sessions, server.options)
+    expect(third.isSessionReused()).toBe(true)
+    third.destroy()
+  })
+
+  test('and ends by a fatal alert, nothing of that server is offered', async () => {
+    const server = await startTalking()
+    const sessions = make({ reuse: true })
+    ;(await ready(sessions, server.options)).destroy()
+    const socket = await ready(sessions, server.options)
+    // The client ends by a fatal alert of its own.
+    const alerted = new Promise((resolve) => socket.once('error', resolve))
+    server.latest().write(UNREADABLE)
+    await alerted
+    socket.destroy()
+    expect(sessions.stats).toMatchObject({ tickets: 0, sessions: { number: 0 } })
+    const next = await ready(sessions, server.options)
+    expect(next.isSessionReused()).toBe(false)
+    expect(sessions.stats.reasons).toHaveProperty('after-failure', 1)
+    next.destroy()
+  })
+})
+
+describe('a ticket that never left the process is offered by another connection', () => {
+  type Attempted = (sessions: ClientSessions, options: ConnectOptions) => unknown
+
+  const failing =
+    (error: Error): Attempted =>
+    (sessions, options) => {
+      const lookup = (_name: string, _options: unknown, done: (error: Error) => void) =>
+        process.nextTick(done, error)
+      return finished(sessions.connect({ ...options, lookup } as never))
+    }
+  const never = { lookup: () => undefined } as object
+  const ATTEMPTS: Readonly<Record<string, Attempted>> = {
+    'tls.connect throws': (sessions, options) =>
+      sessions.connect({ ...options, lookup: 'no function' } as never),
+    'the SecureContext cannot be made': (sessions, options) =>
+      sessions.connect({ ...options, sessionTimeout: 'no number' } as never),
+    'a lookup fails in DNS': failing(Object.assign(new Error('queryA'), { syscall: 'queryA' })),
+    'a lookup fails in a way of its own': failing(new Error('of the lookup')),
+    'the caller leaves during the lookup': (sessions, options) => {
+      const socket = sessions.connect({ ...options, ...never })
+      setImmediate(() => socket.destroy())
+      return finished(socket)
+    },
+    'the caller aborts during the lookup': (sessions, options) => {
+      const controller = new AbortController()
+      const { signal } = controller
+      const socket = sessions.connect({ ...options, ...never, signal } as never)
+      setImmediate(() => controller.abort())
+      return finished(socket)
+    },
+    'a block list has its address': (sessions, options) => {
+      const blockList = new net.BlockList()
+      blockList.addAddress('127.0.0.1')
+      blockList.addAddress('127.0.0.2')
+      // Node 20 has no such option.
+      const lookup = (_name: string, _options: unknown, done: (...answer: unknown[]) => void) =>
+        done(null, [{ address: '127.0.0.2', family: 4 }])
+      return finished(sessions.connect({ ...options, autoSelectFamily: true, lookup, blockList } as never))
+    },
+  }
+
+  test.each(
+    Object.keys(ATTEMPTS).flatMap((attempt) =>
+      (['memory', 'a store that answers later'] as const).map((place) => [attempt, place] as const),
+    ),
+  )('where %s, with %s', async (attempt, place) => {
+    const { [attempt]: visitOf = () => undefined } = ATTEMPTS
+    const server = await startTls()
+    const store = remote(new MemoryStore())
+    const first = place === 'memory' ? make() : make({ store, secrets })
+    await connect(first, server.options)
+    if (place !== 'memory') await first.close()
+    const sessions = place === 'memory' ? first : make({ store, secrets })
+    for (let visit = 0; visit < 4; visit++)
+      await expect(async () => visitOf(sessions, server.options)).rejects.toThrow()
+    // What the store was asked for has come by now.
+    for (let turns = 0; turns < 10; turns++) await turn()
+    expect(await connect(sessions, server.options)).toMatchObject({ isResumed: true })
+  })
+})
+
+test('an agent that is destroyed while a store is asked ends its requests, and keeps no socket', async () => {
+  const server = await startHttps()
+  const store = remote(new MemoryStore())
+  const sessions = make({ store, secrets })
+  const agent = sessions.agent({ keepAlive: true, ca: authority.cert, lookup: localLookup } as object)
+  const visit = () => {
+    const request = https.get({ host: 'localhost', port: server.port, agent })
+    return { request, response: once(request, 'response') }
+  }
+  const first = visit()
+  agent.destroy()
+  await expect(first.response).rejects.toMatchObject({ code: 'ECONNRESET', message: 'socket hang up' })
+  const { sockets, freeSockets } = agent
+  expect([sockets, freeSockets].flatMap((all) => Object.values(all).flat())).toEqual([])
+  expect(server.seen.connections).toBe(0)
+  // As Node's own, it can be used again.
+  const [response] = (await visit().response) as [IncomingMessage]
+  response.resume()
+  await once(response, 'end')
+  agent.destroy()
+})
