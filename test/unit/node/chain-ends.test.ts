@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { ChainEnds } from '../../../src/node/chain-ends.ts'
 import type { PeerCertificate, TlsHandle } from '../../../src/node/node-engine.ts'
 import type { TrustProfile } from '../../../src/node/trust-profile.ts'
@@ -43,6 +43,9 @@ const profile = (digest: number, isOpaque = false): TrustProfile => ({
 })
 
 const inDays = (days: number): number => (NOW_MS + days * DAY_MS) / 1000
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ['Date'], now: NOW_MS }))
+afterEach(() => void vi.useRealTimers())
 
 describe('the end of a chain', () => {
   test('is that of its first certificate to expire', () => {

@@ -109,6 +109,22 @@ describe.each(versions)('%s: client certificates', (version) => {
     expect(reasons(harness).at(-1)).toBe('authentication-too-old')
   })
 
+  test('what a client sends along, though it has ended long ago and nobody needs it, ends no session', async () => {
+    const other = await makeCertificate('other', { isAuthority: true })
+    const root = await makeCertificate('root', { isAuthority: true })
+    const cross = await makeCertificate('root', {
+      ca: other,
+      isAuthority: true,
+      key: root.key,
+      notAfterDate: new Date(Date.now() - 86_400_000),
+    })
+    const leaf = await makeCertificate('client', { ca: root })
+    const harness = await start({ server: { ...range, requestCert: true, ca: root.cert } })
+    const client = { key: leaf.key, cert: `${leaf.cert}\n${cross.cert}`, rejectUnauthorized: false }
+    const { session } = await connect(harness, undefined, client)
+    expect((await connect(harness, session, client)).resumed).toBe(true)
+  })
+
   test('sessions beyond the 10 KiB of Node are counted', async () => {
     const names = Array.from({ length: 700 }, (_, index) => `name-${index}.client.example`)
     const large = await makeCertificate('client', { names })
