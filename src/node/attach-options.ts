@@ -68,6 +68,9 @@ const RULES: Readonly<Record<keyof AttachServerOptions, OptionRule>> = {
   },
 }
 
+/** Their names. */
+export const ATTACH_OPTIONS: readonly string[] = Object.keys(RULES)
+
 /** @throws {@link ArgumentError} */
 export function checkAttachOptions(options: unknown): void {
   checkOptions('attachServer', options, RULES)

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
 import type { SslContext } from '../context/ssl-context.ts'
+import { kindOf } from '../session/arguments.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import { checkAttachOptions, checkCloseOptions, checkContext } from './attach-options.ts'
@@ -307,7 +308,10 @@ class Attachment implements ServerAttachment, ConnectionListener {
     } catch (error) {
       reportError(error)
     }
-    if (connection?.kept === undefined || this.#options.waitForStore !== true) done()
+    if (connection?.kept === undefined || this.#options.waitForStore !== true) {
+      // Whoever else listens holds the connection back until he has answered.
+      if (this.#server.listenerCount('newSession') === 1) done()
+    }
     // One answer releases all tickets of a handshake, so it waits for those that are made in the same turn as well.
     else setImmediate(() => void Promise.resolve(connection.kept).then(() => connection.goOn(done)))
   }
@@ -333,5 +337,14 @@ function hangUp(): Error {
 
 /** A callback of the owner's has thrown: the process hears of it, no connection does. */
 function reportError(error: unknown): void {
-  process.emitWarning(error instanceof Error ? error : String(error))
+  process.emitWarning(error instanceof Error ? error : textOf(error))
+}
+
+/** There are objects that no text can be made of. */
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown)
+  } catch {
+    return `a callback has thrown ${kindOf(thrown)}`
+  }
 }

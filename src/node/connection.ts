@@ -141,7 +141,7 @@ export class Connection implements HelloListener, ReadAheadListener {
     socket.on('close', this.#onClose)
     // Between our listeners and Node's, an error is nobody's, and would end the process.
     socket.on('error', this.#onError)
-    if (socket.closed) this.#onClose()
+    if (socket.closed) this.#closeLater()
     else if (socket.destroyed) return
     else if (socket.readableEnded) this.#onEnd(undefined)
     else if (!this.edge.enabled) this.#skip('disabled')
@@ -150,8 +150,22 @@ export class Connection implements HelloListener, ReadAheadListener {
     else this.#readAhead()
   }
 
+  /** Its 'close' event comes in the next tick, unless it has come before. */
+  #closeLater(): void {
+    setImmediate(() => {
+      if (this.#phase !== OVER) this.#onClose()
+    })
+  }
+
   #readAhead(): void {
-    const ahead = new ReadAhead(this.#socket, this.edge.helloDeadlines, this.#arrivedMs, this)
+    let ahead: ReadAhead
+    try {
+      ahead = new ReadAhead(this.#socket, this.edge.helloDeadlines, this.#arrivedMs, this)
+    } catch {
+      // It lets nobody stand between.
+      this.#skip('unreadable-stream')
+      return
+    }
     this.#phase = { name: 'reading', ahead }
     ahead.start()
   }
@@ -450,7 +464,8 @@ export class Connection implements HelloListener, ReadAheadListener {
     if (phase.name === 'reading' || phase.name === 'looking-up') {
       phase.ahead?.release()
       if (phase.name === 'looking-up') clearTimeout(phase.timer)
-      this.#report('failed', 'client-left', { unserved: { error: this.#error } })
+      const error = this.#error ?? this.#socket.errored ?? undefined
+      this.#report('failed', 'client-left', { unserved: { error } })
     } else if (phase.name === 'handed-over') this.#report('failed', whyFailed(this.#decision))
   }
 

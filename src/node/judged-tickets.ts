@@ -87,7 +87,7 @@ export class JudgedTickets implements TicketKeySource {
   readonly #context: SslContext
   readonly #keyRing: TicketKeyRing
   /** By the head of each offered ticket. */
-  readonly #offers: Map<string, TicketHandshake[]> = new Map()
+  readonly #offers: Map<string, TicketOffers> = new Map()
   readonly #versions: readonly number[]
   #contexts: TicketContexts
   /** Whose tickets are due: those of the connection that was finished last. */
@@ -179,24 +179,25 @@ export class JudgedTickets implements TicketKeySource {
   /** Until {@link TicketHandshake.end}, the verdicts are known to libssl. */
   begin(verdicts: TicketVerdicts): TicketHandshake {
     const handshake = new TicketHandshake(this, verdicts)
+    handshake.isOpen = true
     for (const head of handshake.heads) {
       const others = this.#offers.get(head)
-      const offers = others ?? [handshake]
+      const offers = others ?? new TicketOffers()
       if (others === undefined) this.#offers.set(head, offers)
-      else others.push(handshake)
-      if (head === handshake.acceptedHead) handshake.rivals = offers
+      const hasAccepted = head === handshake.acceptedHead
+      offers.add(handshake, hasAccepted)
+      if (hasAccepted) handshake.rivals = offers
     }
     return handshake
   }
 
   forget(handshake: TicketHandshake): void {
+    if (!handshake.isOpen) return
+    handshake.isOpen = false
     handshake.rivals = undefined
     for (const head of handshake.heads) {
       const offers = this.#offers.get(head)
-      const index = offers?.indexOf(handshake) ?? -1
-      if (index === -1) continue
-      if (offers?.length === 1) this.#offers.delete(head)
-      else offers?.splice(index, 1)
+      if (offers?.remove(handshake, head === handshake.acceptedHead) === true) this.#offers.delete(head)
     }
   }
 
@@ -265,8 +266,7 @@ export class JudgedTickets implements TicketKeySource {
   open(name: Buffer, iv: Buffer): Pick<TicketSecrets, 'mac' | 'cipher'> | undefined {
     const reading = this.#reading?.hasAccepted(name, iv) === true ? this.#reading : undefined
     const offers = reading?.rivals ?? this.#offers.get(byteKey(name) + byteKey(iv))
-    if (offers === undefined) return undefined
-    if (!haveAllAccepted(offers, name, iv)) return undefined
+    if (offers?.haveAllAccepted(name, iv) !== true) return undefined
     if (reading === undefined) this.#strays++
     else reading.hearOpened()
     return this.#keyRing.find(name, this.#context.now())
@@ -288,7 +288,9 @@ export class TicketHandshake {
   /** That of the one that was accepted, which is one of those that the ClientHello offers. */
   readonly acceptedHead: string | undefined = undefined
   /** All connections that offer the accepted one, itself among them, while the verdicts are known to libssl. */
-  rivals: readonly TicketHandshake[] | undefined
+  rivals: TicketOffers | undefined
+  /** Its verdicts are known to libssl. */
+  isOpen = false
   readonly #tickets: JudgedTickets
   readonly #verdicts: TicketVerdicts
   #refusal: HandshakeReason | undefined
@@ -407,13 +409,42 @@ export class TicketHandshake {
   }
 }
 
-/** Of several connections with the same ticket the strictest verdict holds. */
-function haveAllAccepted(offers: readonly TicketHandshake[], name: Uint8Array, iv: Uint8Array): boolean {
-  let isGood = true
-  // Each is asked, and knows then why.
-  for (const one of offers) if (!one.accepts(name, iv)) isGood = false
-  if (!isGood) for (const one of offers) one.hearRefusal(name, iv)
-  return isGood
+/**
+ * The connections that offer one ticket. There may be thousands, each of which may name it hundreds of times: so none is asked again
+ * where the answer is known.
+ */
+class TicketOffers {
+  readonly #accepting: TicketHandshake[] = []
+  /** How many have not accepted it, whatever it is. */
+  #refusing = 0
+  /** All that accepted it know that it is refused. */
+  #isContested = false
+
+  add(handshake: TicketHandshake, hasAccepted: boolean): void {
+    if (!hasAccepted) this.#refusing++
+    else {
+      this.#accepting.push(handshake)
+      this.#isContested = false
+    }
+  }
+
+  /** @returns whether it was the last */
+  remove(handshake: TicketHandshake, hasAccepted: boolean): boolean {
+    if (!hasAccepted) this.#refusing--
+    else this.#accepting.splice(this.#accepting.indexOf(handshake), 1)
+    return this.#refusing + this.#accepting.length === 0
+  }
+
+  /** Of several connections with the same ticket the strictest verdict holds. */
+  haveAllAccepted(name: Uint8Array, iv: Uint8Array): boolean {
+    if (this.#refusing > 0 && (this.#isContested || this.#accepting.length === 0)) return false
+    let isGood = this.#refusing === 0
+    // Each is asked, and knows then why.
+    for (const one of this.#accepting) if (!one.accepts(name, iv)) isGood = false
+    if (!isGood) for (const one of this.#accepting) one.hearRefusal(name, iv)
+    this.#isContested = this.#refusing > 0
+    return isGood
+  }
 }
 
 function isHeadOf(ticket: Uint8Array, name: Uint8Array, iv: Uint8Array): boolean {

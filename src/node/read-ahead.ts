@@ -76,6 +76,7 @@ export class ReadAhead implements DeadlineListener {
 
   /**
    * @param deadlines - after which the result is `stalled`
+   * @throws what assigning throws, for a stream whose methods cannot be replaced: nothing has changed then
    * @param nowMs - on the clock of `performance`
    */
   constructor(socket: Duplex, deadlines: Deadlines, nowMs: number, listener: ReadAheadListener) {
@@ -85,7 +86,12 @@ export class ReadAhead implements DeadlineListener {
     this.#unshift = socket.unshift
     // Put back by assignment, too: deletion would make a slower object of the socket for the rest of its life.
     socket.push = this.#take
-    socket.unshift = this.#putBack
+    try {
+      socket.unshift = this.#putBack
+    } catch (error) {
+      socket.push = this.#push
+      throw error
+    }
     this.#deadlines = deadlines
     this.#deadline = deadlines.set(this, nowMs)
   }

@@ -128,14 +128,19 @@ export class ServerHooks {
     )
   }
 
-  #override(name: Overridden, value: Listener): void {
-    const previous = Object.getOwnPropertyDescriptor(this.#server, name)
-    Object.defineProperty(this.#server, name, { value, configurable: true, writable: true })
+  #override(name: Overridden, hooked: Listener): void {
+    const server = this.#server
+    const previous = Object.getOwnPropertyDescriptor(server, name)
+    const { [name]: original } = server
+    let isUndone = false
+    const value: Listener = (...args) => Reflect.apply(isUndone ? original : hooked, server, args)
+    Object.defineProperty(server, name, { value, configurable: true, writable: true })
     this.#undo.push(() => {
+      isUndone = true
       // Somebody else has wrapped ours meanwhile, and still wants to be asked.
-      if (this.#server[name] !== value) return
-      if (previous === undefined) Reflect.deleteProperty(this.#server, name)
-      else Object.defineProperty(this.#server, name, previous)
+      if (server[name] !== value) return
+      if (previous === undefined) Reflect.deleteProperty(server, name)
+      else Object.defineProperty(server, name, previous)
     })
   }
 

@@ -133,10 +133,7 @@ export function checkTicketSetup(
       'TLSv1.2 and client certificates: nobody can tell when the chain of a client ends, while libssl makes its ticket; ' +
         'leave TLSv1.2 out of versions, and it resumes by session id',
     ],
-    [
-      ((server.secureOptions ?? 0) & ALLOW_NO_DHE_KEX) !== 0,
-      'SSL_OP_ALLOW_NO_DHE_KEX: without a new key exchange, who has the secret of the keyRing reads every connection; take it out of secureOptions',
-    ],
+    [((server.secureOptions ?? 0) & ALLOW_NO_DHE_KEX) !== 0, NO_DHE_KEX_MESSAGE],
     ...versions.map(
       (version) =>
         [
@@ -149,6 +146,9 @@ export function checkTicketSetup(
   if (found !== undefined)
     throw new ServerSetupError('contradicting-options', `tickets do not go with ${found[1]}`)
 }
+
+const NO_DHE_KEX_MESSAGE =
+  'SSL_OP_ALLOW_NO_DHE_KEX: without a new key exchange, who has the secret of the keyRing reads every connection; take it out of secureOptions'
 
 export const RESUME_LISTENER_MESSAGE: string =
   'another listener of resumeSession would answer too, which ends connections: remove it, or give the context its ' +
@@ -214,8 +214,7 @@ export function keepServerOptions(
   options: tls.SecureContextOptions,
   hasTickets: boolean,
 ): tls.SecureContextOptions {
-  if (hasTickets && (options as { readonly ticketKeys?: unknown }).ticketKeys !== undefined)
-    throw ticketKeysRefused()
+  if (hasTickets) checkRenewalWithTickets(options)
   const { sessionIdContext, sessionTimeout, secureOptions = 0 } = server
   const contradicts =
     (options.sessionIdContext !== undefined && options.sessionIdContext !== sessionIdContext) ||
@@ -228,10 +227,16 @@ export function keepServerOptions(
       'setSecureContext() must not change what serverOptions(context) set while the server is attached: leave out ' +
         'sessionIdContext, sessionTimeout and secureOptions, or give the same',
     )
-  return {
-    ...options,
-    secureOptions: options.secureOptions ?? secureOptions,
-    ...(sessionIdContext !== undefined && { sessionIdContext }),
-    ...(sessionTimeout !== undefined && { sessionTimeout }),
-  }
+  // Node asks what it is given for each option, and they may be a class's.
+  return Object.create(options, {
+    secureOptions: { value: options.secureOptions ?? secureOptions },
+    ...(sessionIdContext !== undefined && { sessionIdContext: { value: sessionIdContext } }),
+    ...(sessionTimeout !== undefined && { sessionTimeout: { value: sessionTimeout } }),
+  })
+}
+
+function checkRenewalWithTickets(options: tls.SecureContextOptions): void {
+  if ((options as { readonly ticketKeys?: unknown }).ticketKeys !== undefined) throw ticketKeysRefused()
+  if (((options.secureOptions ?? 0) & ALLOW_NO_DHE_KEX) !== 0)
+    throw new ServerSetupError('contradicting-options', `tickets do not go with ${NO_DHE_KEX_MESSAGE}`)
 }

@@ -4,11 +4,19 @@ import { LRUCache } from 'lru-cache'
 import { nodeCrypto } from '../crypto.ts'
 import { certificateOf, hasSniCallback, nodeTls, type TlsServer } from './node-engine.ts'
 
-type Pkcs12File = string | Uint8Array | { readonly buf: string | Uint8Array }
+type Pkcs12File = Bytes | { readonly buf: Bytes }
 
 type Pkcs12 = Material | readonly Pkcs12File[]
 
-type Material = string | Uint8Array | readonly (string | Uint8Array)[] | undefined
+/** What is false in any way, Node takes for nothing. */
+type Material = string | NodeJS.ArrayBufferView | readonly (string | NodeJS.ArrayBufferView)[] | undefined
+type Bytes = string | NodeJS.ArrayBufferView
+
+/** What one name is told by, and whether nobody can tell whom it trusts. */
+interface Told {
+  readonly digest: Buffer
+  readonly isOpaque: boolean
+}
 
 /** The part of a server's options that a name can have of its own, by `addContext`. */
 interface Identity {
@@ -96,10 +104,8 @@ export const TRUST_OPTIONS: Readonly<Record<string, Part>> = {
 }
 
 /** What `addContext` has set for a name. */
-interface NamedIdentity {
+interface NamedIdentity extends Told {
   readonly pattern: RegExp
-  readonly digest: Buffer
-  readonly isOpaque: boolean
 }
 
 /** Names come from clients. */
@@ -113,7 +119,7 @@ export class TrustProfiles {
   readonly #server: TlsServer
   readonly #named: NamedIdentity[]
   #common: Buffer
-  #default: Buffer
+  #default: Told
   #hasSniCallback: boolean
   /** What the latest names led to: looking for one takes as long as there are contexts. */
   readonly #known = new LRUCache<string, TrustProfile>({ max: MAX_KNOWN_NAMES })
@@ -128,33 +134,26 @@ export class TrustProfiles {
     this.#server = server
     this.#named = unseenContexts(server)
     this.#common = commonDigest(server)
-    this.#default = identityDigest(server as Identity, server._sharedCreds, isVerifying(server))
+    this.#default = identityOf(server as Identity, server._sharedCreds, isVerifying(server))
     this.#hasSniCallback = hasSniCallback(server)
   }
 
   /** After `setSecureContext`, which leaves alone what `addContext` has set. */
   renew(): void {
     this.#common = commonDigest(this.#server)
-    this.#default = identityDigest(
-      this.#server as Identity,
-      this.#server._sharedCreds,
-      isVerifying(this.#server),
-    )
+    this.#default = identityOf(this.#server as Identity, this.#server._sharedCreds, isVerifying(this.#server))
     this.#hasSniCallback = hasSniCallback(this.#server)
     this.#forget()
   }
 
   /** @param context - what `addContext` was given just now */
   addContext(context: tls.SecureContextOptions | tls.SecureContext): void {
-    const isOpaque = isSecureContext(context)
-    const digest = isOpaque
-      ? identityDigest({}, context, false)
-      : identityDigest(context as Identity, undefined, isVerifying(this.#server))
+    const told = isSecureContext(context)
+      ? { ...identityOf({}, context, false), isOpaque: true }
+      : identityOf(context as Identity, undefined, isVerifying(this.#server))
     // As this line of Node understands the name: some tell upper from lower case.
     const pattern = this.#server._contexts?.at(-1)?.[0]
-    this.#named.push(
-      pattern === undefined ? { pattern: /^/, digest, isOpaque: true } : { pattern, digest, isOpaque },
-    )
+    this.#named.push(pattern === undefined ? { ...told, pattern: /^/, isOpaque: true } : { ...told, pattern })
     this.#forget()
   }
 
@@ -188,7 +187,7 @@ export class TrustProfiles {
     const isNamed = serverName !== undefined && serverName !== ''
     if (isNamed && this.#hasSniCallback) return this.#profile(this.#default, true)
     const named = isNamed ? this.#named.findLast(({ pattern }) => pattern.test(serverName)) : undefined
-    return this.#profile(named?.digest ?? this.#default, named?.isOpaque === true)
+    return this.#profile(named ?? this.#default, false)
   }
 
   /** What {@link of} says now, for a connection that Node takes before its server name is known. */
@@ -201,13 +200,13 @@ export class TrustProfiles {
     }
   }
 
-  #profile(identity: Buffer, isOpaque: boolean): TrustProfile {
+  #profile({ digest, isOpaque }: Told, isChosenUnseen: boolean): TrustProfile {
     const { requestCert, rejectUnauthorized } = this.#server
     return {
       requestCert: requestCert === true,
       rejectUnauthorized: rejectUnauthorized !== false,
-      digest: nodeCrypto().createHash('sha256').update(this.#common).update(identity).digest(),
-      isOpaque,
+      digest: nodeCrypto().createHash('sha256').update(this.#common).update(digest).digest(),
+      isOpaque: isOpaque || isChosenUnseen,
     }
   }
 
@@ -232,7 +231,7 @@ export function isSameProfile(one: TrustProfile, other: TrustProfile): boolean {
 function unseenContexts({ _contexts = [] }: TlsServer): NamedIdentity[] {
   return _contexts.map(([pattern, context]) => ({
     pattern,
-    digest: identityDigest({}, { context }, false),
+    ...identityOf({}, { context }, false),
     isOpaque: true,
   }))
 }
@@ -260,6 +259,15 @@ function commonDigest(server: TlsServer): Buffer {
   ])
 }
 
+/** Node may understand what cannot be read here: nobody can tell then. It is never the same as anything else. */
+function identityOf(identity: Identity, credentials: tls.SecureContext | undefined, verifies: boolean): Told {
+  try {
+    return { digest: identityDigest(identity, credentials, verifies), isOpaque: false }
+  } catch {
+    return { digest: nodeCrypto().randomBytes(32), isOpaque: true }
+  }
+}
+
 /** @param verifies - client certificates are requested, so that it matters who vouches for them */
 function identityDigest(
   identity: Identity,
@@ -267,15 +275,15 @@ function identityDigest(
   verifies: boolean,
 ): Buffer {
   const { allowPartialTrustChain, ca, crl, pfx } = identity
-  const authorities = listOf(ca)
   return digestOf([
-    setDigest(authorities),
+    // An empty list trusts nobody; without one Node has authorities of its own.
+    isEmptyList(ca) ? 'none' : setDigest(listOf(ca)),
     setDigest(listOf(crl)),
     // Node trusts the certificates in a PKCS #12 file, and only their owner can tell which they are.
     setDigest(filesOf(pfx)),
     String(allowPartialTrustChain),
     namesOf(identity, credentials),
-    ...(verifies && authorities.length === 0 ? defaultAuthorities() : []),
+    ...(verifies && !ca ? defaultAuthorities() : []),
   ])
 }
 
@@ -318,7 +326,11 @@ function contentOf(file: string): string | Uint8Array {
   }
 }
 
-function setDigest(members: readonly (string | Uint8Array)[]): string {
+function isEmptyList(material: Material): boolean {
+  return Array.isArray(material) && material.length === 0
+}
+
+function setDigest(members: readonly Bytes[]): string {
   const digests = members.map((one) => nodeCrypto().createHash('sha256').update(one).digest('hex'))
   return digests.sort().join()
 }
@@ -332,12 +344,12 @@ function digestOf(fields: readonly (string | Uint8Array)[]): Buffer {
   return hash.digest()
 }
 
-function listOf(material: Material): readonly (string | Uint8Array)[] {
-  if (material === undefined || material === null) return []
-  return typeof material === 'string' || material instanceof Uint8Array ? [material] : material
+function listOf(material: Material): readonly Bytes[] {
+  if (!material) return []
+  return typeof material === 'string' || ArrayBuffer.isView(material) ? [material] : material
 }
 
-function filesOf(pfx: Pkcs12): readonly (string | Uint8Array)[] {
+function filesOf(pfx: Pkcs12): readonly Bytes[] {
   const files = Array.isArray(pfx) ? (pfx as readonly Pkcs12File[]) : listOf(pfx as Material)
   return files.map((file) => (typeof file === 'object' && 'buf' in file ? file.buf : file))
 }
@@ -350,7 +362,7 @@ function namesOf({ cert }: Identity, credentials: tls.SecureContext | undefined)
   if (certificates.length === 0 && known !== undefined) certificates.push(known)
   const { X509Certificate } = nodeCrypto()
   const names = certificates.flatMap((one) => {
-    const { subjectAltName, subject } = new X509Certificate(one)
+    const { subjectAltName, subject } = new X509Certificate(one as string | Uint8Array)
     return (subjectAltName ?? subject).split(', ')
   })
   return [...new Set(names)].sort().join('\n')

@@ -55,10 +55,15 @@ export function logHandshake(message: HandshakeMessage): void {
     connection,
     clientOf(message),
     protocol ?? '-',
-    serverName === undefined ? '-' : JSON.stringify(serverName),
+    serverName === undefined ? '-' : quoted(serverName),
     outcome,
     reason,
   )
+}
+
+/** A client chooses it: there are control characters that JSON leaves, and terminals obey. */
+function quoted(text: string): string {
+  return JSON.stringify(text).replace(/[\u007f-\u009f]/g, (one) => `\\u00${one.charCodeAt(0).toString(16)}`)
 }
 
 /** What a server does from now on, for `DEBUG=sslctx:attach`. */

@@ -13,9 +13,9 @@ const ASK_AGAIN_MS = 30_000
 /** Between the processes of a cluster. */
 type Message =
   /** A worker to the primary, for the reports of all. */
-  | { readonly sslctx: 'status-ask'; readonly id: number }
+  | { readonly sslctx: 'status-ask'; readonly id: number; readonly subject: string }
   /** The primary to each worker, for its own. */
-  | { readonly sslctx: 'status-report'; readonly round: number }
+  | { readonly sslctx: 'status-report'; readonly round: number; readonly subject: string }
   | { readonly sslctx: 'status-reported'; readonly round: number; readonly report: StatusReport }
   | { readonly sslctx: 'status-all'; readonly id: number; readonly reports: readonly StatusReport[] }
 
@@ -42,7 +42,7 @@ export function relayStatus(): () => void {
   if (!cluster.isPrimary) throw new SessionStateError('relayStatus is for the primary process of a cluster')
   const rounds = new Map<number, Round>()
   let latest = 0
-  const collect = (asker: Worker, id: number): void => {
+  const collect = (asker: Worker, id: number, subject: string): void => {
     const round = ++latest
     const workers = Object.values(cluster.workers ?? {}).flatMap((worker) =>
       worker?.isConnected() ? [worker] : [],
@@ -54,11 +54,11 @@ export function relayStatus(): () => void {
     }
     const timer = setTimeout(finish, COLLECT_MS)
     rounds.set(round, { reports, missing: new Set(workers.map((worker) => worker.id)), finish })
-    for (const worker of workers) tell(worker, { sslctx: 'status-report', round })
+    for (const worker of workers) tell(worker, { sslctx: 'status-report', round, subject })
   }
   const onMessage = (worker: Worker, message: unknown): void => {
     if (!isMessage(message)) return
-    if (message.sslctx === 'status-ask') collect(worker, message.id)
+    if (message.sslctx === 'status-ask') collect(worker, message.id, message.subject)
     if (message.sslctx !== 'status-reported') return
     const round = rounds.get(message.round)
     if (!round?.missing.delete(worker.id)) return
@@ -74,20 +74,25 @@ function tell(worker: Worker, message: Message): void {
   if (worker.isConnected()) worker.send(message, () => undefined)
 }
 
+/** A process may show several pages. */
+let latestId = 0
+
 /** A worker of a cluster, among the others. */
 export class ClusterStatus {
   readonly #own: () => StatusReport
+  readonly #subject: string
   readonly #waiting: Map<number, (reports: readonly StatusReport[]) => void> = new Map()
-  #latest = 0
   #askAgainAtMs = 0
   readonly #onMessage = (message: unknown): void => {
     if (!isMessage(message)) return
-    if (message.sslctx === 'status-report')
+    if (message.sslctx === 'status-report' && message.subject === this.#subject)
       send({ sslctx: 'status-reported', round: message.round, report: this.#own() })
     if (message.sslctx === 'status-all') this.#waiting.get(message.id)?.(message.reports)
   }
 
-  constructor(own: () => StatusReport) {
+  /** @param subject - what the page is about: the same in all workers, and another one for another page */
+  constructor(subject: string, own: () => StatusReport) {
+    this.#subject = subject
     this.#own = own
     process.on('message', this.#onMessage)
   }
@@ -96,9 +101,18 @@ export class ClusterStatus {
   async report(): Promise<StatusReport> {
     if (performance.now() < this.#askAgainAtMs) return this.#own()
     const [first, ...others] = await this.#ask()
-    if (first !== undefined) return mergeReports([first, ...others])
+    if (first !== undefined) return this.#merged([first, ...others])
     this.#askAgainAtMs = performance.now() + ASK_AGAIN_MS
     return this.#own()
+  }
+
+  /** While versions change in a fleet, another worker may tell what this one does not understand. */
+  #merged(reports: readonly [StatusReport, ...StatusReport[]]): StatusReport {
+    try {
+      return mergeReports(reports)
+    } catch {
+      return this.#own()
+    }
   }
 
   close(): void {
@@ -106,7 +120,7 @@ export class ClusterStatus {
   }
 
   #ask(): Promise<readonly StatusReport[]> {
-    const id = ++this.#latest
+    const id = ++latestId
     return new Promise((resolve) => {
       const finish = (reports: readonly StatusReport[]): void => {
         clearTimeout(timer)
@@ -115,7 +129,7 @@ export class ClusterStatus {
       }
       const timer = setTimeout(finish, ANSWER_MS, [])
       this.#waiting.set(id, finish)
-      send({ sslctx: 'status-ask', id })
+      send({ sslctx: 'status-ask', id, subject: this.#subject })
     })
   }
 }

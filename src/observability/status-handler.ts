@@ -56,8 +56,11 @@ export interface StatusHandler {
  * @throws `ArgumentError` for another subject
  */
 export function statusHandler(subject: Subject): StatusHandler {
-  const figures = new Figures(partsOf('statusHandler', subject))
-  const workers = cluster.isWorker ? new ClusterStatus(() => figures.report()) : undefined
+  const parts = partsOf('statusHandler', subject)
+  const figures = new Figures(parts)
+  const { contexts, stores, clients } = parts()
+  const names = JSON.stringify([contexts, stores, clients].map((part) => Object.keys(part)))
+  const workers = cluster.isWorker ? new ClusterStatus(names, () => figures.report()) : undefined
   const close = (): void => {
     figures.close()
     workers?.close()

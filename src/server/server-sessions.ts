@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type tls from 'node:tls'
 import { nodeCrypto } from '../crypto.ts'
 import { ArgumentError, RevocationUnavailableError, SessionStateError } from '../errors.ts'
-import { checkCloseOptions } from '../node/attach-options.ts'
+import { ATTACH_OPTIONS, checkCloseOptions } from '../node/attach-options.ts'
 import { attachServer } from '../node/attach-server.ts'
 import type { AttachServerOptions, ServerAttachment } from '../node/server-attachment.ts'
 import { type ServerOptions, serverOptions } from '../node/server-setup.ts'
@@ -43,7 +43,7 @@ export class ServerSessions {
   /** What it is, to those who show figures. */
   readonly kind: 'sessions' = 'sessions'
   readonly name: string
-  /** Its settings may be changed: `context.setSessionCacheSize(…)`, `context.setNumTickets(1)`. */
+  /** Its settings may be changed: `context.setSessionCacheSize(…)`, and with tickets `context.setNumTickets(1)`. */
   readonly context: SslContext
   /** The guard around the store; undefined without one. Its `stats` tell how the store does. */
   readonly store: GuardedStore | undefined
@@ -57,7 +57,8 @@ export class ServerSessions {
   readonly #options: ServerSessionsOptions
   readonly #plan: Plan
   readonly #keyRing: KeyRing | undefined
-  #attachments: readonly ServerAttachment[] = []
+  /** They live as long as their servers. */
+  #attachments: readonly WeakRef<ServerAttachment>[] = []
   #closing: Promise<{ readonly dropped: number }> | undefined
 
   /**
@@ -117,13 +118,16 @@ export class ServerSessions {
       tickets: this.#plan.hasTickets && this.#keyRing ? { keyRing: this.#keyRing } : undefined,
       revocations: this.revocations,
     })
-    this.#attachments = [...this.attachments, attachment]
+    this.#attachments = [...this.attachments, attachment].map((one) => new WeakRef(one))
     return attachment
   }
 
   /** Those that are attached now. */
   get attachments(): readonly ServerAttachment[] {
-    return this.#attachments.filter(({ isAttached }) => isAttached)
+    return this.#attachments.flatMap((one) => {
+      const attachment = one.deref()
+      return attachment?.isAttached === true ? [attachment] : []
+    })
   }
 
   /**
@@ -253,7 +257,11 @@ function sessionIdContextOf(name: string): Uint8Array {
 function checkedOwn(own: OwnOptions): OwnOptions {
   if (typeof own !== 'object' || own === null || Array.isArray(own))
     throw new ArgumentError(`the options of attach must be an object, got ${kindOf(own)}`)
-  const given = Object.entries(own).filter(([, value]) => value !== undefined)
+  // As wherever options are read, they may be a class's.
+  const names = new Set([...Object.keys(own), ...ATTACH_OPTIONS.filter((name) => name in own)])
+  const given = [...names]
+    .map((name) => [name, Reflect.get(own, name)] as const)
+    .filter(([, value]) => value !== undefined)
   const [common] = given.find(([name]) => COMMON.some((one) => one === name)) ?? []
   if (common !== undefined)
     throw new ArgumentError(`${common} is for all servers: give it to the constructor of ServerSessions`)
