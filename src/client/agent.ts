@@ -87,9 +87,9 @@ function hangUp(): Error {
 /** Since Node 24, `proxyEnv` of an agent names its proxies, as the environment does. */
 function hasTlsProxy({ proxyEnv }: AgentOptions & { readonly proxyEnv?: unknown }): boolean {
   if (typeof proxyEnv !== 'object' || proxyEnv === null) return false
-  return Object.entries(proxyEnv).some(
-    ([name, value]) => /proxy$/i.test(name) && /^\s*https:/i.test(String(value)),
-  )
+  // Node reads its names from whatever it is given, which may inherit them.
+  const names = ['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY', ...Object.keys(proxyEnv)]
+  return names.some((name) => /proxy$/i.test(name) && /^\s*https:/i.test(String(Reflect.get(proxyEnv, name))))
 }
 
 /** (options), (port, options) or (port, host, options), as Node takes them. */

@@ -38,11 +38,14 @@ export class Attempt {
   #ticket: Ticket | undefined
   #source: ClientHandshake['source']
   #reason: ClientReason
+  /** What was let go since is not to come back. */
+  readonly #epoch: number
 
   /** @param options - copied: what is verified is what is given now */
   constructor(options: ConnectOptions, common: AttemptContext) {
     this.#options = { ...options }
     this.#common = common
+    this.#epoch = common.cache.epoch
     this.#name = common.bindings.of(this.#options)
     this.#reason = this.#takeFromMemory()
   }
@@ -86,11 +89,13 @@ export class Attempt {
 
   #takeFromStore(name: string, ticket: Ticket | undefined): void {
     if (ticket === undefined) return
-    this.#ticket = ticket
     this.#source = 'store'
     this.#reason = 'resumed'
-    if (ticket.session.protocolVersion !== TLS1_3_VERSION || this.#common.isReused)
-      this.#common.cache.put(name, ticket)
+    this.#ticket = this.#staysInStore(ticket) ? this.#common.cache.share(name, ticket) : ticket
+  }
+
+  #staysInStore({ session }: Ticket): boolean {
+    return session.protocolVersion !== TLS1_3_VERSION || this.#common.isReused
   }
 
   /** In the form of this Node; undefined when nothing is to be offered. */
@@ -136,9 +141,12 @@ export class Attempt {
 
   /** Nothing comes of it: what was to be offered stays for another connection. */
   giveBack(): void {
+    const { cache } = this.#common
     const ticket = this.#ticket
     this.#ticket = undefined
-    if (ticket?.session.isResumable && this.#name !== undefined) this.#common.cache.put(this.#name, ticket)
+    if (ticket === undefined || this.#name === undefined || cache.isShared(ticket)) return
+    if (ticket.session.isResumable && cache.epoch === this.#epoch) cache.put(this.#name, ticket)
+    else cache.drop(ticket)
   }
 
   #forgetTicket(reason: ClientReason): void {
@@ -202,7 +210,7 @@ export class Attempt {
         onConnected: (isResumed, protocol) => this.#onConnected(isResumed, protocol),
         onTicket: (ticket) => this.#keep(ticket),
         onFailed: (failure) => this.#onFailed(failure),
-        onBroken: (isAlert) => this.#onBroken(isAlert),
+        onBroken: () => this.#forgetServer(),
       },
     })
   }
@@ -211,29 +219,24 @@ export class Attempt {
     if (this.#ticket !== undefined && !isResumed) this.#reason = 'refused'
     if (this.#common.isReused && this.#name !== undefined) this.#common.cache.restore(this.#name)
     this.#report(isResumed ? 'resumed' : 'full', protocol)
-    if (this.#ticket !== undefined && !isResumed) this.#drop(this.#ticket)
+    if (this.#ticket !== undefined && !isResumed) this.#refuse(this.#ticket)
   }
 
   #onFailed(failure: Failure): void {
     this.#report('failed', undefined)
-    if (this.#ticket === undefined) return
-    // A socket of the caller's may have failed in any way, and a ticket is used once.
-    if (failure === 'before-hello' && this.#options.socket === undefined) {
+    const ticket = this.#ticket
+    if (ticket === undefined) return
+    if (failure === 'before-hello') {
       this.giveBack()
       return
     }
-    this.#drop(this.#ticket)
+    // It may have been seen.
+    if (!this.#common.cache.isShared(ticket)) this.#common.cache.drop(ticket)
     if (failure === 'error') this.#forgetServer()
   }
 
-  /** RFC 5246 §7.2 and RFC 8446 §6.2: a fatal alert ends the session, and what came with it. */
-  #onBroken(isAlert: boolean): void {
-    if (isAlert) this.#forgetServer()
-    else if (this.#ticket !== undefined) this.#drop(this.#ticket)
-  }
-
   /**
-   * The sessions may be what breaks the connections: somebody in between, or a server that has changed, may end all that offer one.
+   * A fatal alert ends the session, and what came with it: RFC 5246 §7.2 and RFC 8446 §6.2. Else the sessions may be what breaks the connections: somebody in between, or a server that has changed, may end all that offer one.
    * `https.Agent` lets go of its own as well.
    */
   #forgetServer(): void {
@@ -242,12 +245,11 @@ export class Attempt {
     this.#common.shared?.forget(this.#name)
   }
 
-  /** It is not to be used again. */
-  #drop(ticket: Ticket): void {
-    const { cache, shared, isReused } = this.#common
+  /** The server has made a full handshake instead. */
+  #refuse(ticket: Ticket): void {
+    const { cache, shared } = this.#common
     const wasThere = cache.drop(ticket)
-    const isInStore = isReused || ticket.session.protocolVersion !== TLS1_3_VERSION
-    if (wasThere && isInStore && this.#name !== undefined) shared?.forget(this.#name)
+    if (wasThere && this.#staysInStore(ticket) && this.#name !== undefined) shared?.forget(this.#name)
   }
 
   #keep(ticket: Ticket): void {

@@ -112,6 +112,7 @@ export class ClientSessions {
   readonly #bindings: RecentBindings
   readonly #tally = new HandshakeTally()
   readonly #attempts: AttemptContext
+  #closing: Promise<void> | undefined
 
   /**
    * @throws {@link ArgumentError} for an option that is unknown or of another kind
@@ -226,7 +227,12 @@ export class ClientSessions {
    * Leaves the tickets of this process to the next one, and waits until the store has them, for no longer than `deadlineMs`. The store
    * and its client stay open, and their owner's. Connections go on, and no longer ask the store. Never rejects.
    */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     const { shared } = this.#attempts
     if (shared === undefined) return
     this.#attempts.shared = undefined

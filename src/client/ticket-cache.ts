@@ -45,6 +45,7 @@ export class TicketCache {
   readonly #limits: TicketLimits
   readonly #origins: LRUCache<string, Origin>
   readonly #originOf = new WeakMap<SslSession, string>()
+  #epoch = 0
   /** For the copy that a connection uses up, the session that stays. */
   readonly #reusedOf = new WeakMap<SslSession, SslSession>()
 
@@ -72,11 +73,7 @@ export class TicketCache {
     const { fresh, old } = this.#sorted(origin.tickets)
     if (old.length > 0) this.#leave(old)
     const latest = fresh.at(-1)
-    if (latest === undefined) {
-      const emptiness = old.length > 0 ? 'expired' : origin.emptiness
-      this.#origins.set(name, { tickets: [], emptiness })
-      return emptiness
-    }
+    if (latest === undefined) return this.#tellEmpty(name, old.length > 0 ? 'expired' : origin.emptiness)
     if (isTls13(latest) && (fresh.length > 1 || !this.#limits.reuse)) {
       this.#originOf.delete(latest.session)
       this.#origins.set(name, { tickets: fresh.slice(0, -1), emptiness: 'used-up' })
@@ -84,6 +81,15 @@ export class TicketCache {
     }
     this.#origins.set(name, { ...origin, tickets: fresh })
     return isTls13(latest) ? this.#copyOf(latest) : latest
+  }
+
+  /** A failure is told once: if nothing comes then, the server gives nothing. */
+  #tellEmpty(name: string, emptiness: Emptiness): Emptiness {
+    this.#origins.set(name, {
+      tickets: [],
+      emptiness: emptiness === 'after-failure' ? 'unknown' : emptiness,
+    })
+    return emptiness
   }
 
   #copyOf(ticket: Ticket): Ticket {
@@ -101,10 +107,27 @@ export class TicketCache {
     return this.#context.removeSession(this.#reusedOf.get(session) ?? session)
   }
 
+  /** Another one when tickets were let go that nobody is to have any more: those that connections have taken before among them. */
+  get epoch(): number {
+    return this.#epoch
+  }
+
   /** All tickets of an origin are let go, since a connection has failed. */
   forget(name: string): void {
+    this.#epoch++
     this.#leave(this.#origins.peek(name)?.tickets ?? [])
     this.#origins.set(name, { tickets: [], emptiness: 'after-failure' })
+  }
+
+  /** Others may have it as well, while a connection uses it. */
+  isShared(ticket: Ticket): boolean {
+    return !isTls13(ticket) || this.#reusedOf.has(ticket.session)
+  }
+
+  /** A session of TLS 1.2, or one that is reused, stays for others. @returns what a connection is to use of it */
+  share(name: string, ticket: Ticket): Ticket {
+    this.put(name, ticket)
+    return isTls13(ticket) ? this.#copyOf(ticket) : ticket
   }
 
   /** After the model has removed one that is reused in spite of its rule R10.15. */
@@ -148,6 +171,7 @@ export class TicketCache {
   }
 
   clear(): void {
+    this.#epoch++
     this.#origins.clear()
   }
 

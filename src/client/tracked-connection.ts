@@ -20,8 +20,8 @@ export interface ConnectionListener {
   onTicket(ticket: Ticket): void
   /** It will not be completed. */
   onFailed(failure: Failure): void
-  /** It was complete, and has broken. @param isAlert - by a fatal alert of either side */
-  onBroken(isAlert: boolean): void
+  /** It was complete, and has ended by a fatal alert; or it had resumed, and nothing came of it. */
+  onBroken(): void
 }
 
 export interface TrackedOptions {
@@ -48,6 +48,7 @@ const VERSION_NUMBERS: Readonly<Record<string, number>> = {
 interface ReadSession {
   readonly session: SslSession
   readonly bytes: number
+  readonly lifeSec: number
 }
 
 interface Verified {
@@ -73,6 +74,9 @@ export class TrackedConnection {
   #hasReachedServer: boolean
   /** In the model. */
   #isFinished = false
+  #hasResumed = false
+  /** The server has given one since. */
+  #hasTicket = false
 
   /** @param socket - whose handshake has not begun */
   constructor(socket: tls.TLSSocket, options: TrackedOptions) {
@@ -110,12 +114,13 @@ export class TrackedConnection {
     const isResumed = this.#socket.isSessionReused()
     const protocol = this.#socket.getProtocol() ?? ''
     const resumed = isResumed ? this.#offered : undefined
-    if (resumed !== undefined) this.#restoreAuthorization(resumed)
+    this.#hasResumed = isResumed
+    this.#restoreAuthorization(resumed)
     const made = this.#sessionOf(protocol, isResumed)
     this.#tellModel(VERSION_NUMBERS[protocol] ?? 0, resumed?.session, isResumed ? undefined : made?.session)
     this.#options.listener.onConnected(isResumed, protocol)
     if (made !== undefined && (!isResumed || isRenewed(made.session, resumed?.session)))
-      this.#keep(made.session, made.bytes)
+      this.#keep(made.session, made.bytes, made.lifeSec)
   }
 
   /** What there is at the end of the handshake; in TLS 1.3 it comes later, as an event. */
@@ -144,8 +149,9 @@ export class TrackedConnection {
   }
 
   /** Node verifies no name on a resumed connection, and would call authorized whom the full handshake did not. */
-  #restoreAuthorization({ authorized, authorizationError }: Ticket): void {
-    if (authorized) return
+  #restoreAuthorization(resumed: Ticket | undefined): void {
+    if (resumed === undefined || resumed.authorized) return
+    const { authorizationError } = resumed
     const socket = this.#socket as { authorized: boolean; authorizationError: unknown }
     socket.authorized = false
     socket.authorizationError = authorizationError
@@ -154,10 +160,13 @@ export class TrackedConnection {
   /** TLS 1.3: a NewSessionTicket. What TLS 1.2 gives is on the socket when the handshake is complete. */
   #receive(bytes: Buffer): void {
     const { connection, isOwnSession } = this.#options
+    this.#hasTicket = true
     if (this.#phase !== 'connected' || this.#socket.destroyed) return
     if (isOwnSession && this.#socket.isSessionReused()) return
     const session = read(bytes)
-    if (session === undefined || !this.#isFinished) return
+    // Its time is that of the model.
+    const lifeSec = session === undefined ? 0 : this.#lifeSec(session, Math.ceil(Date.now() / 1000))
+    if (session === undefined || lifeSec <= 0 || !this.#isFinished) return
     const {
       ticket,
       masterKey,
@@ -178,26 +187,31 @@ export class TrackedConnection {
     })
     // What Node's handshake has negotiated, of which the model has seen next to nothing.
     sessionInternals.update(received, negotiated)
-    received.setTimeout(session.timeoutSec)
-    this.#keep(received, bytes.length)
+    this.#keep(received, bytes.length, lifeSec)
   }
 
   #sessionOfSocket(isResumed: boolean): ReadSession | undefined {
     if (isResumed && this.#options.isOwnSession) return undefined
     const bytes = this.#socket.getSession() as Buffer | null | undefined
     const session = bytes ? read(bytes) : undefined
-    return bytes && session?.isResumable === true ? { session, bytes: bytes.length } : undefined
+    if (!bytes || session?.isResumable !== true) return undefined
+    const lifeSec = this.#lifeSec(session)
+    return lifeSec > 0 ? { session, bytes: bytes.length, lifeSec } : undefined
   }
 
-  #keep(session: SslSession, bytes: number): void {
+  #keep(session: SslSession, bytes: number, lifeSec: number): void {
+    session.setTimeout(lifeSec)
+    this.#verified ??= this.#whatWasVerified()
+    this.#options.listener.onTicket({ session, bytes, ...this.#verified })
+  }
+
+  /** Seconds from `timeSec` on; not above 0 for a session that is not to be kept. */
+  #lifeSec(session: SslSession, timeSec: number = session.timeSec): number {
     this.#verified ??= this.#whatWasVerified()
     const { verifiedAtMs, chainEndMs } = this.#verified
     const endMs = Math.min(chainEndMs, verifiedAtMs + ONE_WEEK_SEC * 1000)
-    const untilEndSec = Math.floor((endMs - session.timeSec * 1000) / 1000)
-    const lifeSec = Math.min(this.#lifetimeSecOf(session), untilEndSec)
-    session.setTimeout(Math.max(0, lifeSec))
-    if (lifeSec <= 0) return
-    this.#options.listener.onTicket({ session, bytes, ...this.#verified })
+    const untilEndSec = Math.floor((endMs - timeSec * 1000) / 1000)
+    return Math.min(this.#lifetimeSecOf(session), untilEndSec)
   }
 
   /** Libssl writes a timeout of its own, two hours, and clients never look at it: it stands for a server that says nothing. */
@@ -226,7 +240,13 @@ export class TrackedConnection {
     const isAlert = isTlsError(error)
     if (isAlert && connection.session !== undefined) connection.receiveAlert('fatal', Alert.HANDSHAKE_FAILURE)
     if (wasConnecting) listener.onFailed(this.#failureBy(error))
-    else if (isAlert || isOfSystem(error)) listener.onBroken(isAlert)
+    else if (isAlert || this.#isUnanswered(error)) listener.onBroken()
+  }
+
+  /** The server has ended what it resumed, without a word: to the server the handshake may not have been complete. */
+  #isUnanswered(error: unknown): boolean {
+    const isEndOfServer = error === undefined ? this.#socket.readableEnded : isOfSystem(error)
+    return isEndOfServer && this.#hasResumed && !this.#hasTicket && this.#socket.bytesRead === 0
   }
 
   #failureBy(error: unknown): Failure {

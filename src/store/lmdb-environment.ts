@@ -32,6 +32,12 @@ export interface LmdbDatabase {
   readonly committed?: PromiseLike<unknown>
   getStats(): LmdbStats
   resetReadTxn(): void
+  /** One moment of the database, until it is done. */
+  useReadTransaction(): LmdbTransaction
+}
+
+export interface LmdbTransaction {
+  done(): void
 }
 
 /** In the order of the keys. */
@@ -39,6 +45,7 @@ export interface LmdbRange {
   readonly start?: Uint8Array
   readonly limit?: number
   readonly versions: true
+  readonly transaction?: LmdbTransaction
 }
 
 /** An entry that `getRange` comes to. */

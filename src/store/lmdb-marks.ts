@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { Awaitable } from '../session/awaitable.ts'
 import { equalBytes } from '../session/bytes.ts'
 import type { StoredMark } from '../session/session-store.ts'
-import type { LmdbDatabase, LmdbIndexEntry } from './lmdb-environment.ts'
+import type { LmdbDatabase, LmdbIndexEntry, LmdbTransaction } from './lmdb-environment.ts'
 import { wholeMs } from './lmdb-format.ts'
 
 /** What an event turn reads, and what a transaction looks at beyond its own marks. */
@@ -31,8 +31,10 @@ export class LmdbMarks {
   }
 
   read(): Awaitable<readonly Uint8Array[] | undefined> {
+    this.#options.check()
+    this.#marks.resetReadTxn()
     const first = this.#readPart()
-    return first.length < MARKS_AT_ONCE ? orUndefined(this.#current(first)) : this.#readOn(first)
+    return first.length < MARKS_AT_ONCE ? orUndefined(this.#current(first)) : this.#readAll()
   }
 
   async add(marks: readonly StoredMark[]): Promise<void> {
@@ -59,21 +61,28 @@ export class LmdbMarks {
     this.#pruneFrom = looked.length < PRUNED_AT_ONCE ? undefined : looked.at(-1)?.key.slice()
   }
 
-  #readPart(start?: Uint8Array): LmdbIndexEntry[] {
-    this.#options.check()
-    this.#marks.resetReadTxn()
-    return [...this.#marks.getRange({ ...(start && { start }), limit: MARKS_AT_ONCE, versions: true })]
+  #readPart(start?: Uint8Array, transaction?: LmdbTransaction): LmdbIndexEntry[] {
+    const from = start && { start }
+    const under = transaction && { transaction }
+    return [...this.#marks.getRange({ ...from, ...under, limit: MARKS_AT_ONCE, versions: true })]
   }
 
-  /** Each part begins with the last of the part before it. */
-  async #readOn(first: LmdbIndexEntry[]): Promise<readonly Uint8Array[] | undefined> {
-    const marks = this.#current(first)
-    for (let part = first; part.length === MARKS_AT_ONCE; ) {
-      await setImmediate()
-      part = this.#readPart(part.at(-1)?.key)
-      marks.push(...this.#current(part.slice(1)))
+  /** All of one moment: marks name each other. Each part begins with the last of the part before it. */
+  async #readAll(): Promise<readonly Uint8Array[] | undefined> {
+    const transaction = this.#marks.useReadTransaction()
+    try {
+      let part = this.#readPart(undefined, transaction)
+      const marks = this.#current(part)
+      while (part.length === MARKS_AT_ONCE) {
+        await setImmediate()
+        this.#options.check()
+        part = this.#readPart(part.at(-1)?.key, transaction)
+        marks.push(...this.#current(part.slice(1)))
+      }
+      return orUndefined(marks)
+    } finally {
+      transaction.done()
     }
-    return orUndefined(marks)
   }
 
   #current(part: readonly LmdbIndexEntry[]): Uint8Array[] {

@@ -1,12 +1,12 @@
 import { setImmediate } from 'node:timers/promises'
 import type { StoredMark } from '../session/session-store.ts'
 import type { KeyRing } from './key-ring.ts'
-import { type Mark, type MarkContent, makeMark, storedMark } from './revocation-mark.ts'
+import { isTip, type Mark, type MarkContent, makeMark, storedMark } from './revocation-mark.ts'
 
 /** Marks of one call, and made in one turn of the event loop. */
 const MARKS_AT_ONCE = 100
-/** Those that are there already cost less. */
-const KNOWN_AT_ONCE = 200
+/** Those of which no tip comes, which are there already. */
+const MAX_AT_ONCE = 200
 
 export interface MarkWriterOptions {
   readonly keyRing: KeyRing
@@ -53,8 +53,7 @@ export class MarkWriter {
 
   /** Marks that are made already. */
   async add(marks: readonly Mark[]): Promise<void> {
-    for (let at = 0; at < marks.length; at += KNOWN_AT_ONCE)
-      await this.#options.add(marks.slice(at, at + KNOWN_AT_ONCE).map(storedMark))
+    for (const call of callsOf(marks)) await this.#options.add(call.map(storedMark))
     const added = new Set(marks)
     this.#unacknowledged = this.#unacknowledged.filter((mark) => !added.has(mark))
   }
@@ -103,4 +102,18 @@ export class MarkWriter {
     const content = { kind: 'anchor', subject: new Uint8Array(0), madeBeforeMs: 0 } as const
     return makeMark(keyRing, content, now(), marks)
   }
+}
+
+/** Each call ends with a tip, if there is one: what is stored when the next call fails is whole. */
+function callsOf(marks: readonly Mark[]): Mark[][] {
+  const calls: Mark[][] = []
+  let call: Mark[] = []
+  for (const mark of marks) {
+    call.push(mark)
+    if (call.length < MAX_AT_ONCE && !(call.length > MARKS_AT_ONCE && isTip(mark))) continue
+    calls.push(call)
+    call = []
+  }
+  if (call.length > 0) calls.push(call)
+  return calls
 }

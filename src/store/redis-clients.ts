@@ -99,6 +99,13 @@ function ofIoredis(
   const kind = 'a Redis or Cluster of ioredis 5 or later, or of iovalkey'
   checkMethods(`the client of ${caller}`, client, ['callBuffer'], kind)
   checkSubscriber(caller, options, ['subscribe', 'unsubscribe', 'on', 'off'])
+  // Of the client itself: commands by name, with answers in bytes, end the process then.
+  const { options: own } = client as { readonly options?: { readonly enableAutoPipelining?: unknown } }
+  if (own?.enableAutoPipelining === true)
+    throw new ArgumentError(
+      `the client of ${caller} has enableAutoPipelining: true, with which ioredis throws where nobody can catch it: ` +
+        'give it a client of its own, without',
+    )
   const { subscriber } = options
   const explained = connectionErrorsOf(client)
   return {
@@ -170,18 +177,32 @@ export function fromNodeRedisSentinel(
  *
  * @returns gives a command that failed for want of a connection the code of the last error of the connection, such as ECONNREFUSED
  */
-function connectionErrorsOf(client: unknown): (answer: Promise<unknown>) => Promise<unknown> {
-  let code: string | undefined
-  if (hasMethod(client, 'on'))
-    (client as EventEmitter).on(errorMonitor, (error: unknown) => {
-      code = codeIn(error) ?? code
-    })
+function connectionErrorsOf(client: object): (answer: Promise<unknown>) => Promise<unknown> {
+  const latest = latestErrors.get(client) ?? watchErrors(client)
   return (answer) =>
     answer.catch((error: unknown) => {
+      const { code } = latest
       const isOffline = error instanceof Error && /writeable|offline|closed/i.test(error.message)
       if (!isOffline || code === undefined || codeIn(error) !== undefined) throw error
       throw Object.assign(new Error(`${error.message} (${code})`, { cause: error }), { code })
     })
+}
+
+interface LatestError {
+  code: string | undefined
+}
+
+/** Several stores may have the same client, which is watched once. */
+const latestErrors = new WeakMap<object, LatestError>()
+
+function watchErrors(client: object): LatestError {
+  const latest: LatestError = { code: undefined }
+  latestErrors.set(client, latest)
+  if (hasMethod(client, 'on'))
+    (client as EventEmitter).on(errorMonitor, (error: unknown) => {
+      latest.code = codeIn(error) ?? latest.code
+    })
+  return latest
 }
 
 function codeIn(error: unknown): string | undefined {

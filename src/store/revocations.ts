@@ -67,8 +67,12 @@ export interface RevocationStats {
 }
 
 const REFRESHES_IN_MAX_STALE = 3
-/** Marks of a store, and of this process. Beyond it, more are refused: all processes hold them all. */
+/** Marks of a store, and of this process: all processes hold them all. */
 export const MAX_MARKS = 100_000
+/** From here on no more revocations are taken: marks come with tips, are renewed, and come from several processes at once. */
+const MAX_REVOCATIONS = 95_000
+/** What is read all the same: what is there too much says nothing against the others. */
+const MAX_READ = 2 * MAX_MARKS
 /** Steps of {@link inTurns} that the MAC of a mark costs. */
 const VERIFYING = 40
 const EMPTY = new Uint8Array(0)
@@ -114,6 +118,8 @@ export class Revocations {
   #unverified = 0
   #broken = 0
   #timer: NodeJS.Timeout | undefined
+  /** Of a store that had none, until it has taken this one. */
+  #root: Mark | undefined
   #running: Promise<void> | undefined
   #next: Promise<void> | undefined
   #endWatching: (() => Awaitable<void>) | undefined
@@ -230,8 +236,9 @@ export class Revocations {
 
   async #revoke(kind: Kind, subject: Uint8Array, options: RevokeOptions = {}): Promise<void> {
     checkOptions('revoke', options, { madeBeforeMs: CHECKED_LATER })
-    const { madeBeforeMs = this.#now() } = options
-    checkInteger('madeBeforeMs', madeBeforeMs, this.#now())
+    const nowMs = Math.floor(this.#now())
+    const { madeBeforeMs = nowMs } = options
+    checkInteger('madeBeforeMs', madeBeforeMs, nowMs)
     if (this.#store === undefined)
       throw new RevocationUnavailableError(
         'there is no store for the mark, so that it would hold in this process alone, until it restarts: give Revocations ' +
@@ -239,7 +246,7 @@ export class Revocations {
       )
     const content: MarkContent = { kind, subject, madeBeforeMs }
     const [name = ''] = namesOf(this.#keyRing, kind, subject)
-    if (this.#chain.size + this.#writer.waiting >= MAX_MARKS) throw tooManyMarks()
+    if (this.#chain.size + this.#writer.waiting >= MAX_REVOCATIONS) throw tooManyMarks(MAX_REVOCATIONS)
     this.#hold({ name, kind, madeBeforeMs })
     await this.#writer.write(content)
   }
@@ -255,19 +262,29 @@ export class Revocations {
     const startedMs = performance.now()
     await this.#forgetExpired()
     let roots = await this.#read()
-    if (roots.length === 0) await this.#beginAnew()
-    else {
-      let report = await this.#examine()
-      if (report.isBroken) {
-        // An engine may show what is added together one after the other; what is missing stays missing.
-        roots = await this.#read()
-        report = await this.#examine()
-      }
-      if (report.isBroken) await this.#distrust()
-      await this.#complete(roots)
-      await this.#writer.name(report.unnamed)
+    if (roots.length === 0) {
+      const written = this.#beginAnew()
+      this.#confirm(startedMs)
+      await written
+      return
     }
-    this.#freshSinceMs = Math.max(this.#freshSinceMs, startedMs)
+    let report = await this.#examine()
+    if (report.isBroken) {
+      // An engine may show what is added together one after the other; what is missing stays missing.
+      roots = await this.#read()
+      report = await this.#examine()
+    }
+    const written = report.isBroken ? this.#distrust() : undefined
+    this.#confirm(startedMs)
+    await written
+    this.#root = undefined
+    await this.#complete(roots)
+    await this.#writer.name(report.unnamed)
+  }
+
+  /** What the store has is known here. That it takes nothing more, since it is full or read-only, says nothing against that. */
+  #confirm(startedMs: number): void {
+    if (!this.#isClosed) this.#freshSinceMs = Math.max(this.#freshSinceMs, startedMs)
   }
 
   #examine(): ReturnType<MarkChain['examine']> {
@@ -277,7 +294,7 @@ export class Revocations {
   /** @returns the roots among the marks of the store */
   async #read(): Promise<Mark[]> {
     const stored = (await this.#inTime(this.#store?.getMarks())) ?? []
-    if (stored.length > MAX_MARKS) throw tooManyMarks()
+    if (stored.length > MAX_READ) throw tooManyMarks(MAX_READ)
     const known = new Map<string, Mark | undefined>()
     const roots: Mark[] = []
     let unverified = 0
@@ -296,15 +313,17 @@ export class Revocations {
     return roots
   }
 
-  /** The store has no anchor, and nobody knows what it had: what was made before now may have been revoked. */
+  /** The store has no anchor, and nobody knows what it had: what was made before now may have been revoked. That holds here at once. */
   async #beginAnew(): Promise<void> {
     // Sessions know their second only: those of this one stay good, or a new store would refuse its first clients.
-    const root = this.#newRoot(Math.floor(this.#now() / 1000) * 1000)
+    this.#root ??= this.#newRoot(Math.floor(this.#now() / 1000) * 1000)
+    const root = this.#root
     this.#adopt(root)
     await this.#writer.add([root, ...(await this.#chain.missing(() => false))])
+    this.#root = undefined
   }
 
-  /** Somebody has taken single marks away: what they revoked is not known. */
+  /** Somebody has taken single marks away: what they revoked is not known. That holds here at once. */
   async #distrust(): Promise<void> {
     this.#broken++
     this.#report(
@@ -312,7 +331,10 @@ export class Revocations {
         code: 'ERR_SESSION_STORE_MARKS_MISSING',
       }),
     )
-    await this.#revoke('all', EMPTY)
+    const madeBeforeMs = Math.floor(this.#now())
+    const [name = ''] = namesOf(this.#keyRing, 'all', EMPTY)
+    this.#hold({ name, kind: 'all', madeBeforeMs })
+    await this.#writer.write({ kind: 'all', subject: EMPTY, madeBeforeMs })
   }
 
   /** What is held here and missing there was never acknowledged, or lost: it is put there again. */
@@ -406,8 +428,8 @@ export class Revocations {
 
 type HeldMark = Pick<Mark, 'name' | 'kind' | 'madeBeforeMs'>
 
-function tooManyMarks(): SessionStoreError {
-  return new SessionStoreError(`there are more than ${MAX_MARKS} revocation marks`, {
+function tooManyMarks(bound: number): SessionStoreError {
+  return new SessionStoreError(`there are more than ${bound} revocation marks`, {
     code: 'ERR_SESSION_STORE_UNAVAILABLE',
   })
 }

@@ -87,6 +87,8 @@ const NONCE_AT = 1 + KEY_ID_LENGTH
 const CIPHERTEXT_AT = NONCE_AT + 12
 const TAG_LENGTH = 16
 const EXPIRY_LENGTH = 6
+/** Sessions are far shorter. Who writes to the store is not to have this process decrypt what takes long. */
+const MAX_SEALED_LENGTH = 65_536
 const NEVER = 2 ** 48 - 1
 
 function seal(keyRing: KeyRing, { key, value, expiresAtMs }: StoreEntry, nowMs: number): StoreEntry {
@@ -117,7 +119,9 @@ function unseal(
   value: Uint8Array,
   nowMs: number,
 ): Uint8Array | undefined {
-  if (value.length < CIPHERTEXT_AT + EXPIRY_LENGTH + TAG_LENGTH || value[0] !== FORMAT)
+  const hasLength =
+    value.length >= CIPHERTEXT_AT + EXPIRY_LENGTH + TAG_LENGTH && value.length <= MAX_SEALED_LENGTH
+  if (!hasLength || value[0] !== FORMAT)
     throw new UnopenableSessionError('a stored value is not sealed, or in another format')
   const key = keyRing.openingKey(value.subarray(1, NONCE_AT), nowMs)
   if (key === undefined)
