@@ -4,9 +4,10 @@ import type { IncomingMessage } from 'node:http'
 import https from 'node:https'
 import net, { type AddressInfo } from 'node:net'
 import tls from 'node:tls'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { ClientHello } from '../../../src/codec/client-hello.ts'
 import { type ClientSessions, type ConnectOptions, MemoryStore } from '../../../src/index.ts'
+import { delegate } from '../../tools/delegate.ts'
 import {
   afterTest,
   authority,
@@ -283,4 +284,94 @@ test('an agent that is destroyed while a store is asked ends its requests, and k
   response.resume()
   await once(response, 'end')
   agent.destroy()
+})
+
+describe('what was let go does not come back', () => {
+  const ENDS_OF_ALL: Readonly<
+    Record<string, (sessions: ClientSessions, options: ConnectOptions) => unknown>
+  > = {
+    clear: (sessions) => sessions.clear(),
+    'a handshake that fails': (sessions, options) =>
+      expect(finished(sessions.connect(options))).rejects.toThrow(),
+  }
+
+  test.each(versions.flatMap((version) => Object.keys(ENDS_OF_ALL).map((end) => [version, end] as const)))(
+    'with a connection that still looks for its server: %s, %s',
+    async (version, name) => {
+      const server = await startTls({ minVersion: version, maxVersion: version })
+      const { fault, options } = await behindOne(server, (client) => client.resetAndDestroy())
+      const sessions = make()
+      await connect(sessions, options)
+      const lookup = { lookup: () => undefined } as object
+      const waiting = sessions.connect({ ...options, ...lookup })
+      fault.isOn = true
+      await ENDS_OF_ALL[name]?.(sessions, options)
+      waiting.destroy()
+      await new Promise((resolve) => waiting.once('close', resolve))
+      expect(sessions.stats).toMatchObject({ tickets: 0, sessions: { number: 0 } })
+      expect(await outcomeOf(connect(sessions, options))).toBe('full')
+    },
+  )
+})
+
+test.each(versions)('a caller who leaves takes nothing from other processes: %s', async (version) => {
+  const server = await startTls({ minVersion: version, maxVersion: version })
+  const { fault, options } = await behindOne(server, (client) => void client)
+  const store = new MemoryStore()
+  await connect(make({ store, secrets, reuse: true }), options)
+  fault.isOn = true
+  const leaving = make({ store, secrets, reuse: true }).connect(options)
+  leaving.on('connect', () => setImmediate(() => leaving.destroy()))
+  await new Promise((resolve) => leaving.once('close', resolve))
+  fault.isOn = false
+  expect(await connect(make({ store, secrets, reuse: true }), options)).toMatchObject({ isResumed: true })
+})
+
+test('with reuse, what came from the store is in memory then', async () => {
+  const server = await startTls()
+  const store = new MemoryStore()
+  await connect(make({ store, secrets, reuse: true }), server.options)
+  const sources: unknown[] = []
+  const sessions = make({ store, secrets, reuse: true, onHandshake: ({ source }) => sources.push(source) })
+  for (let visit = 0; visit < 3; visit++) await connect(sessions, server.options)
+  expect(sources).toEqual(['store', 'memory', 'memory'])
+  expect(server.seen).toEqual({ connections: 4, resumed: 3 })
+})
+
+test('a second close waits for the first', async () => {
+  const server = await startTls()
+  const written: unknown[] = []
+  const memory = new MemoryStore()
+  const store = remote({
+    ...delegate(memory),
+    set: (entries) => {
+      written.push(...entries)
+      return memory.set(entries)
+    },
+  })
+  const sessions = make({ store, secrets })
+  await connect(sessions, server.options)
+  const left = written.length + sessions.stats.tickets
+  void sessions.close()
+  await sessions.close()
+  expect(written).toHaveLength(left)
+})
+
+test('a ticket that has no life left stays nowhere', async () => {
+  const server = await startTls()
+  const sessions = make()
+  const socket = sessions.connect(server.options).resume()
+  // The chain has ended when the tickets come.
+  socket.prependOnceListener('session', () =>
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 10 * 365 * 86_400_000 }),
+  )
+  await new Promise((resolve) => socket.once('close', resolve))
+  vi.useRealTimers()
+  expect(sessions.stats).toMatchObject({ tickets: 0, sessions: { number: 0 } })
+})
+
+test('an agent of proxies that speak TLS is one, however it was given them', () => {
+  const proxyEnv = Object.create({ https_proxy: 'https://proxy.example' })
+  const agent = make().agent({ proxyEnv } as https.AgentOptions)
+  expect(Object.getPrototypeOf(agent)).toBe(https.Agent.prototype)
 })

@@ -138,6 +138,14 @@ describe('the tickets of ClientSessions', () => {
     expect(cache.take('a')).toBe('unknown')
   })
 
+  test('are let go after a failure, which is told once', () => {
+    const { cache, context, ticket } = cacheOf()
+    cache.put('a', ticket(100))
+    cache.forget('a')
+    expect(context.stats.number).toBe(0)
+    expect([cache.take('a'), cache.take('a')]).toEqual(['after-failure', 'unknown'])
+  })
+
   test('are not offered after they were dropped', () => {
     const { cache, ticket } = cacheOf()
     const one = ticket(100)

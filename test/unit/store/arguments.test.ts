@@ -59,6 +59,8 @@ describe('a client of Redis', () => {
     ['fromIovalkey', {}, 'callBuffer'],
     ['fromNodeRedis', undefined, 'createClient'],
     ['fromIoredis', undefined, 'ioredis'],
+    // Its commands by name, with answers in bytes, end the process.
+    ['fromIoredis', { callBuffer: () => undefined, options: { enableAutoPipelining: true } }, 'without'],
   ] as const)('is refused at once by %s when it is another, with what to write', (name, client, said) => {
     const error = thrownBy(() => (shims[name] as Untyped)(client))
     expect(error).toEqual(WRONG)

@@ -454,3 +454,15 @@ test('marks by the thousands are read in parts, all of them and each once', asyn
   const read = (await reading) ?? []
   expect(read.map(hex).sort()).toEqual(marks.map(hex).sort())
 })
+
+test('and are those of one moment, whatever is written meanwhile', async () => {
+  const store = lmdbStore(openRoot())
+  const entry = (mark: Uint8Array) => ({ mark, expiresAtMs: Number.POSITIVE_INFINITY })
+  const marks = Array.from({ length: 2500 }, () => new Uint8Array(randomBytes(64)))
+  await store.addMarks(marks.map(entry))
+  const reading = store.getMarks()
+  // It comes behind all others.
+  await store.addMarks([entry(new Uint8Array(64).fill(0xff))])
+  expect(await reading).toHaveLength(2500)
+  expect(await store.getMarks()).toHaveLength(2501)
+})

@@ -1,4 +1,4 @@
-import { EventEmitter } from 'node:events'
+import { EventEmitter, errorMonitor } from 'node:events'
 import { expect, test } from 'vitest'
 import { guarded } from '../../../src/index.ts'
 import { fromIoredis, redisStore } from '../../../src/store/redis-store.ts'
@@ -29,4 +29,10 @@ test('whoever does not listen to the errors of a client is still ended by them',
   const client = new OfflineClient()
   fromIoredis(client)
   expect(() => client.emit('error', new Error('nobody listens'))).toThrow('nobody listens')
+})
+
+test('stores that have one client watch it once', () => {
+  const client = new OfflineClient()
+  for (let store = 0; store < 20; store++) fromIoredis(client)
+  expect(client.listenerCount(errorMonitor)).toBe(1)
 })

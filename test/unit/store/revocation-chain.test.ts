@@ -266,6 +266,80 @@ describe('nothing is missed', () => {
   })
 })
 
+describe('a store that answers, and takes nothing more', () => {
+  const refuse = async (): Promise<void> => {
+    throw new Error('OOM command not allowed')
+  }
+
+  test('says what it has: its marks are known for as long as they can be read', async () => {
+    const engine = new Engine()
+    const errors: unknown[] = []
+    const here = await start(engine.store, { onError: (error) => errors.push(error) })
+    await here.revokeServerName('gone.example')
+    engine.addMarks = () => {
+      throw new Error('OOM command not allowed')
+    }
+    await expect(here.revokeClient(fingerprint)).rejects.toThrow('OOM')
+    // The tip of the first one is to be renewed in between.
+    for (let hour = 0; hour < 30; hour++) {
+      vi.setSystemTime(Date.now() + HOUR_MS)
+      await here.refresh().catch((error: unknown) => errors.push(error))
+      expect(here.objectionTo(other, nowSec() - 1)).toBeUndefined()
+    }
+    expect(errors.length).toBeGreaterThan(0)
+    expect(here.objectionTo(client, nowSec() - 31 * 3600)).toBe('revoked')
+  })
+
+  test('and has no marks yet: nothing of before the start resumes, and what comes then does', async () => {
+    const engine = new Engine()
+    const startSec = nowSec()
+    const here = await start({ ...engine.store, addMarks: refuse })
+    for (let turn = 0; turn < 3; turn++) {
+      vi.setSystemTime(Date.now() + 60_000)
+      await expect(here.refresh()).rejects.toThrow('OOM')
+      expect(here.objectionTo(client, startSec - 1)).toBe('revoked')
+      expect(here.objectionTo(client, startSec + 1)).toBeUndefined()
+    }
+  })
+
+  test('a call that fails leaves a set that is whole', async () => {
+    const engine = new Engine()
+    const here = await start(engine.store)
+    let calls = 0
+    const { addMarks } = engine
+    engine.addMarks = () => {
+      throw new Error('down')
+    }
+    const all = Array.from({ length: 250 }, (_, index) =>
+      here.revokeServerName(`${index}.example`).catch(() => undefined),
+    )
+    await Promise.all(all)
+    engine.addMarks = (marks) => {
+      if (++calls > 1) throw new Error('down')
+      Reflect.apply(addMarks, engine, [marks])
+    }
+    await here.revokeAll({ madeBeforeMs: 0 }).catch(() => undefined)
+    const elsewhere = await start({ ...engine.store, addMarks: refuse })
+    expect(engine.marks.length).toBeGreaterThan(100)
+    expect(elsewhere.stats.broken).toBe(0)
+  })
+})
+
+test('after its end nothing resumes, also when a refresh was under way', async () => {
+  const engine = new Engine()
+  const here = await start(engine.store)
+  const refreshed = here.refresh()
+  await here.close()
+  await refreshed.catch(() => undefined)
+  expect(here.objectionTo(other, nowSec())).toBe('revocation-unknown')
+})
+
+test('a clock with fractions of milliseconds is one', async () => {
+  const here = await start(new Engine().store, { now: () => Date.now() + 0.25 })
+  await here.revokeClient(fingerprint)
+  expect(here.objectionTo(client, nowSec() - 1)).toBe('revoked')
+})
+
 describe('many marks', () => {
   /** The longest that the event loop stood still, as a part of all the CPU that the work took: machines differ, and so do moments. */
   async function longestTurn(work: Promise<unknown>): Promise<number> {

@@ -110,6 +110,12 @@ describe('a sealed store', () => {
     expect(() => store.get(KEY)).toThrow(UnopenableSessionError)
   })
 
+  test('opens no value that is longer than any session, by whomever it was made', () => {
+    const { store } = make()
+    store.set([{ key: KEY, value: new Uint8Array(70_000), expiresAtMs: NEVER }])
+    expect(() => store.get(KEY)).toThrow(UnopenableSessionError)
+  })
+
   test('opens no value that was moved to the key of another', () => {
     const { engine, store } = make()
     store.set([{ key: KEY, value: VALUE, expiresAtMs: NEVER }])
