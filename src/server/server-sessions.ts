@@ -132,7 +132,7 @@ export class ServerSessions {
 
   /**
    * The next secrets of all processes, without a restart: `[old, next]` everywhere, then `[next, old]`, then, when what was made with
-   * the old one has expired, `[next]`.
+   * the old one has expired, `[next]`: with revocations, a week after the last one.
    *
    * @throws {@link ArgumentError} where there were none; {@link WeakKeyError}; {@link SessionStateError} after {@link close}
    */
