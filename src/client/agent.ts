@@ -5,33 +5,43 @@ import { nodeTls } from '../node/node-engine.ts'
 import { isPromiseLike } from '../session/awaitable.ts'
 import type { Attempt } from './attempt.ts'
 import type { ConnectOptions } from './bound-options.ts'
+import { connectLate } from './connect-late.ts'
 
 type OnCreate = (error: Error | null, stream: Duplex) => void
 
 /** In a failure Node gives no stream, whatever the types say. */
 type OnFailure = (error: Error) => void
 
-/** Makes the agent of {@link ClientSessions.agent}: a class of its own, since `node:https` is loaded when it is first needed. */
+/** Makes the agent of {@link ClientSessions.agent}. */
 export function agentOf(options: AgentOptions, start: (options: ConnectOptions) => Attempt): Agent {
+  const { Agent: NodeAgent } = process.getBuiltinModule('node:https')
+  // Nobody outside of Node can tell TLS with a proxy from TLS with the server, and sessions of the one are not those of the other.
+  if (hasTlsProxy(options)) return new NodeAgent(options)
+  return new (agentClass(start))({ ...options, maxCachedSessions: 0 })
+}
+
+/** Made when it is needed, since `node:https` is loaded then. */
+function agentClass(start: (options: ConnectOptions) => Attempt): new (options: AgentOptions) => Agent {
   const https = process.getBuiltinModule('node:https')
 
-  class SessionAgent extends https.Agent {
+  return class SessionAgent extends https.Agent {
     #destructions = 0
 
     /** Node's own does all the rest, proxies included. */
     override createConnection(...given: readonly unknown[]): Duplex | null | undefined {
       const callback = callbackOf(given)
-      const attempt = start(optionsOf(given))
+      const options = optionsOf(given)
+      const attempt = start(options)
       const looked = callback === undefined ? undefined : attempt.lookUp()
       if (!isPromiseLike(looked)) return this.#connect(attempt, callback)
-      const destructions = this.#destructions
-      const connect = (): void => {
-        if (this.#destructions === destructions) this.#connectLate(attempt, callback)
-        else {
-          attempt.giveBack()
-          fail(callback, hangUp())
-        }
-      }
+      // Node counts it among its sockets from now on.
+      if (isLookedUp(options, this.options))
+        return connectLate(
+          attempt,
+          looked,
+          (late) => super.createConnection(late as RequestOptions) as tls.TLSSocket,
+        )
+      const connect = this.#connectLate.bind(this, attempt, callback, this.#destructions)
       // Out of the promise: what the caller throws is not its rejection.
       void looked.then(() => process.nextTick(connect))
       return undefined
@@ -58,21 +68,26 @@ export function agentOf(options: AgentOptions, start: (options: ConnectOptions) 
     }
 
     /** Nobody is there any more to catch what `tls.connect` throws. */
-    #connectLate(attempt: Attempt, callback: OnCreate | undefined): void {
+    #connectLate(attempt: Attempt, callback: OnCreate | undefined, destructions: number): void {
       let stream: Duplex | null | undefined
       try {
+        if (this.#destructions !== destructions) throw hangUp()
         stream = this.#connect(attempt, callback)
       } catch (error) {
+        attempt.giveBack()
         fail(callback, error as Error)
         return
       }
       if (stream instanceof nodeTls().TLSSocket) callback?.(null, stream)
     }
   }
+}
 
-  // Nobody outside of Node can tell TLS with a proxy from TLS with the server, and sessions of the one are not those of the other.
-  if (hasTlsProxy(options)) return new https.Agent(options)
-  return new SessionAgent({ ...options, maxCachedSessions: 0 })
+/** Node is going to look up the server's host by a name, which can wait for the store. */
+function isLookedUp({ host, path, socket }: ConnectOptions, agentOptions: AgentOptions): boolean {
+  const { proxyEnv } = agentOptions as { readonly proxyEnv?: unknown }
+  const isName = process.getBuiltinModule('node:net').isIP(host ?? '') === 0
+  return isName && !path && !socket && proxyEnv === undefined
 }
 
 function fail(callback: OnCreate | undefined, error: Error): void {

@@ -10,11 +10,16 @@ import { setSessionLate } from './session-format.ts'
  * With an address there is nothing to wait for: the answer must come before the connection, or is not used.
  *
  * @param looked - never rejects
+ * @param connect - as `tls.connect`
  */
-export function connectLate(attempt: Attempt, looked: PromiseLike<void>): tls.TLSSocket {
+export function connectLate(
+  attempt: Attempt,
+  looked: PromiseLike<void>,
+  connect: (options: ConnectOptions) => tls.TLSSocket = nodeTls().connect,
+): tls.TLSSocket {
   try {
     const socket: tls.TLSSocket = attempt.make((options) =>
-      nodeTls().connect(withLateLookup(options, looked, () => socket.destroyed)),
+      connect(withLateLookup(options, looked, () => socket.destroyed)),
     )
     return attempt.followLate(socket, looked, (session) => setSessionLate(socket, session))
   } catch (error) {

@@ -245,8 +245,10 @@ export class TrackedConnection {
 
   /** The server has ended what it resumed, without a word: to the server the handshake may not have been complete. */
   #isUnanswered(error: unknown): boolean {
-    const isEndOfServer = error === undefined ? this.#socket.readableEnded : isOfSystem(error)
-    return isEndOfServer && this.#hasResumed && !this.#hasTicket && this.#socket.bytesRead === 0
+    const { bytesRead, bytesWritten, readableEnded } = this.#socket
+    // Whoever has asked for nothing may have ended the connection himself.
+    const isEndOfServer = error === undefined ? readableEnded && bytesWritten > 0 : isOfSystem(error)
+    return isEndOfServer && this.#hasResumed && !this.#hasTicket && bytesRead === 0
   }
 
   #failureBy(error: unknown): Failure {

@@ -144,7 +144,10 @@ describe.each(versions)('of a connection that has resumed, %s', (version) => {
       ;(await ready(sessions, server.options)).destroy()
       // To the server the handshake is not complete yet.
       const socket = sessions.connect(server.options).on('error', () => undefined)
-      socket.once('secureConnect', () => server.latest().resetAndDestroy())
+      socket.once('secureConnect', () => {
+        socket.write('a question')
+        server.latest().resetAndDestroy()
+      })
       await closed(socket)
       const { tickets, sessions: model } = sessions.stats
       expect({ tickets, number: model.number }).toEqual({ tickets: 0, number: 0 })
@@ -154,6 +157,18 @@ describe.each(versions)('of a connection that has resumed, %s', (version) => {
       next.destroy()
     },
   )
+
+  test('and whose client has asked for nothing, the session stays', async () => {
+    const server = await startTalking()
+    const sessions = make({ reuse: true })
+    ;(await ready(sessions, server.options)).destroy()
+    const socket = sessions.connect(server.options).resume()
+    socket.once('secureConnect', () => server.latest().end())
+    await closed(socket)
+    const next = await ready(sessions, server.options)
+    expect(next.isSessionReused()).toBe(true)
+    next.destroy()
+  })
 
   test('and is reset later, as by a balancer when it is idle, the session stays', async () => {
     const server = await startTalking()
@@ -368,6 +383,35 @@ test('a ticket that has no life left stays nowhere', async () => {
   await new Promise((resolve) => socket.once('close', resolve))
   vi.useRealTimers()
   expect(sessions.stats).toMatchObject({ tickets: 0, sessions: { number: 0 } })
+})
+
+test.each(['maxSockets', 'maxTotalSockets'])('an agent keeps %s while a store is asked', async (bound) => {
+  let open = 0
+  let most = 0
+  const server = https.createServer({ ...certificate }, (_request, response) => response.end('hello'))
+  server.on('secureConnection', (socket: tls.TLSSocket) => {
+    most = Math.max(most, ++open)
+    socket.once('close', () => open--)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  afterTest(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const { port } = server.address() as AddressInfo
+  const sessions = make({ store: remote(new MemoryStore()), secrets })
+  const wish = { keepAlive: true, [bound]: 2, ca: authority.cert, lookup: localLookup }
+  const agent = sessions.agent(wish as https.AgentOptions)
+  afterTest(() => agent.destroy())
+  const visit = async (): Promise<void> => {
+    const request = https.get({ host: 'localhost', port, agent })
+    const [response] = (await once(request, 'response')) as [IncomingMessage]
+    response.resume()
+    await once(response, 'end')
+  }
+  await Promise.all(Array.from({ length: 10 }, visit))
+  expect(most).toBe(2)
 })
 
 test('an agent of proxies that speak TLS is one, however it was given them', () => {

@@ -158,7 +158,7 @@ describe('options', () => {
     expect(sessions.stats).toMatchObject({ tickets: 0, reasons: { 'not-bindable': 1 } })
   })
 
-  test('that change while the store is asked: what is verified in the end is what counts', async () => {
+  test('that change while the store is asked: what is verified is what counts', async () => {
     const server = await startHttps()
     const ca = [authority.cert]
     let isFirst = true
@@ -176,8 +176,9 @@ describe('options', () => {
       byHttp(
         sessions.connect({ ...server.options, servername: 'localhost', ALPNProtocols, ca: [...authorities] }),
       )
-    expect(await visit([authority.cert])).toBe(false)
-    expect(await visit([authority.cert, stranger.cert])).toBe(true)
+    // Node has made its SecureContext before.
+    expect(await visit([authority.cert, stranger.cert])).toBe(false)
+    expect(await visit([authority.cert])).toBe(true)
   })
 
   test.each([
