@@ -36,7 +36,9 @@ export interface LmdbDatabase {
   useReadTransaction(): LmdbTransaction
 }
 
+/** A read transaction of lmdb-js, which is done when it is said to be. */
 export interface LmdbTransaction {
+  /** Nothing is read in it any more. */
   done(): void
 }
 

@@ -34,6 +34,7 @@ export type {
   LmdbIndexEntry,
   LmdbRange,
   LmdbStats,
+  LmdbTransaction,
 } from './lmdb-environment.ts'
 
 /** What {@link lmdbStore} may be told. */
