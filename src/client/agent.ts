@@ -1,7 +1,7 @@
 import type { Agent, AgentOptions, RequestOptions } from 'node:https'
 import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
-import { nodeTls } from '../node/node-engine.ts'
+import { hangUp, nodeTls } from '../node/node-engine.ts'
 import { isPromiseLike } from '../session/awaitable.ts'
 import type { Attempt } from './attempt.ts'
 import type { ConnectOptions } from './bound-options.ts'
@@ -92,11 +92,6 @@ function isLookedUp({ host, path, socket }: ConnectOptions, agentOptions: AgentO
 
 function fail(callback: OnCreate | undefined, error: Error): void {
   ;(callback as OnFailure | undefined)?.(error)
-}
-
-/** As Node has it for a request whose socket has gone. */
-function hangUp(): Error {
-  return Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
 }
 
 /** Since Node 24, `proxyEnv` of an agent names its proxies, as the environment does. */

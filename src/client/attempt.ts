@@ -236,8 +236,8 @@ export class Attempt {
   }
 
   /**
-   * A fatal alert ends the session, and what came with it: RFC 5246 §7.2 and RFC 8446 §6.2. Else the sessions may be what breaks the connections: somebody in between, or a server that has changed, may end all that offer one.
-   * `https.Agent` lets go of its own as well.
+   * A fatal alert ends the session, and what came with it: RFC 5246 §7.2 and RFC 8446 §6.2. Else the sessions may be what breaks the
+   * connections: somebody in between, or a server that has changed, may end all that offer one. `https.Agent` lets go of its own as well.
    */
   #forgetServer(): void {
     if (this.#name === undefined) return
@@ -257,11 +257,10 @@ export class Attempt {
     const name = this.#name
     if (name === undefined) return
     endpoints.keep(this.#endpoint, name)
-    const isTls13 = ticket.session.protocolVersion === TLS1_3_VERSION
     const isShared =
       ticket.authorized && shared?.offer(name, ticket, this.#common.context.now(), cache.has(name)) === true
     // In one place only: a ticket that others may take is not in memory, unless it is used more than once.
-    if (isShared && isTls13 && !this.#common.isReused) cache.drop(ticket)
+    if (isShared && !this.#staysInStore(ticket)) cache.drop(ticket)
     else cache.put(name, ticket)
   }
 

@@ -67,7 +67,7 @@ export class TrackedConnection {
   readonly #options: TrackedOptions
   readonly #beganMs = Date.now()
   #phase: 'connecting' | 'connected' | 'over' = 'connecting'
-  #verified: Verified | undefined
+  #seen: Verified | undefined
   #offered: Ticket | undefined
   #hasBegun = false
   /** Before that, nothing of TLS is sent. */
@@ -201,13 +201,11 @@ export class TrackedConnection {
 
   #keep(session: SslSession, bytes: number, lifeSec: number): void {
     session.setTimeout(lifeSec)
-    this.#verified ??= this.#whatWasVerified()
     this.#options.listener.onTicket({ session, bytes, ...this.#verified })
   }
 
   /** Seconds from `timeSec` on; not above 0 for a session that is not to be kept. */
   #lifeSec(session: SslSession, timeSec: number = session.timeSec): number {
-    this.#verified ??= this.#whatWasVerified()
     const { verifiedAtMs, chainEndMs } = this.#verified
     const endMs = Math.min(chainEndMs, verifiedAtMs + ONE_WEEK_SEC * 1000)
     const untilEndSec = Math.floor((endMs - timeSec * 1000) / 1000)
@@ -218,6 +216,12 @@ export class TrackedConnection {
   #lifetimeSecOf({ ticketLifetimeHintSec: hintSec, timeoutSec }: SslSession): number {
     if (hintSec === 0) return timeoutSec
     return this.#options.hasTimeout ? Math.min(hintSec, timeoutSec) : hintSec
+  }
+
+  /** Looked at once, when the first session is there. */
+  get #verified(): Verified {
+    this.#seen ??= this.#whatWasVerified()
+    return this.#seen
   }
 
   #whatWasVerified(): Verified {

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
 import type { SslContext } from '../context/ssl-context.ts'
-import { kindOf } from '../session/arguments.ts'
+import { warningOf } from '../session/arguments.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import { checkAttachOptions, checkCloseOptions, checkContext } from './attach-options.ts'
@@ -15,6 +15,7 @@ import {
   currentListener,
   endedTlsSocket,
   type HelloListener,
+  hangUp,
   listenerOf,
   nodeFeatures,
   type TlsServer,
@@ -331,20 +332,7 @@ function peerOf(socket: Duplex): Peer {
   return { remoteAddress, remotePort }
 }
 
-function hangUp(): Error {
-  return Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
-}
-
 /** A callback of the owner's has thrown: the process hears of it, no connection does. */
 function reportError(error: unknown): void {
-  process.emitWarning(error instanceof Error ? error : textOf(error))
-}
-
-/** There are objects that no text can be made of. */
-function textOf(thrown: unknown): string {
-  try {
-    return String(thrown)
-  } catch {
-    return `a callback has thrown ${kindOf(thrown)}`
-  }
+  process.emitWarning(warningOf(error))
 }

@@ -452,6 +452,11 @@ export function endedTlsSocket(server: TlsServer): tls.TLSSocket {
   return socket
 }
 
+/** The error of a connection that has gone without one, as Node makes it. */
+export function hangUp(): Error {
+  return Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
+}
+
 /** What this line of Node can do. */
 export interface NodeFeatures {
   /**

@@ -6,7 +6,7 @@ import { ATTACH_OPTIONS, checkCloseOptions } from '../node/attach-options.ts'
 import { attachServer } from '../node/attach-server.ts'
 import type { AttachServerOptions, ServerAttachment } from '../node/server-attachment.ts'
 import { type ServerOptions, serverOptions } from '../node/server-setup.ts'
-import { kindOf } from '../session/arguments.ts'
+import { kindOf, warningOf } from '../session/arguments.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import type { SessionStore } from '../session/session-store.ts'
 import { SslContext } from '../ssl-context.ts'
@@ -191,7 +191,7 @@ export class ServerSessions {
         await part?.close()
       } catch (error) {
         // A store that is down cannot be told that it is over; the process hears of it, and ends.
-        process.emitWarning(error instanceof Error ? error : String(error))
+        process.emitWarning(warningOf(error))
       }
     return { dropped: ends.reduce((total, { dropped }) => total + dropped, 0) }
   }

@@ -9,6 +9,16 @@ export function kindOf(value: unknown): string {
   return `a ${typeof value}`
 }
 
+/** @returns what `process.emitWarning` takes. A callback may throw anything, also an object that no text can be made of */
+export function warningOf(thrown: unknown): Error | string {
+  if (thrown instanceof Error) return thrown
+  try {
+    return String(thrown)
+  } catch {
+    return `a callback has thrown ${kindOf(thrown)}`
+  }
+}
+
 /** What an option must be. */
 export interface OptionRule {
   /** As the message says it: "a function". */

@@ -1,6 +1,13 @@
 import { nodeCrypto } from '../crypto.ts'
 import { ArgumentError, RevocationUnavailableError, SessionRangeError, SessionStoreError } from '../errors.ts'
-import { A_FUNCTION, CHECKED_LATER, checkBytes, checkOptions, kindOf } from '../session/arguments.ts'
+import {
+  A_FUNCTION,
+  CHECKED_LATER,
+  checkBytes,
+  checkOptions,
+  kindOf,
+  warningOf,
+} from '../session/arguments.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import { checkInteger } from '../session/ranges.ts'
 import type { SessionStore } from '../session/session-store.ts'
@@ -244,11 +251,16 @@ export class Revocations {
         'there is no store for the mark, so that it would hold in this process alone, until it restarts: give Revocations ' +
           'a store, or end tickets by replaceSecrets of their key ring, or by authenticatedAfterMs in all processes',
       )
-    const content: MarkContent = { kind, subject, madeBeforeMs }
-    const [name = ''] = namesOf(this.#keyRing, kind, subject)
     if (this.#chain.size + this.#writer.waiting >= MAX_REVOCATIONS) throw tooManyMarks(MAX_REVOCATIONS)
+    await this.#holdAndWrite({ kind, subject, madeBeforeMs })
+  }
+
+  /** It holds here at once, whatever becomes of the writing. */
+  #holdAndWrite(content: MarkContent): Promise<void> {
+    const { kind, subject, madeBeforeMs } = content
+    const [name = ''] = namesOf(this.#keyRing, kind, subject)
     this.#hold({ name, kind, madeBeforeMs })
-    await this.#writer.write(content)
+    return this.#writer.write(content)
   }
 
   #isRevoked(kind: Kind, subject: Uint8Array, authenticatedAtMs: number): boolean {
@@ -331,10 +343,7 @@ export class Revocations {
         code: 'ERR_SESSION_STORE_MARKS_MISSING',
       }),
     )
-    const madeBeforeMs = Math.floor(this.#now())
-    const [name = ''] = namesOf(this.#keyRing, 'all', EMPTY)
-    this.#hold({ name, kind: 'all', madeBeforeMs })
-    await this.#writer.write({ kind: 'all', subject: EMPTY, madeBeforeMs })
+    await this.#holdAndWrite({ kind: 'all', subject: EMPTY, madeBeforeMs: Math.floor(this.#now()) })
   }
 
   /** What is held here and missing there was never acknowledged, or lost: it is put there again. */
@@ -421,7 +430,7 @@ export class Revocations {
     try {
       this.#onError(error)
     } catch (thrown) {
-      process.emitWarning(thrown instanceof Error ? thrown : String(thrown))
+      process.emitWarning(warningOf(thrown))
     }
   }
 }

@@ -338,6 +338,20 @@ test('after its end nothing resumes, also when a refresh was under way', async (
   expect(here.objectionTo(other, nowSec())).toBe('revocation-unknown')
 })
 
+test('what onError throws may be anything', async () => {
+  const warned = new Promise<Error>((resolve) => process.once('warning', resolve))
+  const engine = new Engine()
+  engine.getMarks = async () => {
+    throw new Error('down')
+  }
+  await start(engine.store, {
+    onError: () => {
+      throw Object.create(null)
+    },
+  })
+  expect((await warned).message).toContain('an object')
+})
+
 test('a clock with fractions of milliseconds is one', async () => {
   const here = await start(new Engine().store, { now: () => Date.now() + 0.25 })
   await here.revokeClient(fingerprint)
