@@ -223,7 +223,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
 
   #onConnection(original: Listener, socket: Duplex): void {
     this.#warnOfIgnoredSettings()
-    const accept = (): void => Reflect.apply(original, this.#server, [socket])
+    const accept = original.bind(this.#server, socket)
     // A socket that is over has forgotten its peer, unless it was asked before.
     const peer = this.#isHeard() ? peerOf(socket) : undefined
     new Connection(this.#edge, this, socket, accept, this.#ledger.begin(peer)).begin()

@@ -56,7 +56,7 @@ export class ConnectionTickets {
     const version = this.#version
     const context = profile && this.#contextUnder(profile, hello?.serverName, decision)
     if (hello === undefined || version === undefined || context === undefined)
-      return () => tickets.acceptWithout(accept)
+      return tickets.acceptWithout.bind(tickets, accept)
     this.#sessionIdContext = context
     this.#handshake = tickets.begin({
       version,
@@ -68,7 +68,7 @@ export class ConnectionTickets {
         return latest.resume || latest.found !== undefined ? undefined : latest.reason
       },
     })
-    return () => tickets.accept(version, context, accept)
+    return tickets.accept.bind(tickets, version, context, accept)
   }
 
   #contextUnder(

@@ -68,7 +68,8 @@ export class Connection implements HelloListener, ReadAheadListener {
   readonly #socket: Duplex
   /** Node's own listener. */
   readonly #accept: () => void
-  readonly #resource = new AsyncResource('SSLCTX_CONNECTION')
+  /** The asynchronous context in which it arrived. */
+  readonly #arrival = new AsyncResource('SSLCTX_CONNECTION')
   readonly #model: SslConnection
   readonly #keeper: SessionKeeper
   readonly #trust: ConnectionTrust
@@ -87,6 +88,9 @@ export class Connection implements HelloListener, ReadAheadListener {
   readonly #arrivedMs = clock.now()
   #helloMs: number | undefined
   #handedOverMs: number | undefined
+  // Bound, not closures: what an engine has compiled for a closure goes with the last one, and there may be none between two connections.
+  readonly #onError: (error: Error) => void = this.#hearError.bind(this)
+  readonly #onClose: () => void = this.#arrival.runInAsyncScope.bind(this.#arrival, this.#close, this)
 
   /** @param followed - how far the attachment's ledger has followed it */
   constructor(
@@ -107,7 +111,7 @@ export class Connection implements HelloListener, ReadAheadListener {
     // Whoever is to have one of ours is found out later.
     if (edge.tickets !== undefined) this.#model.setOptions(SslOption.NO_TICKET)
     this.#model.accept()
-    this.#keeper = new SessionKeeper(edge, this.#model, this.#inArrivalContext)
+    this.#keeper = new SessionKeeper(edge, this.#model, this.#arrival)
     this.#trust = new ConnectionTrust(edge)
     this.#tickets = edge.tickets && new ConnectionTickets(edge, edge.tickets)
   }
@@ -131,8 +135,6 @@ export class Connection implements HelloListener, ReadAheadListener {
   get kept(): Promise<unknown> | undefined {
     return this.#kept
   }
-
-  readonly #inArrivalContext = <T>(call: () => T): T => this.#resource.runInAsyncScope(call)
 
   // Reading: the client's first message, before Node gets the connection.
 
@@ -175,7 +177,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   }
 
   hearResult(result: ReadAheadResult): void {
-    this.#resource.runInAsyncScope(this.#onHello, this, result)
+    this.#arrival.runInAsyncScope(this.#onHello, this, result)
   }
 
   #skip(reason: EdgeReason): void {
@@ -217,7 +219,7 @@ export class Connection implements HelloListener, ReadAheadListener {
 
   #lookUp(hello: ClientHello, ahead: ReadAhead): void {
     const ticketVersion = this.#tickets?.choose(hello, () => this.#keeper.isDeclined(hello))
-    const decision = lookUp(this.edge, this.#model, hello, ticketVersion, this.#inArrivalContext)
+    const decision = lookUp(this.edge, this.#model, hello, ticketVersion, this.#arrival)
     if (isPromiseLike(decision)) this.#await(decision, ahead)
     else this.#handOver(decision, ahead)
   }
@@ -236,7 +238,7 @@ export class Connection implements HelloListener, ReadAheadListener {
       clearTimeout(timer)
       // The client may have left in this very turn.
       goOnWriting(this.#socket, () => {
-        if (this.#phase === phase) this.#inArrivalContext(() => this.#handOver(decision, ahead))
+        if (this.#phase === phase) this.#arrival.runInAsyncScope(this.#handOver, this, decision, ahead)
       })
     }
     pending.then(decided, () => decided(full('callback-failed')))
@@ -382,12 +384,14 @@ export class Connection implements HelloListener, ReadAheadListener {
 
   /** What TLS 1.2 makes has come before; the tickets of TLS 1.3 come in this turn, if Node shows them. */
   #releaseAfterTickets(isTooLarge: boolean): void {
-    const release = (): void => {
-      if (isTooLarge && !this.#keeper.hasMade) this.edge.countNotKept('too-large')
-      this.#release()
-    }
-    if (this.#model.protocolVersion === TLS1_3_VERSION) setImmediate(release)
-    else release()
+    if (this.#model.protocolVersion === TLS1_3_VERSION)
+      setImmediate(this.#finishTickets.bind(this), isTooLarge)
+    else this.#finishTickets(isTooLarge)
+  }
+
+  #finishTickets(isTooLarge: boolean): void {
+    if (isTooLarge && !this.#keeper.hasMade) this.edge.countNotKept('too-large')
+    this.#release()
   }
 
   /** Why the finished connection must not live. */
@@ -440,23 +444,22 @@ export class Connection implements HelloListener, ReadAheadListener {
 
   /** What only the handshake needed, secrets among it, goes; in TLS 1.3, which has no other handshake, all of it. */
   #release(): void {
-    const release = (): void => {
-      this.#hello = undefined
-      this.#trust.release()
-      this.#decision = full('not-offered')
-      if (this.#phase.name === 'established' && this.#model.protocolVersion === TLS1_3_VERSION) this.#end()
-    }
-    if (this.#kept === undefined) release()
-    else void this.#kept.then(release)
+    if (this.#kept === undefined) this.#forget()
+    else void this.#kept.then(() => this.#forget())
+  }
+
+  #forget(): void {
+    this.#hello = undefined
+    this.#trust.release()
+    this.#decision = full('not-offered')
+    if (this.#phase.name === 'established' && this.#model.protocolVersion === TLS1_3_VERSION) this.#end()
   }
 
   // Over: the client has gone.
 
-  readonly #onError = (error: Error): void => {
+  #hearError(error: Error): void {
     this.#error = error
   }
-
-  readonly #onClose = (): void => this.#inArrivalContext(() => this.#close())
 
   #close(): void {
     const phase = this.#phase

@@ -1,3 +1,4 @@
+import type { AsyncResource } from 'node:async_hooks'
 import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslContext } from '../context/ssl-context.ts'
 import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
@@ -60,13 +61,14 @@ export interface Edge extends SessionRules {
   reportError(error: unknown): void
 }
 
-/** Runs the owner's callbacks in the asynchronous context in which the connection arrived. */
-export type InArrivalContext = <T>(call: () => T) => T
-
-/** Answers false when the owner's `policy` refuses or fails, and undefined when there is none. */
+/**
+ * Answers false when the owner's `policy` refuses or fails, and undefined when there is none.
+ *
+ * @param arrival - the asynchronous context in which the connection arrived
+ */
 export function askPolicy(
   { policy, reportError }: Edge,
-  inArrivalContext: InArrivalContext,
+  arrival: AsyncResource,
   ...question: Parameters<SessionPolicy>
 ): Awaitable<string | undefined | false> {
   if (policy === undefined) return undefined
@@ -79,7 +81,7 @@ export function askPolicy(
       ? answer
       : failed(new TypeError('policy must answer with a string or false'))
   try {
-    const answer = inArrivalContext(() => policy(...question))
+    const answer = arrival.runInAsyncScope(policy, undefined, ...question)
     return isPromiseLike(answer) ? Promise.resolve(answer).then(checked, failed) : checked(answer)
   } catch (error) {
     return failed(error)

@@ -1,3 +1,4 @@
+import type { AsyncResource } from 'node:async_hooks'
 import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslConnection } from '../context/ssl-connection.ts'
 import { nodeCrypto } from '../crypto.ts'
@@ -5,7 +6,7 @@ import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
-import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown, usesNodeTickets } from './edge.ts'
+import { askPolicy, type Edge, isPolicyUnknown, usesNodeTickets } from './edge.ts'
 import { bindingOf, contextOf } from './look-up.ts'
 import { noteSessionIdContext } from './node-session-context.ts'
 import { supportsPsk } from './resumption-offer.ts'
@@ -36,17 +37,18 @@ export interface HandshakeFacts {
 export class SessionKeeper {
   readonly #edge: Edge
   readonly #connection: SslConnection
-  readonly #inArrivalContext: InArrivalContext
+  readonly #arrival: AsyncResource
   /** The origin of all new sessions of the handshake. */
   #origin: SessionOrigin | undefined
   /** One answer for all of them. */
   #policy: Awaitable<string | undefined | false> | undefined
   #hasMade = false
 
-  constructor(edge: Edge, connection: SslConnection, inArrivalContext: InArrivalContext) {
+  /** @param arrival - the asynchronous context in which the connection arrived */
+  constructor(edge: Edge, connection: SslConnection, arrival: AsyncResource) {
     this.#edge = edge
     this.#connection = connection
-    this.#inArrivalContext = inArrivalContext
+    this.#arrival = arrival
   }
 
   /** Node has shown a session that this handshake made. */
@@ -128,7 +130,7 @@ export class SessionKeeper {
   ): Awaitable<string | undefined | false> {
     // It may keep the session, or take its time: the bytes are Node's.
     if (this.#edge.policy !== undefined) sessionInternals.compact(session)
-    const answer = askPolicy(this.#edge, this.#inArrivalContext, serverName, session, hello)
+    const answer = askPolicy(this.#edge, this.#arrival, serverName, session, hello)
     return falseWhenLate(answer, this.#edge.lookupTimeoutMs)
   }
 
@@ -152,7 +154,7 @@ export class SessionKeeper {
     const { shouldStore, reportError } = this.#edge
     if (shouldStore === undefined) return false
     try {
-      return !this.#inArrivalContext(() => shouldStore(hello))
+      return !this.#arrival.runInAsyncScope(shouldStore, undefined, hello)
     } catch (error) {
       reportError(error)
       return true

@@ -1,3 +1,4 @@
+import type { AsyncResource } from 'node:async_hooks'
 import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslConnection } from '../context/ssl-connection.ts'
 import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
@@ -9,7 +10,7 @@ import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
 import type { ResumptionVerdict } from '../session/verdict.ts'
-import { askPolicy, type Edge, type InArrivalContext, isPolicyUnknown, usesNodeTickets } from './edge.ts'
+import { askPolicy, type Edge, isPolicyUnknown, usesNodeTickets } from './edge.ts'
 import type { JudgedTickets } from './judged-tickets.ts'
 import { nodeSessionIdContext } from './node-session-context.ts'
 import {
@@ -72,6 +73,7 @@ export function full(reason: HandshakeReason): Decision {
  * owner's policy, trust, marks, age, and the edge's rules; and libssl's own.
  *
  * @param ticketVersion - see {@link ticketVersionOf}
+ * @param arrival - the asynchronous context in which the connection arrived, that of the owner's callbacks
  * @returns a promise only when an external cache or the owner's policy gave one; it never rejects
  */
 export function lookUp(
@@ -79,7 +81,7 @@ export function lookUp(
   connection: SslConnection,
   hello: ClientHello,
   ticketVersion: number | undefined,
-  inArrivalContext: InArrivalContext,
+  arrival: AsyncResource,
 ): Awaitable<Decision> {
   const { server } = edge
   const { serverName } = hello
@@ -88,12 +90,12 @@ export function lookUp(
   if (version === undefined) return full('not-offered')
   if (usesNodeTickets(edge) && hasStatelessTicket(hello, version)) return full('stateless-ticket')
   if (isPolicyUnknown(edge, edge.profiles.of(serverName))) return full('policy-unknown')
-  const inquiry = new Inquiry(edge, connection, hello, version, inArrivalContext)
+  const inquiry = new Inquiry(edge, connection, hello, version, arrival)
   if (ticketVersion === undefined || edge.tickets === undefined) return inquiry.answer()
   const decision = inquiry.answerByTickets(edge.tickets)
   return edge.policy === undefined
     ? decision
-    : andThen(decision, (one) => withTicketPolicy(edge, connection, one, hello, inArrivalContext))
+    : andThen(decision, (one) => withTicketPolicy(edge, connection, one, hello, arrival))
 }
 
 /** The tickets of a resumed connection are under the answer by which it resumes; those of another under one of their own. */
@@ -102,12 +104,12 @@ function withTicketPolicy(
   { session }: SslConnection,
   decision: Decision,
   hello: ClientHello,
-  inArrivalContext: InArrivalContext,
+  arrival: AsyncResource,
 ): Awaitable<Decision> {
   if (decision.resume) return { ...decision, ticketPolicy: decision.found.binding.ownPolicy }
   // The handshake has failed already.
   if (session === undefined) return decision
-  const answer = askPolicy(edge, inArrivalContext, hello.serverName, session, hello)
+  const answer = askPolicy(edge, arrival, hello.serverName, session, hello)
   return andThen(answer, (ticketPolicy) => ({ ...decision, ticketPolicy }))
 }
 
@@ -135,7 +137,7 @@ class Inquiry {
   readonly #connection: SslConnection
   readonly #hello: ClientHello
   readonly #version: number
-  readonly #inArrivalContext: InArrivalContext
+  readonly #arrival: AsyncResource
   /** Stateless tickets, of which there may be several. */
   #opened: readonly OpenedOffer[] = []
   /** The one about the session that the model has found. */
@@ -146,17 +148,17 @@ class Inquiry {
     connection: SslConnection,
     hello: ClientHello,
     version: number,
-    inArrivalContext: InArrivalContext,
+    arrival: AsyncResource,
   ) {
     this.#edge = edge
     this.#connection = connection
     this.#hello = hello
     this.#version = version
-    this.#inArrivalContext = inArrivalContext
+    this.#arrival = arrival
   }
 
   answer(): Awaitable<Decision> {
-    return this.#ask(resumptionOffer(this.#hello, this.#version, this.#examine))
+    return this.#ask(resumptionOffer(this.#hello, this.#version, this.#examine.bind(this)))
   }
 
   answerByTickets(tickets: JudgedTickets): Awaitable<Decision> {
@@ -168,7 +170,7 @@ class Inquiry {
     }
     this.#opened = opened
     return andThen(this.#choose(opened), (chosen) =>
-      this.#ask(ticketOffer(this.#hello, this.#version, chosen, this.#examine)),
+      this.#ask(ticketOffer(this.#hello, this.#version, chosen, this.#examine.bind(this))),
     )
   }
 
@@ -205,7 +207,7 @@ class Inquiry {
     })
   }
 
-  readonly #examine = (session: SslSession): Awaitable<Examination> => {
+  #examine(session: SslSession): Awaitable<Examination> {
     const judgement = this.#judge(session)
     return isPromiseLike(judgement)
       ? Promise.resolve(judgement).then((one) => this.#hold(one))
@@ -245,7 +247,7 @@ class Inquiry {
       found.ticket === undefined ? objectionToFound(edge, session, found.origin, serverName) : undefined
     if (reason !== undefined) return decline(found, reason)
     if (edge.policy === undefined) return this.#judgeBound(found, nowMs)
-    return andThen(askPolicy(edge, this.#inArrivalContext, serverName, session, this.#hello), (answer) => {
+    return andThen(askPolicy(edge, this.#arrival, serverName, session, this.#hello), (answer) => {
       if (answer === false) return decline(found, 'policy-refused')
       // What the server trusts may have changed meanwhile.
       const binding = bindingOf(edge, serverName, edge.profiles.of(serverName), answer)

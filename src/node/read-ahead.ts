@@ -73,6 +73,10 @@ export class ReadAhead implements DeadlineListener {
   #chunks: Buffer[] = []
   #following = 0
   #state: 'reading' | 'heard' | 'released' = 'reading'
+  // Bound, not closures: see Connection.
+  readonly #take: Duplex['push'] = this.#receiveChunk.bind(this)
+  readonly #putBack: Duplex['unshift'] = this.#hold.bind(this)
+  readonly #onEnd: () => void = this.#end.bind(this)
 
   /**
    * @param deadlines - after which the result is `stalled`
@@ -135,7 +139,7 @@ export class ReadAhead implements DeadlineListener {
     this.#state = 'released'
     this.#deadlines.clear(this.#deadline)
     const socket = this.#socket
-    if (this.#hasDrained) socket.off('end', this.#end)
+    if (this.#hasDrained) socket.off('end', this.#onEnd)
     // Somebody else may have put another one over it, which then calls ours.
     if (socket.push === this.#take) socket.push = this.#push
     if (socket.unshift === this.#putBack) socket.unshift = this.#unshift
@@ -153,14 +157,14 @@ export class ReadAhead implements DeadlineListener {
   #drain(): void {
     const socket = this.#socket
     if (this.#state === 'released' || socket.readableLength === 0) return
-    if (!this.#hasDrained) socket.once('end', this.#end)
+    if (!this.#hasDrained) socket.once('end', this.#onEnd)
     this.#hasDrained = true
     const { readableEncoding } = socket
     for (let chunk: unknown = socket.read(); chunk !== null; chunk = socket.read())
       this.#receive(bytesOf(chunk, readableEncoding))
   }
 
-  readonly #take = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+  #receiveChunk(chunk: unknown, encoding?: BufferEncoding): boolean {
     this.#takeReturned()
     if (this.#state === 'released') return Reflect.apply(this.#push, this.#socket, [chunk, encoding])
     if (chunk === null) {
@@ -176,7 +180,7 @@ export class ReadAhead implements DeadlineListener {
     return true
   }
 
-  readonly #putBack = (chunk: unknown, encoding?: BufferEncoding): void => {
+  #hold(chunk: unknown, encoding?: BufferEncoding): void {
     const socket = this.#socket
     const isBytes = typeof chunk === 'string' || chunk instanceof Uint8Array
     // Before whatever else may be asked for now, such as a flow in which they would be lost.
@@ -194,7 +198,7 @@ export class ReadAhead implements DeadlineListener {
       Reflect.apply(this.#push, this.#socket, [NO_BYTES])
   }
 
-  readonly #end = (): void => {
+  #end(): void {
     if (this.#stop()) this.#listener.hearResult({ state: 'ended' })
   }
 
