@@ -48,6 +48,7 @@ import { protocolOf } from './server-versions.ts'
 
 /** Found once: the globals of Node are accessors. */
 const { performance: clock } = globalThis
+const NOT_OFFERED = full('not-offered')
 
 /** What the attachment hears of its connections. */
 export interface ConnectionListener {
@@ -80,7 +81,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   #handle: TlsHandle | undefined
   #hello: ClientHello | undefined
   #serverName: string | undefined
-  #decision: Decision = full('not-offered')
+  #decision: Decision = NOT_OFFERED
   /** Settles with all that was kept so far. */
   #kept: Promise<unknown> | undefined
   /** The error of the socket, before Node had it. */
@@ -105,12 +106,7 @@ export class Connection implements HelloListener, ReadAheadListener {
     this.#listener = listener
     this.#socket = socket
     this.#accept = accept
-    this.#model = edge.context.newConnection({ appData: socket, singleUse: edge.singleUse })
-    this.#model.setVerifyMode(serverVerifyMode(edge.server))
-    this.#model.setOptions(edge.server.secureOptions ?? 0)
-    // Whoever is to have one of ours is found out later.
-    if (edge.tickets !== undefined) this.#model.setOptions(SslOption.NO_TICKET)
-    this.#model.accept()
+    this.#model = acceptingModel(edge, socket)
     this.#keeper = new SessionKeeper(edge, this.#model, this.#arrival)
     this.#trust = new ConnectionTrust(edge)
     this.#tickets = edge.tickets && new ConnectionTickets(edge, edge.tickets)
@@ -451,7 +447,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   #forget(): void {
     this.#hello = undefined
     this.#trust.release()
-    this.#decision = full('not-offered')
+    this.#decision = NOT_OFFERED
     if (this.#phase.name === 'established' && this.#model.protocolVersion === TLS1_3_VERSION) this.#end()
   }
 
@@ -488,4 +484,15 @@ export class Connection implements HelloListener, ReadAheadListener {
   ): void {
     this.#listener.hearOutcome(this, { outcome, reason, protocol, socket, unserved })
   }
+}
+
+/** The model of a connection of this server, which awaits a ClientHello. */
+function acceptingModel({ context, server, singleUse, tickets }: Edge, socket: Duplex): SslConnection {
+  const model = context.newConnection({ appData: socket, singleUse })
+  model.setVerifyMode(serverVerifyMode(server))
+  model.setOptions(server.secureOptions ?? 0)
+  // Whoever is to have one of ours is found out later.
+  if (tickets !== undefined) model.setOptions(SslOption.NO_TICKET)
+  model.accept()
+  return model
 }

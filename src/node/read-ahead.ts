@@ -49,6 +49,7 @@ const MAX_FOLLOWING = 65_536
 /** Chunks may be as short as a byte, too; then they are merged, since each has its cost. */
 const MAX_CHUNKS = 64
 const NO_BYTES = Buffer.alloc(0)
+const NO_CHUNKS: readonly Buffer[] = []
 
 /**
  * Takes the bytes of a connection before they get into the stream's own buffer, which its other users share: they see nothing of
@@ -69,7 +70,7 @@ export class ReadAhead implements DeadlineListener {
   /** There was something in the buffer, whose end is told by an event. */
   #hasDrained = false
   /** What was put back, and is looked at in the next tick: in the stream's buffer it would flow away from one that was resumed. */
-  #returned: Buffer[] = []
+  #returned: readonly Buffer[] = NO_CHUNKS
   #chunks: Buffer[] = []
   #following = 0
   #state: 'reading' | 'heard' | 'released' = 'reading'
@@ -128,7 +129,7 @@ export class ReadAhead implements DeadlineListener {
   release(): readonly Buffer[] {
     if (this.#stop()) this.#askForMore()
     const chunks = this.#returned.length === 0 ? this.#chunks : [...this.#returned, ...this.#chunks]
-    this.#returned = []
+    this.#returned = NO_CHUNKS
     this.#chunks = []
     return chunks
   }
@@ -149,7 +150,7 @@ export class ReadAhead implements DeadlineListener {
   #takeReturned(): void {
     const returned = this.#returned
     if (returned.length === 0 || this.#state === 'released') return
-    this.#returned = []
+    this.#returned = NO_CHUNKS
     // As one, since the stream may be its users' again with the last byte of the ClientHello.
     this.#receive(Buffer.concat(returned))
   }
@@ -187,7 +188,7 @@ export class ReadAhead implements DeadlineListener {
     if (this.#state !== 'released') this.#lookAgain()
     // Behind what came later they would be in the wrong place.
     const isFirst = this.#state === 'reading' && this.#chunks.length === 0
-    if (isFirst && isBytes) this.#returned.unshift(bytesOf(chunk, encoding))
+    if (isFirst && isBytes) this.#returned = [bytesOf(chunk, encoding), ...this.#returned]
     else Reflect.apply(this.#unshift, socket, [chunk, encoding])
   }
 
