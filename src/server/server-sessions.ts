@@ -172,7 +172,7 @@ export class ServerSessions {
    * store. It closes no server, no client of the store, and no connection. It never rejects.
    *
    * @param options - `deadlineMs`: milliseconds that handshakes and writes may take, 5000 by default
-   * @returns how many writes had not been acknowledged then; a second call waits for the first
+   * @returns how many writes had not been acknowledged then, or were given up meanwhile; a second call waits for the first
    */
   async close(options: { readonly deadlineMs?: number } = {}): Promise<{ readonly dropped: number }> {
     checkCloseOptions(options)
@@ -185,6 +185,7 @@ export class ServerSessions {
   }
 
   async #close(options: { readonly deadlineMs?: number }): Promise<{ readonly dropped: number }> {
+    const givenUpBefore = this.#givenUp
     const ends = await Promise.all(this.attachments.map((attachment) => attachment.close(options)))
     for (const part of [this.revocations, this.store])
       try {
@@ -193,7 +194,13 @@ export class ServerSessions {
         // A store that is down cannot be told that it is over; the process hears of it, and ends.
         process.emitWarning(warningOf(error))
       }
-    return { dropped: ends.reduce((total, { dropped }) => total + dropped, 0) }
+    const unacknowledged = ends.reduce((total, { dropped }) => total + dropped, 0)
+    // What the guard gave up may be among those.
+    return { dropped: Math.max(unacknowledged, this.#givenUp - givenUpBefore) }
+  }
+
+  get #givenUp(): number {
+    return this.store?.stats.droppedWrites ?? 0
   }
 
   #revocationsOrThrow(): Revocations {

@@ -194,10 +194,7 @@ class Guard implements GuardedStore {
 
   get(key: Uint8Array): Awaitable<Uint8Array | undefined> {
     checkKey(key)
-    if (this.#closed) return refusedByClosed()
-    const name = byteKey(key)
-    const write = this.#writes.pending(name)
-    return write === undefined ? this.#getShared(name, key) : pendingValue(write)
+    return this.#closed ? refusedByClosed() : this.#getIn(this.#deadlineMs, byteKey(key), key)
   }
 
   set(entries: readonly StoreEntry[]): Awaitable<void> {
@@ -207,14 +204,7 @@ class Guard implements GuardedStore {
 
   take(key: Uint8Array): Awaitable<Uint8Array | undefined> {
     checkKey(key)
-    if (this.#closed) return refusedByClosed()
-    const name = byteKey(key)
-    const write = this.#writes.pending(name)
-    if (write !== undefined) return this.#writes.take(write)
-    const written = this.#writes.written(name)
-    if (written === undefined) return this.#take(name, key, this.#deadlineMs)
-    const deadlineAtMs = this.#now() + this.#deadlineMs
-    return written.then(() => this.#take(name, key, Math.ceil(deadlineAtMs - this.#now())))
+    return this.#closed ? refusedByClosed() : this.#takeIn(this.#deadlineMs, byteKey(key), key)
   }
 
   delete(key: Uint8Array): Awaitable<void> {
@@ -237,6 +227,35 @@ class Guard implements GuardedStore {
     return this.#closed
   }
 
+  #getIn(leftMs: number, name: string, key: Uint8Array): Awaitable<Uint8Array | undefined> {
+    const write = this.#writes.pending(name)
+    if (write !== undefined) return pendingValue(write)
+    const replaced = this.#writes.replaced(name, leftMs)
+    if (replaced !== undefined) return this.#after(replaced, leftMs, (ms) => this.#getIn(ms, name, key))
+    // Others have more time than one that has waited.
+    if (leftMs < this.#deadlineMs)
+      return this.#calls.ask('get', () => this.#store.get(key), { deadlineMs: leftMs })
+    return this.#getShared(name, key)
+  }
+
+  #takeIn(leftMs: number, name: string, key: Uint8Array): Awaitable<Uint8Array | undefined> {
+    const write = this.#writes.pending(name)
+    if (write !== undefined) return this.#writes.take(write)
+    const written = this.#writes.written(name, leftMs)
+    if (written !== undefined) return this.#after(written, leftMs, (ms) => this.#takeIn(ms, name, key))
+    const onResult = (): boolean => this.#gets.delete(name)
+    return this.#calls.ask('take', () => this.#store.take(key), { deadlineMs: leftMs, onResult })
+  }
+
+  /** A take that was cut off after its engine had done it would have lost the session: without time it is not asked at all. */
+  async #after<T>(write: Promise<void>, leftMs: number, ask: (leftMs: number) => Awaitable<T>): Promise<T> {
+    const startedMs = this.#now()
+    await write
+    const nowLeftMs = Math.ceil(leftMs - (this.#now() - startedMs))
+    if (nowLeftMs <= 0) throw timedOut('writing to the session store', this.#deadlineMs)
+    return ask(nowLeftMs)
+  }
+
   #getShared(name: string, key: Uint8Array): Awaitable<Uint8Array | undefined> {
     const other = this.#gets.get(name)
     if (other !== undefined) {
@@ -251,13 +270,6 @@ class Guard implements GuardedStore {
     this.#gets.set(name, get)
     answer.then(forget, forget)
     return answerOf(get)
-  }
-
-  #take(name: string, key: Uint8Array, deadlineMs: number): Awaitable<Uint8Array | undefined> {
-    // One that was cut off after its engine had done it would have lost the session: then rather not at all.
-    if (deadlineMs <= 0) return Promise.reject(timedOut('writing to the session store', this.#deadlineMs))
-    const onResult = (): boolean => this.#gets.delete(name)
-    return this.#calls.ask('take', () => this.#store.take(key), { deadlineMs, onResult })
   }
 
   #watchMarks(onMark: (mark: Uint8Array) => void): Awaitable<() => Awaitable<void>> {

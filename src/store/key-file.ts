@@ -9,6 +9,7 @@ import {
   readFileSync,
   rmSync,
   type Stats,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
@@ -29,7 +30,8 @@ const WRITE_OF_OTHERS = 0o022
  *
  * @returns a copy of the secret, for `secrets` of `ClientSessions` or a `KeyRing`
  * @throws {@link ArgumentError} for what is no path
- * @throws {@link WeakKeyError} for a file that others can read or replace, that is another user's, or no file of 32 bytes
+ * @throws {@link WeakKeyError} for a file that others can read or replace, that is another user's, or no file of 32 bytes, and for a
+ *   directory of another user who is not root
  * @throws Node's own error where it can be neither read nor made
  *
  * @example
@@ -68,23 +70,28 @@ function read(path: string): Uint8Array | undefined {
 /** Whole, or not at all: a link is made in one step, and never in the place of what is there. */
 function make(path: string): Uint8Array {
   const draft = `${path}.${process.pid}.${nodeCrypto().randomBytes(6).toString('hex')}`
-  writeFileSync(draft, nodeCrypto().randomBytes(KEY_LENGTH), { mode: 0o600, flag: 'wx', flush: true })
   try {
+    writeFileSync(draft, nodeCrypto().randomBytes(KEY_LENGTH), { mode: 0o600, flag: 'wx', flush: true })
     linkSync(draft, path)
   } catch (error) {
     // Another process was first.
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   } finally {
-    rmSync(draft)
+    rmSync(draft, { force: true })
   }
   const key = read(path)
   if (key === undefined) throw new WeakKeyError('the key file was removed while it was made')
   return key
 }
 
+/** It may be a link. Whoever owns that, or the directory, can put another file there; root can do so anywhere. */
 function checkDirectory(path: string): void {
-  const { mode } = lstatSync(path)
-  if (hasOwners() && (mode & WRITE_OF_OTHERS) !== 0)
+  if (!hasOwners()) return
+  const directory = statSync(path)
+  const trusted = [process.getuid?.(), 0]
+  if (![lstatSync(path), directory].every(({ uid }) => trusted.includes(uid)))
+    throw new WeakKeyError('the directory of the key file is that of another user')
+  if ((directory.mode & WRITE_OF_OTHERS) !== 0)
     throw new WeakKeyError('others can write into the directory of the key file: chmod go-w')
 }
 

@@ -30,11 +30,19 @@ export class LmdbMarks {
     this.#options = options
   }
 
+  /** All of one moment: marks name each other. */
   read(): Awaitable<readonly Uint8Array[] | undefined> {
     this.#options.check()
     this.#marks.resetReadTxn()
-    const first = this.#readPart()
-    return first.length < MARKS_AT_ONCE ? orUndefined(this.#current(first)) : this.#readAll()
+    const transaction = this.#marks.useReadTransaction()
+    let hasMore = false
+    try {
+      const first = this.#readPart(transaction)
+      hasMore = first.length === MARKS_AT_ONCE
+      return hasMore ? this.#readOn(first, transaction) : orUndefined(this.#current(first))
+    } finally {
+      if (!hasMore) transaction.done()
+    }
   }
 
   async add(marks: readonly StoredMark[]): Promise<void> {
@@ -61,22 +69,22 @@ export class LmdbMarks {
     this.#pruneFrom = looked.length < PRUNED_AT_ONCE ? undefined : looked.at(-1)?.key.slice()
   }
 
-  #readPart(start?: Uint8Array, transaction?: LmdbTransaction): LmdbIndexEntry[] {
+  #readPart(transaction: LmdbTransaction, start?: Uint8Array): LmdbIndexEntry[] {
     const from = start && { start }
-    const under = transaction && { transaction }
-    return [...this.#marks.getRange({ ...from, ...under, limit: MARKS_AT_ONCE, versions: true })]
+    return [...this.#marks.getRange({ ...from, transaction, limit: MARKS_AT_ONCE, versions: true })]
   }
 
-  /** All of one moment: marks name each other. Each part begins with the last of the part before it. */
-  async #readAll(): Promise<readonly Uint8Array[] | undefined> {
-    const transaction = this.#marks.useReadTransaction()
+  /** Each part begins with the last of the part before it. */
+  async #readOn(
+    first: LmdbIndexEntry[],
+    transaction: LmdbTransaction,
+  ): Promise<readonly Uint8Array[] | undefined> {
     try {
-      let part = this.#readPart(undefined, transaction)
-      const marks = this.#current(part)
-      while (part.length === MARKS_AT_ONCE) {
+      const marks = this.#current(first)
+      for (let part = first; part.length === MARKS_AT_ONCE; ) {
         await setImmediate()
         this.#options.check()
-        part = this.#readPart(part.at(-1)?.key, transaction)
+        part = this.#readPart(transaction, part.at(-1)?.key)
         marks.push(...this.#current(part.slice(1)))
       }
       return orUndefined(marks)

@@ -1,5 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { SessionStoreError } from '../errors.ts'
+import { checkMethods } from '../session/arguments.ts'
+import { isPromiseLike } from '../session/awaitable.ts'
 import {
   encodeCommand,
   type MetaAnswer,
@@ -147,6 +149,13 @@ function unreachable(cause: unknown): SessionStoreError {
   return unavailable('memcached cannot be reached', { cause })
 }
 
+/** @throws {@link ArgumentError} for what an async function returns, too, whose rejection nobody else hears */
+function checkStream(stream: Duplex): Duplex {
+  if (isPromiseLike(stream)) stream.then(undefined, () => undefined)
+  checkMethods('what connect returns', stream, ['on', 'write', 'cork', 'destroy'], 'a stream of Node')
+  return stream
+}
+
 /**
  * Asked before anything else: a server without meta commands, base64 keys (1.6.10) or the right to use them says so here, and
  * never gets a value that it would read as commands.
@@ -241,7 +250,7 @@ export class MemcachedServer {
 
   #newStream(): Duplex {
     try {
-      return this.#connect()
+      return checkStream(this.#connect())
     } catch (cause) {
       const error = unreachable(cause)
       this.#forget(false, error)

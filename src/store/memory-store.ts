@@ -98,9 +98,10 @@ export class MemoryStore implements SessionStore {
   addMarks(marks: readonly StoredMark[]): void {
     checkMarks(marks)
     for (const { mark, expiresAtMs } of marks) {
-      if (this.#marks.size >= MAX_MARKS)
+      const name = byteKey(mark)
+      if (this.#marks.size >= MAX_MARKS && !this.#marks.has(name))
         throw new SessionStoreError(`the store has ${MAX_MARKS} marks already`)
-      this.#marks.set(byteKey(mark), { mark: copyBytes(mark), expiresAtMs })
+      this.#marks.set(name, { mark: copyBytes(mark), expiresAtMs })
       for (const onMark of this.#watchers) onMark(copyBytes(mark))
     }
   }

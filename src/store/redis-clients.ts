@@ -254,35 +254,58 @@ function nodeRedisPush(subscriber: NodeRedisSubscriber | undefined): Pick<RedisC
   }
 }
 
-/** How many listen to a channel: ioredis leaves the counting to its users. */
-const listeners = new WeakMap<IoredisSubscriber, Map<string, number>>()
+type MessageListener = (message: Uint8Array) => void
+
+/** Several stores may have the same subscriber, which is listened to once. */
+const subscriptions = new WeakMap<IoredisSubscriber, IoredisSubscriptions>()
 
 async function listen(
   subscriber: IoredisSubscriber,
   channel: string,
-  onMessage: (message: Uint8Array) => void,
+  onMessage: MessageListener,
 ): Promise<() => Promise<void>> {
-  const counts = listeners.get(subscriber) ?? new Map<string, number>()
-  listeners.set(subscriber, counts)
-  const count = (change: 1 | -1): number => {
-    const listening = (counts.get(channel) ?? 0) + change
-    counts.set(channel, listening)
-    return listening
+  const own = subscriptions.get(subscriber) ?? new IoredisSubscriptions(subscriber)
+  subscriptions.set(subscriber, own)
+  return own.add(channel, onMessage)
+}
+
+/** Who listens to which channel: ioredis leaves that to its users. */
+class IoredisSubscriptions {
+  readonly #subscriber: IoredisSubscriber
+  readonly #listeners: Map<string, Set<MessageListener>> = new Map()
+
+  constructor(subscriber: IoredisSubscriber) {
+    this.#subscriber = subscriber
   }
-  const listener = (from: Buffer, message: Buffer): void => {
-    if (from.toString() === channel) onMessage(message)
+
+  /** @returns ends it */
+  async add(channel: string, onMessage: MessageListener): Promise<() => Promise<void>> {
+    // The same function may listen twice.
+    const listener: MessageListener = (message) => onMessage(message)
+    const end = async (): Promise<void> => {
+      if (this.#remove(channel, listener)) await this.#subscriber.unsubscribe(channel)
+    }
+    if (this.#listeners.size === 0) this.#subscriber.on('messageBuffer', this.#onMessage)
+    this.#listeners.set(channel, (this.#listeners.get(channel) ?? new Set()).add(listener))
+    try {
+      await this.#subscriber.subscribe(channel)
+    } catch (error) {
+      await end().catch(() => undefined)
+      throw error
+    }
+    return end
   }
-  const end = async (): Promise<void> => {
-    subscriber.off('messageBuffer', listener)
-    if (count(-1) === 0) await subscriber.unsubscribe(channel)
+
+  readonly #onMessage = (channel: Buffer, message: Buffer): void => {
+    for (const listener of this.#listeners.get(channel.toString()) ?? []) listener(message)
   }
-  subscriber.on('messageBuffer', listener)
-  count(1)
-  try {
-    await subscriber.subscribe(channel)
-  } catch (error) {
-    await end().catch(() => undefined)
-    throw error
+
+  /** @returns whether nobody listens to the channel any more */
+  #remove(channel: string, listener: MessageListener): boolean {
+    const listeners = this.#listeners.get(channel)
+    if (listeners?.delete(listener) !== true || listeners.size > 0) return false
+    this.#listeners.delete(channel)
+    if (this.#listeners.size === 0) this.#subscriber.off('messageBuffer', this.#onMessage)
+    return true
   }
-  return end
 }

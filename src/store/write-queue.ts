@@ -116,10 +116,16 @@ export class WriteQueue {
     return value
   }
 
-  /** Settles when the write that is under way has its result, whatever that is; undefined when there is none. */
-  written(name: string): Promise<void> | undefined {
+  /** Settles when the write that is under way has its result, whatever that is, or at the deadline; undefined when there is none. */
+  written(name: string, deadlineMs: number): Promise<void> | undefined {
     const sent = this.#sent.get(name)
-    return sent === undefined || sent.hasResult ? undefined : this.#resultOf([sent]).catch(() => undefined)
+    if (sent === undefined || sent.hasResult) return undefined
+    return this.#resultOf([sent], deadlineMs).catch(() => undefined)
+  }
+
+  /** The same of a set in the place of a deletion: until then the store may still have what was deleted. */
+  replaced(name: string, deadlineMs: number): Promise<void> | undefined {
+    return this.#sent.get(name)?.replacesDeletion === true ? this.written(name, deadlineMs) : undefined
   }
 
   /** Sends what can be sent. */
@@ -194,11 +200,20 @@ export class WriteQueue {
   #send(writes: readonly Write[]): Awaitable<void> {
     this.#callsUnderWay++
     for (const write of writes) this.#sent.set(write.name, write)
+    let isAnswered = false
+    let hasResult = false
+    // When both are there: a write that came later must not go out before a deletion that failed is due again.
+    const forget = (): void => {
+      if (isAnswered && hasResult) for (const { name } of writes) this.#sent.delete(name)
+    }
     const onAnswer = (): void => {
-      for (const { name } of writes) this.#sent.delete(name)
-      this.drain()
+      isAnswered = true
+      forget()
+      if (hasResult) this.drain()
     }
     const onResult = (error?: Error): void => {
+      hasResult = true
+      forget()
       this.#callsUnderWay--
       for (const write of writes) this.#settle(write, error)
       if (error !== undefined) for (const write of writes) this.#deleteLater(write)
@@ -276,8 +291,7 @@ export class WriteQueue {
   }
 
   /** The first error of these, or none when all have been made; ERR_SESSION_STORE_TIMEOUT at the deadline. */
-  #resultOf(writes: readonly Write[]): Promise<void> {
-    const { deadlineMs } = this.#options
+  #resultOf(writes: readonly Write[], deadlineMs: number = this.#options.deadlineMs): Promise<void> {
     return new Promise((resolve, reject) => {
       let left = writes.length
       const end = (error?: Error): void => {

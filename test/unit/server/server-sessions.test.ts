@@ -414,6 +414,26 @@ describe('close', () => {
     const end = await sessions.close({ deadlineMs: 1 })
     expect(end.dropped).toBe(1)
   })
+
+  test.each([
+    ['after its caller was told the deadline', { deadlineMs: 5000 }],
+    ['before', { deadlineMs: 1 }],
+  ])('counts once what the guard still held and gave up, %s', async (_, options) => {
+    const full = async () => {
+      throw new Error('full')
+    }
+    const { sessions, ...server } = await startProcess(
+      {
+        ...{ name: 'shop', secrets: [SECRET], tickets: false, store: { ...engine(), set: full } },
+        guard: { deadlineMs: 100, breaker: { failures: 1, retryAfterMs: 100_000 } },
+      },
+      TLS12.server,
+    )
+    await connect(server)
+    await connect(server)
+    expect(sessions.store?.stats.queuedWrites).toBe(1)
+    expect(await sessions.close(options)).toEqual({ dropped: 1 })
+  })
 })
 
 test('revocation without a place for it is refused, and says what to do', async () => {

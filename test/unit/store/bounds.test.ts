@@ -29,6 +29,9 @@ describe('MemoryStore', () => {
     store.addMarks(Array.from({ length: MAX_MARKS }, (_, number) => mark(number)))
     expect(() => store.addMarks([mark(MAX_MARKS)])).toThrow(/100000 marks already/)
     expect(await store.getMarks()).toHaveLength(MAX_MARKS)
+    // Marks are put there again, together with what is new.
+    expect(() => store.addMarks([mark(0), mark(MAX_MARKS - 1)])).not.toThrow()
+    expect(await store.getMarks()).toHaveLength(MAX_MARKS)
   })
 })
 

@@ -443,15 +443,19 @@ describe('an environment in trouble', () => {
 })
 
 test('marks by the thousands are read in parts, all of them and each once', async () => {
-  const store = lmdbStore(openRoot())
+  const looks: number[] = []
+  const store = lmdbStore(countingLooks(openRoot(), looks))
   const marks = Array.from({ length: 3500 }, () => new Uint8Array(randomBytes(64)))
   for (let at = 0; at < marks.length; at += 500)
     await store.addMarks(
       marks.slice(at, at + 500).map((mark) => ({ mark, expiresAtMs: Number.POSITIVE_INFINITY })),
     )
+  looks.length = 0
   const reading = store.getMarks()
   expect(reading).toBeInstanceOf(Promise)
   const read = (await reading) ?? []
+  // Each part begins with the last of the part before it.
+  expect(looks).toEqual([1000, 1000, 1000, 503])
   expect(read.map(hex).sort()).toEqual(marks.map(hex).sort())
 })
 

@@ -306,6 +306,8 @@ describe('a server that cannot be reached', () => {
         throw new Error('no such host')
       },
     ],
+    ['gets no stream', () => undefined as never],
+    ['gets a promise', () => Promise.reject(new Error('no such host')) as never],
   ])('since it %s is tried again after pauses that double from 50 ms to 2 s', async (_, fail) => {
     let nowMs = 0
     vi.spyOn(performance, 'now').mockImplementation(() => nowMs)
