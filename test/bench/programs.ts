@@ -92,6 +92,11 @@ export function onMeasuredCpu(...command: readonly string[]): string[] {
  * @param isPinned - it shares the processor of the measurement with all others that do
  */
 export function startSide(side: string, binary: string = process.execPath, isPinned = false): ChildProcess {
-  const [execPath = binary, ...execArgv] = isPinned ? onMeasuredCpu(binary) : [binary]
+  return startSideUnder(isPinned ? onMeasuredCpu(binary) : [binary], side)
+}
+
+/** @param command - that runs the script, a Node at its end */
+export function startSideUnder(command: readonly string[], side: string): ChildProcess {
+  const [execPath = process.execPath, ...execArgv] = command
   return fork(sidePath(side), [], { execPath, execArgv, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
 }

@@ -5,7 +5,7 @@ import { startRedis } from '../tools/redis-server.ts'
 import { letGo, nextMessage } from '../tools/server-process.ts'
 import type { Lasting, Sample } from './compare.ts'
 import type { Setting } from './handshakes.ts'
-import { startSide } from './programs.ts'
+import { onMeasuredCpu, startSide, startSideUnder } from './programs.ts'
 import type { Load, LoadResult } from './sides/load-generator.ts'
 import type { ClusterStart } from './sides/redis-cluster.ts'
 import type { FromServer, ServerKind, ToServer } from './sides/tls-server.ts'
@@ -76,7 +76,8 @@ function underLoad(
         return (await nextMessage(generator)) as LoadResult
       }
       // As it is measured, with a full handshake in each: code that was compiled for resumptions alone is thrown away by the next one.
-      for (let left = WARM_UP[measured] * target.processes; left > 0; left -= connections) await load(connections)
+      for (let left = WARM_UP[measured] * target.processes; left > 0; left -= connections)
+        await load(connections)
       return {
         async measure() {
           const before = await target.cpuUs()
@@ -142,6 +143,7 @@ export function idleHeap(start: () => Promise<NodeTarget>, allowance: number): L
 
 /** A server that tells its heap. */
 export interface NodeTarget extends Target {
+  readonly pid: number
   heapBytes(): Promise<number>
 }
 
@@ -162,13 +164,15 @@ function isFloor(kind: ServerKind | FloorKind): kind is FloorKind {
   return Object.hasOwn(FLOORS, kind)
 }
 
+/** @param command - that runs it, in place of the setting's Node on the processor of the measurement */
 export function nodeServer(
   kind: ServerKind | FloorKind,
   { binary, certificate }: Pick<Setting, 'binary' | 'certificate'>,
+  command: readonly string[] = onMeasuredCpu(binary),
 ): Promise<NodeTarget> {
   const { key, cert } = certificate
   const server = isFloor(kind) ? FLOORS[kind] : { side: 'tls-server', kind }
-  return startTarget(startSide(server.side, binary, true), { type: 'start', kind: server.kind, key, cert })
+  return startTarget(startSideUnder(command, server.side), { type: 'start', kind: server.kind, key, cert })
 }
 
 /** Workers, and a Redis of their own. */
@@ -197,6 +201,7 @@ async function startTarget(child: ChildProcess, start: ToServer | ClusterStart):
   return {
     port: answer.port,
     processes: 1,
+    pid: child.pid ?? 0,
     async cpuUs() {
       const usage = await ask({ type: 'usage' })
       if (usage.type !== 'usage') throw new Error('the server does not say what it has used')
