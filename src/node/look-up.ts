@@ -243,8 +243,7 @@ class Inquiry {
     const nowMs = edge.context.now()
     // The model judges, counts and forgets what has expired, whatever it was made for.
     if (isExpired(session, nowMs)) return accept(found, session.sessionIdContext)
-    const reason =
-      found.ticket === undefined ? objectionToFound(edge, session, found.origin, serverName) : undefined
+    const reason = found.ticket === undefined ? objectionToFound(edge, found) : undefined
     if (reason !== undefined) return decline(found, reason)
     if (edge.policy === undefined) return this.#judgeBound(found, nowMs)
     return andThen(askPolicy(edge, this.#arrival, serverName, session, this.#hello), (answer) => {
@@ -353,15 +352,22 @@ export function isLookupOff({ context, tickets }: Edge): boolean {
 /** What holds whatever the owner's policy says. */
 function objectionToFound(
   { authenticatedAfterMs, bindSessions, revocations, singleUse, usedIds }: Edge,
-  session: SslSession,
-  origin: SessionOrigin | undefined,
-  serverName: string | undefined,
+  { session, origin, binding }: Found,
 ): HandshakeReason | undefined {
   const needsOrigin = bindSessions || revocations !== undefined || authenticatedAfterMs > 0
   if (needsOrigin && origin === undefined) return 'unknown-format'
-  if (bindSessions && !sessionInternals.isFor(session, serverName)) return 'server-name-mismatch'
+  if (bindSessions && !isForName(session, binding)) return 'server-name-mismatch'
   // Who can write to the store can put back what was taken from it.
   return singleUse && usedIds.has(session.sessionId) ? 'already-used' : undefined
+}
+
+/** The hash of the binding, which the name is in, is compared sooner than the name is found. */
+function isForName(session: SslSession, binding: Binding): boolean {
+  const { sessionIdContext } = sessionInternals.traits(session)
+  return (
+    equalBytes(sessionIdContext, bindingContext(binding)) ||
+    sessionInternals.isFor(session, binding.serverName)
+  )
 }
 
 /** What is left once the session is known to be for this name and trust. */
