@@ -38,7 +38,6 @@ export class Attempt {
   #ticket: Ticket | undefined
   #source: ClientHandshake['source']
   #reason: ClientReason
-  /** What was let go since is not to come back. */
   readonly #epoch: number
 
   /** @param options - copied: what is verified is what is given now */
@@ -79,7 +78,10 @@ export class Attempt {
     const name = this.#name
     if (this.#ticket !== undefined || this.#options.session) return
     if (shared === undefined || name === undefined || isAborted(this.#options)) return
-    const taken = shared.take(name, context.now(), (late) => cache.put(name, late))
+    const taken = shared.take(name, context.now(), (late) => {
+      // After a close there is no store that could have it.
+      if (!this.#isOutdated && this.#common.shared === shared) cache.put(name, late)
+    })
     if (!isPromiseLike(taken)) return this.#takeFromStore(name, taken)
     return taken.then((ticket) => {
       this.#isLate = true
@@ -89,9 +91,16 @@ export class Attempt {
 
   #takeFromStore(name: string, ticket: Ticket | undefined): void {
     if (ticket === undefined) return
+    const stays = this.#staysInStore(ticket)
+    if (stays && this.#isOutdated) return
     this.#source = 'store'
     this.#reason = 'resumed'
-    this.#ticket = this.#staysInStore(ticket) ? this.#common.cache.share(name, ticket) : ticket
+    this.#ticket = stays ? this.#common.cache.share(name, ticket) : ticket
+  }
+
+  /** Tickets were let go since this began: none of before is to be in memory again. */
+  get #isOutdated(): boolean {
+    return this.#common.cache.epoch !== this.#epoch
   }
 
   #staysInStore({ session }: Ticket): boolean {
@@ -145,7 +154,7 @@ export class Attempt {
     const ticket = this.#ticket
     this.#ticket = undefined
     if (ticket === undefined || this.#name === undefined || cache.isShared(ticket)) return
-    if (ticket.session.isResumable && cache.epoch === this.#epoch) cache.put(this.#name, ticket)
+    if (ticket.session.isResumable && !this.#isOutdated) cache.put(this.#name, ticket)
     else cache.drop(ticket)
   }
 
@@ -223,6 +232,7 @@ export class Attempt {
   }
 
   #onFailed(failure: Failure): void {
+    this.#reason = 'handshake-failed'
     this.#report('failed', undefined)
     const ticket = this.#ticket
     if (ticket === undefined) return

@@ -1,4 +1,5 @@
 import type { AgentOptions, Agent as HttpsAgent } from 'node:https'
+import type net from 'node:net'
 import type tls from 'node:tls'
 import { SslContext } from '../context/ssl-context.ts'
 import { nodeCrypto } from '../crypto.ts'
@@ -169,23 +170,17 @@ export class ClientSessions {
   }
 
   /**
-   * For `createConnection` of `http2.connect`.
+   * For `createConnection` of `http2.connect`. As there, the protocols are those of HTTP/2, and `http:` is a connection without TLS.
    *
    * @param options - of `tls.connect`, laid over those that `http2.connect` was given
    */
-  http2(options: ConnectOptions = {}): (authority: URL, given?: object) => tls.TLSSocket {
+  http2(options: ConnectOptions = {}): (authority: URL, given?: object) => net.Socket {
     checkGiven('http2', options)
     return (authority, given) => {
-      const host = authority.hostname.replace(/^\[(.*)\]$/, '$1')
-      const isAddress = process.getBuiltinModule('node:net').isIP(host) !== 0
-      return this.connect({
-        ALPNProtocols: isEither(given) ? ['h2', 'http/1.1'] : ['h2'],
-        host,
-        port: Number(authority.port || 443),
-        ...(!isAddress && { servername: host }),
-        ...given,
-        ...options,
-      })
+      const { isPlain, target } = http2Target(authority, { ...given, ...options })
+      return isPlain
+        ? process.getBuiltinModule('node:net').connect(target as net.TcpNetConnectOpts)
+        : this.connect(target)
     }
   }
 
@@ -262,9 +257,32 @@ export class ClientSessions {
   }
 }
 
-/** As `http2.connect` has it. */
-function isEither(options: object | undefined): boolean {
-  return options !== undefined && 'allowHTTP1' in options && options.allowHTTP1 === true
+interface Http2Options extends ConnectOptions {
+  readonly protocol?: string
+  readonly allowHTTP1?: boolean
+}
+
+/** As `http2.connect` reads what it is given, which may be an object with a part of a URL. */
+function http2Target(
+  authority: Partial<URL>,
+  given: Http2Options,
+): { readonly isPlain: boolean; readonly target: ConnectOptions } {
+  checkGiven('http2.authority', authority)
+  const protocol = authority.protocol || given.protocol || 'https:'
+  if (protocol !== 'https:' && protocol !== 'http:')
+    throw new ArgumentError(`ClientSessions.http2 connects by https: or http:, not by ${protocol}`)
+  const isPlain = protocol === 'http:'
+  const host = hostOf(authority)
+  const place = { host, port: Number(authority.port || (isPlain ? 80 : 443)), ...given }
+  if (isPlain) return { isPlain, target: place }
+  const isAddress = process.getBuiltinModule('node:net').isIP(host) !== 0
+  const servername = given.servername || (isAddress ? undefined : host)
+  const ALPNProtocols = given.allowHTTP1 === true ? ['h2', 'http/1.1'] : ['h2']
+  return { isPlain, target: { ...place, ALPNProtocols, ...(servername && { servername }) } }
+}
+
+function hostOf({ hostname, host }: Partial<URL>): string {
+  return hostname?.replace(/^\[(.*)\]$/, '$1') || host || 'localhost'
 }
 
 function newContext(): SslContext {

@@ -48,7 +48,7 @@ export function undiciConnector(
   const given = { ...options, ...(socketPath !== undefined && { path: socketPath }) }
   return (target, callback) => {
     if (target.protocol === 'http:') {
-      settle(keptAlive(plainSocket(target, given), given), 'connect', timeout, callback)
+      settle(keptAlive(plainSocket(target, given), given), target, timeout, callback)
       return
     }
     const attempt = start({
@@ -56,7 +56,7 @@ export function undiciConnector(
       highWaterMark: HIGH_WATER_MARK,
       ...tlsOptions(target, given),
     })
-    const go = (): void => connect(attempt, given, timeout, callback)
+    const go = (): void => connect(attempt, target, { ...given, timeout }, callback)
     const looked = attempt.lookUp()
     // Out of the promise: what the callback throws is not its rejection.
     if (isPromiseLike(looked)) void looked.then(() => process.nextTick(go))
@@ -93,7 +93,12 @@ function tlsOptions(target: UndiciTarget, options: ConnectOptions): ConnectOptio
   }
 }
 
-function connect(attempt: Attempt, given: KeepAliveOptions, timeoutMs: number, callback: Callback): void {
+function connect(
+  attempt: Attempt,
+  target: UndiciTarget,
+  given: KeepAliveOptions & { readonly timeout: number },
+  callback: Callback,
+): void {
   let socket: tls.TLSSocket
   try {
     socket = attempt.follow(attempt.make((options) => nodeTls().connect(options)))
@@ -101,7 +106,7 @@ function connect(attempt: Attempt, given: KeepAliveOptions, timeoutMs: number, c
     callback(error as Error, null)
     return
   }
-  settle(keptAlive(socket, given), 'secureConnect', timeoutMs, callback)
+  settle(keptAlive(socket, given), target, given.timeout, callback)
 }
 
 /** As undici does, also for a socket that was given. */
@@ -113,14 +118,12 @@ function keptAlive<Socket extends net.Socket>(
 }
 
 /** Answers once: when the socket is ready, has failed, or takes too long. */
-function settle(
-  socket: net.Socket,
-  event: 'connect' | 'secureConnect',
-  timeoutMs: number,
-  callback: Callback,
-): void {
+function settle(socket: net.Socket, target: UndiciTarget, timeoutMs: number, callback: Callback): void {
+  const event = target.protocol === 'http:' ? 'connect' : 'secureConnect'
   const timer =
-    timeoutMs > 0 ? setTimeout(() => socket.destroy(new ConnectTimeout(timeoutMs)), timeoutMs) : undefined
+    timeoutMs > 0
+      ? setTimeout(() => socket.destroy(new ConnectTimeout(socket, target, timeoutMs)), timeoutMs)
+      : undefined
   const onError = (error: Error): void => end(() => callback(error, null))
   const onClose = (): void => onError(new Error('the connection was closed before it was ready'))
   const onReady = (): void => end(() => callback(null, socket))
@@ -133,11 +136,24 @@ function settle(
   socket.once('error', onError).once('close', onClose).once(event, onReady)
 }
 
-/** With the code that undici's own has, which its callers look at. */
+/** As undici's own error: by these marks it is an instance of undici's classes. */
 class ConnectTimeout extends Error {
+  override readonly name = 'ConnectTimeoutError'
   readonly code = 'UND_ERR_CONNECT_TIMEOUT'
 
-  constructor(timeoutMs: number) {
-    super(`no connection within ${timeoutMs} ms`)
+  constructor(socket: net.Socket, { hostname, port }: UndiciTarget, timeoutMs: number) {
+    const { autoSelectFamilyAttemptedAddresses: addresses } = socket
+    const attempted = Array.isArray(addresses)
+      ? `attempted addresses: ${addresses.join(', ')}`
+      : `attempted address: ${hostname}:${port}`
+    super(`Connect Timeout Error (${attempted}, timeout: ${timeoutMs}ms)`)
+  }
+
+  get [Symbol.for('undici.error.UND_ERR')](): boolean {
+    return true
+  }
+
+  get [Symbol.for('undici.error.UND_ERR_CONNECT_TIMEOUT')](): boolean {
+    return true
   }
 }

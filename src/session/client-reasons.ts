@@ -25,6 +25,10 @@ export const CLIENT_REASONS = {
     means:
       'With an option of this connection nobody can say what is verified: nothing is kept, nothing offered.',
   },
+  'handshake-failed': {
+    isMiss: false,
+    means: 'The handshake was not completed, whatever was offered.',
+  },
   'own-session': { isMiss: false, means: 'The caller gave a session by hand.' },
 } as const
 

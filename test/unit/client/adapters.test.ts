@@ -5,7 +5,7 @@ import net from 'node:net'
 import axios from 'axios'
 import got from 'got'
 import fetchOfNode from 'node-fetch'
-import { Agent, Client, Pool } from 'undici'
+import { Agent, Client, errors, Pool } from 'undici'
 import { describe, expect, test } from 'vitest'
 import type { ClientSessions } from '../../../src/index.ts'
 import {
@@ -157,22 +157,35 @@ describe('ClientSessions.http2', () => {
 })
 
 describe('ClientSessions.undici', () => {
-  test('gives up a connection that takes too long, with the code of undici', async () => {
-    const silent = net.createServer().listen(0, '127.0.0.1')
-    afterTest(() => silent.close())
-    const accepted = once(silent, 'connection') as Promise<[net.Socket]>
-    await once(silent, 'listening')
-    const { port } = silent.address() as net.AddressInfo
-    const client = new Client(`https://localhost:${port}`, {
-      connect: make().undici({ ...trust, timeout: 50 }),
-    })
-    await expect(client.request({ path: '/', method: 'GET' })).rejects.toMatchObject({
-      code: 'UND_ERR_CONNECT_TIMEOUT',
-    })
-    const [socket] = await accepted
-    socket.destroy()
-    await client.destroy()
-  })
+  test.each(['localhost', '127.0.0.1'])(
+    'gives up a connection that takes too long, with the error of undici: %s',
+    async (host) => {
+      const silent = net.createServer().listen(0, '127.0.0.1')
+      const accepted: net.Socket[] = []
+      silent.on('connection', (socket) => accepted.push(socket))
+      afterTest(() => silent.close())
+      await once(silent, 'listening')
+      const { port } = silent.address() as net.AddressInfo
+      const wish = { ...trust, timeout: 50 }
+      const errorWith = async (connect: NonNullable<Client.Options['connect']>): Promise<unknown> => {
+        const client = new Client(`https://${host}:${port}`, { connect })
+        const error = await client.request({ path: '/', method: 'GET' }).catch((reason: unknown) => reason)
+        await client.destroy()
+        return error
+      }
+      const own = await errorWith(wish as object)
+      const ours = await errorWith(make().undici(wish))
+      for (const error of [own, ours]) {
+        expect(error).toBeInstanceOf(errors.ConnectTimeoutError)
+        expect(error).toBeInstanceOf(errors.UndiciError)
+        expect(error).not.toBeInstanceOf(errors.HeadersTimeoutError)
+      }
+      const { name, code, message } = own as Error & { readonly code: string }
+      expect(ours).toMatchObject({ name, code, message })
+      expect(Object.keys(ours as Error).sort()).toEqual(['code', 'name'])
+      for (const socket of accepted) socket.destroy()
+    },
+  )
 
   test('connects without TLS where the origin has none', async () => {
     const server = net.createServer((socket) =>

@@ -9,6 +9,7 @@ import { makeCertificate } from '../../tools/certificate.ts'
 import {
   afterTest,
   authority,
+  between,
   connect,
   finished,
   make,
@@ -264,9 +265,41 @@ describe('what is heard of a handshake', () => {
     const sessions = make({ onHandshake: (handshake) => void handshakes.push(handshake) })
     const { port } = silent.address() as net.AddressInfo
     await expect(connect(sessions, { host: '127.0.0.1', port })).rejects.toMatchObject({ code: 'ECONNRESET' })
-    expect(handshakes).toMatchObject([{ outcome: 'failed', reason: 'nothing-to-offer', protocol: undefined }])
+    expect(handshakes).toMatchObject([{ outcome: 'failed', reason: 'handshake-failed', protocol: undefined }])
     expect(sessions.stats.sessions).toMatchObject({ connect: 1, connectGood: 0 })
   })
+})
+
+describe('what is heard of a handshake that fails', () => {
+  type Leave = (socket: tls.TLSSocket) => unknown
+  const FAILURES: Readonly<Record<string, readonly [end: (client: net.Socket) => void, leave: Leave]>> = {
+    'a reset': [(client) => client.resetAndDestroy(), () => undefined],
+    'a caller who leaves': [
+      () => undefined,
+      (socket) => socket.once('connect', () => setImmediate(() => socket.destroy())),
+    ],
+    'a caller who leaves before it begins': [() => undefined, (socket) => socket.destroy()],
+  }
+
+  test.each(Object.keys(FAILURES).flatMap((name) => versions.map((version) => [name, version] as const)))(
+    'is no resumption, though a session was offered: %s, %s',
+    async (name, version) => {
+      const { [name]: [end, leave] = [() => undefined, () => undefined] } = FAILURES
+      const server = await startTls({ minVersion: version, maxVersion: version })
+      const fault = { isOn: false }
+      const options = await between(server, (_hello, client) => fault.isOn && end(client))
+      const handshakes: ClientHandshake[] = []
+      const sessions = make({ onHandshake: (handshake) => void handshakes.push(handshake) })
+      await connect(sessions, options)
+      fault.isOn = true
+      const socket = sessions.connect(options).on('error', () => undefined)
+      leave(socket)
+      await new Promise((resolve) => socket.once('close', resolve))
+      const failed = { outcome: 'failed', reason: 'handshake-failed', source: 'memory', protocol: undefined }
+      expect(handshakes.slice(1)).toMatchObject([failed])
+      expect(sessions.stats.reasons).toEqual({ 'nothing-to-offer': 1, 'handshake-failed': 1 })
+    },
+  )
 })
 
 describe('ClientSessions.connect', () => {

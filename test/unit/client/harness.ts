@@ -54,7 +54,8 @@ export interface TestServer {
 
 type AnyServer = tls.Server | https.Server | http2.Http2SecureServer
 
-async function listening(server: AnyServer): Promise<TestServer> {
+/** @returns the server, which listens now and ends with the test */
+export async function listening(server: AnyServer): Promise<TestServer> {
   const seen = { connections: 0, resumed: 0 }
   server.on('secureConnection', (socket: tls.TLSSocket) => {
     seen.connections++
