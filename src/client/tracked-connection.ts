@@ -86,8 +86,10 @@ export class TrackedConnection {
     socket.once('connect', () => {
       this.#hasReachedServer = true
     })
-    // First of all listeners, since they rely on `authorized`.
-    socket.prependOnceListener('secureConnect', () => safely(() => this.connected()))
+    // First of all listeners, since they rely on `authorized`: also of those that others have put first. Node's own hears 'secure'.
+    socket.prependOnceListener('secure', () => {
+      socket.prependOnceListener('secureConnect', () => safely(() => this.connected()))
+    })
     const emitter: EventEmitter = socket
     // A listener to 'error' itself would hide an error that nobody else handles.
     emitter.once(errorMonitor, (error: unknown) => safely(() => this.#failed(error)))

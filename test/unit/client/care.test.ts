@@ -124,6 +124,19 @@ describe.each(versions)('a session of ClientSessions, %s', (version) => {
     expect(await connect(sessions, wish)).toEqual({ isResumed: true, authorized: false, authorizationError })
   })
 
+  test('has authorized right for a listener that was put before all others', async () => {
+    const server = await startTls(range)
+    const sessions = make()
+    const wish = { ...server.options, servername: 'wrong.example', rejectUnauthorized: false }
+    const seen: boolean[] = []
+    for (const isResumed of [false, true]) {
+      const socket = sessions.connect(wish)
+      socket.prependListener('secureConnect', () => seen.push(socket.authorized))
+      expect(await finished(socket)).toMatchObject({ isResumed })
+    }
+    expect(seen).toEqual([false, false])
+  })
+
   test('is not kept when the server is not authorized', async () => {
     const server = await startTls(range)
     const sessions = make()
