@@ -7,7 +7,7 @@ import { refusal } from './refusal.ts'
 import { serverName } from './server-name.ts'
 import { defaultServername, firstThatConnects, parseTarget, resolveTarget } from './target.ts'
 import { jsonLine, painter, progressLine, type Terminal } from './terminal.ts'
-import { ExitCode, numberOption, parseCommandLine, UsageError } from './usage.ts'
+import { ExitCode, numberOption, parseCommandLine, quoted, UsageError } from './usage.ts'
 
 export const BENCH_HELP: string = `sslctx bench HOST[:PORT]
 
@@ -97,7 +97,7 @@ async function makePlan(values: BenchValues, positionals: readonly string[]): Pr
   if (text === undefined || positionals.length > 1) throw new UsageError('bench needs one HOST:PORT')
   const { protocol = '1.3' } = values
   if (protocol !== '1.2' && protocol !== '1.3')
-    throw new UsageError(`--protocol must be 1.2 or 1.3, got '${protocol}'`)
+    throw new UsageError(`--protocol must be 1.2 or 1.3, got ${quoted(protocol)}`)
   const numbers = numbersOf(values)
   const settings = clientSettings(values)
   // As clients are: with tickets, and without them by the session id.

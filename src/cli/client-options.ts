@@ -3,7 +3,7 @@ import tls from 'node:tls'
 import { readPem } from './pem-files.ts'
 import type { ClientSettings } from './probe.ts'
 import { isStartTls, START_TLS_PORTS, type StartTls } from './starttls.ts'
-import { codeOf, DAY_SEC, listOption, numberOption, UsageError } from './usage.ts'
+import { codeOf, DAY_SEC, listOption, numberOption, quoted, UsageError } from './usage.ts'
 
 const DEFAULT_TIMEOUT_SEC = 10
 
@@ -77,7 +77,9 @@ export function clientSettings(values: ClientOptions): ClientSettings {
 
 function startTlsOf({ starttls }: ClientOptions): StartTls | undefined {
   if (starttls === undefined || isStartTls(starttls)) return starttls
-  throw new UsageError(`--starttls must be ${Object.keys(START_TLS_PORTS).join(', ')}, got '${starttls}'`)
+  throw new UsageError(
+    `--starttls must be ${Object.keys(START_TLS_PORTS).join(', ')}, got ${quoted(starttls)}`,
+  )
 }
 
 /** @returns the port of HOST alone */

@@ -4,7 +4,7 @@ import { DOCTOR_HELP, doctorCommand } from './doctor-command.ts'
 import { INSPECT_HELP, inspectCommand } from './inspect-command.ts'
 import { SECRET_HELP, secretCommand } from './secret-command.ts'
 import { printable, type Terminal } from './terminal.ts'
-import { ExitCode, UnreachableError, UsageError } from './usage.ts'
+import { ExitCode, quoted, UnreachableError, UsageError } from './usage.ts'
 
 interface Command {
   readonly help: string
@@ -49,7 +49,8 @@ export async function runCommand(args: readonly string[], terminal: Terminal): P
     return ExitCode.OK
   }
   const command = COMMANDS.get(name)
-  if (command === undefined) return usageError(`there is no command '${name}'`, 'sslctx --help', terminal)
+  if (command === undefined)
+    return usageError(`there is no command ${quoted(name)}`, 'sslctx --help', terminal)
   if (rest.some(isHelp)) {
     terminal.stdout.write(command.help)
     return ExitCode.OK

@@ -192,6 +192,8 @@ function makePlan(values: DoctorValues, positionals: readonly string[]): DoctorP
   const otherNames = listOption(values['other-servername']).map((name) =>
     serverName(name, '--other-servername'),
   )
+  if (servername !== undefined && otherNames.includes(servername))
+    throw new UsageError(`--other-servername must be another name than ${servername}`)
   const addresses = listOption(values.address)
   for (const address of addresses) parseTarget(address, first.port)
   return {
@@ -239,7 +241,15 @@ async function endpointsOf({ targets, addresses, examination }: DoctorPlan): Pro
   const [first] = targets
   const wanted = addresses.length > 0 ? addresses.map((text) => parseTarget(text, first.port)) : targets
   const { timeoutMs } = examination.settings
-  const found = (await Promise.all(wanted.map((target) => resolveTarget(target, timeoutMs)))).flat()
+  const answers = await Promise.allSettled(wanted.map((target) => resolveTarget(target, timeoutMs)))
+  const [answer] = answers
+  if (answer?.status === 'rejected' && answers.every(({ status }) => status === 'rejected'))
+    throw answer.reason
+  // A name without an address is one that cannot be reached, where others can.
+  const found = wanted.flatMap(({ host, port }, index): Endpoint[] => {
+    const one = answers[index]
+    return one?.status === 'fulfilled' ? one.value : [{ address: host, port }]
+  })
   const seen = new Map(found.map((endpoint) => [`${endpoint.address} ${endpoint.port}`, endpoint]))
   return [...seen.values()]
 }

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs'
-import { codeOf, UsageError } from './usage.ts'
+import { codeOf, quoted, UsageError } from './usage.ts'
 
 const CHUNK_BYTES = 65_536
 
@@ -15,9 +15,10 @@ export function readBounded(file: string, maxBytes: number, what?: string): Buff
   try {
     bytes = readAtMost(file, maxBytes + 1)
   } catch (error) {
-    throw new UsageError(`${prefix}cannot read '${file}' (${codeOf(error)})`)
+    throw new UsageError(`${prefix}cannot read ${quoted(file)} (${codeOf(error)})`)
   }
-  if (bytes.length > maxBytes) throw new UsageError(`${prefix}'${file}' is longer than ${maxBytes} bytes`)
+  if (bytes.length > maxBytes)
+    throw new UsageError(`${prefix}${quoted(file)} is longer than ${maxBytes} bytes`)
   return bytes
 }
 

@@ -18,7 +18,7 @@ import { readSessionInputs, type SessionInput } from './session-input.ts'
 import { isExpired, type SessionView, sessionJson, sessionText } from './session-text.ts'
 import { defaultServername, firstThatConnects, parseTarget, resolveTarget, type Target } from './target.ts'
 import { jsonLine, type Terminal } from './terminal.ts'
-import { codeOf, ExitCode, parseCommandLine, UnreachableError, UsageError } from './usage.ts'
+import { codeOf, ExitCode, parseCommandLine, quoted, UnreachableError, UsageError } from './usage.ts'
 
 export const INSPECT_HELP: string = `sslctx inspect FILE|-|HOST[:PORT]
 
@@ -137,7 +137,7 @@ function decodeInput({ der }: SessionInput, source: string): SessionView['fields
 
 function noSession(error: unknown, source: string): unknown {
   if (!(error instanceof SessionDerError)) return error
-  const name = source === '-' ? 'standard input' : `'${source}'`
+  const name = source === '-' ? 'standard input' : quoted(source)
   // Where a whole input is the wrong thing, no place in it is.
   return new UsageError(`${name} is no session: ${error.message.replace(' (at offset 0)', '')}`)
 }
@@ -163,7 +163,7 @@ const METHODS_OF_PROTOCOLS = { any: 'any', '1.2': 'tls12-ticket', '1.3': 'tls13'
 async function sessionsOf(source: string, values: InspectValues): Promise<SessionInput[]> {
   const { protocol = 'any' } = values
   if (protocol !== 'any' && protocol !== '1.2' && protocol !== '1.3')
-    throw new UsageError(`--protocol must be 1.2 or 1.3, got '${protocol}'`)
+    throw new UsageError(`--protocol must be 1.2 or 1.3, got ${quoted(protocol)}`)
   const target = parseTarget(source, defaultPort(values))
   const servername =
     values.servername === undefined
@@ -194,6 +194,6 @@ async function resolveSource(source: string, target: Target, timeoutMs: number):
     return await resolveTarget(target, timeoutMs)
   } catch (error) {
     if (!(error instanceof UnreachableError) || /[:.]/.test(source)) throw error
-    throw new UsageError(`there is no file '${source}', and no host of that name`)
+    throw new UsageError(`there is no file ${quoted(source)}, and no host of that name`)
   }
 }

@@ -1,10 +1,11 @@
 import { decodeSslSession, type SslSessionFields } from '../codec/ssl-session-der.ts'
 import { ArgumentError, SessionRangeError, WeakKeyError } from '../errors.ts'
+import { sessionIdContextOf } from '../node/server-names.ts'
 import type { SessionOrigin } from '../node/session-binding.ts'
 import { openTicket } from '../node/stateless-ticket.ts'
 import { TicketKeyRing } from '../node/ticket-keys.ts'
 import { KeyRing } from '../store/key-ring.ts'
-import { readBounded } from './files.ts'
+import { isUtf16, readBounded } from './files.ts'
 import { type SessionView, sessionJson, sessionText } from './session-text.ts'
 import { UsageError } from './usage.ts'
 
@@ -28,13 +29,13 @@ export interface OpenedView {
 
 /**
  * @param file - of the secret: its bytes, or these as hexadecimal digits or base64
- * @param name - the session id context of the server
+ * @param name - of ServerSessions, or the session id context of the server
  * @throws {@link UsageError} when it is no secret of a KeyRing
  */
 export function ticketOpener(file: string, name: string): TicketOpener {
   const secret = readSecret(readBounded(file, MAX_SECRET_BYTES, '--secret-file'))
   try {
-    const keys = new TicketKeyRing(new KeyRing([secret]), new TextEncoder().encode(name), () => ANY_PERIOD)
+    const keys = new TicketKeyRing(new KeyRing([secret]), sessionIdContextOf(name), () => ANY_PERIOD)
     return {
       open(ticket, nowMs) {
         const opened = openTicket(ticket, keys, nowMs)
@@ -46,19 +47,25 @@ export function ticketOpener(file: string, name: string): TicketOpener {
   } catch (error) {
     const isWrong =
       error instanceof WeakKeyError || error instanceof SessionRangeError || error instanceof ArgumentError
-    throw isWrong ? new UsageError(`--secret-file: ${error.message}`) : error
+    throw isWrong
+      ? new UsageError(`--secret-file: ${error.message.replace('secret 0', 'the secret')}`)
+      : error
   }
 }
 
-/** Text ends with a line break, which belongs to no secret. */
+/** Text ends with a line break, which belongs to no secret, and may begin with a mark. */
 function readSecret(bytes: Buffer): Buffer {
-  const text = bytes.toString('latin1').trim()
+  if (bytes.length === 0) throw new UsageError('--secret-file: the file is empty')
+  const text = (isUtf16(bytes) ? bytes.toString('utf16le') : bytes.toString('utf8'))
+    .replace(/^\uFEFF/, '')
+    .trim()
   if (/^(?:[0-9a-f]{2})+$/i.test(text)) return Buffer.from(text, 'hex')
   return /^[A-Za-z0-9+/_-]{43,}={0,2}$/.test(text) ? Buffer.from(text, 'base64') : bytes
 }
 
 /** As sessionText, of the session in the ticket of `view`. */
 export function openedText(view: SessionView, opened: OpenedView | undefined): string {
+  if (view.fields.ticket === undefined) return 'Its ticket: it has none\n'
   if (opened === undefined) return `Its ticket: ${NOT_OPENED}\n`
   const { authenticatedAtSec, chainEndSec } = opened.origin
   return [
@@ -69,7 +76,12 @@ export function openedText(view: SessionView, opened: OpenedView | undefined): s
   ].join('\n')
 }
 
-export function openedJson(view: SessionView, opened: OpenedView | undefined): Record<string, unknown> {
+/** @returns null for a session without a ticket */
+export function openedJson(
+  view: SessionView,
+  opened: OpenedView | undefined,
+): Record<string, unknown> | null {
+  if (view.fields.ticket === undefined) return null
   if (opened === undefined) return { isOpened: false }
   const { authenticatedAtSec, chainEndSec } = opened.origin
   return {

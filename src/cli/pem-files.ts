@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { isUtf16, readBounded, withoutByteOrderMark } from './files.ts'
-import { UsageError } from './usage.ts'
+import { quoted, UsageError } from './usage.ts'
 
 /** All authorities of the Web are a quarter of that. */
 const MAX_BYTES = 1_048_576
@@ -21,7 +21,7 @@ export function readPem(option: PemOption, file: string): string {
   const text = bytes.toString('latin1')
   const problem = option === 'key' ? keyProblem(text) : certificateProblem(text)
   if (problem === undefined) return text
-  throw new UsageError(`--${option}: '${file}' ${otherForm(bytes) ?? problem}`)
+  throw new UsageError(`--${option}: ${quoted(file)} ${otherForm(bytes) ?? problem}`)
 }
 
 function keyProblem(text: string): string | undefined {

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { domainToASCII } from 'node:url'
-import { UsageError } from './usage.ts'
+import { quoted, UsageError } from './usage.ts'
 
 const MAX_NAME = 253
 const MAX_LABEL = 63
@@ -13,9 +13,9 @@ const MAX_LABEL = 63
  */
 export function serverName(text: string, what: string): string {
   const address = text.replace(/^\[(.*)\]$/, '$1')
-  if (isIP(address) !== 0) throw new UsageError(`${what} must be a name, got the address '${text}'`)
+  if (isIP(address) !== 0) throw new UsageError(`${what} must be a name, got the address ${quoted(text)}`)
   const problem = problemOf(text)
-  if (problem !== undefined) throw new UsageError(`${what} must be a host name, '${text}' ${problem}`)
+  if (problem !== undefined) throw new UsageError(`${what} must be a host name, ${quoted(text)} ${problem}`)
   return asciiOf(text)
 }
 

@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import { HandshakeError } from './failure.ts'
 import type { Endpoint } from './probe.ts'
 import { serverName } from './server-name.ts'
-import { UnreachableError, UsageError } from './usage.ts'
+import { quoted, UnreachableError, UsageError } from './usage.ts'
 
 const HTTPS_PORT = 443
 
@@ -53,7 +53,7 @@ function parseAuthority(text: string, shown: string, defaultPort: number): Targe
   const number = port === undefined ? defaultPort : Number(port)
   if (host === undefined || number < 1 || number > 65_535 || (ipv6 !== undefined && isIP(ipv6) !== 6))
     throw new UsageError(
-      `'${shown}' is not HOST[:PORT]; write an IPv6 address with a port as [2001:db8::1]:443`,
+      `${quoted(shown)} is not HOST[:PORT]; write an IPv6 address with a port as [2001:db8::1]:443`,
     )
   return { host: isIP(host) === 0 ? serverName(host, 'HOST') : host, port: number }
 }

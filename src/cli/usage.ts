@@ -30,6 +30,21 @@ export class UnreachableError extends Error {
   }
 }
 
+/** Longer than names and paths that somebody writes by hand. */
+const MAX_QUOTED = 300
+/** An encoding of bytes, 24 of them or more, and no absolute path. */
+const ENCODED = /^(?=.*\d)[A-Za-z0-9+][A-Za-z0-9+/_-]{31,}={0,2}$/
+
+/**
+ * For a message: what was given, in quotes, unless it may be a secret or a session itself, given in place of a file of it. Nor is a
+ * password quoted.
+ */
+export function quoted(text: string): string {
+  const isBytes = text.length > MAX_QUOTED || /[\r\n]/.test(text) || ENCODED.test(text)
+  if (isBytes) return `what was given (${text.length} characters, which may be a secret)`
+  return `'${text.replace(/^(\w+:\/\/)?[^/@\s]*@/, '$1…@')}'`
+}
+
 /** For a message: what Node calls the error. */
 export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
@@ -65,7 +80,7 @@ export function numberOption(
   const value = text.trim() === '' ? Number.NaN : Number(text)
   if (value >= min && value <= max && (!isInteger || Number.isInteger(value))) return value
   const kind = isInteger ? 'a whole number' : 'a number'
-  throw new UsageError(`--${name} must be ${kind} from ${min} to ${max}, got '${text}'`)
+  throw new UsageError(`--${name} must be ${kind} from ${min} to ${max}, got ${quoted(text)}`)
 }
 
 export interface NumberRange {

@@ -1,3 +1,6 @@
+import { nodeCrypto } from '../crypto.ts'
+import { MAX_ID_LENGTH } from '../session/ranges.ts'
+
 /** Who has which name. One that is closed gives its name back, and so does one that is collected. */
 const owners = new Map<string, WeakRef<object>>()
 
@@ -21,4 +24,14 @@ export function returnServerName(name: string, owner: object): void {
 export function defaultServerName(sessionIdContext: Uint8Array): string {
   const text = Buffer.from(sessionIdContext).toString('latin1')
   return /^[!-~]([ -~]*[!-~])?$/.test(text) ? text : 'server'
+}
+
+/**
+ * The session id context of a server with a name: the name itself, so that whoever has used the parts with it goes on; a hash of a long
+ * one, which does not fit.
+ */
+export function sessionIdContextOf(name: string): Uint8Array {
+  const bytes = new TextEncoder().encode(name)
+  if (bytes.length <= MAX_ID_LENGTH) return bytes
+  return new Uint8Array(nodeCrypto().createHash('sha256').update('sslctx name').update(bytes).digest())
 }

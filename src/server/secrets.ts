@@ -40,13 +40,16 @@ function readSecret(secret: unknown, index: number): Uint8Array {
 }
 
 /**
- * An even number of hexadecimal digits, 64 or more, is hexadecimal; all else must be base64 or base64url as an encoder writes it.
+ * What has hexadecimal digits alone is hexadecimal: an even number of them, 64 or more. All else must be base64 or base64url as an encoder writes it.
  *
  * @returns undefined for what is neither
  */
 function bytesOf(text: string): Uint8Array | undefined {
-  if (text.length >= MIN_HEX_DIGITS && text.length % 2 === 0 && /^[0-9a-f]+$/i.test(text))
-    return Buffer.from(text, 'hex')
+  // One digit that is lost would make other bytes of it, by base64.
+  if (/^[0-9a-f]+$/i.test(text)) {
+    const isWhole = text.length >= MIN_HEX_DIGITS && text.length % 2 === 0
+    return isWhole ? Buffer.from(text, 'hex') : undefined
+  }
   const bytes = Buffer.from(text, 'base64')
   const url = bytes.toString('base64url')
   // Some write base64url with padding, others without.

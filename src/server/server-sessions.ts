@@ -1,10 +1,10 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type tls from 'node:tls'
-import { nodeCrypto } from '../crypto.ts'
 import { ArgumentError, RevocationUnavailableError, SessionStateError } from '../errors.ts'
 import { ATTACH_OPTIONS, checkCloseOptions } from '../node/attach-options.ts'
 import { attachServer } from '../node/attach-server.ts'
 import type { AttachServerOptions, ServerAttachment } from '../node/server-attachment.ts'
+import { sessionIdContextOf } from '../node/server-names.ts'
 import { type ServerOptions, serverOptions } from '../node/server-setup.ts'
 import { kindOf, warningOf } from '../session/arguments.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
@@ -249,15 +249,6 @@ async function readyOf(revocations: Revocations): Promise<void> {
     await wait(delayMs)
     await revocations.refresh().catch(() => undefined)
   }
-}
-
-const MAX_SESSION_ID_CONTEXT = 32
-
-/** The name itself, so that whoever has used the parts with it goes on; a long one does not fit. */
-function sessionIdContextOf(name: string): Uint8Array {
-  const bytes = new TextEncoder().encode(name)
-  if (bytes.length <= MAX_SESSION_ID_CONTEXT) return bytes
-  return new Uint8Array(nodeCrypto().createHash('sha256').update('sslctx name').update(bytes).digest())
 }
 
 /** Undefined is as if it were not there. */

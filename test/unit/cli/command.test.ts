@@ -47,6 +47,7 @@ describe('sslctx', () => {
     [['doctor', 'x:1', '--timeout', ''], '--timeout must be a number'],
     [['doctor', 'x:1', '--servername', '192.0.2.1'], '--servername must be a name'],
     [['doctor', 'x:1', '--other-servername', '2001:db8::1'], '--other-servername must be a name'],
+    [['doctor', 'x:1', '--other-servername', 'X.'], '--other-servername must be another name than x'],
     [['doctor', '127.0.0.1:1', '--cert', 'a.pem'], '--cert and --key go together'],
     [['doctor', '127.0.0.1:1', '--ca', '/no/such/file'], "--ca: cannot read '/no/such/file' (ENOENT)"],
     [['inspect'], 'inspect needs one FILE'],
@@ -78,6 +79,29 @@ describe('sslctx', () => {
     const { exitCode, stderr } = await run(['doctor', '127.0.0.1:1', ...files])
     expect([exitCode, stderr]).toEqual([2, expect.stringContaining('must be PEM')])
     expect(stderr).not.toContain('PRIVATE')
+  })
+
+  test.each([
+    ['the secret as a file', 'inspect', 'x:1', '--secret-file'],
+    ['a key as a file', 'doctor', '127.0.0.1:1', '--cert', 'a.pem', '--key'],
+    ['a session as a server', 'inspect'],
+    ['a session as a name', 'doctor', 'x:1', '--servername'],
+    ['a number', 'doctor', 'x:1', '--attempts'],
+  ])('quotes nothing that may be a secret: %s', async (_title, ...args) => {
+    const bytes = Buffer.from(Array.from({ length: 150 }, (_, index) => (index * 37 + 11) % 251))
+    const pem = `-----BEGIN PRIVATE KEY-----\n${bytes.toString('base64')}\n`
+    for (const secret of [
+      pem,
+      ...(['hex', 'base64', 'base64url'] as const).map((form) => bytes.toString(form)),
+    ]) {
+      const { exitCode, stderr } = await run([...args, secret])
+      expect([exitCode, stderr]).toEqual([2, expect.not.stringContaining(secret.slice(30, 60))])
+    }
+  })
+
+  test('quotes no password', async () => {
+    const { exitCode, stderr } = await run(['doctor', 'user:hunter2@shop.example:x'])
+    expect([exitCode, stderr]).toEqual([2, expect.not.stringContaining('hunter2')])
   })
 
   test('ends with 3 when the name has no address', async () => {

@@ -202,6 +202,13 @@ describe('sslctx doctor', () => {
     expect(report.exitCode).toBe(0)
   })
 
+  test('goes on with the other servers when a name has no address', async () => {
+    const { port } = await start({ make: greet })
+    const report = await doctor(`127.0.0.1:${port}`, 'sslctx.invalid', '--attempts', '1')
+    expect(findingsOf(report)).toContain('warning endpoint-unreachable')
+    expect(report.exitCode).toBe(0)
+  })
+
   test('says for people what resumes how often, the likely reason and the remedy', async () => {
     const { port } = await startStock({})
     const { exitCode, stdout, stderr } = await run(['doctor', `127.0.0.1:${port}`, '--servername', NAME])

@@ -5,8 +5,9 @@ import { describe, expect, test } from 'vitest'
 import { KeyRing } from '../../../src/index.ts'
 import { folderWithCertificate } from '../../tools/foreign-servers.ts'
 import { connect } from '../../tools/node-servers.ts'
-import { V3 } from '../../tools/session-fields.ts'
+import { V1, V3 } from '../../tools/session-fields.ts'
 import { startTicketed } from '../../tools/ticket-servers.ts'
+import { startProcess } from '../server/fleet.ts'
 import { type Run, run } from './run-command.ts'
 
 const secret = randomBytes(32)
@@ -36,6 +37,8 @@ describe('sslctx inspect --secret-file opens a ticket of attachServer({ tickets 
     ['bytes', secret],
     ['hexadecimal digits', `${secret.toString('hex')}\n`],
     ['base64', `${secret.toString('base64')}\n`],
+    ['digits behind a byte order mark', `\ufeff${secret.toString('hex')}\r\n`],
+    ['digits in UTF-16', Buffer.from(`\ufeff${secret.toString('hex')}\r\n`, 'utf16le')],
   ])('with a secret as %s', async (form, content) => {
     const session = await sessionOf()
     const path = file(form.replaceAll(' ', '-'), content)
@@ -70,9 +73,20 @@ describe('sslctx inspect --secret-file opens a ticket of attachServer({ tickets 
     })
   })
 
+  test('of ServerSessions with a name that is longer than a session id context', async () => {
+    const name = 'a-service-name-of-more-than-thirty-two-bytes'
+    const harness = await startProcess({ name, secrets: [secret] })
+    const { session } = await connect(harness)
+    const { stdout } = await inspect(session!, '--secret-file', file('secret', secret), '--name', name)
+    expect(stdout).toContain('In its ticket, as the server finds it:')
+  })
+
   test('and says that there is none, or that the secret is wrong', async () => {
     const path = file('secret', secret)
-    expect((await inspect(V3, '--secret-file', path)).stdout).toContain('Its ticket: does not open')
+    expect((await inspect(V1, '--secret-file', path)).stdout).toContain('Its ticket: it has none')
+    expect(JSON.parse((await inspect(V1, '--secret-file', path, '--json')).stdout)).toMatchObject({
+      inTicket: null,
+    })
     const other = await inspect(await sessionOf(), '--secret-file', file('other', randomBytes(32)))
     expect([other.exitCode, other.stdout.includes('does not open')]).toEqual([1, true])
   })
@@ -80,6 +94,12 @@ describe('sslctx inspect --secret-file opens a ticket of attachServer({ tickets 
   test.each([
     ['a weak secret', () => ['--secret-file', file('weak', Buffer.alloc(32))], '--secret-file: '],
     ['no file', () => ['--secret-file', 'no-such-file'], '--secret-file: cannot read'],
+    ['an empty file', () => ['--secret-file', file('empty', '')], '--secret-file: the file is empty'],
+    [
+      'the secret itself',
+      () => ['--secret-file', secret.toString('hex')],
+      '--secret-file: cannot read what was given',
+    ],
     ['a name alone', () => ['--name', 'shop'], '--name needs --secret-file'],
   ])('and refuses %s', async (_title, args, message) => {
     const { stderr, exitCode } = await inspect(V3, ...args())
