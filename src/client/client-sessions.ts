@@ -16,7 +16,7 @@ import {
   kindOf,
   type OptionRule,
 } from '../session/arguments.ts'
-import { isPromiseLike } from '../session/awaitable.ts'
+import { hearRejection, isPromiseLike } from '../session/awaitable.ts'
 import type { ClientReason } from '../session/client-reasons.ts'
 import type { SessionStats } from '../session/contracts.ts'
 import { type HandshakeCounts, HandshakeTally } from '../session/handshakes.ts'
@@ -250,7 +250,7 @@ export class ClientSessions {
     this.#tally.count(handshake.outcome, handshake.reason, handshake.protocol)
     tellClientHandshake(handshake)
     try {
-      onHandshake?.(handshake)
+      hearRejection(onHandshake?.(handshake), () => undefined)
     } catch {
       // The connection is not the listener's to end.
     }

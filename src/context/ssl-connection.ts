@@ -598,7 +598,9 @@ export class SslConnection implements SessionConnection {
     if (notResumableCallback === undefined) return
     let isNotResumable = true
     context.report('not-resumable', () => {
-      isNotResumable = notResumableCallback(this, isForwardSecure)
+      const answer = notResumableCallback(this, isForwardSecure)
+      isNotResumable = Boolean(answer)
+      return answer
     })
     sessionInternals.setNotResumable(session, isNotResumable)
     if (isNotResumable) this.#state.ticketExpected = false

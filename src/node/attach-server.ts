@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
 import type { SslContext } from '../context/ssl-context.ts'
 import { warningOf } from '../session/arguments.ts'
+import { hearRejection } from '../session/awaitable.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import { checkAttachOptions, checkCloseOptions, checkContext } from './attach-options.ts'
@@ -201,6 +202,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
     returnServerName(this.name, this)
     this.#hooks.undo()
     this.#edge.helloDeadlines.end()
+    this.#edge.tickets?.end()
     this.#ledger.forgetHandshakes()
   }
 
@@ -283,7 +285,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
     }
     try {
       if (isHeard) observer?.hearHandshake?.(handshake)
-      onHandshake?.(handshake)
+      hearRejection(onHandshake?.(handshake), reportError)
     } catch (error) {
       reportError(error)
     }

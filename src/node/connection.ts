@@ -214,10 +214,20 @@ export class Connection implements HelloListener, ReadAheadListener {
   // Looking up: whether the ClientHello may resume.
 
   #lookUp(hello: ClientHello, ahead: ReadAhead): void {
-    const ticketVersion = this.#tickets?.choose(hello, () => this.#keeper.isDeclined(hello))
-    const decision = lookUp(this.edge, this.#model, hello, ticketVersion, this.#arrival)
+    const decision = this.#decide(hello)
     if (isPromiseLike(decision)) this.#await(decision, ahead)
     else this.#handOver(decision, ahead)
+  }
+
+  #decide(hello: ClientHello): Awaitable<Decision> {
+    try {
+      const ticketVersion = this.#tickets?.choose(hello, () => this.#keeper.isDeclined(hello))
+      return lookUp(this.edge, this.#model, hello, ticketVersion, this.#arrival)
+    } catch (error) {
+      // Such as of the owner's clock.
+      this.edge.reportError(error)
+      return full('callback-failed')
+    }
   }
 
   #await(pending: PromiseLike<Decision>, ahead: ReadAhead): void {

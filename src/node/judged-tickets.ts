@@ -92,6 +92,7 @@ export class JudgedTickets implements TicketKeySource {
   #contexts: TicketContexts
   /** Whose tickets are due: those of the connection that was finished last. */
   #issuing: TicketHandshake | undefined
+  #isOver = false
   #sealedFor: TicketHandshake | undefined
   #sealed = 0
   /** Whose ClientHello libssl is reading: the first of a connection, which was read ahead. */
@@ -129,6 +130,12 @@ export class JudgedTickets implements TicketKeySource {
     this.#contexts = this.#makeContexts()
   }
 
+  /** The server is attached no more: nobody judges tickets, or tells whose they are, so that none is made and none is taken. */
+  end(): void {
+    this.#isOver = true
+    this.#issuing = undefined
+  }
+
   #makeContexts(): TicketContexts {
     const server = this.#server
     const { secureOptions = 0 } = server
@@ -153,6 +160,7 @@ export class JudgedTickets implements TicketKeySource {
   readonly #tls12: TicketKeySource = {
     open: (name, iv) => this.open(name, iv),
     seal: () => {
+      if (this.#isOver) return undefined
       const nowMs = this.#context.now()
       const authenticatedAtSec = Math.floor(nowMs / 1000)
       return this.#sealing({ authenticatedAtSec, chainEndSec: Number.POSITIVE_INFINITY }, nowMs)
@@ -236,7 +244,7 @@ export class JudgedTickets implements TicketKeySource {
 
   /** The tickets that libssl makes next are those of this connection. */
   issueTo(handshake: TicketHandshake): void {
-    this.#issuing = handshake
+    if (!this.#isOver) this.#issuing = handshake
   }
 
   finishIssuing(handshake: TicketHandshake): void {
@@ -264,6 +272,7 @@ export class JudgedTickets implements TicketKeySource {
   }
 
   open(name: Buffer, iv: Buffer): Pick<TicketSecrets, 'mac' | 'cipher'> | undefined {
+    if (this.#isOver) return undefined
     const reading = this.#reading?.hasAccepted(name, iv) === true ? this.#reading : undefined
     const offers = reading?.rivals ?? this.#offers.get(byteKey(name) + byteKey(iv))
     if (offers?.haveAllAccepted(name, iv) !== true) return undefined

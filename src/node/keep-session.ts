@@ -2,7 +2,7 @@ import type { AsyncResource } from 'node:async_hooks'
 import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslConnection } from '../context/ssl-connection.ts'
 import { nodeCrypto } from '../crypto.ts'
-import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
+import { type Awaitable, hearRejection, isPromiseLike } from '../session/awaitable.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
@@ -154,7 +154,10 @@ export class SessionKeeper {
     const { shouldStore, reportError } = this.#edge
     if (shouldStore === undefined) return false
     try {
-      return !this.#arrival.runInAsyncScope(shouldStore, undefined, hello)
+      const answer: unknown = this.#arrival.runInAsyncScope(shouldStore, undefined, hello)
+      if (!isPromiseLike(answer)) return !answer
+      hearRejection(answer, reportError)
+      throw new TypeError('shouldStore must answer at once, not with a promise')
     } catch (error) {
       reportError(error)
       return true

@@ -8,7 +8,7 @@ import {
   kindOf,
   warningOf,
 } from '../session/arguments.ts'
-import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
+import { type Awaitable, hearRejection, isPromiseLike } from '../session/awaitable.ts'
 import { checkInteger } from '../session/ranges.ts'
 import type { SessionStore } from '../session/session-store.ts'
 import { byteKey } from './byte-key.ts'
@@ -427,10 +427,11 @@ export class Revocations {
   }
 
   #report(error: unknown): void {
+    const failed = (thrown: unknown): void => process.emitWarning(warningOf(thrown))
     try {
-      this.#onError(error)
+      hearRejection(this.#onError(error), failed)
     } catch (thrown) {
-      process.emitWarning(warningOf(thrown))
+      failed(thrown)
     }
   }
 }

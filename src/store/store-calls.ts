@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
 import { SessionStoreError, UnopenableSessionError } from '../errors.ts'
-import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
+import { type Awaitable, hearRejection, isPromiseLike } from '../session/awaitable.ts'
 import { type BreakerEvent, type BreakerState, CircuitBreaker } from './circuit-breaker.ts'
 
 /** The calls of a `SessionStore`, `close` left out. */
@@ -190,8 +190,7 @@ export class StoreCalls {
     if (eventChannel.hasSubscribers)
       eventChannel.publish({ store: this.#options.name, event } satisfies NamedStoreEvent)
     try {
-      const listened: unknown = this.#options.onEvent?.(event)
-      if (isPromiseLike(listened)) listened.then(undefined, () => undefined)
+      hearRejection(this.#options.onEvent?.(event), () => undefined)
     } catch {
       // A listener's own trouble is nobody else's.
     }
