@@ -373,10 +373,21 @@ function isForName(session: SslSession, binding: Binding): boolean {
 /** What is left once the session is known to be for this name and trust. */
 function objectionToBound(edge: Edge, found: Found, nowMs: number): HandshakeReason | undefined {
   const { session, origin, binding } = found
+  if (isOfRenegotiation(found)) return 'trust-changed'
   const revocation = revocationOf(edge, found)
   if (revocation !== undefined) return revocation
   if (isTooOld(origin, nowMs, edge)) return 'authentication-too-old'
   return objectionToSession(session, edge, binding.profile)
+}
+
+/**
+ * A server with tickets of TLS 1.2 asks for client certificates in renegotiations alone. libssl makes tickets of these as well, and
+ * nobody can tell when the certificate's chain ends.
+ */
+function isOfRenegotiation({ ticket, session }: Found): boolean {
+  return (
+    ticket !== undefined && session.protocolVersion < TLS1_3_VERSION && session.peerCertificate !== undefined
+  )
 }
 
 function revocationOf(

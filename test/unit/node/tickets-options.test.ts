@@ -18,6 +18,7 @@ import {
   certificate,
   connect,
   greet,
+  type MakeServer,
   NAME,
   NO_INTERNAL,
   reasons,
@@ -355,4 +356,22 @@ describe('Revocations without a store', () => {
     expect(revocations.stats).toEqual({ marks: 0, staleMs: 0, failedRefreshes: 0, unverified: 0, broken: 0 })
     await revocations.close()
   })
+})
+
+test('a ticket of TLS 1.2 that a renegotiation has made, in which the client showed a certificate, is refused', async () => {
+  const make: MakeServer = (options) =>
+    tls.createServer(options, (socket) => {
+      socket.on('error', () => undefined)
+      if (socket.isSessionReused()) socket.end('resumed')
+      else
+        socket.renegotiate({ requestCert: true, rejectUnauthorized: false }, () => socket.end('renegotiated'))
+    })
+  const tickets = { keyRing: new KeyRing([SECRET]), versions: ['TLSv1.3', 'TLSv1.2'] as const }
+  const harness = await start({ attach: { tickets }, make })
+  const client = { ...certificate, maxVersion: 'TLSv1.2' } as const
+  const { sessions, received } = await connect(harness, undefined, client)
+  expect([sessions.length, received]).toEqual([2, 'renegotiated'])
+  expect((await connect(harness, sessions[0], client)).received).toBe('resumed')
+  expect((await connect(harness, sessions[1], client)).received).toBe('renegotiated')
+  expect(reasons(harness)).toEqual(['not-offered', 'ticket', 'trust-changed'])
 })
