@@ -2,12 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { KeyRing } from '../../../src/index.ts'
+import { KeyRing, ServerSessions } from '../../../src/index.ts'
 import { folderWithCertificate } from '../../tools/foreign-servers.ts'
-import { connect } from '../../tools/node-servers.ts'
+import { certificate, connect, greet, listen } from '../../tools/node-servers.ts'
 import { V1, V3 } from '../../tools/session-fields.ts'
 import { startTicketed } from '../../tools/ticket-servers.ts'
-import { startProcess } from '../server/fleet.ts'
 import { type Run, run } from './run-command.ts'
 
 const secret = randomBytes(32)
@@ -75,8 +74,10 @@ describe('sslctx inspect --secret-file opens a ticket of attachServer({ tickets 
 
   test('of ServerSessions with a name that is longer than a session id context', async () => {
     const name = 'a-service-name-of-more-than-thirty-two-bytes'
-    const harness = await startProcess({ name, secrets: [secret] })
-    const { session } = await connect(harness)
+    const sessions = new ServerSessions({ name, secrets: [secret] })
+    const server = greet({ ...certificate, ...sessions.serverOptions() })
+    sessions.attach(server)
+    const { session } = await connect({ port: await listen(server) })
     const { stdout } = await inspect(session!, '--secret-file', file('secret', secret), '--name', name)
     expect(stdout).toContain('In its ticket, as the server finds it:')
   })

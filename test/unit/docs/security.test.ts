@@ -193,7 +193,7 @@ const PROOFS: Readonly<Record<string, readonly Proof[]>> = {
   'A sealing key': [sealedStore('opens nothing that was sealed longer ago than openMs and a period')],
   'A secret that is weak': [sealedStore('says which secret is weak, and not what it is')],
 
-  '`inspect`': [
+  '`util.inspect`': [
     ['test/unit/session/ssl-session.test.ts', 'inspect shows what tells sessions apart'],
     ['test/unit/codec/ssl-session-der.test.ts', 'an error names the rule and never the bytes'],
     ['test/unit/observability/observability.test.ts', 'shows no secret'],
