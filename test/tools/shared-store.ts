@@ -35,7 +35,8 @@ export interface StoreServer {
 /** A memory store behind a loopback port, for tests in which several processes share one external cache. */
 export async function startStoreServer(): Promise<StoreServer> {
   const store = new MemoryStore({ maxSessions: 1_000_000 })
-  const writes = new EventEmitter()
+  // As many wait as there are clients.
+  const writes = new EventEmitter().setMaxListeners(0)
   const sockets = new Set<net.Socket>()
   const server = net.createServer((socket) => {
     sockets.add(socket)
