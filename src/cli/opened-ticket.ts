@@ -53,12 +53,10 @@ export function ticketOpener(file: string, name: string): TicketOpener {
   }
 }
 
-/** Text ends with a line break, which belongs to no secret, and may begin with a mark. */
+/** Text ends with a line break, which belongs to no secret, and may begin with a byte order mark: to `trim` both are white space. */
 function readSecret(bytes: Buffer): Buffer {
   if (bytes.length === 0) throw new UsageError('--secret-file: the file is empty')
-  const text = (isUtf16(bytes) ? bytes.toString('utf16le') : bytes.toString('utf8'))
-    .replace(/^\uFEFF/, '')
-    .trim()
+  const text = bytes.toString(isUtf16(bytes) ? 'utf16le' : 'utf8').trim()
   if (/^(?:[0-9a-f]{2})+$/i.test(text)) return Buffer.from(text, 'hex')
   return /^[A-Za-z0-9+/_-]{43,}={0,2}$/.test(text) ? Buffer.from(text, 'base64') : bytes
 }

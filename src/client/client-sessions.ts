@@ -16,7 +16,7 @@ import {
   kindOf,
   type OptionRule,
 } from '../session/arguments.ts'
-import { hearRejection, isPromiseLike } from '../session/awaitable.ts'
+import { callListener, isPromiseLike } from '../session/awaitable.ts'
 import type { ClientReason } from '../session/client-reasons.ts'
 import type { SessionStats } from '../session/contracts.ts'
 import { type HandshakeCounts, HandshakeTally } from '../session/handshakes.ts'
@@ -249,11 +249,11 @@ export class ClientSessions {
   #hear(handshake: ClientHandshake, onHandshake: ClientSessionsOptions['onHandshake']): void {
     this.#tally.count(handshake.outcome, handshake.reason, handshake.protocol)
     tellClientHandshake(handshake)
-    try {
-      hearRejection(onHandshake?.(handshake), () => undefined)
-    } catch {
-      // The connection is not the listener's to end.
-    }
+    // The connection is not the listener's to end.
+    callListener(
+      () => onHandshake?.(handshake),
+      () => undefined,
+    )
   }
 }
 

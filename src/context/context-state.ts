@@ -1,4 +1,4 @@
-import { type Awaitable, hearRejection, isPromiseLike } from '../session/awaitable.ts'
+import { type Awaitable, callListener, isPromiseLike } from '../session/awaitable.ts'
 import type {
   CallbackName,
   GenerateSessionId,
@@ -122,15 +122,14 @@ export class ContextState {
   }
 
   #tell(listener: SslContextListener, event: SslContextEvent): void {
-    const failed = (error: unknown): void => {
-      // A listener that fails on the report of a failure is left alone, or this would never end.
-      if (event.type !== 'callback-error') this.emit({ type: 'callback-error', callback: 'listener', error })
-    }
-    try {
-      hearRejection(listener(event), failed)
-    } catch (error) {
-      failed(error)
-    }
+    callListener(
+      () => listener(event),
+      (error) => {
+        // A listener that fails on the report of a failure is left alone, or this would never end.
+        if (event.type !== 'callback-error')
+          this.emit({ type: 'callback-error', callback: 'listener', error })
+      },
+    )
   }
 
   /**

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
 import type { SslContext } from '../context/ssl-context.ts'
 import { warningOf } from '../session/arguments.ts'
-import { hearRejection } from '../session/awaitable.ts'
+import { callListener } from '../session/awaitable.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import { checkAttachOptions, checkCloseOptions, checkContext } from './attach-options.ts'
@@ -283,12 +283,10 @@ class Attachment implements ServerAttachment, ConnectionListener {
       readAheadMs,
       lookupMs,
     }
-    try {
+    callListener(() => {
       if (isHeard) observer?.hearHandshake?.(handshake)
-      hearRejection(onHandshake?.(handshake), reportError)
-    } catch (error) {
-      reportError(error)
-    }
+      return onHandshake?.(handshake)
+    }, reportError)
   }
 
   // What Node tells.

@@ -356,18 +356,9 @@ function objectionToFound(
 ): HandshakeReason | undefined {
   const needsOrigin = bindSessions || revocations !== undefined || authenticatedAfterMs > 0
   if (needsOrigin && origin === undefined) return 'unknown-format'
-  if (bindSessions && !isForName(session, binding)) return 'server-name-mismatch'
+  if (bindSessions && !sessionInternals.isFor(session, binding.serverName)) return 'server-name-mismatch'
   // Who can write to the store can put back what was taken from it.
   return singleUse && usedIds.has(session.sessionId) ? 'already-used' : undefined
-}
-
-/** The hash of the binding, which the name is in, is compared sooner than the name is found. */
-function isForName(session: SslSession, binding: Binding): boolean {
-  const { sessionIdContext } = sessionInternals.traits(session)
-  return (
-    equalBytes(sessionIdContext, bindingContext(binding)) ||
-    sessionInternals.isFor(session, binding.serverName)
-  )
 }
 
 /** What is left once the session is known to be for this name and trust. */

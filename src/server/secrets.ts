@@ -40,7 +40,8 @@ function readSecret(secret: unknown, index: number): Uint8Array {
 }
 
 /**
- * What has hexadecimal digits alone is hexadecimal: an even number of them, 64 or more. All else must be base64 or base64url as an encoder writes it.
+ * What has hexadecimal digits alone is hexadecimal: an even number of them, 64 or more. All else must be base64 or base64url as an
+ * encoder writes it.
  *
  * @returns undefined for what is neither
  */

@@ -13,12 +13,16 @@ export function andThen<T, U>(value: Awaitable<T>, next: (value: T) => Awaitable
   return isPromiseLike(value) ? Promise.resolve(value).then(next) : next(value)
 }
 
-/**
- * A listener may be an async function, though nothing is to come of it: its rejection, which would end the process, is heard as what a
- * listener throws.
- *
- * @param answer - what the listener has returned
- */
+/** Where no promise was wanted, its rejection is nobody's, and would end the process. */
 export function hearRejection(answer: unknown, failed: (error: unknown) => void): void {
   if (isPromiseLike(answer)) Promise.resolve(answer).then(undefined, failed)
+}
+
+/** Calls a listener of the owner, who may have made it an async function: what it throws, and what it rejects with, is heard alike. */
+export function callListener(listener: () => unknown, failed: (error: unknown) => void): void {
+  try {
+    hearRejection(listener(), failed)
+  } catch (error) {
+    failed(error)
+  }
 }

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { SessionStoreError } from '../errors.ts'
 import { checkMethods } from '../session/arguments.ts'
-import { isPromiseLike } from '../session/awaitable.ts'
+import { hearRejection } from '../session/awaitable.ts'
 import {
   encodeCommand,
   type MetaAnswer,
@@ -151,7 +151,7 @@ function unreachable(cause: unknown): SessionStoreError {
 
 /** @throws {@link ArgumentError} for what an async function returns, too, whose rejection nobody else hears */
 function checkStream(stream: Duplex): Duplex {
-  if (isPromiseLike(stream)) stream.then(undefined, () => undefined)
+  hearRejection(stream, () => undefined)
   checkMethods('what connect returns', stream, ['on', 'write', 'cork', 'destroy'], 'a stream of Node')
   return stream
 }

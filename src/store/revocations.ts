@@ -8,7 +8,7 @@ import {
   kindOf,
   warningOf,
 } from '../session/arguments.ts'
-import { type Awaitable, hearRejection, isPromiseLike } from '../session/awaitable.ts'
+import { type Awaitable, callListener, isPromiseLike } from '../session/awaitable.ts'
 import { checkInteger } from '../session/ranges.ts'
 import type { SessionStore } from '../session/session-store.ts'
 import { byteKey } from './byte-key.ts'
@@ -427,12 +427,10 @@ export class Revocations {
   }
 
   #report(error: unknown): void {
-    const failed = (thrown: unknown): void => process.emitWarning(warningOf(thrown))
-    try {
-      hearRejection(this.#onError(error), failed)
-    } catch (thrown) {
-      failed(thrown)
-    }
+    callListener(
+      () => this.#onError(error),
+      (thrown) => process.emitWarning(warningOf(thrown)),
+    )
   }
 }
 

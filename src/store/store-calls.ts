@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
 import { SessionStoreError, UnopenableSessionError } from '../errors.ts'
-import { type Awaitable, hearRejection, isPromiseLike } from '../session/awaitable.ts'
+import { type Awaitable, callListener, isPromiseLike } from '../session/awaitable.ts'
 import { type BreakerEvent, type BreakerState, CircuitBreaker } from './circuit-breaker.ts'
 
 /** The calls of a `SessionStore`, `close` left out. */
@@ -189,11 +189,11 @@ export class StoreCalls {
   tell(event: StoreEvent): void {
     if (eventChannel.hasSubscribers)
       eventChannel.publish({ store: this.#options.name, event } satisfies NamedStoreEvent)
-    try {
-      hearRejection(this.#options.onEvent?.(event), () => undefined)
-    } catch {
-      // A listener's own trouble is nobody else's.
-    }
+    // A listener's own trouble is nobody else's.
+    callListener(
+      () => this.#options.onEvent?.(event),
+      () => undefined,
+    )
   }
 
   #awaitAnswer<T>(operation: StoreOperation, answer: PromiseLike<T>, terms: CallTerms): Promise<T> {

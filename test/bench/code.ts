@@ -1,6 +1,6 @@
 /**
  * What a resumed handshake costs a server in code: instructions, and the lines of the processor's cache that they lie in. Both are counted
- * by valgrind, so they are the same on a busy machine; a handshake takes some 100 ns for a thousand instructions, and 17 for
+ * by valgrind, so that a busy machine does not change them; from run to run they differ by a few per cent. A handshake takes some 100 ns for a thousand instructions, and 17 for
  * each line, since between two handshakes the code leaves the caches.
  *
  *   npm run bench:code
