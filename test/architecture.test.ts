@@ -137,6 +137,15 @@ describe('the import table', () => {
     expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(table))
   })
 
+  test('of the tests has fast-check in one place, which fixes its seed', () => {
+    const tests = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+    const users = tests.filter(
+      (file) =>
+        file.endsWith('.ts') && readFileSync(join(root, 'test', file), 'utf8').includes(`'fast-${''}check'`),
+    )
+    expect(users).toEqual(['tools/fast-check.ts'])
+  })
+
   test('brings in no packages but lru-cache and debug', () => {
     const packages = imports
       .map(({ target }) => target)

@@ -1,5 +1,5 @@
-import fc from 'fast-check'
 import { type SslSessionFields, sessionWriter, writeSslSession } from '../../src/codec/ssl-session-der.ts'
+import fc from './fast-check.ts'
 import { hex } from './hex.ts'
 
 /** With its own times. */

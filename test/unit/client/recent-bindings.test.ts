@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import tls from 'node:tls'
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { bindingOf, type ConnectOptions } from '../../../src/client/bound-options.ts'
 import { RecentBindings } from '../../../src/client/recent-bindings.ts'
 import { makeCertificate } from '../../tools/certificate.ts'
+import fc from '../../tools/fast-check.ts'
 
 const certificate = await makeCertificate('authority', { isAuthority: true })
 const key = new Uint8Array(randomBytes(32))

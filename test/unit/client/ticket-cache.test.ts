@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Ticket, TicketCache, type TicketLimits } from '../../../src/client/ticket-cache.ts'
 import { SessionCacheMode } from '../../../src/index.ts'
+import fc from '../../tools/fast-check.ts'
 import { makeTls13Session, START_SEC, testContext } from '../../tools/model-fixtures.ts'
 
 const LIMITS: TicketLimits = { maxOrigins: 3, ticketsPerOrigin: 4, maxBytes: 1e9, reuse: false }

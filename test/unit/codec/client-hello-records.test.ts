@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decodeClientHello } from '../../../src/codec/client-hello.ts'
 import {
@@ -19,6 +18,7 @@ import {
   serverName,
   uint,
 } from '../../tools/client-hello-builder.ts'
+import fc from '../../tools/fast-check.ts'
 
 const hello = resumingClientHello()
 

@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type ClientHello, decodeClientHello } from '../../../src/codec/client-hello.ts'
 import { ClientHelloError, SessionCacheError } from '../../../src/errors.ts'
@@ -24,6 +23,7 @@ import {
   uint,
   vector,
 } from '../../tools/client-hello-builder.ts'
+import fc from '../../tools/fast-check.ts'
 
 function decode(parts: Partial<ClientHelloParts>): ClientHello {
   return decodeClientHello(clientHello(parts))

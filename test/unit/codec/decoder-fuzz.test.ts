@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { decodePem, encodePem } from '../../../src/codec/pem.ts'
 import { decodeSslSession } from '../../../src/codec/ssl-session-der.ts'
 import { SessionDerError } from '../../../src/errors.ts'
+import fc from '../../tools/fast-check.ts'
 import { anyFields, encode, V3 } from '../../tools/session-fields.ts'
 
 const RUNS = 10_000

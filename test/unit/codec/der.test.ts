@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { copySpan, DerReader, DerTag, explicitTag, implicitTag } from '../../../src/codec/der.ts'
 import { SessionDerError } from '../../../src/errors.ts'
+import fc from '../../tools/fast-check.ts'
 import { hex, toHex } from '../../tools/hex.ts'
 import { derElement, derInteger } from './der-builder.ts'
 

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { latin1, latin1Anywhere, writeLatin1, writeLatin1Anywhere } from '../../../src/codec/latin1.ts'
+import fc from '../../tools/fast-check.ts'
 
 const part = fc.uint8Array({ maxLength: 9000, size: 'max' }).chain((bytes) =>
   fc.tuple(fc.constant(bytes), fc.nat(bytes.length), fc.nat(bytes.length)).map(([all, one, other]) => ({

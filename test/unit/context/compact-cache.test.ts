@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { HASH_KEY_LENGTH, InternalCache } from '../../../src/context/internal-cache.ts'
 import { SessionRangeError } from '../../../src/errors.ts'
 import { SslSession, sessionInternals } from '../../../src/session/ssl-session.ts'
+import fc from '../../tools/fast-check.ts'
 import { idOf, makeSession, offer12, START_SEC, serve, testContext } from '../../tools/model-fixtures.ts'
 import { anyFields, encode, MINIMAL } from '../../tools/session-fields.ts'
 

@@ -1,10 +1,10 @@
 import { setImmediate } from 'node:timers/promises'
-import fc from 'fast-check'
 import { expect, test, vi } from 'vitest'
 import { SessionStoreError } from '../../../src/errors.ts'
 import type { SessionStore } from '../../../src/session/session-store.ts'
 import { guarded } from '../../../src/store/guarded-store.ts'
 import { MemoryStore } from '../../../src/store/memory-store.ts'
+import fc from '../../tools/fast-check.ts'
 import { useGuardTimers } from './guard-timers.ts'
 
 const DEADLINE_MS = 20
