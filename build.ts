@@ -43,6 +43,8 @@ const COMMON_JS: BuildOptions = {
   ...OPTIONS,
   format: 'cjs',
   outExtension: { '.js': '.cjs' },
+  // The sources are ES modules, which are strict.
+  banner: { js: `'use strict'` },
   // As one file has no two of a name, esbuild may have given another to a class.
   footer: {
     js: `for (const [name, value] of Object.entries(module.exports))

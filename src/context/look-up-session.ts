@@ -1,5 +1,5 @@
 import { UnopenableSessionError } from '../errors.ts'
-import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
+import { type Answer, isPromiseLike } from '../session/awaitable.ts'
 import { copyBytes } from '../session/bytes.ts'
 import type { SessionSource } from '../session/reasons.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
@@ -15,7 +15,7 @@ export function found(session: SslSession, source: SessionSource): Candidate {
 }
 
 /** `lookup_sess_in_cache`, R3.2: the internal cache, then the get callback. Synchronous unless that callback is not. */
-export function lookUpSession(state: ConnectionState, sessionId: Uint8Array): Awaitable<Candidate> {
+export function lookUpSession(state: ConnectionState, sessionId: Uint8Array): Answer<Candidate> {
   const { context } = state
   // An internal copy does not prove that another process has not used the session.
   const isExternalAlone = state.isSingleUse && context.getSessionCallback !== undefined
@@ -29,7 +29,7 @@ export function lookUpSession(state: ConnectionState, sessionId: Uint8Array): Aw
     : askExternal(state, sessionId)
 }
 
-function askExternal(state: ConnectionState, sessionId: Uint8Array): Awaitable<Candidate> {
+function askExternal(state: ConnectionState, sessionId: Uint8Array): Answer<Candidate> {
   const { context, generation } = state
   const failed = (error: unknown): Candidate => {
     context.emit({ type: 'callback-error', callback: 'get', error })

@@ -1,4 +1,4 @@
-import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
+import type { Answer } from '../session/awaitable.ts'
 import { copyBytes } from '../session/bytes.ts'
 import {
   cipherSuiteHash,
@@ -20,7 +20,7 @@ import { startServerSession } from './new-session.ts'
  * What a server does with a ClientHello: `ssl_get_prev_session`, and `ssl_get_new_session` when it resumes nothing.
  * Afterwards the connection has a session, or has failed.
  */
-export function resumeSession(state: ConnectionState, offer: ResumptionOffer): Awaitable<ResumptionVerdict> {
+export function resumeSession(state: ConnectionState, offer: ResumptionOffer): Answer<ResumptionVerdict> {
   // An earlier lookup that is still being awaited no longer matters.
   state.generation++
   state.hit = false
@@ -32,9 +32,9 @@ export function resumeSession(state: ConnectionState, offer: ResumptionOffer): A
     (offer.extendedMasterSecret ?? hadExtendedMasterSecret) &&
     !state.hasOption(SslOption.NO_EXTENDED_MASTER_SECRET)
   const candidate = findCandidate(state, offer)
-  return isPromiseLike(candidate)
-    ? Promise.resolve(candidate).then((one) => examineAndDecide(state, offer, hadExtendedMasterSecret, one))
-    : examineAndDecide(state, offer, hadExtendedMasterSecret, candidate)
+  return candidate.then === undefined
+    ? examineAndDecide(state, offer, hadExtendedMasterSecret, candidate)
+    : Promise.resolve(candidate).then((one) => examineAndDecide(state, offer, hadExtendedMasterSecret, one))
 }
 
 // What is known at once is passed on from function to function: closures would be made for each ClientHello.
@@ -44,11 +44,11 @@ function examineAndDecide(
   offer: ResumptionOffer,
   hadExtendedMasterSecret: boolean,
   candidate: Candidate,
-): Awaitable<ResumptionVerdict> {
+): Answer<ResumptionVerdict> {
   const examined = examine(state, offer, candidate)
-  return isPromiseLike(examined)
-    ? Promise.resolve(examined).then((one) => conclude(state, offer, hadExtendedMasterSecret, one))
-    : conclude(state, offer, hadExtendedMasterSecret, examined)
+  return examined.then === undefined
+    ? conclude(state, offer, hadExtendedMasterSecret, examined)
+    : Promise.resolve(examined).then((one) => conclude(state, offer, hadExtendedMasterSecret, one))
 }
 
 function conclude(
@@ -67,7 +67,7 @@ function conclude(
 }
 
 /** Before anything is counted or forgotten: what the owner declines is as if it had not been found. */
-function examine(state: ConnectionState, offer: ResumptionOffer, candidate: Candidate): Awaitable<Candidate> {
+function examine(state: ConnectionState, offer: ResumptionOffer, candidate: Candidate): Answer<Candidate> {
   if (offer.examine === undefined || !candidate.resume) return candidate
   const question: Question = {
     candidate,
@@ -76,7 +76,7 @@ function examine(state: ConnectionState, offer: ResumptionOffer, candidate: Cand
   }
   try {
     const answer = offer.examine(candidate.session)
-    if (!isPromiseLike(answer)) return hearExamination(state, question, answer)
+    if (answer.then === undefined) return hearExamination(state, question, answer)
     return Promise.resolve(answer).then(
       (examination) => hearExamination(state, question, examination),
       (error: unknown) => hearFailure(state, question, error),
@@ -111,7 +111,7 @@ function hearFailure(state: ConnectionState, question: Question, error: unknown)
   return hearExamination(state, question, { isDeclined: true })
 }
 
-function findCandidate(state: ConnectionState, offer: ResumptionOffer): Awaitable<Candidate> {
+function findCandidate(state: ConnectionState, offer: ResumptionOffer): Answer<Candidate> {
   if (state.wantsNewSession && state.hasOption(SslOption.NO_SESSION_RESUMPTION_ON_RENEGOTIATION))
     return { resume: false, reason: 'renegotiation' }
   return offer.protocolVersion === TLS1_3_VERSION ? findByPsk(state, offer) : findByTicketOrId(state, offer)
@@ -192,7 +192,7 @@ function checkSuite(
 }
 
 /** Up to TLS 1.2, R3.3: the ticket first; a ticket that is no good keeps the session id from being tried. */
-function findByTicketOrId(state: ConnectionState, offer: ResumptionOffer): Awaitable<Candidate> {
+function findByTicketOrId(state: ConnectionState, offer: ResumptionOffer): Answer<Candidate> {
   const ticket = state.hasOption(SslOption.NO_TICKET) ? undefined : offer.ticket
   state.ticketExpected = isTicketWanted(ticket)
   if (ticket?.status === 'no-decrypt') return { resume: false, reason: 'ticket-undecryptable' }
@@ -212,7 +212,7 @@ function isTicketWanted(ticket: TicketOffer | undefined): boolean {
 }
 
 /** TLS 1.3, R10.7: the identities in their order, until one is accepted. */
-function findByPsk(state: ConnectionState, offer: ResumptionOffer): Awaitable<Candidate> {
+function findByPsk(state: ConnectionState, offer: ResumptionOffer): Answer<Candidate> {
   state.session = undefined
   state.ticketExpected = true
   if (offer.pskIdentities === undefined) return { resume: false, reason: 'not-offered' }
@@ -226,15 +226,15 @@ function tryIdentity(
   offer: ResumptionOffer,
   index: number,
   previousReason: RefusalReason,
-): Awaitable<Candidate> {
+): Answer<Candidate> {
   const psk = offer.pskIdentities?.[index]
   if (psk === undefined) return { resume: false, reason: previousReason }
   if (psk.identity.length === 0)
     return { resume: false, reason: 'empty-psk-identity', alert: Alert.DECODE_ERROR }
   const lookup = findPsk(state, psk)
-  return isPromiseLike(lookup)
-    ? Promise.resolve(lookup).then((one) => acceptOrGoOn(state, offer, index, psk, one))
-    : acceptOrGoOn(state, offer, index, psk, lookup)
+  return lookup.then === undefined
+    ? acceptOrGoOn(state, offer, index, psk, lookup)
+    : Promise.resolve(lookup).then((one) => acceptOrGoOn(state, offer, index, psk, one))
 }
 
 function acceptOrGoOn(
@@ -243,13 +243,13 @@ function acceptOrGoOn(
   index: number,
   psk: PskIdentity,
   lookup: Candidate,
-): Awaitable<Candidate> {
+): Answer<Candidate> {
   const candidate = acceptPsk(state, offer, psk, index, lookup)
   const goesOn = !candidate.resume && candidate.alert === undefined && candidate.reason !== 'abandoned'
   return goesOn ? tryIdentity(state, offer, index + 1, candidate.reason) : candidate
 }
 
-function findPsk(state: ConnectionState, psk: PskIdentity): Awaitable<Candidate> {
+function findPsk(state: ConnectionState, psk: PskIdentity): Answer<Candidate> {
   if (psk.externalPsk !== undefined) return adoptExternalPsk(state, psk.externalPsk)
   if (!state.hasStatefulTickets) {
     if (isTicketWanted(psk.ticket)) state.ticketExpected = true

@@ -1,6 +1,6 @@
 import { ArgumentError, SessionStateError } from '../errors.ts'
 import { checkBits, checkBytes, checkCallback, kindOf } from '../session/arguments.ts'
-import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
+import type { Answer, Awaitable } from '../session/awaitable.ts'
 import { copyBytes, equalBytes } from '../session/bytes.ts'
 import type { GenerateSessionId, SessionConnection } from '../session/contracts.ts'
 import type { ResumptionOffer } from '../session/offer.ts'
@@ -247,13 +247,13 @@ export class SslConnection implements SessionConnection {
    * @returns a promise only if the get callback was asked and gave one
    * @throws {@link SessionStateError} outside of a server's handshake
    */
-  resumeSession(offer: ResumptionOffer): Awaitable<ResumptionVerdict> {
+  resumeSession(offer: ResumptionOffer): Answer<ResumptionVerdict> {
     checkOffer(offer)
     this.#expectPhase('resumeSession', 'handshake')
     const verdict = resumeSession(this.#state, offer)
-    return isPromiseLike(verdict)
-      ? Promise.resolve(verdict).then((one) => this.#announce(one))
-      : this.#announce(verdict)
+    return verdict.then === undefined
+      ? this.#announce(verdict)
+      : Promise.resolve(verdict).then((one) => this.#announce(one))
   }
 
   /**

@@ -1,4 +1,3 @@
-import { isPromiseLike } from '../session/awaitable.ts'
 import { SessionCacheMode } from '../session/session-cache-mode.ts'
 import { SslOption, VerifyMode } from '../session/ssl-constants.ts'
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
@@ -36,7 +35,7 @@ function storeAndReport(state: ConnectionState, session: SslSession): void {
   if (newSessionCallback !== undefined) {
     const taken = context.report('new', () => newSessionCallback(state.handle, session))
     state.latestReport = taken
-    if (isPromiseLike(taken)) state.reported = Promise.all([state.reported, taken])
+    if (typeof taken !== 'boolean') state.reported = Promise.all([state.reported, taken])
   }
   if (context.isHeard('new-session')) context.emit({ type: 'new-session', connection: state.handle, session })
 }

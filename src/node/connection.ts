@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
 import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslConnection } from '../context/ssl-connection.ts'
-import { type Awaitable, isPromiseLike } from '../session/awaitable.ts'
+import type { Answer, Awaitable } from '../session/awaitable.ts'
 import type { Outcome } from '../session/handshakes.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import type { EdgeReason, HandshakeReason } from '../session/reasons.ts'
@@ -215,11 +215,11 @@ export class Connection implements HelloListener, ReadAheadListener {
 
   #lookUp(hello: ClientHello, ahead: ReadAhead): void {
     const decision = this.#decide(hello)
-    if (isPromiseLike(decision)) this.#await(decision, ahead)
-    else this.#handOver(decision, ahead)
+    if (decision.then === undefined) this.#handOver(decision, ahead)
+    else this.#await(decision, ahead)
   }
 
-  #decide(hello: ClientHello): Awaitable<Decision> {
+  #decide(hello: ClientHello): Answer<Decision> {
     try {
       const ticketVersion = this.#tickets?.choose(hello, () => this.#keeper.isDeclined(hello))
       return lookUp(this.edge, this.#model, hello, ticketVersion, this.#arrival)
@@ -335,7 +335,7 @@ export class Connection implements HelloListener, ReadAheadListener {
 
   /** @param kept - why a session is not kept, undefined when it is */
   #noteKept(kept: Awaitable<NotKeptReason | undefined>): void {
-    if (isPromiseLike(kept)) this.#kept = Promise.all([this.#kept, this.#listener.hearWrite(this, kept)])
+    if (typeof kept === 'object') this.#kept = Promise.all([this.#kept, this.#listener.hearWrite(this, kept)])
     else if (kept !== undefined) this.edge.countNotKept(kept)
     if (this.#phase.name !== 'established') return
     if (kept !== undefined) this.#releaseAfterTickets(false)

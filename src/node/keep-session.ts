@@ -75,7 +75,7 @@ export class SessionKeeper {
     const origin = this.#origin
     this.#policy ??= this.#askPolicy(session, facts)
     const policy = this.#policy
-    return isPromiseLike(policy)
+    return typeof policy === 'object'
       ? Promise.resolve(policy).then((one) => this.#stampAndFinish(session, origin, isResumed, facts, one))
       : this.#stampAndFinish(session, origin, isResumed, facts, policy)
   }
@@ -204,9 +204,9 @@ export class SessionKeeper {
     if (reason !== undefined) return reason
     if (isTls13 && connection.isTicketDue) connection.adoptTicket(session)
     const { latestReport } = connection
-    return isPromiseLike(latestReport)
-      ? Promise.resolve(latestReport).then(whyNotTaken)
-      : whyNotTaken(latestReport)
+    return typeof latestReport === 'boolean'
+      ? whyNotTaken(latestReport)
+      : Promise.resolve(latestReport).then(whyNotTaken)
   }
 
   /** Node forgets no session because its connection ended without close_notify. */
@@ -216,7 +216,7 @@ export class SessionKeeper {
       this.#connection.free()
     }
     // A client that leaves while its new session is being looked at comes back all the same.
-    if (isPromiseLike(this.#policy)) this.#policy.then(free)
+    if (typeof this.#policy === 'object') this.#policy.then(free)
     else free()
   }
 

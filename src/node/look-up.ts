@@ -1,7 +1,7 @@
 import type { AsyncResource } from 'node:async_hooks'
 import type { ClientHello } from '../codec/client-hello.ts'
 import type { SslConnection } from '../context/ssl-connection.ts'
-import { type Awaitable, andThen, isPromiseLike } from '../session/awaitable.ts'
+import { type Answer, type Awaitable, andThen } from '../session/awaitable.ts'
 import { equalBytes } from '../session/bytes.ts'
 import { isExpired } from '../session/judge-session.ts'
 import type { Examination, ResumptionOffer } from '../session/offer.ts'
@@ -82,7 +82,7 @@ export function lookUp(
   hello: ClientHello,
   ticketVersion: number | undefined,
   arrival: AsyncResource,
-): Awaitable<Decision> {
+): Answer<Decision> {
   const { server } = edge
   const { serverName } = hello
   const version = negotiatedVersion(hello, serverVersions(server))
@@ -105,7 +105,7 @@ function withTicketPolicy(
   decision: Decision,
   hello: ClientHello,
   arrival: AsyncResource,
-): Awaitable<Decision> {
+): Answer<Decision> {
   if (decision.resume) return { ...decision, ticketPolicy: decision.found.binding.ownPolicy }
   // The handshake has failed already.
   if (session === undefined) return decision
@@ -157,11 +157,11 @@ class Inquiry {
     this.#arrival = arrival
   }
 
-  answer(): Awaitable<Decision> {
+  answer(): Answer<Decision> {
     return this.#ask(resumptionOffer(this.#hello, this.#version, this.#examine.bind(this)))
   }
 
-  answerByTickets(tickets: JudgedTickets): Awaitable<Decision> {
+  answerByTickets(tickets: JudgedTickets): Answer<Decision> {
     this.#connection.clearOptions(SslOption.NO_TICKET)
     const opened: OpenedOffer[] = []
     for (const ticket of offeredTickets(this.#hello, this.#version).slice(0, MAX_OPENED)) {
@@ -174,11 +174,11 @@ class Inquiry {
     )
   }
 
-  #ask(offer: ResumptionOffer): Awaitable<Decision> {
+  #ask(offer: ResumptionOffer): Answer<Decision> {
     const verdict = this.#connection.resumeSession(offer)
-    return isPromiseLike(verdict)
-      ? Promise.resolve(verdict).then((one) => this.#decide(one))
-      : this.#decide(verdict)
+    return verdict.then === undefined
+      ? this.#decide(verdict)
+      : Promise.resolve(verdict).then((one) => this.#decide(one))
   }
 
   #open(tickets: JudgedTickets, ticket: Uint8Array): OpenedOffer | undefined {
@@ -207,11 +207,11 @@ class Inquiry {
     })
   }
 
-  #examine(session: SslSession): Awaitable<Examination> {
+  #examine(session: SslSession): Answer<Examination> {
     const judgement = this.#judge(session)
-    return isPromiseLike(judgement)
-      ? Promise.resolve(judgement).then((one) => this.#hold(one))
-      : this.#hold(judgement)
+    return judgement.then === undefined
+      ? this.#hold(judgement)
+      : Promise.resolve(judgement).then((one) => this.#hold(one))
   }
 
   #hold(judgement: Judgement): Examination {
@@ -219,7 +219,7 @@ class Inquiry {
     return judgement.examination
   }
 
-  #judge(session: SslSession): Awaitable<Judgement> {
+  #judge(session: SslSession): Answer<Judgement> {
     const opened = this.#openedOf(session)
     if (opened === undefined) return this.#judgeAnew(session, undefined)
     return (
@@ -231,7 +231,7 @@ class Inquiry {
     )
   }
 
-  #judgeAnew(session: SslSession, opened: OpenedOffer | undefined): Awaitable<Judgement> {
+  #judgeAnew(session: SslSession, opened: OpenedOffer | undefined): Answer<Judgement> {
     const edge = this.#edge
     const { serverName } = this.#hello
     const found: Found = {

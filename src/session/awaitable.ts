@@ -1,6 +1,12 @@
 /** D7: an answer now, or later. What is answered now stays synchronous: no promise, no microtask. */
 export type Awaitable<T> = T | PromiseLike<T>
 
+/**
+ * The same of an answer of ours, which is an object: `then` tells which it is. It is asked where the answer is used, not in a function for all
+ * kinds of answers, which an engine cannot compile for any of them.
+ */
+export type Answer<T extends object> = (T & { readonly then?: undefined }) | PromiseLike<T>
+
 export function isPromiseLike<T>(value: Awaitable<T>): value is PromiseLike<T> {
   return (
     typeof value === 'object' &&

@@ -1,4 +1,4 @@
-import type { Awaitable } from './awaitable.ts'
+import type { Answer } from './awaitable.ts'
 import type { SslSession } from './ssl-session.ts'
 
 /** RFC 5077 §3.4, with the status numbers' names of `SSL_CTX_set_session_ticket_cb(3)`; absent means none. */
@@ -43,7 +43,7 @@ export interface ResumptionOffer {
   /**
    * The owner's own rules about the session that was found, asked before those of libssl. Throwing or rejecting declines it.
    */
-  readonly examine?: (session: SslSession) => Awaitable<Examination>
+  readonly examine?: (session: SslSession) => Answer<Examination>
 }
 
 /** Declined, or the session id context that R3.3, the session id context is to hold the session against. */
