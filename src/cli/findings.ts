@@ -116,6 +116,17 @@ export function versionName(protocol: string): string {
   return protocol === 'TLSv1' ? 'TLS 1.0' : protocol.replace(/^TLSv/, 'TLS ')
 }
 
+/** `1 second`, `2.5 seconds`. */
+export function seconds(count: number): string {
+  return `${count} second${count === 1 ? '' : 's'}`
+}
+
+/** As the verb of a sentence has it: how often. */
+export function shownTimes({ resumed, failed, offered }: Rate): string {
+  const times = `${resumed} of ${offered} times`
+  return failed > 0 ? `${times}, and ${failed} failed` : times
+}
+
 export function shown({ resumed, failed, offered }: Rate): string {
   return failed > 0 ? `${resumed} of ${offered}, ${failed} failed` : `${resumed} of ${offered}`
 }

@@ -2,6 +2,8 @@ import type { Finding } from './findings.ts'
 
 /** Stands for the label of an endpoint while texts are compared. */
 const PLACE = '\uE000'
+/** It begins the sentence, or what stands behind the version that the sentence is about. */
+const SUBJECT = /(^|: )\uE000 /
 
 /**
  * Findings that differ in nothing but the endpoint, as one. Where two endpoints are named, from one to another, the others
@@ -29,7 +31,12 @@ function mergeGroup(group: readonly Finding[], labels: readonly string[]): Findi
   const { endpoint: _, ...rest } = first
   if (isOfOne) {
     const all = named.flatMap(([label = '']) => label)
-    return [{ ...rest, what: withPlaces(first.what, labels).replaceAll(PLACE, listOf(all)) }]
+    const what = withPlaces(first.what, labels)
+    const [own = '', ...others] = all
+    // Of several that are the subject, the verb would have to be another.
+    return SUBJECT.test(what)
+      ? [{ ...rest, what: `${what.replaceAll(PLACE, own)} Likewise ${listOf(others)}.` }]
+      : [{ ...rest, what: what.replaceAll(PLACE, listOf(all)) }]
   }
   const ways = named.slice(1).map(([from, to]) => `${from} > ${to}`)
   return [{ ...rest, what: `${first.what} Likewise ${listOf(ways)}.` }]

@@ -1,5 +1,5 @@
 import type { TokenFacts } from './examination-facts.ts'
-import { type Finding, methodName, type Rate, type Subject, shown } from './findings.ts'
+import { type Finding, methodName, type Rate, type Subject, seconds, shownTimes } from './findings.ts'
 import type { Method } from './probe.ts'
 
 /** From one endpoint to another. */
@@ -16,7 +16,7 @@ export function oneWay({ method, from, to, protocol }: Passage, rate: Rate, back
     severity: 'problem',
     method,
     endpoint: to,
-    what: `${methodName(method, protocol)}: sessions made at ${from} resume at ${to} ${shown(rate)} times, the other way ${shown(back)}.`,
+    what: `${methodName(method, protocol)}: sessions made at ${from} resume at ${to} ${shownTimes(rate)}; the other way ${shownTimes(back)}.`,
     reasons: [
       'The clocks differ: what one server makes looks expired, or not yet made, to the other.',
       'One has the keys of the other as its old ones, and not the reverse: a renewal of keys is under way.',
@@ -39,7 +39,7 @@ export function notSharedBetween(
     severity: 'problem',
     method,
     endpoint: to,
-    what: `${methodName(method, protocol)}: sessions made at ${from} resume at ${to} ${shown(rate)} times.`,
+    what: `${methodName(method, protocol)}: sessions made at ${from} resume at ${to} ${shownTimes(rate)}.`,
     reasons: keys === undefined ? elsewhereReasons(token) : KEY_REASONS[keys],
     remedies: keys === 'same' ? [SAME_KEYS_REMEDY] : elsewhereRemedies(token),
   }
@@ -132,7 +132,7 @@ export function lifetimeOver(subject: Subject, { lifetimeSec }: TokenFacts, wait
     ...subject,
     id: 'lifetime-over',
     severity: 'note',
-    what: `${methodName(subject.method, subject.protocol)}: sessions of ${subject.endpoint} are over after ${waitSec} seconds; ${lifetimeSec} were announced.`,
+    what: `${methodName(subject.method, subject.protocol)}: sessions of ${subject.endpoint} are over after ${seconds(waitSec)}; the server has announced ${seconds(lifetimeSec)}.`,
     reasons: [
       'The lifetime is as set: sessionTimeout in Node and sslctx, ssl_session_timeout in nginx, tune.ssl.lifetime in HAProxy.',
     ],
@@ -141,12 +141,12 @@ export function lifetimeOver(subject: Subject, { lifetimeSec }: TokenFacts, wait
 }
 
 export function lost(subject: Subject, { lifetimeSec }: TokenFacts, waitSec: number, rate: Rate): Finding {
-  const announced = lifetimeSec > 0 ? `; ${lifetimeSec} were announced` : ''
+  const announced = lifetimeSec > 0 ? `; the server has announced ${seconds(lifetimeSec)}` : ''
   return {
     ...subject,
     id: 'lost-while-waiting',
     severity: lifetimeSec > 0 ? 'problem' : 'warning',
-    what: `${methodName(subject.method, subject.protocol)}: after ${waitSec} seconds, sessions of ${subject.endpoint} resume ${shown(rate)} times${announced}.`,
+    what: `${methodName(subject.method, subject.protocol)}: after ${seconds(waitSec)}, sessions of ${subject.endpoint} resume ${shownTimes(rate)}${announced}.`,
     reasons: [
       'The lifetime is short: sessionTimeout in Node and sslctx, ssl_session_timeout in nginx, tune.ssl.lifetime in HAProxy.',
       'The cache is too small for the sessions that are made meanwhile, or a store drops entries early.',

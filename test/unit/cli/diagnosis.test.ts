@@ -1,10 +1,19 @@
 import { describe, expect, test } from 'vitest'
+import { unreachableFinding } from '../../../src/cli/connection-findings.ts'
 import { diagnose, judgeRates } from '../../../src/cli/diagnosis.ts'
 import { type ExaminationPlan, examine } from '../../../src/cli/examination.ts'
 import { HandshakeError } from '../../../src/cli/failure.ts'
 import type { Rate } from '../../../src/cli/findings.ts'
+import { refusedVersionFinding } from '../../../src/cli/handshake-findings.ts'
 import { merged } from '../../../src/cli/merged-findings.ts'
 import type { Endpoint, Handshake, HandshakeWish } from '../../../src/cli/probe.ts'
+import {
+  neitherIdsNorTickets,
+  noIds,
+  noTickets,
+  noTls13Tickets,
+} from '../../../src/cli/resumption-findings.ts'
+import { lifetimeOver, lost, notSharedBetween } from '../../../src/cli/sharing-findings.ts'
 import { sessionDer } from './run-command.ts'
 
 /** A server of whatever kind, as far as its clients can see. */
@@ -318,9 +327,53 @@ describe('for people, findings of several addresses', () => {
     expect(first?.what).toContain('192.0.2.1:3 > 192.0.2.1:2.')
   })
 
+  test.each([
+    ['no-tickets', noTickets, 'gives'],
+    ['no-session-ids', noIds, 'gives'],
+    ['nothing-to-resume-with', neitherIdsNorTickets, 'gives'],
+    ['nothing-to-resume-with', noTls13Tickets, 'sends'],
+    ['endpoint-unreachable', (label: string) => unreachableFinding(label, 'ECONNREFUSED', false), 'cannot'],
+  ])('that are the subject of %s agree with their verb', (id, findingOf, verb) => {
+    const [one, two, three] = labels
+    const [finding, ...others] = merged(labels.map(findingOf), labels)
+    expect([finding?.id, others]).toEqual([id, []])
+    expect(finding?.what).toMatch(new RegExp(`^${one} ${verb} .*\\. Likewise ${two} and ${three}\\.$`))
+  })
+
+  test('that are the subject behind a version agree with their verb, too', () => {
+    const failure = { kind: 'closed', code: 'ECONNRESET' } as const
+    const client = { servername: undefined, hasCertificate: false, isInsecure: false, alpn: [] }
+    const refused = labels.map((endpoint) =>
+      refusedVersionFinding({ method: 'tls13', endpoint, support: 'failed', failure }, client, false),
+    )
+    expect(merged(refused, labels).map(({ what }) => what)).toEqual([
+      `TLS 1.3: ${labels[0]} accepts the connection and ends it without a word (ECONNRESET). Likewise ${labels[1]} and ${labels[2]}.`,
+    ])
+  })
+
   test('that differ are kept apart', async () => {
     const all = await diagnosisOf({ 1: { cacheSize: 0 }, 2: { workers: 2 }, 3: {} }, { endpoints })
     expect(merged(all, labels).filter(({ severity }) => severity === 'problem').length).toBeGreaterThan(1)
+  })
+})
+
+describe('a count agrees with what is counted', () => {
+  const subject = { method: 'tls13', endpoint: '192.0.2.1:1' } as const
+  const token = { kind: 'stateless-ticket', bytes: 200, lifetimeSec: 1 } as const
+  const rate = { resumed: 0, failed: 2, offered: 5 }
+
+  test('of seconds', () => {
+    expect(lifetimeOver(subject, token, 1).what).toContain(
+      'after 1 second; the server has announced 1 second.',
+    )
+    expect(lost(subject, { ...token, lifetimeSec: 60 }, 1.5, rate).what).toContain(
+      'after 1.5 seconds, sessions of 192.0.2.1:1 resume 0 of 5 times, and 2 failed; the server has announced 60 seconds.',
+    )
+  })
+
+  test('of times', () => {
+    const { what } = notSharedBetween({ method: 'tls13', from: 'a', to: 'b' }, rate, token)
+    expect(what).toBe('TLS 1.3: sessions made at a resume at b 0 of 5 times, and 2 failed.')
   })
 })
 
