@@ -11,6 +11,8 @@ import { UsageError } from './usage.ts'
 
 /** Secrets are some dozens of bytes. */
 const MAX_SECRET_BYTES = 4096
+/** Digits of 32 bytes. */
+const MIN_HEX_DIGITS = 64
 /** Whatever the length of their periods and their age, tickets of each period open. */
 const ANY_PERIOD = { periodMs: 1, lifetimeMs: Number.MAX_SAFE_INTEGER / 2 }
 
@@ -57,8 +59,23 @@ export function ticketOpener(file: string, name: string): TicketOpener {
 function readSecret(bytes: Buffer): Buffer {
   if (bytes.length === 0) throw new UsageError('--secret-file: the file is empty')
   const text = bytes.toString(isUtf16(bytes) ? 'utf16le' : 'utf8').trim()
-  if (/^(?:[0-9a-f]{2})+$/i.test(text)) return Buffer.from(text, 'hex')
-  return /^[A-Za-z0-9+/_-]{43,}={0,2}$/.test(text) ? Buffer.from(text, 'base64') : bytes
+  if (!/^[A-Za-z0-9+/_-]+={0,2}$/.test(text)) return bytes
+  const secret = decodeSecret(text)
+  if (secret !== undefined) return secret
+  throw new UsageError(
+    '--secret-file: the secret is text, but not 64 or more hexadecimal digits, nor base64: `npx sslctx secret` prints a good one',
+  )
+}
+
+/** By the rule of ServerSessions, so that a secret that lost a character is refused here as there. @returns undefined for no encoding */
+function decodeSecret(text: string): Buffer | undefined {
+  if (/^[0-9a-f]+$/i.test(text))
+    return text.length >= MIN_HEX_DIGITS && text.length % 2 === 0 ? Buffer.from(text, 'hex') : undefined
+  const bytes = Buffer.from(text, 'base64')
+  const url = bytes.toString('base64url')
+  // Some write base64url with padding, others without.
+  const padded = url + '='.repeat((4 - (url.length % 4)) % 4)
+  return [bytes.toString('base64'), url, padded].includes(text) ? bytes : undefined
 }
 
 /** As sessionText, of the session in the ticket of `view`. */

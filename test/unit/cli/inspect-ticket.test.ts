@@ -31,6 +31,45 @@ function inspect(session: Uint8Array, ...args: string[]): Promise<Run> {
   return run(['inspect', '-', ...args], { stdin: stdin() })
 }
 
+const hex = secret.toString('hex')
+const base64 = secret.toString('base64')
+
+describe('sslctx inspect --secret-file has the rule of ServerSessions for text', () => {
+  test.each([
+    ['hexadecimal that lost a digit', hex.slice(1)],
+    ['hexadecimal that lost two', hex.slice(2)],
+    ['hexadecimal that lost its end', hex.slice(0, 48)],
+    ['hexadecimal that lost a digit, of 64 bytes', `${hex}${hex}`.slice(1)],
+    ['base64 that lost a character of its beginning', base64.slice(1)],
+    ['base64 that lost its end', base64.slice(0, -2)],
+    ['base64 with bits that no encoder sets', `${base64.slice(0, -2)}B=`],
+  ])('and refuses %s in the same words, without quoting it', async (_title, text) => {
+    let expected = ''
+    try {
+      new ServerSessions({ name: 'shop', secrets: [text] })
+    } catch (error) {
+      expected = (error as Error).message.replace('secret 0', 'the secret')
+    }
+    expect(expected).not.toBe('')
+    const { exitCode, stderr } = await inspect(V3, '--secret-file', file('lost', `${text}\n`))
+    expect([exitCode, stderr]).toEqual([
+      2,
+      `sslctx: --secret-file: ${expected}. See 'sslctx inspect --help'.\n`,
+    ])
+    expect(stderr).not.toContain(text.slice(10, 40))
+  })
+
+  test.each([
+    ['hexadecimal in capitals', hex.toUpperCase()],
+    ['base64url', secret.toString('base64url')],
+    ['base64url with padding', `${secret.toString('base64url')}=`],
+  ])('and takes %s', async (_title, text) => {
+    expect(() => new ServerSessions({ name: 'shop', secrets: [text] })).not.toThrow()
+    const { stdout } = await inspect(await sessionOf(), '--secret-file', file('good', text))
+    expect(stdout).toContain('In its ticket, as the server finds it:')
+  })
+})
+
 describe('sslctx inspect --secret-file opens a ticket of attachServer({ tickets })', () => {
   test.each([
     ['bytes', secret],
