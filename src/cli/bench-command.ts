@@ -1,11 +1,11 @@
 import { type BenchReport, benchText, type PhaseReport } from './bench-report.ts'
-import { CLIENT_HELP, CLIENT_OPTIONS, clientSettings, defaultPort } from './client-options.ts'
+import { CLIENT_HELP, CLIENT_OPTIONS, clientSettings, targetOf } from './client-options.ts'
 import { HandshakeError } from './failure.ts'
 import { generateLoad } from './load.ts'
 import { type ClientSettings, type Endpoint, type HandshakeWish, labelOf, shakeHands } from './probe.ts'
 import { refusal } from './refusal.ts'
 import { serverName } from './server-name.ts'
-import { defaultServername, firstThatConnects, parseTarget, resolveTarget } from './target.ts'
+import { defaultServername, firstThatConnects, resolveTarget } from './target.ts'
 import { jsonLine, painter, progressLine, type Terminal } from './terminal.ts'
 import { ExitCode, numberOption, parseCommandLine, quoted, UsageError } from './usage.ts'
 
@@ -17,17 +17,18 @@ servers of your own: it is a load.
 
   --vs HOST[:PORT]          the same for a second server, and how much faster or slower it is
   --connections N           lanes, 1 to 1000; 8 by default
-  --duration SECONDS        of each of the two phases, 0.1 to 3600; 10 by default
+  --duration SECONDS        of each of the two phases, 0.1 to 3600; 10 by default. Handshakes under way at its end
+                            have one second more, and are then cut off
   --handshakes N            of each phase at most, 1 to 1000000; 20000 by default, since each leaves a port in
                             TIME_WAIT for a minute
   --protocol 1.2|1.3        1.3 by default
   --full                    full handshakes only
   --servername NAME         the name to ask for; by default HOST, when it is a name
 ${CLIENT_HELP}
-  --json                    for machines, in one line
+  --json                    for machines, in one line, with an error where no server answers
   --help
 
-Exit code: 0 it was measured, 1 handshakes failed or none resumed, 2 wrong usage, 3 no TLS server answers,
+Exit code: 0 it was measured, 1 handshakes failed, none resumed or none ended, 2 wrong usage, 3 no TLS server answers,
 4 the command itself failed.
 `
 
@@ -67,7 +68,9 @@ export async function benchCommand(args: readonly string[], terminal: Terminal):
   const { protocol, connections } = plan
   const json = { ...first, protocol, connections, ...(second && { vs: second }) }
   const paint = painter(terminal.stdout, terminal.env)
-  terminal.stdout.write(values.json === true ? jsonLine(json) : benchText(reports, plan, paint))
+  terminal.stdout.write(
+    values.json === true ? jsonLine(json) : benchText(reports, plan, paint, terminal.stdout),
+  )
   return reports.some(isBad) ? ExitCode.PROBLEM : ExitCode.OK
 }
 
@@ -102,8 +105,8 @@ async function makePlan(values: BenchValues, positionals: readonly string[]): Pr
   const settings = clientSettings(values)
   // As clients are: with tickets, and without them by the session id.
   const method = protocol === '1.2' ? 'tls12-ticket' : 'tls13'
-  const first = await targetOf(text, values, { settings, method })
-  const second = values.vs === undefined ? [] : [await targetOf(values.vs, values, { settings, method })]
+  const first = await meet(text, values, { settings, method })
+  const second = values.vs === undefined ? [] : [await meet(values.vs, values, { settings, method })]
   return { targets: [first, ...second], method, protocol, settings, ...numbers }
 }
 
@@ -121,12 +124,12 @@ function numbersOf(values: BenchValues): Pick<BenchPlan, 'connections' | 'durati
   }
 }
 
-async function targetOf(
+async function meet(
   text: string,
   values: BenchValues,
   { settings, method }: Pick<BenchPlan, 'settings' | 'method'>,
 ): Promise<BenchTarget> {
-  const target = parseTarget(text, defaultPort(values))
+  const target = targetOf(text, values)
   const servername =
     values.servername === undefined
       ? defaultServername(target)
@@ -141,7 +144,7 @@ async function targetOf(
     return { endpoint, servername }
   } catch (error) {
     if (!(error instanceof HandshakeError)) throw error
-    throw refusal(error, last, servername)
+    throw refusal(error, { endpoint: last, servername }, settings)
   }
 }
 
@@ -161,8 +164,8 @@ async function measure(
     const report = await generateLoad(
       { ...plan, offersSessions: phase === 'resumed' },
       {
-        shakeHands: (session) =>
-          shakeHands({ endpoint, method, servername, session, isBare: true }, settings),
+        shakeHands: (session, signal) =>
+          shakeHands({ endpoint, method, servername, session, signal, isBare: true }, settings),
         nowMs: () => performance.now(),
         cpuMicros: () => process.cpuUsage().user + process.cpuUsage().system,
         onProgress: ({ handshakes, startedMs }) => {
@@ -179,6 +182,8 @@ async function measure(
 }
 
 function isBad({ full, resumed }: BenchReport): boolean {
-  const hasFailed = [full, resumed].some((report) => report !== undefined && report.failed > 0)
-  return hasFailed || resumed?.resumed === 0
+  const isBadPhase = [full, resumed].some(
+    (report) => report !== undefined && (report.failed > 0 || report.handshakes === 0),
+  )
+  return isBadPhase || resumed?.resumed === 0
 }

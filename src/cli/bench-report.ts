@@ -1,5 +1,5 @@
-import type { LoadReport, Second } from './load.ts'
-import { type Paint, table } from './terminal.ts'
+import type { LoadReport } from './load.ts'
+import { type GridRow, grid, type OutputStream, type Paint, widthOf, wrap } from './terminal.ts'
 
 export interface PhaseReport extends LoadReport {
   /** Share of the time in which this client's one thread was busy, 0 to 1. */
@@ -21,35 +21,57 @@ export function benchText(
   reports: readonly BenchReport[],
   { protocol, connections }: { readonly protocol: string; readonly connections: number },
   paint: Paint,
+  stream: OutputStream = NO_TERMINAL,
 ): string {
+  const width = widthOf(stream)
   const columns = reports.flatMap(columnsOf)
   const names = reports.map(({ endpoint }) => paint(endpoint, 'bold')).join(' and ')
-  const row = (title: string, cell: (report: PhaseReport) => string): string[] => [
-    title,
-    ...columns.map(({ report }) => cell(report)),
+  const lanes = `${connections} connection${connections === 1 ? '' : 's'}`
+  const heads = [
+    ...(reports.length > 1 ? [columns.map(({ endpoint }) => endpoint)] : []),
+    columns.map(({ title }) => title),
   ]
   return [
-    `${names} TLS ${protocol}, ${connections} connections at a time\n\n`,
-    table([
-      ...(reports.length > 1 ? [['', ...columns.map(({ endpoint }) => endpoint)]] : []),
-      ['', ...columns.map(({ title }) => title)],
-      row('handshakes per second', ({ handshakesPerSec }) => handshakesPerSec.toFixed(1)),
-      row('resumed', ({ resumptionRate, handshakes }) => `${percent(resumptionRate)} of ${handshakes}`),
-      ...(['p50', 'p90', 'p99', 'max'] as const).map((name) =>
-        row(`latency ${name}`, ({ latencyMs }) => `${latencyMs[name].toFixed(2)} ms`),
-      ),
-      row('failed', failedText),
-      row("this client's processor", ({ clientCpu }) => percent(clientCpu)),
-      row("this client's thread", ({ clientLoop }) => `busy ${percent(clientLoop)} of the time`),
-    ]),
-    ...reports.map(({ endpoint, resumed }) =>
-      resumed
-        ? `\n  resumed${reports.length > 1 ? ` at ${endpoint}` : ''}, second by second: ${overTime(resumed.bySecond)}\n`
-        : '',
-    ),
-    comparison(reports),
-    limitText(columns, paint),
+    `${wrap(`${names} TLS ${protocol}, ${lanes} at a time`, '', width)}\n`,
+    grid(heads, rowsOf(columns), stream),
+    ...reports.map((report) => overTime(report, reports.length > 1, width)),
+    comparison(reports, width),
+    limitText(columns, paint, width),
   ].join('')
+}
+
+const NO_BREAK = '\u00a0'
+const NO_TERMINAL: OutputStream = { write: () => undefined }
+
+function rowsOf(columns: readonly Column[]): GridRow[] {
+  const row = (title: string, cell: (report: PhaseReport) => string): GridRow => ({
+    title,
+    cells: columns.map(({ report }) => cell(report)),
+  })
+  return [
+    row('handshakes per second', ({ handshakesPerSec }) => handshakesPerSec.toFixed(1)),
+    row(
+      'resumed',
+      ifMeasured(({ resumptionRate, handshakes }) => `${percent(resumptionRate)} of ${handshakes}`),
+    ),
+    ...(['p50', 'p90', 'p99', 'max'] as const).map((name) =>
+      row(
+        `latency ${name}`,
+        ifMeasured(({ latencyMs }) => `${latencyMs[name].toFixed(2)} ms`),
+      ),
+    ),
+    row('failed', failedText),
+    ...(columns.some(({ report }) => report.cutOff > 0)
+      ? [row('cut off at the end', ({ cutOff }) => String(cutOff))]
+      : []),
+    row("this client's processor", ({ clientCpu }) => percent(clientCpu)),
+    row("this client's thread", ({ clientLoop }) => `busy ${percent(clientLoop)} of the time`),
+  ]
+}
+
+/** Of no handshakes there is no latency, and no share. */
+function ifMeasured(cell: (report: PhaseReport) => string): (report: PhaseReport) => string {
+  return (report) => (report.handshakes > 0 ? cell(report) : '-')
 }
 
 interface Column {
@@ -65,7 +87,7 @@ function columnsOf({ endpoint, full, resumed }: BenchReport): Column[] {
   ]
 }
 
-function comparison([first, second]: readonly BenchReport[]): string {
+function comparison([first, second]: readonly BenchReport[], width: number): string {
   if (first === undefined || second === undefined) return ''
   const phases = [
     ['full handshakes', first.full, second.full],
@@ -74,12 +96,13 @@ function comparison([first, second]: readonly BenchReport[]): string {
   const lines = phases.flatMap(([title, one, other]) => {
     if (one === undefined || other === undefined || other.handshakesPerSec === 0) return []
     const ratio = one.handshakesPerSec / other.handshakesPerSec
-    return [`  ${title}: ${first.endpoint} makes ${ratio.toFixed(2)} times as many as ${second.endpoint}\n`]
+    const text = `${title}: ${first.endpoint} makes ${ratio.toFixed(2)} times as many as ${second.endpoint}`
+    return [wrap(text, '  ', width)]
   })
   return `\n${lines.join('')}`
 }
 
-function limitText(columns: readonly Column[], paint: Paint): string {
+function limitText(columns: readonly Column[], paint: Paint, width: number): string {
   const busy = columns.filter(
     ({ report }) => report.clientCpu > BUSY_CLIENT || report.clientLoop > BUSY_CLIENT,
   )
@@ -87,15 +110,22 @@ function limitText(columns: readonly Column[], paint: Paint): string {
   const where =
     busy.length === columns.length ? 'all the time' : `with ${busy.map(({ title }) => title).join(', ')}`
   const text = `This client was the limit, ${where}: it was busy, and the server can do more.`
-  return `\n  ${paint(text, 'yellow')}\n`
+  return `\n${paint(wrap(text, '  ', width).trimEnd(), 'yellow')}\n`
 }
 
 function failedText({ failed, errors }: LoadReport): string {
   return failed === 0 ? '0' : `${failed} (${Object.keys(errors).join(', ')})`
 }
 
-function overTime(seconds: readonly Second[]): string {
-  return seconds.map(({ full, resumed }) => percent(resumed / Math.max(1, full + resumed))).join(' ')
+function overTime({ endpoint, resumed }: BenchReport, isOneOfMany: boolean, width: number): string {
+  if (resumed === undefined || resumed.handshakes === 0) return ''
+  const where = isOneOfMany ? ` at ${endpoint}` : ''
+  // No line is broken between a figure and its sign.
+  const shares = resumed.bySecond.map((second) =>
+    percent(second.resumed / Math.max(1, second.full + second.resumed)).replace(' ', NO_BREAK),
+  )
+  const text = wrap(`resumed${where}, second by second: ${shares.join(' ')}`, '  ', width)
+  return `\n${text.replaceAll(NO_BREAK, ' ')}`
 }
 
 function percent(share: number): string {

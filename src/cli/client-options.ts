@@ -3,6 +3,7 @@ import tls from 'node:tls'
 import { readPem } from './pem-files.ts'
 import type { ClientSettings } from './probe.ts'
 import { isStartTls, START_TLS_PORTS, type StartTls } from './starttls.ts'
+import { parseTarget, type Target } from './target.ts'
 import { codeOf, DAY_SEC, listOption, numberOption, quoted, UsageError } from './usage.ts'
 
 const DEFAULT_TIMEOUT_SEC = 10
@@ -82,10 +83,14 @@ function startTlsOf({ starttls }: ClientOptions): StartTls | undefined {
   )
 }
 
-/** @returns the port of HOST alone */
-export function defaultPort(values: ClientOptions): number | undefined {
+/** @throws {@link UsageError} for what is no HOST[:PORT], and for a URL that begins with TLS where something else is to come first */
+export function targetOf(text: string, values: ClientOptions): Target {
   const startTls = startTlsOf(values)
-  return startTls && START_TLS_PORTS[startTls]
+  const target = parseTarget(text, startTls && START_TLS_PORTS[startTls])
+  const [, scheme] = /^([^:/]+):\/\//.exec(text) ?? []
+  if (startTls !== undefined && scheme !== undefined)
+    throw new UsageError(`'${scheme}://' begins with TLS: leave --starttls out, or write HOST[:PORT]`)
+  return target
 }
 
 function checkFiles(files: Pick<ClientSettings, 'ca' | 'cert' | 'key'>): void {

@@ -3,8 +3,8 @@ import { BENCH_HELP, benchCommand } from './bench-command.ts'
 import { DOCTOR_HELP, doctorCommand } from './doctor-command.ts'
 import { INSPECT_HELP, inspectCommand } from './inspect-command.ts'
 import { SECRET_HELP, secretCommand } from './secret-command.ts'
-import { printable, type Terminal } from './terminal.ts'
-import { ExitCode, quoted, UnreachableError, UsageError } from './usage.ts'
+import { jsonLine, printable, type Terminal } from './terminal.ts'
+import { ExitCode, errorJson, messageOf, quoted, UnreachableError, UsageError } from './usage.ts'
 
 interface Command {
   readonly help: string
@@ -55,7 +55,11 @@ export async function runCommand(args: readonly string[], terminal: Terminal): P
     terminal.stdout.write(command.help)
     return ExitCode.OK
   }
-  return command.run(rest, terminal).catch((error: unknown) => failed(error, name, terminal))
+  return command.run(rest, terminal).catch((error: unknown) => {
+    // A program that reads the output gets a document, whatever happens; people read stderr.
+    if (rest.includes('--json')) terminal.stdout.write(jsonLine(errorJson(error)))
+    return failed(error, name, terminal)
+  })
 }
 
 function isHelp(word: string): boolean {
@@ -86,8 +90,8 @@ function failed(error: unknown, name: string, terminal: Terminal): number {
 
 /** What nobody has foreseen, in one line; with DEBUG=sslctx:* the stack, too. */
 export function fault(error: unknown, { stderr, env }: Pick<Terminal, 'stderr' | 'env'>): number {
-  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
-  stderr.write(`sslctx: this is a fault of sslctx itself, please report it: ${printable(message)}\n`)
+  const text = printable(messageOf(error))
+  stderr.write(`sslctx: this is a fault of sslctx itself, please report it: ${text}\n`)
   if (env['DEBUG']?.includes('sslctx') && error instanceof Error) stderr.write(`${error.stack}\n`)
   return ExitCode.FAULT
 }

@@ -35,7 +35,13 @@ const NO_ROUTE: Unreachable = {
   reason: 'This machine has no way to such an address: mostly IPv6 without IPv6.',
   remedy: 'Run this from a machine that has one, or name other addresses with --address.',
 }
+const NO_ADDRESS: Unreachable = {
+  reason: 'The name has no address: it is misspelt, or the resolver does not know it.',
+  remedy: 'Check the name, and the resolver of this machine.',
+}
 const UNREACHABLE: ReadonlyMap<string, Unreachable> = new Map([
+  ['ENOTFOUND', NO_ADDRESS],
+  ['EAI_AGAIN', NO_ADDRESS],
   [
     'ECONNREFUSED',
     {
@@ -174,12 +180,21 @@ export function failuresFinding(endpoint: string, errors: readonly string[], has
   }
 }
 
-export function cutShortFinding(): Finding {
+/**
+ * @param hasSeen - whether any handshake had ended by then
+ * @param isInterrupted - by whoever started it
+ */
+export function cutShortFinding(hasSeen: boolean, isInterrupted: boolean): Finding {
+  const what = isInterrupted ? 'The run was interrupted before' : 'The time of the run was over before'
   return {
     id: 'cut-short',
-    severity: 'warning',
-    what: 'The time of the run was over before all had been asked; what is said here is from what was seen until then.',
-    reasons: ['The server is slow or hangs, or many attempts were asked for.'],
-    remedies: ['Give more time with --max-time, a shorter --timeout, or fewer --attempts.'],
+    severity: hasSeen ? 'warning' : 'problem',
+    what: hasSeen
+      ? `${what} all had been asked; what is said here is from what was seen until then.`
+      : `${what} a handshake had succeeded, so that nothing can be said.`,
+    reasons: isInterrupted ? [] : ['The server is slow or hangs, or many attempts were asked for.'],
+    remedies: isInterrupted
+      ? []
+      : ['Give more time with --max-time, a shorter --timeout, or fewer --attempts.'],
   }
 }

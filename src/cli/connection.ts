@@ -16,6 +16,8 @@ export interface Connection {
 /** Within this many milliseconds, and then the connection is destroyed. */
 export interface Patience {
   readonly timeoutMs: number
+  /** Destroys it sooner. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
@@ -27,13 +29,14 @@ export interface Patience {
 export async function openConnection(
   { address, port }: Endpoint,
   settings: Pick<ClientSettings, 'startTls'> & { readonly name: string },
-  { timeoutMs, isBare }: Patience & { readonly isBare: boolean },
+  { timeoutMs, signal, isBare }: Patience & { readonly isBare: boolean },
 ): Promise<Connection> {
   const wire = new WireWitness()
   const tcp = net.connect({ host: address, port })
   tcp.setNoDelay(true)
   let isConnected = false
   const timer = setTimeout(() => tcp.destroy(timeoutError(timeoutMs)), timeoutMs)
+  const release = onAbort(signal, () => tcp.destroy(new Error('aborted')))
   try {
     await connected(tcp)
     isConnected = true
@@ -43,10 +46,35 @@ export async function openConnection(
     throw openingError(error, wire, isConnected)
   } finally {
     clearTimeout(timer)
+    release()
   }
   if (isBare) return { stream: tcp, wire, destroy: (error) => void tcp.destroy(error) }
   const stream = new WitnessedStream(tcp, wire)
   return { stream, wire, destroy: (error) => void stream.destroy(error) }
+}
+
+/** @returns what takes it back */
+export function onAbort(signal: AbortSignal | undefined, act: () => void): () => void {
+  if (signal?.aborted) act()
+  signal?.addEventListener('abort', act, { once: true })
+  return () => signal?.removeEventListener('abort', act)
+}
+
+/** What `work` is given a signal for ends when so many milliseconds are over, or when `sooner` says so. */
+export async function within<T>(
+  milliseconds: number,
+  sooner: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const end = new AbortController()
+  const timer = setTimeout(() => end.abort(), Math.max(milliseconds, 0))
+  const release = onAbort(sooner, () => end.abort())
+  try {
+    return await work(end.signal)
+  } finally {
+    clearTimeout(timer)
+    release()
+  }
 }
 
 export function timeoutError(timeoutMs: number): Error {

@@ -5,6 +5,7 @@ import {
   unverifiedFinding,
 } from './connection-findings.ts'
 import type {
+  ClientFacts,
   EndpointFacts,
   Examination,
   MethodFacts,
@@ -42,13 +43,16 @@ import {
 
 /** What an examination means. The worst comes first; the same examination always gives the same findings. */
 export function diagnose(examination: Examination): Finding[] {
-  const findings = [
+  const seen = [
     ...endpointFindings(examination),
     ...examination.methods.flatMap((facts) => methodFindings(facts, examination)),
     ...elsewhereFindings(examination),
     ...nameFindings(examination),
     ...waitFindings(examination),
-    ...(examination.isCutShort ? [cutShortFinding()] : []),
+  ]
+  const findings = [
+    ...seen,
+    ...cutShortFindings(examination, seen),
     ...examination.endpoints.flatMap(({ endpoint, verifyError }) =>
       verifyError === undefined ? [] : unverifiedFinding(endpoint, verifyError),
     ),
@@ -64,6 +68,14 @@ export function isTlsServer({ methods }: Examination): boolean {
   )
 }
 
+function cutShortFindings(
+  { isCutShort, isInterrupted, methods }: Examination,
+  seen: readonly Finding[],
+): Finding[] {
+  const hasSeen = seen.length > 0 || methods.some(({ support }) => support !== 'failed')
+  return isCutShort ? [cutShortFinding(hasSeen, isInterrupted === true)] : []
+}
+
 export function rateOf(trials: readonly Trial[]): Rate {
   const count = (outcome: Trial['outcome']): number =>
     trials.filter((trial) => trial.outcome === outcome).length
@@ -71,10 +83,10 @@ export function rateOf(trials: readonly Trial[]): Rate {
 }
 
 /** What `diagnose` would say of a single handshake that failed. */
-export function noHandshakeText(failure: Failure, endpoint: string, servername: string | undefined): string {
-  if (failure.kind === 'unreachable') return unreachableFinding(endpoint, failure.code, false).what
-  const client = { servername, hasCertificate: false, isInsecure: false, alpn: [] }
-  return noHandshakeFinding({ endpoint }, [failure], client).what
+export function findingOfFailure(failure: Failure, endpoint: string, client: ClientFacts): Finding {
+  return failure.kind === 'unreachable'
+    ? unreachableFinding(endpoint, failure.code, false)
+    : noHandshakeFinding({ endpoint }, [failure], client)
 }
 
 function endpointFindings(examination: Examination): Finding[] {
@@ -99,7 +111,13 @@ function nothingSucceeds(facts: EndpointFacts, examination: Examination): Findin
   const methods = methodsAt(examination, endpoint)
   if (methods.length === 0 || methods.some(({ support }) => support !== 'failed')) return []
   const failures = methods.flatMap(({ failure }) => failure ?? [])
+  // The version that was not asked for any more may be the one that the server speaks.
+  if (facts.isCutOff && failures.every(isOfOneVersion)) return []
   return [noHandshakeFinding(facts, failures, examination.client)]
+}
+
+function isOfOneVersion({ kind }: Failure): boolean {
+  return kind === 'alert' || kind === 'refused-here'
 }
 
 /** About full handshakes, and of offers where others have resumed: what makes all of them fail has its own finding. */

@@ -1,18 +1,21 @@
 import { randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CLIENT_HELP, CLIENT_OPTIONS, clientSettings, defaultPort } from './client-options.ts'
+import { CLIENT_HELP, CLIENT_OPTIONS, clientSettings, targetOf } from './client-options.ts'
+import { onAbort, within } from './connection.ts'
 import { diagnose, isTlsServer } from './diagnosis.ts'
 import { doctorText, verdictLine } from './doctor-report.ts'
-import { type ExaminationPlan, examine } from './examination.ts'
+import { type ExaminationPlan, type ExaminationPorts, examine } from './examination.ts'
 import type { Examination } from './examination-facts.ts'
 import type { Finding } from './findings.ts'
 import { type Endpoint, shakeHands } from './probe.ts'
 import { serverName } from './server-name.ts'
 import { defaultServername, parseTarget, resolveTarget, type Target } from './target.ts'
-import { jsonLine, painter, progressLine, type Terminal } from './terminal.ts'
+import { jsonLine, painter, printable, progressLine, type Terminal } from './terminal.ts'
 import {
   DAY_SEC,
+  type ErrorReport,
   ExitCode,
+  errorJson,
   listOption,
   numberOption,
   parseCommandLine,
@@ -35,12 +38,13 @@ for one service: the sessions of each are offered to the others.
   --address LIST            addresses, by commas, to connect to in place of those of HOST; [:PORT] may follow
   --attempts N              sessions for each question, 1 to 1000; 5 by default (15 offers each method and address)
   --wait SECONDS            offers sessions once more after so long
-  --watch SECONDS           examines again and again, with so long in between, until it is interrupted; says more
-                            than a line when the findings change
-  --max-time SECONDS        for one examination, without --wait; 300 by default. What was seen until then is reported
+  --watch SECONDS           examines again and again, with so long in between, until it is interrupted, which ends
+                            it at once; says more than a line when the findings change
+  --max-time SECONDS        for one examination, without --wait; 300 by default. What was seen until then is reported;
+                            a handshake that is cut off counts as nothing
 ${CLIENT_HELP}
   --strict                  warnings count as problems
-  --json                    for machines: one line for each examination
+  --json                    for machines: one line for each examination, with an error where no server answers
   --help
 
 Exit code: 0 what clients would offer resumes, 1 there is a problem (or, with --strict, a warning), also when the
@@ -100,7 +104,7 @@ async function watch(plan: DoctorPlan, watchMs: number, terminal: Terminal): Pro
     const outcome = await examineOnce(plan, terminal, signal).catch((error: unknown) => {
       // A resolver that fails for once is no reason to stop watching.
       if (!(error instanceof UnreachableError) || known === undefined) throw error
-      terminal.stderr.write(`sslctx: ${error.message}\n`)
+      if (!signal.aborted) reportTrouble(error, plan, terminal)
       return undefined
     })
     // What an interruption has cut off says nothing.
@@ -112,6 +116,11 @@ async function watch(plan: DoctorPlan, watchMs: number, terminal: Terminal): Pro
     await sleep(watchMs, undefined, { signal }).catch(() => undefined)
   }
   return exitCode
+}
+
+function reportTrouble(error: UnreachableError, { isJson }: DoctorPlan, { stdout, stderr }: Terminal): void {
+  if (isJson) stdout.write(jsonLine(errorJson(error)))
+  stderr.write(`sslctx: ${printable(error.message)}\n`)
 }
 
 /** @returns what the next one is compared with */
@@ -136,38 +145,88 @@ function reportChange(
   return now
 }
 
-function report({ examination, findings, exitCode }: Outcome, plan: DoctorPlan, terminal: Terminal): number {
-  const { stdout, env } = terminal
+function report(outcome: Outcome, { isJson }: DoctorPlan, { stdout, env }: Terminal): number {
+  const { examination, findings, exitCode } = outcome
   stdout.write(
-    plan.isJson
-      ? jsonLine({ time: new Date().toISOString(), exitCode, ...examination, findings })
+    isJson
+      ? jsonLine({
+          time: new Date().toISOString(),
+          exitCode,
+          ...errorOf(outcome),
+          ...examination,
+          findings,
+        })
       : doctorText(examination, findings, stdout, painter(stdout, env)),
   )
   return exitCode
 }
 
-async function examineOnce(plan: DoctorPlan, terminal: Terminal, signal?: AbortSignal): Promise<Outcome> {
-  const { settings } = plan.examination
-  const endpoints = await endpointsOf(plan)
+/** As the other commands show it, where no server answers. */
+function errorOf({ examination, findings, exitCode }: Outcome): Partial<Pick<ErrorReport, 'error'>> {
+  const [first] = findings
+  if (exitCode !== ExitCode.UNREACHABLE || first === undefined) return {}
+  const { endpoints, methods } = examination
+  const cause = [
+    ...endpoints.map(({ unreachable }) => unreachable),
+    ...methods.map(({ error }) => error),
+  ].find((code) => code !== undefined)
+  return { error: { code: first.id, ...(cause !== undefined && { cause }), message: first.what } }
+}
+
+async function examineOnce(
+  plan: DoctorPlan,
+  terminal: Terminal,
+  interruption?: AbortSignal,
+): Promise<Outcome> {
+  const endpoints = await unlessInterrupted(endpointsOf(plan), interruption)
   const progress = progressLine(terminal)
-  let deadlineMs = performance.now() + plan.maxTimeMs
-  const leftMs = (): number => deadlineMs - performance.now()
-  const examination = await examine(
+  const seen = await examine(
     { ...plan.examination, endpoints },
-    {
-      shakeHands: (wish) =>
-        shakeHands({ ...wish, timeoutMs: Math.max(1, Math.min(settings.timeoutMs, leftMs())) }, settings),
-      sleep: (milliseconds) => {
-        deadlineMs += milliseconds
-        return sleep(milliseconds)
-      },
-      random: () => randomInt(2 ** 32) / 2 ** 32,
-      onStep: (step) => progress.show(step),
-      hasTime: () => leftMs() > 0 && signal?.aborted !== true,
-    },
+    portsOf(plan, (step) => progress.show(step), interruption),
   ).finally(() => progress.end())
+  const examination =
+    seen.isCutShort && interruption?.aborted ? { ...seen, isInterrupted: true as const } : seen
   const findings = diagnose(examination)
   return { examination, findings, exitCode: exitCodeOf(examination, findings, plan) }
+}
+
+/** A lookup of a name cannot be called back. */
+async function unlessInterrupted<T>(work: Promise<T>, interruption: AbortSignal | undefined): Promise<T> {
+  const { promise: interrupted, reject } = withReject()
+  const release = onAbort(interruption, () =>
+    reject(new UnreachableError('interrupted before a server could be asked', { code: 'cut-short' })),
+  )
+  return await Promise.race([work, interrupted]).finally(release)
+}
+
+function withReject(): { readonly promise: Promise<never>; readonly reject: (error: Error) => void } {
+  let reject: (error: Error) => void = () => undefined
+  const promise = new Promise<never>((_resolve, fail) => {
+    reject = fail
+  })
+  return { promise, reject }
+}
+
+/** When the time is over, or an interruption comes, whatever is under way ends. */
+function portsOf(
+  { examination: { settings }, maxTimeMs }: DoctorPlan,
+  onStep: (step: string) => void,
+  interruption: AbortSignal | undefined,
+): ExaminationPorts {
+  let deadlineMs = performance.now() + maxTimeMs
+  const leftMs = (): number => deadlineMs - performance.now()
+  return {
+    shakeHands: (wish) =>
+      within(leftMs(), interruption, (signal) => shakeHands({ ...wish, signal }, settings)),
+    sleep: (milliseconds) => {
+      deadlineMs += milliseconds
+      const end = interruption === undefined ? {} : { signal: interruption }
+      return sleep(milliseconds, undefined, end).catch(() => undefined)
+    },
+    random: () => randomInt(2 ** 32) / 2 ** 32,
+    onStep,
+    hasTime: () => leftMs() > 0 && interruption?.aborted !== true,
+  }
 }
 
 function exitCodeOf(
@@ -184,8 +243,7 @@ function exitCodeOf(
 type DoctorValues = ReturnType<typeof parseCommandLine<typeof OPTIONS>>['values']
 
 function makePlan(values: DoctorValues, positionals: readonly string[]): DoctorPlan {
-  const port = defaultPort(values)
-  const [first, ...others] = positionals.map((text) => parseTarget(text, port))
+  const [first, ...others] = positionals.map((text) => targetOf(text, values))
   if (first === undefined) throw new UsageError('doctor needs a HOST[:PORT]')
   const servername =
     values.servername === undefined ? defaultServername(first) : serverName(values.servername, '--servername')

@@ -3,7 +3,7 @@ import { tableRows } from './doctor-table.ts'
 import type { EndpointFacts, Examination } from './examination-facts.ts'
 import { type Finding, type Severity, versionName } from './findings.ts'
 import { merged } from './merged-findings.ts'
-import { type Colour, type OutputStream, type Paint, printable, table, widthOf, wrap } from './terminal.ts'
+import { type Colour, grid, type OutputStream, type Paint, printable, widthOf, wrap } from './terminal.ts'
 
 const MARKS: Readonly<Record<Severity, readonly [string, Colour]>> = {
   problem: ['PROBLEM', 'red'],
@@ -57,10 +57,12 @@ export function verdictLine(examination: Examination, findings: readonly Finding
 }
 
 function sentenceOf(examination: Examination, findings: readonly Finding[]): string {
-  if (!isTlsServer(examination)) return 'No TLS server answers.'
+  const [first] = findings
+  if (!isTlsServer(examination))
+    return first?.id === 'cut-short' ? 'Nothing was seen before the run was over.' : 'No TLS server answers.'
   if (examination.methods.every(({ support }) => support === 'failed'))
     return 'A TLS server answers, and no handshake succeeds.'
-  if (findings[0]?.id === 'both-versions-refused') return 'Clients that offer both versions are refused.'
+  if (first?.id === 'both-versions-refused') return 'Clients that offer both versions are refused.'
   const { resumed, offered } = rateOf(examination.trials.filter(({ kind }) => kind !== 'other-name'))
   if (findings.some(({ severity }) => severity === 'problem'))
     return resumed === 0 ? 'Sessions do not resume.' : 'Sessions resume in part.'
@@ -81,10 +83,7 @@ function endpointText(
   const start = client.startTls === undefined ? '' : `, ${client.startTls}`
   const head = `${paint(endpoint, 'bold')} ${name}${start}\n`
   if (unreachable !== undefined) return `${head}  unreachable: ${unreachable}\n\n`
-  if (certificate === undefined) {
-    const here = methods.filter((one) => one.endpoint === endpoint)
-    return `${head}  ${here.some(({ support }) => support !== 'failed') ? 'no certificate' : 'no handshake'}\n\n`
-  }
+  if (certificate === undefined) return `${head}  ${withoutCertificate(facts, methods)}\n\n`
   const verified = verifyError === undefined ? 'verifies' : `does not verify: ${verifyError}`
   const { subject, issuer, validTo } = certificate
   const versions = [
@@ -95,28 +94,17 @@ function endpointText(
   return `${head}${wrap(printable(text), '  ', width)}\n`
 }
 
-/** Where the columns do not fit a terminal, each of their cells has a line. */
-function tableText(examination: Examination, stream: OutputStream): string {
-  const { head, rows } = tableRows(examination)
-  const width = widthOf(stream)
-  const wide = table([['', ...head], ...rows.map(({ title, cells }) => [title, ...cells])])
-  const room = stream.isTTY === true && stream.columns ? stream.columns : Number.POSITIVE_INFINITY
-  const fits = wide.split('\n').every(({ length }) => length <= room)
-  const figures = fits ? wide : rows.map((row) => stackedRow(row, head, width)).join('')
-  const explained = new Map(rows.map(({ title, about }) => [about, title.trim()]))
-  const legend = [...explained].map(([about, title]) => wrap(`${title}: ${about}`, '  ', width))
-  return `${figures}\n${legend.join('')}`
+function withoutCertificate({ endpoint, isCutOff }: EndpointFacts, methods: Examination['methods']): string {
+  const here = methods.filter((one) => one.endpoint === endpoint)
+  if (here.length === 0 && isCutOff) return 'not looked at: the run was over'
+  return here.some(({ support }) => support !== 'failed') ? 'no certificate' : 'no handshake'
 }
 
-function stackedRow(
-  { title, cells }: { readonly title: string; readonly cells: readonly string[] },
-  head: readonly string[],
-  width: number,
-): string {
-  const lines = cells.flatMap((cell, index) =>
-    cell === '-' ? [] : [wrap(`${head[index]}: ${cell}`, '    ', width)],
-  )
-  return lines.length === 0 ? '' : `  ${title.trim()}\n${lines.join('')}`
+function tableText(examination: Examination, stream: OutputStream): string {
+  const { head, rows } = tableRows(examination)
+  const explained = new Map(rows.map(({ title, about }) => [about, title.trim()]))
+  const legend = [...explained].map(([about, title]) => wrap(`${title}: ${about}`, '  ', widthOf(stream)))
+  return `${grid([head], rows, stream)}\n${legend.join('')}`
 }
 
 function findingText({ severity, what, reasons, remedies }: Finding, width: number, paint: Paint): string {

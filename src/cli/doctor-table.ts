@@ -1,13 +1,11 @@
 import { rateOf } from './diagnosis.ts'
 import type { Examination, MethodFacts, Trial, TrialKind } from './examination-facts.ts'
-import { methodName, shown, versionName } from './findings.ts'
+import { methodName, seconds, shown, versionName } from './findings.ts'
 import { METHODS, type Method } from './probe.ts'
-import { duration, printable } from './terminal.ts'
+import { duration, type GridRow, printable } from './terminal.ts'
 
-export interface TableRow {
-  readonly title: string
-  /** One for each method. */
-  readonly cells: readonly string[]
+/** With a cell for each method. */
+export interface TableRow extends GridRow {
   /** What the row is, in one line. */
   readonly about: string
 }
@@ -43,7 +41,7 @@ export function tableRows(examination: Examination): {
     ...(trials.some(isAfterWait)
       ? [
           {
-            title: `after ${duration(waitSec)}`,
+            title: `after ${waitSec < 60 ? seconds(waitSec) : duration(waitSec)}`,
             cells: cells(examination, isAfterWait),
             about: 'sessions that have waited for so long',
           },

@@ -1,5 +1,5 @@
 import type { Failure } from './failure.ts'
-import type { Method, PeerCertificate } from './probe.ts'
+import type { ClientSettings, Method, PeerCertificate } from './probe.ts'
 
 /** When and where a session is offered. */
 export type TrialKind =
@@ -67,6 +67,8 @@ export interface EndpointFacts {
   }
   /** Where one version succeeds and another does not: why a client that offers both fails. */
   readonly both?: Failure
+  /** The run was over before it was met in all ways. */
+  readonly isCutOff?: true
 }
 
 /** How this client was set up, as far as findings depend on it. */
@@ -76,6 +78,17 @@ export interface ClientFacts {
   readonly isInsecure: boolean
   readonly alpn: readonly string[]
   readonly startTls?: string | undefined
+}
+
+export function clientFacts(settings: ClientSettings, servername: string | undefined): ClientFacts {
+  const { cert, isInsecure, alpn, startTls } = settings
+  return {
+    servername,
+    hasCertificate: cert !== undefined,
+    isInsecure: isInsecure === true,
+    alpn,
+    startTls,
+  }
 }
 
 /** What a server answers under another name. */
@@ -90,8 +103,10 @@ export interface Examination {
   readonly client: ClientFacts
   readonly attempts: number
   readonly waitSec: number
-  /** The time was over before all was asked. */
+  /** The run was over before all was asked. What it has cut off is nowhere here. */
   readonly isCutShort: boolean
+  /** Whoever started it has ended it. */
+  readonly isInterrupted?: true
   readonly endpoints: readonly EndpointFacts[]
   readonly methods: readonly MethodFacts[]
   readonly otherNames: readonly OtherNameFacts[]

@@ -1,14 +1,15 @@
 import { decodeSslSession } from '../codec/ssl-session-der.ts'
-import type {
-  EndpointFacts,
-  Examination,
-  MethodFacts,
-  OtherNameFacts,
-  TokenFacts,
-  Trial,
-  TrialKind,
+import {
+  clientFacts,
+  type EndpointFacts,
+  type Examination,
+  type MethodFacts,
+  type OtherNameFacts,
+  type TokenFacts,
+  type Trial,
+  type TrialKind,
 } from './examination-facts.ts'
-import { type Failure, HandshakeError, provesTls } from './failure.ts'
+import { CutOffError, type Failure, HandshakeError, provesTls } from './failure.ts'
 import {
   type ClientSettings,
   type Endpoint,
@@ -31,7 +32,9 @@ export interface ExaminationPlan {
 
 /** The world, as an examination needs it. */
 export interface ExaminationPorts {
+  /** Rejects with {@link CutOffError} when the examination ends before the handshake does. */
   shakeHands(wish: HandshakeWish, settings: ClientSettings): Promise<Handshake>
+  /** Ends sooner when the examination does. */
   sleep(milliseconds: number): Promise<unknown>
   /** From 0 to 1, exclusively. */
   random(): number
@@ -40,9 +43,6 @@ export interface ExaminationPorts {
   /** Asked before every handshake: whether there may be one more. */
   hasTime(): boolean
 }
-
-/** Thrown within an examination whose time is over. */
-class TimeIsOver extends Error {}
 
 /** One session and where it comes from. */
 interface Kept {
@@ -71,7 +71,7 @@ export async function examine(plan: ExaminationPlan, ports: ExaminationPorts): P
     await examiner.offerUnderOtherNames()
     await examiner.offerAfterWait()
   } catch (error) {
-    if (!(error instanceof TimeIsOver)) throw error
+    if (!(error instanceof CutOffError)) throw error
     return examiner.result(true)
   }
   return examiner.result(false)
@@ -106,13 +106,7 @@ class Examiner {
     const { servername, attempts, waitSec, settings } = this.#plan
     return {
       servername,
-      client: {
-        servername,
-        hasCertificate: settings.cert !== undefined,
-        isInsecure: settings.isInsecure === true,
-        alpn: settings.alpn,
-        startTls: settings.startTls,
-      },
+      client: clientFacts(settings, servername),
       attempts,
       waitSec,
       isCutShort,
@@ -141,6 +135,9 @@ class Examiner {
         else facts = { ...facts, ...identityOf(met) }
       }
       facts = { ...facts, ...(await this.#lookCloser(endpoint, failures)) }
+    } catch (error) {
+      if (error instanceof CutOffError) facts = { ...facts, isCutOff: true }
+      throw error
     } finally {
       this.#endpoints.push(facts)
     }
@@ -257,7 +254,7 @@ class Examiner {
     if (waitSec === 0) return
     const sessions: Kept[] = []
     for (const known of this.#atFirstEndpoint()) sessions.push(...(await this.#makeSessions(known, attempts)))
-    for (let left = waitSec; left > 0; left--) {
+    for (let left = waitSec; left > 0 && this.#ports.hasTime(); left--) {
       this.#ports.onStep(`waiting ${Math.ceil(left)} s`)
       await this.#ports.sleep(Math.min(left, 1) * 1000)
     }
@@ -326,7 +323,7 @@ class Examiner {
   }
 
   #shakeHands(wish: HandshakeWish): Promise<Handshake> {
-    if (!this.#ports.hasTime()) throw new TimeIsOver()
+    if (!this.#ports.hasTime()) throw new CutOffError()
     return this.#ports.shakeHands(wish, this.#plan.settings)
   }
 

@@ -53,6 +53,13 @@ export class HandshakeError extends Error {
   }
 }
 
+/** There was no more time for it: what the handshake would have come to, nobody knows. */
+export class CutOffError extends Error {
+  constructor() {
+    super('cut off')
+  }
+}
+
 /** Nobody but a server of TLS sends records of TLS. */
 export function provesTls({ kind }: Failure): boolean {
   return kind === 'alert' || kind === 'stalled' || kind === 'broken' || kind === 'refused-here'

@@ -6,7 +6,7 @@ import {
   CLIENT_OPTIONS,
   type ClientOptions,
   clientSettings,
-  defaultPort,
+  targetOf,
 } from './client-options.ts'
 import { HandshakeError } from './failure.ts'
 import { readBounded } from './files.ts'
@@ -16,7 +16,7 @@ import { refusal } from './refusal.ts'
 import { serverName } from './server-name.ts'
 import { readSessionInputs, type SessionInput } from './session-input.ts'
 import { isExpired, type SessionView, sessionJson, sessionText } from './session-text.ts'
-import { defaultServername, firstThatConnects, parseTarget, resolveTarget, type Target } from './target.ts'
+import { defaultServername, firstThatConnects, resolveTarget, type Target } from './target.ts'
 import { jsonLine, type Terminal } from './terminal.ts'
 import { codeOf, ExitCode, parseCommandLine, quoted, UnreachableError, UsageError } from './usage.ts'
 
@@ -30,9 +30,10 @@ file has that name: what it gives to a client that connects.
   --secrets                 also the master key, the ticket and the application's data in it. Who has them can
                             decrypt connections and pose as one of their ends
   --secret-file FILE        also what is in its stateless ticket, when that is one of attachServer({ tickets }):
-                            FILE has the secret of the KeyRing, as bytes, hexadecimal digits or base64
+                            FILE has the secret of the KeyRing, as bytes, or as 64 or more hexadecimal digits
+                            or base64
   --name TEXT               with it, the sessionIdContext of the server; empty by default
-  --json                    for machines, one line for each session
+  --json                    for machines, one line for each session, or one with an error
   --help
 
 Of a server:
@@ -164,7 +165,7 @@ async function sessionsOf(source: string, values: InspectValues): Promise<Sessio
   const { protocol = 'any' } = values
   if (protocol !== 'any' && protocol !== '1.2' && protocol !== '1.3')
     throw new UsageError(`--protocol must be 1.2 or 1.3, got ${quoted(protocol)}`)
-  const target = parseTarget(source, defaultPort(values))
+  const target = targetOf(source, values)
   const servername =
     values.servername === undefined
       ? defaultServername(target)
@@ -181,9 +182,10 @@ async function sessionsOf(source: string, values: InspectValues): Promise<Sessio
     if (result.sessions.length > 0) return result.sessions.map((der) => ({ der, form: 'DER' }))
   } catch (error) {
     if (!(error instanceof HandshakeError)) throw error
-    throw refusal(error, last, servername)
+    throw refusal(error, { endpoint: last, servername }, settings)
   }
   throw new UnreachableError(`${last} gives no session; sslctx doctor says more`, {
+    code: 'nothing-to-resume-with',
     exitCode: ExitCode.PROBLEM,
   })
 }

@@ -1,7 +1,7 @@
 import tls from 'node:tls'
 import { alertOf } from './alerts.ts'
-import { type Connection, handshakeError, openConnection, timeoutError } from './connection.ts'
-import { HandshakeError } from './failure.ts'
+import { type Connection, handshakeError, onAbort, openConnection, timeoutError } from './connection.ts'
+import { CutOffError, HandshakeError } from './failure.ts'
 import { type ContextKind, secureContextOf } from './secure-contexts.ts'
 import { unwrapClientSession } from './session-input.ts'
 import type { StartTls } from './starttls.ts'
@@ -44,8 +44,8 @@ export interface HandshakeWish {
   readonly servername: string | undefined
   /** DER. */
   readonly session?: Uint8Array | undefined
-  /** Less than the settings have, near the end of a run. */
-  readonly timeoutMs?: number
+  /** Ends it at once, wherever it is. */
+  readonly signal?: AbortSignal
   /** As `isInsecure` of the settings, for this handshake. */
   readonly isInsecure?: boolean
   /** For measuring: nobody watches the bytes, and a failure is known by its code alone. */
@@ -90,17 +90,52 @@ const MAX_SESSIONS = 16
  * Whatever the server does, it is over `TICKETS_MS + CLOSING_MS` after the handshake, and with HTTP `ANSWER_MS` later.
  *
  * @throws {@link HandshakeError} also for an alert after the handshake, which is how TLS 1.3 refuses a client certificate
+ * @throws {@link CutOffError} when the signal of the wish has ended it
  */
 export async function shakeHands(wish: HandshakeWish, settings: ClientSettings): Promise<Handshake> {
+  const { signal } = wish
+  if (signal?.aborted) throw new CutOffError()
+  try {
+    const handshake = await connectAndShakeHands(wish, settings)
+    if (!signal?.aborted) return handshake
+  } catch (error) {
+    if (!signal?.aborted || !(error instanceof HandshakeError)) throw error
+  }
+  throw new CutOffError()
+}
+
+async function connectAndShakeHands(wish: HandshakeWish, settings: ClientSettings): Promise<Handshake> {
   const startedMs = performance.now()
-  const timeoutMs = wish.timeoutMs ?? settings.timeoutMs
-  const name = wish.servername ?? wish.endpoint.address
+  const { signal, endpoint, servername } = wish
+  const { timeoutMs, startTls } = settings
   const connection = await openConnection(
-    wish.endpoint,
-    { startTls: settings.startTls, name },
-    { timeoutMs, isBare: wish.isBare === true },
+    endpoint,
+    { startTls, name: servername ?? endpoint.address },
+    { timeoutMs, signal, isBare: wish.isBare === true },
   )
   const socket = tls.connect(connectionOptions(wish, settings, connection))
+  const release = onAbort(signal, () => {
+    socket.destroy()
+    connection.destroy()
+  })
+  try {
+    return await shakeHandsOn(socket, { wish, settings, connection, startedMs })
+  } finally {
+    release()
+  }
+}
+
+interface Attempt {
+  readonly wish: HandshakeWish
+  readonly settings: ClientSettings
+  readonly connection: Connection
+  readonly startedMs: number
+}
+
+async function shakeHandsOn(
+  socket: tls.TLSSocket,
+  { wish, settings, connection, startedMs }: Attempt,
+): Promise<Handshake> {
   const sessions: Uint8Array[] = []
   socket.on('session', (session: Buffer) => {
     sessions.push(unwrapClientSession(session).der)
@@ -110,7 +145,7 @@ export async function shakeHands(wish: HandshakeWish, settings: ClientSettings):
   socket.on('error', (error) => {
     lastError ??= error
   })
-  await handshakeOf(socket, connection, timeoutMs - (performance.now() - startedMs))
+  await handshakeOf(socket, connection, settings.timeoutMs - (performance.now() - startedMs))
   const latencyMs = performance.now() - startedMs
   const facts = factsOf(socket)
   if (settings.isHttp) await askForHead(socket, wish)

@@ -6,6 +6,7 @@ import { serverName } from './server-name.ts'
 import { quoted, UnreachableError, UsageError } from './usage.ts'
 
 const HTTPS_PORT = 443
+const MAX_PORT = 65_535
 
 /** `HOST[:PORT]` in its parts. */
 export interface Target {
@@ -47,14 +48,16 @@ export function parseTarget(text: string, defaultPort: number = HTTPS_PORT): Tar
 
 function parseAuthority(text: string, shown: string, defaultPort: number): Target {
   if (isIP(text) === 6) return { host: text, port: defaultPort }
-  const parts = /^(?:\[([0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?)\]|([^\s:/[\]]+))(?::(\d{1,5}))?$/.exec(text)
+  const parts = /^(?:\[([0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?)\]|([^\s:/[\]]+))(?::(\d+))?$/.exec(text)
   const [, ipv6, name, port] = parts ?? []
   const host = ipv6 ?? name
   const number = port === undefined ? defaultPort : Number(port)
-  if (host === undefined || number < 1 || number > 65_535 || (ipv6 !== undefined && isIP(ipv6) !== 6))
+  if (host === undefined || (ipv6 !== undefined && isIP(ipv6) !== 6))
     throw new UsageError(
       `${quoted(shown)} is not HOST[:PORT]; write an IPv6 address with a port as [2001:db8::1]:443`,
     )
+  if (number < 1 || number > MAX_PORT)
+    throw new UsageError(`${quoted(shown)} is not HOST[:PORT]: a port is a number from 1 to ${MAX_PORT}`)
   return { host: isIP(host) === 0 ? serverName(host, 'HOST') : host, port: number }
 }
 
@@ -73,14 +76,16 @@ export async function resolveTarget({ host, port }: Target, timeoutMs: number): 
   if (isIP(host) !== 0) return [{ address: host, port }]
   let timer: NodeJS.Timeout | undefined
   const patience = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new UnreachableError(`${host}: no answer of the resolver`)), timeoutMs)
+    const cause = Object.assign(new Error('no answer'), { code: 'ERR_TIMEOUT' })
+    const error = new UnreachableError(`${host}: no answer of the resolver`, { code: 'no-address', cause })
+    timer = setTimeout(() => reject(error), timeoutMs)
   })
   try {
     const found = await Promise.race([lookup(host, { all: true }), patience])
     return [...new Set(found.map(({ address }) => address))].map((address) => ({ address, port }))
   } catch (error) {
     if (error instanceof UnreachableError) throw error
-    throw new UnreachableError(`${host} has no address`, { cause: error })
+    throw new UnreachableError(`${host} has no address`, { code: 'no-address', cause: error })
   } finally {
     clearTimeout(timer)
   }
@@ -103,5 +108,5 @@ export async function firstThatConnects<T>(
       if (!isUnreachable || index === endpoints.length - 1) throw error
     }
   }
-  throw new UnreachableError('the name has no address')
+  throw new UnreachableError('the name has no address', { code: 'no-address' })
 }

@@ -71,6 +71,39 @@ export function table(rows: readonly (readonly string[])[], indent = '  '): stri
     .join('')
 }
 
+export interface GridRow {
+  readonly title: string
+  /** One for each column; what is `-` says nothing. */
+  readonly cells: readonly string[]
+}
+
+/**
+ * A table; where its columns do not fit a terminal, each of their cells has a line.
+ *
+ * @param heads - lines of the head, of as many columns as the rows have
+ */
+export function grid(
+  heads: readonly (readonly string[])[],
+  rows: readonly GridRow[],
+  stream: OutputStream,
+): string {
+  const wide = table([
+    ...heads.map((head) => ['', ...head]),
+    ...rows.map(({ title, cells }) => [title, ...cells]),
+  ])
+  const room = stream.isTTY === true && stream.columns ? stream.columns : Number.POSITIVE_INFINITY
+  if (wide.split('\n').every(({ length }) => length <= room)) return wide
+  const names = (heads[0] ?? []).map((_, column) => heads.map((head) => head[column]).join(' '))
+  return rows.map((row) => stackedRow(row, names, widthOf(stream))).join('')
+}
+
+function stackedRow({ title, cells }: GridRow, names: readonly string[], width: number): string {
+  const lines = cells.flatMap((cell, index) =>
+    cell === '-' ? [] : [wrap(`${names[index]}: ${cell}`, '    ', width)],
+  )
+  return lines.length === 0 ? '' : `  ${title.trim()}\n${lines.join('')}`
+}
+
 const WIDTH = 100
 const MIN_WIDTH = 40
 

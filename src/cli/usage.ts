@@ -1,4 +1,5 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util'
+import type { FindingId } from './findings.ts'
 
 /** What the command ends with, for scripts. */
 export const ExitCode: {
@@ -19,15 +20,54 @@ export const DAY_SEC: number = 86_400
 /** The user asked for something that cannot be done; the message says what to write instead. */
 export class UsageError extends Error {}
 
+/** What `--json` calls the reason for which there is nothing else to show: as the finding is called that `doctor` would have of it. */
+export type ErrorCode = FindingId | 'no-address' | 'usage' | 'fault'
+
 /** There is no handshake to go on with. */
 export class UnreachableError extends Error {
+  readonly code: ErrorCode
   /** A server of TLS that refuses is a problem; nobody at all is something else. */
   readonly exitCode: number
 
-  constructor(message: string, options: ErrorOptions & { readonly exitCode?: number } = {}) {
+  constructor(
+    message: string,
+    options: ErrorOptions & { readonly code: ErrorCode; readonly exitCode?: number },
+  ) {
     super(message, options)
+    this.code = options.code
     this.exitCode = options.exitCode ?? ExitCode.UNREACHABLE
   }
+}
+
+/** What `--json` shows in place of a report. */
+export interface ErrorReport {
+  readonly time: string
+  readonly exitCode: number
+  readonly error: {
+    readonly code: ErrorCode
+    /** What Node calls it, where there is such a name. */
+    readonly cause?: string
+    readonly message: string
+  }
+}
+
+export function errorJson(error: unknown): ErrorReport {
+  const time = new Date().toISOString()
+  const message = messageOf(error)
+  if (error instanceof UsageError)
+    return { time, exitCode: ExitCode.USAGE, error: { code: 'usage', message } }
+  if (!(error instanceof UnreachableError))
+    return { time, exitCode: ExitCode.FAULT, error: { code: 'fault', message } }
+  const { code, exitCode, cause } = error
+  const name = cause === undefined ? {} : { cause: codeOf(cause) }
+  return { time, exitCode, error: { code, ...name, message } }
+}
+
+/** What is foreseen needs no name. */
+export function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const isForeseen = error instanceof UsageError || error instanceof UnreachableError
+  return isForeseen ? error.message : `${error.name}: ${error.message}`
 }
 
 /** Longer than names and paths that somebody writes by hand. */

@@ -123,6 +123,7 @@ describe('the load', () => {
       handshakes: 3,
       resumed: 2,
       failed: 1,
+      cutOff: 0,
       handshakesPerSec: 1.2,
       resumptionRate: 2 / 3,
       latencyMs: { p50: 4, p90: 6, p99: 6, max: 6 },
@@ -161,6 +162,25 @@ describe('the report for people', () => {
   const plan = { protocol: '1.3', connections: 1 }
   const textOf = (full: PhaseReport): string =>
     benchText([{ endpoint: 'a:1', servername: undefined, full }], plan, (text) => text)
+
+  test.each([40, 60, 80])('has no line that a terminal of %i columns would break', (columns) => {
+    const tally = new LoadTally(0)
+    for (let at = 0; at < 40_000; at += 500) tally.add({ resumed: true, latencyMs: 1 }, at)
+    const resumed = { ...tally.report(40_000, 0), clientLoop: 0.95 }
+    const reports = ['192.0.2.1:18443', '192.0.2.2:18443'].map((endpoint) => ({
+      endpoint,
+      servername: undefined,
+      full: resumed,
+      resumed,
+    }))
+    const text = benchText(reports, plan, (one) => one, { isTTY: true, columns, write: () => undefined })
+    expect(text.split('\n').filter(({ length }) => length > columns)).toEqual([])
+    expect(text).toContain('192.0.2.1:18443 session offered: 2.0')
+  })
+
+  test('counts one connection as one', () => {
+    expect(textOf(phase)).toContain('1 connection at a time')
+  })
 
   test('says when the client was the limit, by its processor or by its thread', () => {
     expect(textOf(phase)).not.toContain('This client was the limit')

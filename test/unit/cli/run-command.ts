@@ -1,6 +1,7 @@
 import { runCommand } from '../../../src/cli/command.ts'
 import type { Examination } from '../../../src/cli/examination-facts.ts'
 import type { Finding } from '../../../src/cli/findings.ts'
+import type { OutputStream } from '../../../src/cli/terminal.ts'
 import type { SslSessionFields } from '../../../src/codec/ssl-session-der.ts'
 import { encode, MINIMAL } from '../../tools/session-fields.ts'
 
@@ -15,26 +16,39 @@ interface Place {
   readonly columns?: number
   readonly env?: Readonly<Record<string, string>>
   readonly stdin?: AsyncIterable<Uint8Array>
+  /** As SIGINT. */
+  readonly interruption?: AbortSignal
+  /** Told whatever is written, at once. */
+  readonly onWrite?: (text: string, stream: 'stdout' | 'stderr') => void
 }
 
 /** The command in this process, as if at a terminal or not. */
 export async function run(args: readonly string[], place: Place = {}): Promise<Run> {
-  const { isTerminal = false, columns, env = {}, stdin = noInput() } = place
-  let stdout = ''
-  let stderr = ''
+  const { isTerminal = false, columns, env = {}, stdin = noInput(), interruption, onWrite } = place
+  const written = { stdout: '', stderr: '' }
+  const stream = (name: 'stdout' | 'stderr'): OutputStream => ({
+    isTTY: isTerminal,
+    ...(columns && { columns }),
+    write: (text) => {
+      written[name] += text
+      onWrite?.(text, name)
+    },
+  })
   const exitCode = await runCommand(args, {
     stdin,
-    stdout: { isTTY: isTerminal, ...(columns && { columns }), write: (text) => (stdout += text) },
-    stderr: { isTTY: isTerminal, ...(columns && { columns }), write: (text) => (stderr += text) },
+    stdout: stream('stdout'),
+    stderr: stream('stderr'),
     env,
+    ...(interruption && { interruption: () => interruption }),
   })
-  return { exitCode, stdout, stderr }
+  return { exitCode, ...written }
 }
 
 async function* noInput(): AsyncGenerator<Uint8Array> {}
 
 export interface DoctorReport extends Examination {
   readonly findings: readonly Finding[]
+  readonly error?: { readonly code: string }
   readonly exitCode: number
 }
 
