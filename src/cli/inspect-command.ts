@@ -36,7 +36,7 @@ file has that name: what it gives to a client that connects.
   --json                    for machines, one line for each session, or one with an error
   --help
 
-Of a server:
+Of a server, and never with FILE or -:
   --servername NAME         the name to ask for; by default HOST, when it is a name
   --protocol 1.2|1.3        by default what is negotiated
 ${CLIENT_HELP}
@@ -68,6 +68,7 @@ export async function inspectCommand(args: readonly string[], terminal: Terminal
   const [source] = positionals
   if (source === undefined || positionals.length > 1)
     throw new UsageError('inspect needs one FILE, HOST[:PORT], or - for standard input')
+  if (isFile(source)) refuseServerOptions(source, values)
   const opener = openerOf(values)
   const inputs = isFile(source) ? await readInputs(source, terminal) : await sessionsOf(source, values)
   const views = inputs.map((input): SessionView => {
@@ -78,6 +79,15 @@ export async function inspectCommand(args: readonly string[], terminal: Terminal
   terminal.stdout.write(values.json === true ? seen.map(jsonOf).join('') : textOf(seen))
   const isGood = seen.every((one) => !isExpired(one.view) && !('opened' in one && one.opened === undefined))
   return isGood ? ExitCode.OK : ExitCode.PROBLEM
+}
+
+/** Of a file they would say nothing. */
+function refuseServerOptions(source: string, values: Readonly<Record<string, unknown>>): void {
+  const { json: _, ...ofServers } = { ...CLIENT_OPTIONS, protocol: OPTIONS.protocol }
+  const given = Object.keys(ofServers).find((name) => values[name] !== undefined)
+  if (given === undefined) return
+  const name = source === '-' ? 'standard input is none' : `${quoted(source)} names a file`
+  throw new UsageError(`--${given} is for a server, and ${name}`)
 }
 
 /** A session, and what is in its ticket when that was asked for. */

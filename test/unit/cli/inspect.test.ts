@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
+import net from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { cipherName } from '../../../src/cli/cipher-names.ts'
@@ -10,7 +11,7 @@ import { decodeSslSession } from '../../../src/codec/ssl-session-der.ts'
 import { SessionDerError } from '../../../src/errors.ts'
 import { SslSession } from '../../../src/index.ts'
 import { folderWithCertificate } from '../../tools/foreign-servers.ts'
-import { certificate, connect, NAME, start, startStock, VERSIONS } from '../../tools/node-servers.ts'
+import { certificate, connect, listen, NAME, start, startStock, VERSIONS } from '../../tools/node-servers.ts'
 import { missingCommand, peerTest } from '../../tools/peers.ts'
 import { V1, V3 } from '../../tools/session-fields.ts'
 import { type Run, run, sessionDer } from './run-command.ts'
@@ -159,6 +160,45 @@ describe('sslctx inspect', () => {
     expect([exitCode, stdout]).toEqual([2, ''])
     expect(stderr).toMatch(/^sslctx: standard input is no session: /)
     expect(stderr).not.toMatch(/hello|MII/)
+  })
+
+  test.each([
+    ['servername', 'x.example'],
+    ['protocol', '1.3'],
+    ['timeout', '3'],
+    ['http'],
+    ['alpn', 'h2'],
+    ['ca', 'ca.pem'],
+    ['cert', 'cert.pem'],
+    ['key', 'key.pem'],
+    ['starttls', 'smtp'],
+    ['insecure'],
+  ])('refuses --%s with a file, of which it would say nothing', async (name, ...value) => {
+    const option = [`--${name}`, ...value]
+    const file = join(folderWithCertificate(), 'session.der')
+    writeFileSync(file, V1)
+    expect(await run(['inspect', file, ...option])).toEqual({
+      exitCode: 2,
+      stdout: '',
+      stderr: `sslctx: --${name} is for a server, and '${file}' names a file. See 'sslctx inspect --help'.\n`,
+    })
+    const { exitCode, stderr } = await inspect(V1, ...option)
+    expect([exitCode, stderr]).toEqual([
+      2,
+      `sslctx: --${name} is for a server, and standard input is none. See 'sslctx inspect --help'.\n`,
+    ])
+  })
+
+  test('says that a server refuses the certificate of --cert, and not that it wants one', async () => {
+    const folder = folderWithCertificate()
+    // unknown_ca, RFC 9846 §6.2.
+    const alert = Buffer.from([21, 3, 3, 0, 2, 2, 48])
+    const port = await listen(
+      net.createServer((socket) => socket.on('error', () => undefined).once('data', () => socket.end(alert))),
+    )
+    const files = ['--cert', join(folder, 'cert.pem'), '--key', join(folder, 'key.pem')]
+    const { exitCode, stderr } = await run(['inspect', `127.0.0.1:${port}`, ...files])
+    expect([exitCode, stderr]).toEqual([1, expect.stringContaining('does not accept the client certificate')])
   })
 
   test('refuses input without end', async () => {
