@@ -1,12 +1,15 @@
 /**
- * The compact form of an SSL_SESSION: its DER as `writeSslSession` writes it, without the times [1] and [2], one UTF-16 unit
- * for each byte. A string takes a tenth of the memory of the objects that the fields would be.
+ * The compact form of an SSL_SESSION: its DER as `writeSslSession` writes it, one UTF-16 unit for each byte. A string takes a
+ * tenth of the memory of the objects that the fields would be.
+ *
+ * The times [1] and [2] and the session id context [4] in it are those with which it came. They change more often than all else, so
+ * whoever has the session keeps the true ones beside it; mostly libssl can have it as it is.
  *
  * What is in this form was read strictly, or was written here: so elements are found by their lengths alone, and those that
  * stay as they are, are copied, not encoded anew.
  */
 import { contentStart, copySpan, DerTag, elementEnd, explicitTag, octetAt, type Span } from './der.ts'
-import { writeLatin1 } from './latin1.ts'
+import { latin1, writeLatin1 } from './latin1.ts'
 import {
   decodeSslSession,
   type FieldsWithoutTimes,
@@ -20,9 +23,7 @@ import {
 } from './ssl-session-der.ts'
 
 /** What may be changed without a look at the rest. What is undefined stays as it is. */
-export interface SessionEdits {
-  /** 0 to 32 bytes. */
-  readonly sessionIdContext?: Uint8Array | undefined
+export interface CompactEdits {
   /** Without a NUL (R12.5); null for none. */
   readonly hostname?: Uint8Array | null | undefined
   readonly ticketAppData?: Uint8Array | undefined
@@ -32,6 +33,7 @@ export interface SessionEdits {
 const OCTETS = { sessionIdContext: 4, hostname: 6, ticket: 10, ticketAppData: 18 } as const
 const INTEGERS = { verifyResult: 5, maxEarlyData: 15, kexGroup: 19 } as const
 const PEER_CERTIFICATE = 3
+const TIMEOUT = 2
 
 const NO_TIMES: SessionTimes = { timeSec: 0, timeoutSec: 0 }
 /** Format version, protocol version, cipher suite, session id, master key. */
@@ -41,23 +43,29 @@ const FORMAT_VERSION_LENGTH = 3
 const CIPHER_SUITE_LENGTH = 4
 
 /**
- * The compact form of what lies in DER.
+ * The compact form of what lies in DER: with the times there, if they are in their canonical form.
  *
  * @param outline - of `der`
  * @param edits - to be made at once
  */
-export function compactDer(der: Uint8Array, outline: SessionOutline, edits: SessionEdits): string {
-  if (!outline.isCanonical) return editCompact(compactFields(fieldsOf(der, outline)), edits)
-  const { start, mandatoryEnd, restStart } = outline
-  return writeCompact(der, der.length, start, mandatoryEnd, restStart, edits)
+export function compactDer(der: Uint8Array, outline: SessionOutline, edits: CompactEdits): string {
+  const { layout } = outline
+  if (!layout.isCanonical) return editCompact(compactFields(fieldsOf(der, outline)), edits)
+  const isUnchanged =
+    isAsWritten(der, layout.hostname, edits.hostname) &&
+    isAsWritten(der, layout.ticketAppData, edits.ticketAppData)
+  return isUnchanged
+    ? latin1(der, 0, der.length)
+    : writeCompact(der, der.length, layout.start, layout.mandatoryEnd, edits)
 }
 
+/** Without times. */
 export function compactFields(fields: FieldsWithoutTimes): string {
   writeSslSession(fields, NO_TIMES)
   return sessionWriter.finishText()
 }
 
-/** All of a session but its times, which are zero. */
+/** All of a session; its times and its session id context are those with which it came. */
 export function fieldsOfCompact(text: string): SslSessionFields {
   return decodeSslSession(copySpan(load(text), { start: 0, end: text.length }))
 }
@@ -65,54 +73,60 @@ export function fieldsOfCompact(text: string): SslSessionFields {
 /**
  * The DER of a session, into {@link sessionWriter}, whose caller takes it from there.
  *
- * @param sessionIdContext - to be written in place of the session's own, 0 to 32 bytes
+ * @param sessionIdContext - 0 to 32 bytes
  */
-export function writeDerOfCompact(text: string, times: SessionTimes, sessionIdContext?: Uint8Array): void {
+export function writeDerOfCompact(text: string, times: SessionTimes, sessionIdContext: Uint8Array): void {
   const bytes = load(text)
   const start = contentStart(bytes, 0)
-  const optionalStart = skip(bytes, start, MANDATORY_ELEMENTS)
+  const mandatoryEnd = skip(bytes, start, MANDATORY_ELEMENTS)
+  const restStart = locate(bytes, mandatoryEnd, text.length, TIMEOUT + 1)
   sessionWriter.begin()
-  const end = writeEdit(bytes, optionalStart, text.length, OCTETS.sessionIdContext, sessionIdContext)
-  sessionWriter.part(bytes, optionalStart, end)
+  const end = writeEdit(bytes, restStart, text.length, OCTETS.sessionIdContext, sessionIdContext)
+  sessionWriter.part(bytes, restStart, end)
   writeTimes(times)
-  sessionWriter.part(bytes, start, optionalStart)
+  sessionWriter.part(bytes, start, mandatoryEnd)
   sessionWriter.close(DerTag.SEQUENCE, 0)
 }
 
+/** What {@link writeDerOfCompact} would write, if the times are still those with which the session came. */
+export function lendCompact(text: string, read: (der: Uint8Array) => void): void {
+  read(load(text).subarray(0, text.length))
+}
+
+/** The session came with this session id context. */
+export function hasCompactContext(text: string, sessionIdContext: Uint8Array): boolean {
+  const bytes = load(text)
+  return isAsWritten(bytes, findContent(bytes, text.length, OCTETS.sessionIdContext), sessionIdContext)
+}
+
 /** The compact form of the session with these changes. */
-export function editCompact(text: string, edits: SessionEdits): string {
-  const { sessionIdContext, hostname, ticketAppData } = edits
+export function editCompact(text: string, edits: CompactEdits): string {
   const bytes = load(text)
   const end = text.length
   const isUnchanged =
-    isAsWritten(bytes, end, OCTETS.sessionIdContext, sessionIdContext) &&
-    isAsWritten(bytes, end, OCTETS.hostname, hostname) &&
-    isAsWritten(bytes, end, OCTETS.ticketAppData, ticketAppData)
+    isAsWritten(bytes, findContent(bytes, end, OCTETS.hostname), edits.hostname) &&
+    isAsWritten(bytes, findContent(bytes, end, OCTETS.ticketAppData), edits.ticketAppData)
   if (isUnchanged) return text
   const start = contentStart(bytes, 0)
-  const restStart = skip(bytes, start, MANDATORY_ELEMENTS)
-  return writeCompact(bytes, end, start, restStart, restStart, edits)
+  return writeCompact(bytes, end, start, skip(bytes, start, MANDATORY_ELEMENTS), edits)
 }
 
 /**
  * @param end - of the session in these bytes
- * @param restStart - of the elements that may be edited, which go on until `end`
+ * @param mandatoryEnd - where what has a number begins, which goes on until `end`
  */
 function writeCompact(
   bytes: Uint8Array,
   end: number,
   start: number,
   mandatoryEnd: number,
-  restStart: number,
-  { sessionIdContext, hostname, ticketAppData }: SessionEdits,
+  { hostname, ticketAppData }: CompactEdits,
 ): string {
   sessionWriter.begin()
   // From the last to the first.
-  let rest = writeEdit(bytes, restStart, end, OCTETS.ticketAppData, ticketAppData)
-  rest = writeEdit(bytes, restStart, rest, OCTETS.hostname, hostname)
-  rest = writeEdit(bytes, restStart, rest, OCTETS.sessionIdContext, sessionIdContext)
-  sessionWriter.part(bytes, restStart, rest)
-  sessionWriter.part(bytes, start, mandatoryEnd)
+  let rest = writeEdit(bytes, mandatoryEnd, end, OCTETS.ticketAppData, ticketAppData)
+  rest = writeEdit(bytes, mandatoryEnd, rest, OCTETS.hostname, hostname)
+  sessionWriter.part(bytes, start, rest)
   sessionWriter.close(DerTag.SEQUENCE, 0)
   return sessionWriter.finishText()
 }
@@ -158,6 +172,16 @@ export function readOctets(text: string, name: keyof typeof OCTETS): Uint8Array 
   const content = findContent(bytes, text.length, OCTETS[name])
   return content && copySpan(bytes, content)
 }
+
+/** What `read` makes of it where it lies, for as long as it runs; undefined for what the session does not have. */
+export function lendOctets<T>(text: string, name: keyof typeof OCTETS, read: OctetsReader<T>): T | undefined {
+  const bytes = load(text)
+  const content = findContent(bytes, text.length, OCTETS[name])
+  return content && read(bytes, content.start, content.end)
+}
+
+/** @param start - of the octets in `bytes`, which are not to be changed or kept */
+export type OctetsReader<T> = (bytes: Uint8Array, start: number, end: number) => T
 
 /** @param expected - a UTF-16 unit for each byte; undefined for no such element */
 export function isOctets(text: string, name: keyof typeof OCTETS, expected: string | undefined): boolean {
@@ -211,14 +235,13 @@ function writeEdit(
   return place
 }
 
+/** @param content - where in `bytes` that is which `octets` would take the place of */
 function isAsWritten(
   bytes: Uint8Array,
-  end: number,
-  number: number,
+  content: Span | undefined,
   octets: Uint8Array | null | undefined,
 ): boolean {
   if (octets === undefined) return true
-  const content = findContent(bytes, end, number)
   if (content === undefined || octets === null) return content === undefined && octets === null
   if (content.end - content.start !== octets.length) return false
   for (let index = 0; index < octets.length; index++)

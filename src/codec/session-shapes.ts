@@ -5,12 +5,12 @@
  */
 import { contentStart, elementEnd, octetAt, type Span } from './der.ts'
 import { MAX_SESSION_SECONDS, UINT32 } from './session-reader.ts'
-import type { SessionOutline } from './ssl-session-der.ts'
+import type { SessionLayout, SessionOutline } from './ssl-session-der.ts'
 
 /** A session as it was read, without what it had of its own. */
 interface Shape {
   readonly octets: Uint8Array
-  readonly outline: SessionOutline
+  readonly layout: SessionLayout
   /** What all sessions of the shape have in common. */
   readonly common: readonly Span[]
   readonly time: Span | undefined
@@ -38,17 +38,17 @@ const OWN: ReadonlySet<number> = new Set([
   TICKET_APP_DATA,
 ])
 const TAG_NUMBER = 0x1f
+const MAX_UINT32 = Number(UINT32.max)
 
 /** @returns undefined for what must be read element by element */
 export function outlineLikeKnown(der: Uint8Array): SessionOutline | undefined {
   const shape = shapes.get(der.length)
   if (shape === undefined || !isCommon(der, shape)) return undefined
-  const { outline } = shape
-  const timeSec = numberOr(outline.timeSec, der, shape.time, MAX_SESSION_SECONDS)
-  const timeoutSec = numberOr(outline.timeoutSec, der, shape.timeout, MAX_SESSION_SECONDS)
-  const ticketAgeAdd = numberOr(outline.ticketAgeAdd, der, shape.ticketAgeAdd, Number(UINT32.max))
+  const timeSec = readNumber(der, shape.time, MAX_SESSION_SECONDS)
+  const timeoutSec = readNumber(der, shape.timeout, MAX_SESSION_SECONDS)
+  const ticketAgeAdd = readNumber(der, shape.ticketAgeAdd, MAX_UINT32)
   if (timeSec === undefined || timeoutSec === undefined || ticketAgeAdd === undefined) return undefined
-  return { ...outline, timeSec, timeoutSec, ticketAgeAdd }
+  return { layout: shape.layout, timeSec, timeoutSec, ticketAgeAdd }
 }
 
 function isCommon(der: Uint8Array, { octets, common }: Shape): boolean {
@@ -57,9 +57,9 @@ function isCommon(der: Uint8Array, { octets, common }: Shape): boolean {
   return true
 }
 
-/** @returns `absent` where there is no such element; undefined for what is no positive INTEGER in its minimal form */
-function numberOr(absent: number, der: Uint8Array, span: Span | undefined, max: number): number | undefined {
-  if (span === undefined) return absent
+/** @returns 0 where there is no such element; undefined for what is no positive INTEGER in its minimal form */
+function readNumber(der: Uint8Array, span: Span | undefined, max: number): number | undefined {
+  if (span === undefined) return 0
   const { start, end } = span
   const first = octetAt(der, start)
   if (first >= 0x80 || (first === 0 && (end - start === 1 || octetAt(der, start + 1) < 0x80)))
@@ -69,18 +69,16 @@ function numberOr(absent: number, der: Uint8Array, span: Span | undefined, max: 
   return value > max ? undefined : value
 }
 
-/** @param outline - of `der`, which is canonical */
-export function rememberShape(der: Uint8Array, outline: SessionOutline): void {
+/** @param layout - of `der`, which is canonical */
+export function rememberShape(der: Uint8Array, layout: SessionLayout): void {
   const numbered = new Map<number, Span>()
-  for (let offset = outline.mandatoryEnd; offset < der.length; offset = elementEnd(der, offset)) {
+  for (let offset = layout.mandatoryEnd; offset < der.length; offset = elementEnd(der, offset)) {
     const number = octetAt(der, offset) & TAG_NUMBER
     const inner = contentStart(der, offset)
     if (OWN.has(number))
       numbered.set(number, { start: contentStart(der, inner), end: elementEnd(der, inner) })
   }
-  const own = [outline.sessionId, outline.masterKey, ...numbered.values()].filter(
-    (span) => span !== undefined,
-  )
+  const own = [layout.sessionId, layout.masterKey, ...numbered.values()].filter((span) => span !== undefined)
   const octets = new Uint8Array(der)
   const common: Span[] = []
   let commonStart = 0
@@ -93,7 +91,7 @@ export function rememberShape(der: Uint8Array, outline: SessionOutline): void {
   if (shapes.size >= MAX_SHAPES) shapes.clear()
   shapes.set(der.length, {
     octets,
-    outline,
+    layout,
     common,
     time: numbered.get(TIME),
     timeout: numbered.get(TIMEOUT),

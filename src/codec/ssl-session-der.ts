@@ -87,18 +87,26 @@ type BytesName = {
   [Name in keyof SslSessionFields]-?: SslSessionFields[Name] extends Uint8Array | undefined ? Name : never
 }[keyof SslSessionFields]
 
-/** A session as it lies in its DER: numbers are read, and bytes left where they are. What is absent is zero, or undefined. */
-export type SessionOutline = Omit<SslSessionFields, BytesName> &
+/** What each session has for itself. */
+type OwnNumbers = Pick<SslSessionFields, 'timeSec' | 'timeoutSec' | 'ticketAgeAdd'>
+
+/**
+ * What many sessions have in common: where the bytes lie in their DER, and all numbers but a few. What is absent is zero, or undefined.
+ */
+export type SessionLayout = Omit<SslSessionFields, BytesName | keyof OwnNumbers> &
   Readonly<Record<BytesName, Span | undefined>> & {
     /** The format version, the first of the elements. */
     readonly start: number
     /** What follows the master key, and key_arg [0] behind it. */
     readonly mandatoryEnd: number
-    /** What follows [1] and [2]. */
-    readonly restStart: number
     /** {@link writeSslSession} would write these very bytes. */
     readonly isCanonical: boolean
   }
+
+/** A session as it lies in its DER. */
+export interface SessionOutline extends OwnNumbers {
+  readonly layout: SessionLayout
+}
 
 /**
  * Reads one session, strictly (D9): DER alone, any two bytes of cipher suite, any well-formed certificate and key.
@@ -119,7 +127,7 @@ export function outlineSslSession(der: Uint8Array): SessionOutline {
   const known = outlineLikeKnown(der)
   if (known !== undefined) return known
   const outline = outlineStrictly(der)
-  if (outline.isCanonical) rememberShape(der, outline)
+  if (outline.layout.isCanonical) rememberShape(der, outline.layout)
   return outline
 }
 
@@ -127,33 +135,37 @@ export function outlineSslSession(der: Uint8Array): SessionOutline {
 export function outlineStrictly(der: Uint8Array): SessionOutline {
   const reader = new SessionReader(der)
   const end = reader.enter()
-  const outline = readElements(reader)
+  const layout = readElements(reader)
   reader.leave(end)
-  return outline
+  const { timeSec, timeoutSec, ticketAgeAdd } = layout
+  // Others will have the same layout.
+  layout.timeSec = layout.timeoutSec = layout.ticketAgeAdd = 0
+  return { layout, timeSec, timeoutSec, ticketAgeAdd }
 }
 
 /** @param outline - of `der` */
 export function fieldsOf(der: Uint8Array, outline: SessionOutline): SslSessionFields {
+  const { layout } = outline
   const bytes = (span: Span | undefined): Uint8Array => (span === undefined ? NO_BYTES : copySpan(der, span))
   const fields: Writable<SslSessionFields> = {
-    protocolVersion: outline.protocolVersion,
-    cipherSuite: outline.cipherSuite,
-    sessionId: bytes(outline.sessionId),
-    masterKey: bytes(outline.masterKey),
+    protocolVersion: layout.protocolVersion,
+    cipherSuite: layout.cipherSuite,
+    sessionId: bytes(layout.sessionId),
+    masterKey: bytes(layout.masterKey),
     timeSec: outline.timeSec,
     timeoutSec: outline.timeoutSec,
-    sessionIdContext: bytes(outline.sessionIdContext),
-    verifyResult: outline.verifyResult,
-    ticketLifetimeHintSec: outline.ticketLifetimeHintSec,
-    compressionId: outline.compressionId,
-    flags: outline.flags,
+    sessionIdContext: bytes(layout.sessionIdContext),
+    verifyResult: layout.verifyResult,
+    ticketLifetimeHintSec: layout.ticketLifetimeHintSec,
+    compressionId: layout.compressionId,
+    flags: layout.flags,
     ticketAgeAdd: outline.ticketAgeAdd,
-    maxEarlyData: outline.maxEarlyData,
-    maxFragmentLengthMode: outline.maxFragmentLengthMode,
-    kexGroup: outline.kexGroup,
+    maxEarlyData: layout.maxEarlyData,
+    maxFragmentLengthMode: layout.maxFragmentLengthMode,
+    kexGroup: layout.kexGroup,
   }
   for (const name of OPTIONAL_BYTES) {
-    const span = outline[name]
+    const span = layout[name]
     // An absent field is an absent property.
     if (span !== undefined) fields[name] = copySpan(der, span)
   }
@@ -175,7 +187,7 @@ const OPTIONAL_BYTES = [
 ] as const satisfies readonly BytesName[]
 
 /** The order of these lines is the order of the elements. One literal, so that all have one shape. */
-function readElements(reader: SessionReader): SessionOutline {
+function readElements(reader: SessionReader): SessionLayout & Writable<OwnNumbers> {
   return {
     start: reader.offset,
     protocolVersion: reader.protocolVersion(),
@@ -185,7 +197,6 @@ function readElements(reader: SessionReader): SessionOutline {
     mandatoryEnd: reader.skipKeyArg(),
     timeSec: reader.number(1, SECONDS, 'time [1]'),
     timeoutSec: reader.number(2, SECONDS, 'timeout [2]'),
-    restStart: reader.offset,
     peerCertificate: reader.certificate(),
     sessionIdContext: reader.sessionIdContext(),
     verifyResult: reader.number(5, INT32, 'verify result [5]'),

@@ -178,7 +178,9 @@ export class SessionKeeper {
     const timeoutSec = isResumed ? session.timeoutSec : sessionTimeoutSec(edge.context)
     const remainingSec = Math.min(timeoutSec, authenticationEndSec(origin, edge) - session.timeSec)
     if (remainingSec <= 0) return 'authentication-too-old'
-    session.setTimeout(remainingSec)
+    // The next ticket would inherit it, and is limited again.
+    if (isResumed) sessionInternals.limitTimeout(session, remainingSec)
+    else if (remainingSec !== session.timeoutSec) session.setTimeout(remainingSec)
     const binding = bindingOf(edge, serverName, profile, ownPolicy)
     const sessionIdContext = contextOf(edge, binding)
     stamp(session, origin, binding, sessionIdContext)

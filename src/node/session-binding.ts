@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { nodeCrypto } from '../crypto.ts'
-import { equalBytes } from '../session/bytes.ts'
+import { copyBytes, equalBytes } from '../session/bytes.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 import { sessionInternals } from '../session/ssl-session.ts'
 import { isSameProfile, type TrustProfile } from './trust-profile.ts'
@@ -156,28 +156,35 @@ export function stamp(
   sessionIdContext?: Uint8Array,
 ): void {
   const { hostname, tag } = hashesOf(binding)
-  const bytes = new Uint8Array(LENGTH)
-  bytes[0] = FORMAT_VERSION
-  writeUint48(bytes, AUTHENTICATED_AT, origin.authenticatedAtSec)
-  writeUint48(bytes, CHAIN_END_AT, Math.min(origin.chainEndSec, MAX_UINT48))
-  bytes.set(tag, TAG_AT)
-  sessionInternals.edit(session, { sessionIdContext, hostname, ticketAppData: bytes })
+  STAMP[0] = FORMAT_VERSION
+  writeUint48(STAMP, AUTHENTICATED_AT, origin.authenticatedAtSec)
+  writeUint48(STAMP, CHAIN_END_AT, Math.min(origin.chainEndSec, MAX_UINT48))
+  STAMP.set(tag, TAG_AT)
+  sessionInternals.edit(session, { sessionIdContext, hostname, ticketAppData: STAMP })
 }
+
+/** Where a stamp is written, to be copied. */
+const STAMP = new Uint8Array(LENGTH)
 
 /** @returns undefined for a session of another format, or of nobody's */
 export function readOrigin(session: SslSession): SessionOrigin | undefined {
-  const stamp = stampOf(session)
-  if (stamp === undefined) return undefined
-  const chainEndSec = readUint48(stamp, CHAIN_END_AT)
+  return sessionInternals.lendTicketAppData(session, originIn)
+}
+
+/** In [18], where it lies. */
+function originIn(bytes: Uint8Array, start: number, end: number): SessionOrigin | undefined {
+  if (end - start !== LENGTH || bytes[start] !== FORMAT_VERSION) return undefined
+  const chainEndSec = readUint48(bytes, start + CHAIN_END_AT)
   return {
-    authenticatedAtSec: readUint48(stamp, AUTHENTICATED_AT),
+    authenticatedAtSec: readUint48(bytes, start + AUTHENTICATED_AT),
     chainEndSec: chainEndSec === MAX_UINT48 ? Number.POSITIVE_INFINITY : chainEndSec,
   }
 }
 
-/** All of [18], in our format. */
-function stampOf({ ticketAppData }: SslSession): Uint8Array | undefined {
-  return ticketAppData?.length === LENGTH && ticketAppData[0] === FORMAT_VERSION ? ticketAppData : undefined
+function tagIn(bytes: Uint8Array, start: number, end: number): Uint8Array | undefined {
+  return end - start === LENGTH && bytes[start] === FORMAT_VERSION
+    ? copyBytes(bytes.subarray(start + TAG_AT, end))
+    : undefined
 }
 
 /** Six bytes, big endian: more than the operators on integers take. */
@@ -203,7 +210,7 @@ export function mismatchReason(
   session: SslSession,
   binding: Binding,
 ): 'trust-changed' | 'session-id-context-mismatch' {
-  const tag = stampOf(session)?.subarray(TAG_AT)
+  const tag = sessionInternals.lendTicketAppData(session, tagIn)
   return tag !== undefined && equalBytes(tag, hashesOf(binding).tag)
     ? 'session-id-context-mismatch'
     : 'trust-changed'

@@ -1,8 +1,14 @@
-import { compactDer, type SessionEdits } from '../codec/compact-session.ts'
+import { type CompactEdits, compactDer, type OctetsReader } from '../codec/compact-session.ts'
 import { copySpan, type Span } from '../codec/der.ts'
 import { writeLatin1 } from '../codec/latin1.ts'
 import type { SessionOutline, SslSessionFields } from '../codec/ssl-session-der.ts'
 import { copyBytes } from './bytes.ts'
+
+/** What may be changed without a look at the rest. What is undefined stays as it is. */
+export interface SessionEdits extends CompactEdits {
+  /** 0 to 32 bytes. */
+  readonly sessionIdContext?: Uint8Array | undefined
+}
 
 /** What a session holds besides its times, which may lie in it and mean nothing; `cipherSuite` is unknown until the ServerHello. */
 export type SessionContent = Omit<SslSessionFields, 'cipherSuite' | 'timeSec' | 'timeoutSec'> & {
@@ -72,16 +78,21 @@ export class DerContent {
   constructor(der: Uint8Array, outline: SessionOutline, absentHostname: string | undefined) {
     this.#der = der
     this.#outline = outline
-    this.#absentHostname = outline.hostname === undefined ? absentHostname : undefined
+    this.#absentHostname = outline.layout.hostname === undefined ? absentHostname : undefined
   }
 
   get ticketAppData(): Uint8Array | undefined {
-    return this.#octets(this.#outline.ticketAppData)
+    return this.#octets(this.#outline.layout.ticketAppData)
+  }
+
+  lendTicketAppData<T>(read: OctetsReader<T>): T | undefined {
+    const span = this.#outline.layout.ticketAppData
+    return span && read(this.#der, span.start, span.end)
   }
 
   get hostname(): Uint8Array | undefined {
     const text = this.#absentHostname
-    if (text === undefined) return this.#octets(this.#outline.hostname)
+    if (text === undefined) return this.#octets(this.#outline.layout.hostname)
     const hostname = new Uint8Array(text.length)
     writeLatin1(text, hostname)
     return hostname
@@ -89,22 +100,22 @@ export class DerContent {
 
   get masterKey(): Uint8Array {
     /* v8 ignore next -- which is mandatory */
-    return this.#octets(this.#outline.masterKey) ?? EMPTY
+    return this.#octets(this.#outline.layout.masterKey) ?? EMPTY
   }
 
   get sessionIdLength(): number {
-    return lengthOf(this.#outline.sessionId)
+    return lengthOf(this.#outline.layout.sessionId)
   }
 
   get ticketLength(): number {
-    return lengthOf(this.#outline.ticket)
+    return lengthOf(this.#outline.layout.ticket)
   }
 
   #octets(span: Span | undefined): Uint8Array | undefined {
     return span && copySpan(this.#der, span)
   }
 
-  compact(edits: SessionEdits): string {
+  compact(edits: CompactEdits): string {
     const isNamed = this.#absentHostname === undefined || edits.hostname !== undefined
     return compactDer(this.#der, this.#outline, isNamed ? edits : { ...edits, hostname: this.hostname })
   }

@@ -1,5 +1,5 @@
-import type { SessionEdits } from '../codec/compact-session.ts'
-import type { SessionContent } from './session-content.ts'
+import type { OctetsReader } from '../codec/compact-session.ts'
+import type { SessionContent, SessionEdits } from './session-content.ts'
 import type { SessionTraits } from './session-traits.ts'
 import type { SslSession } from './ssl-session.ts'
 
@@ -37,8 +37,15 @@ export interface SessionInternals {
   borrow(der: Uint8Array, absentHostname?: string): SslSession
   /** For caches: the session takes as little memory as it can. What it holds stays the same. */
   compact(session: SslSession): void
-  /** As `toDer`, without a copy: `read` gets the bytes for as long as it runs, and makes no other DER. */
+  /**
+   * As `toDer`, without a copy: `read` gets the bytes for as long as it runs, and makes no other DER. The timeout in it may be the one
+   * before {@link limitTimeout}.
+   */
   lendDer(session: SslSession, sessionIdContext: Uint8Array, read: (der: Uint8Array) => void): void
+  /** What `read` makes of the ticket's application data where it lies, for as long as it runs; undefined without. */
+  lendTicketAppData<T>(session: SslSession, read: OctetsReader<T>): T | undefined
+  /** A shorter timeout, for whoever asks the session; it stays good for libssl as long as it was. */
+  limitTimeout(session: SslSession, seconds: number): void
   /** A copy. */
   masterKey(session: SslSession): Uint8Array
   hasId(session: SslSession): boolean

@@ -2,13 +2,15 @@ import {
   compactFields,
   editCompact,
   fieldsOfCompact,
+  hasCompactContext,
   isOctets,
+  lendCompact,
+  lendOctets,
   octetsLength,
   readMasterKey,
   readNumber,
   readOctets,
   readPeerCertificate,
-  type SessionEdits,
   sessionIdLength,
   writeDerOfCompact,
   writeSessionId,
@@ -26,6 +28,7 @@ import {
   hasSuite,
   NEW_CONTENT,
   type SessionContent,
+  type SessionEdits,
   type Writable,
   withoutTicket,
 } from './session-content.ts'
@@ -42,12 +45,14 @@ const MAX_EXPIRY_MS = 18_446_744_073_709
 const EMPTY = new Uint8Array(0)
 const FLAG_EXTENDED_MASTER_SECRET = 1
 
-const NEW_TRAITS: SessionTraits = sharedTraits(NEW_CONTENT, EMPTY)
+const NEW_TRAITS: SessionTraits = sharedTraits(NEW_CONTENT, EMPTY, 0, 0)
 
 /** Something has ended its life. */
 const NOT_RESUMABLE = 1
 /** Every part has been in DER, so that nothing is lost by putting it there again. */
 const ENCODABLE = 2
+/** Its times are those in its DER, but for a timeout that {@link SessionInternals.limitTimeout} made shorter. */
+const TIMES_AS_WRITTEN = 4
 
 export let sessionInternals: SessionInternals
 
@@ -73,7 +78,7 @@ export class SslSession {
   #timeSec = 0
   #timeRestMs = 0
   #timeoutSec: number = NEW_SESSION_TIMEOUT_SEC
-  /** NOT_RESUMABLE and ENCODABLE: fields of their own would take eight bytes each. */
+  /** NOT_RESUMABLE, ENCODABLE and TIMES_AS_WRITTEN: fields of their own would take eight bytes each. */
   #bits = 0
   /** What was in DER is compact: nothing of it is decoded until somebody asks. */
   #content: SessionContent | string | DerContent = NEW_CONTENT
@@ -107,11 +112,13 @@ export class SslSession {
 
   static #borrow(der: Uint8Array, nowMs?: number, absentHostname?: string): SslSession {
     const outline = outlineSslSession(der)
-    const { timeSec, timeoutSec, sessionIdContext } = outline
+    const { layout, timeSec, timeoutSec } = outline
+    const { sessionIdContext, isCanonical } = layout
     const session = new SslSession(timeSec === 0 ? (nowMs ?? Date.now()) : timeSec * 1000)
     session.#content = new DerContent(der, outline, absentHostname)
-    session.#traits = sharedTraits(outline, der, sessionIdContext?.start ?? 0, sessionIdContext?.end ?? 0)
-    session.#setBit(ENCODABLE, true)
+    session.#traits = sharedTraits(layout, der, sessionIdContext?.start ?? 0, sessionIdContext?.end ?? 0)
+    session.#bits =
+      isCanonical && timeSec !== 0 && timeoutSec !== 0 ? ENCODABLE | TIMES_AS_WRITTEN : ENCODABLE
     session.#timeoutSec = timeoutSec === 0 ? UNWRITTEN_TIMEOUT_SEC : timeoutSec
     return session
   }
@@ -135,15 +142,12 @@ export class SslSession {
     return sessionWriter.finish()
   }
 
-  #writeDer(sessionIdContext: Uint8Array | undefined): void {
+  #writeDer(sessionIdContext: Uint8Array = this.#traits.sessionIdContext): void {
+    checkBytes('session id context', sessionIdContext)
+    checkIdLength('session id context', sessionIdContext)
     const content = this.#settle()
-    if (sessionIdContext !== undefined) {
-      checkBytes('session id context', sessionIdContext)
-      checkIdLength('session id context', sessionIdContext)
-    }
     if (typeof content === 'string') writeDerOfCompact(content, this, sessionIdContext)
-    else if (hasSuite(content))
-      writeSslSession(sessionIdContext === undefined ? content : { ...content, sessionIdContext }, this)
+    else if (hasSuite(content)) writeSslSession({ ...content, sessionIdContext }, this)
     else throw new SessionDerError('session has no cipher suite and cannot be encoded', 0)
   }
 
@@ -274,7 +278,12 @@ export class SslSession {
    * @throws {@link SessionRangeError} otherwise (R6.4, D5)
    */
   setTimeout(seconds: number): void {
-    this.#timeoutSec = checkSeconds('session timeout', seconds)
+    this.#setTimeout(checkSeconds('session timeout', seconds))
+    this.#setBit(TIMES_AS_WRITTEN, false)
+  }
+
+  #setTimeout(seconds: number): void {
+    this.#timeoutSec = seconds
     for (const order of this.#orders) order.reposition(this)
   }
 
@@ -355,7 +364,9 @@ export class SslSession {
   #read(): SessionContent {
     const text = this.#settle()
     if (typeof text !== 'string') return text
-    if (lastRead?.text !== text) lastRead = { text, content: fieldsOfCompact(text) }
+    const { sessionIdContext } = this.#traits
+    if (lastRead?.text !== text || lastRead.content.sessionIdContext !== sessionIdContext)
+      lastRead = { text, content: { ...fieldsOfCompact(text), sessionIdContext } }
     return lastRead.content
   }
 
@@ -379,7 +390,8 @@ export class SslSession {
       this.#content = edited(this.#own(), edits)
       if (!isEncodable) this.#setBit(ENCODABLE, false)
     }
-    if (sessionIdContext !== undefined) this.#traits = sharedTraits(this.#traits, sessionIdContext)
+    if (sessionIdContext !== undefined)
+      this.#traits = sharedTraits(this.#traits, sessionIdContext, 0, sessionIdContext.length)
   }
 
   #replace(content: SessionContent): void {
@@ -389,13 +401,15 @@ export class SslSession {
 
   #lift(): void {
     const content = this.#read()
-    this.#traits = sharedTraits(content, content.sessionIdContext)
+    const { sessionIdContext } = content
+    this.#traits = sharedTraits(content, sessionIdContext, 0, sessionIdContext.length)
   }
 
   #compact(): void {
     const content = this.#settle()
     if (typeof content === 'string' || !this.#hasBit(ENCODABLE) || !hasSuite(content)) return
     this.#content = compactFields(content)
+    this.#setBit(TIMES_AS_WRITTEN, false)
   }
 
   /** Without secrets: `JSON.stringify`, `console.log` and `util.inspect` show this. */
@@ -435,12 +449,29 @@ export class SslSession {
         return session.#lengthOfId() === sessionId.length && equalBytes(session.sessionId, sessionId)
       },
       lendDer(session, sessionIdContext, read) {
-        session.#writeDer(sessionIdContext)
-        sessionWriter.lend(read)
+        const content = session.#settle()
+        const isAsWritten =
+          typeof content === 'string' &&
+          session.#hasBit(TIMES_AS_WRITTEN) &&
+          hasCompactContext(content, sessionIdContext)
+        if (isAsWritten) lendCompact(content, read)
+        else {
+          session.#writeDer(sessionIdContext)
+          sessionWriter.lend(read)
+        }
       },
+      lendTicketAppData(session, read) {
+        const content = session.#content
+        if (content instanceof DerContent) return content.lendTicketAppData(read)
+        if (typeof content === 'string') return lendOctets(content, 'ticketAppData', read)
+        const { ticketAppData } = content
+        return ticketAppData && read(ticketAppData, 0, ticketAppData.length)
+      },
+      limitTimeout: (session, seconds) => session.#setTimeout(seconds),
       writeId: (session, target) => session.#writeId(target),
       setTimeMs(session, timeMs, except) {
         session.#setTimeMs(timeMs)
+        session.#setBit(TIMES_AS_WRITTEN, false)
         for (const order of session.#orders) {
           if (order === except) order.keepPlace(session)
           else order.reposition(session)
