@@ -26,7 +26,8 @@ import {
 export interface CompactEdits {
   /** Without a NUL (R12.5); null for none. */
   readonly hostname?: Uint8Array | null | undefined
-  readonly ticketAppData?: Uint8Array | undefined
+  /** null for none. */
+  readonly ticketAppData?: Uint8Array | null | undefined
 }
 
 /** The [number] of the elements that are read one by one: those with an OCTET STRING in them, and those with an INTEGER. */

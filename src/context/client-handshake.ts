@@ -51,6 +51,8 @@ export type ServerHelloVerdict =
   | { readonly resume: false; readonly reason: ClientRefusal; readonly alert: number }
 
 const EMPTY = new Uint8Array(0)
+/** 49.7 days. */
+const MAX_AGE_SEC = 4_294_967
 
 /** `tls_construct_client_hello`: the session is offered if it is there, enabled and resumable, however old (R11.2). */
 export function buildClientOffer(state: ConnectionState, capabilities: ClientCapabilities): ClientOffer {
@@ -102,7 +104,8 @@ function pskOf(
   const ageMs = Math.max(0, state.context.ports.now() - sessionInternals.timeMs(session))
   // Rather a second too young than older than the server will find it.
   const ageSec = Math.max(0, Math.floor(ageMs / 1000) - 1)
-  if (BigInt(ageSec) > ticketLifetimeHintSec) return undefined
+  // Nor one whose age does not fit into the 32 bits of its milliseconds.
+  if (BigInt(ageSec) > ticketLifetimeHintSec || ageSec > MAX_AGE_SEC) return undefined
   return { identity: copyBytes(ticket), obfuscatedTicketAge: (ageSec * 1000 + ticketAgeAdd) % 0x1_0000_0000 }
 }
 
@@ -117,7 +120,7 @@ export function processServerHello(
   state.isVersionNegotiated = true
   state.extendedMasterSecret = !state.isTls13 && hello.extendedMasterSecret === true
   if (state.isTls13 && hello.pskSelected === true && !state.offeredPsk)
-    return fail(state, 'psk-not-offered', Alert.ILLEGAL_PARAMETER)
+    return fail(state, 'psk-not-offered', Alert.UNSUPPORTED_EXTENSION)
   state.hit = isAccepted(state, offered, hello)
   const refusal = state.hit ? checkResumed(state, offered, hello) : acceptNewSession(state, offered, hello)
   if (refusal !== undefined) return refusal

@@ -61,6 +61,8 @@ export class ConnectionState {
   /** The legacy session id of a TLS 1.3 ClientHello, repeated after a HelloRetryRequest. */
   legacySessionId: Uint8Array = NO_ID
   offeredPsk = false
+  /** Caches and callbacks hear of the session, by whom the connection may be called. */
+  isUpdatingCache = false
   /** Settles when the new callbacks called so far have answered; undefined when none is being awaited. */
   reported: Promise<unknown> | undefined
   /** Whether the new callback has taken the latest session. */
@@ -80,6 +82,11 @@ export class ConnectionState {
     this.maxEarlyData = context.maxEarlyData
     this.generateSessionId = context.generateSessionId
     this.notResumableCallback = context.notResumableCallback
+  }
+
+  /** `SSL_in_init(3)`: also while a ticket is to be written, and until the callbacks have heard of the session. */
+  get isInInit(): boolean {
+    return this.phase === 'handshake' || this.isWritingTickets || this.isUpdatingCache
   }
 
   get isTls13(): boolean {

@@ -9,6 +9,7 @@ import {
   type OptionRule,
 } from '../session/arguments.ts'
 import type { PskIdentity, ResumptionOffer, TicketOffer, TicketStatus } from '../session/offer.ts'
+import { checkIdLength } from '../session/ranges.ts'
 import type { AlertLevel } from '../session/ssl-constants.ts'
 import { SslSession } from '../session/ssl-session.ts'
 import type { ClientCapabilities, ServerHello } from './client-handshake.ts'
@@ -81,6 +82,7 @@ export function checkOffer(offer: ResumptionOffer): void {
   checkObject('the offer', offer)
   checkNumber('the protocolVersion of the offer', offer.protocolVersion)
   checkBytes('sessionId of the offer', offer.sessionId)
+  checkIdLength('session id of the offer', offer.sessionId)
   if (offer.ticket !== undefined) checkTicketOffer(offer.ticket)
   const { cipherSuites, examine, pskIdentities } = offer
   if (cipherSuites !== undefined && !Array.isArray(cipherSuites))
@@ -186,6 +188,7 @@ export function checkCapabilities(capabilities: ClientCapabilities): void {
 /** @throws {@link ArgumentError} */
 export function checkServerHello(hello: ServerHello): void {
   checkFields('processServerHello', hello, SERVER_HELLO, ['protocolVersion', 'sessionId', 'cipherSuite'])
+  checkIdLength('session id of the ServerHello', hello.sessionId)
 }
 
 /** @throws {@link ArgumentError} */

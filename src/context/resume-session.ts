@@ -141,7 +141,7 @@ function judgeCandidate(
   const objection = judgeSession(session, state.context.ports.now(), requirements(state, offer))
   if (objection === undefined) return undefined
   const isCached = source === 'internal' || source === 'external'
-  if (objection.reason === 'expired') forgetExpired(state, session, isCached)
+  if (objection.reason === 'expired') forgetExpired(state, session, isCached && !isUsedUp(state, source))
   const refusal: Refusal =
     objection.alert === undefined
       ? { resume: false, ...objection }
@@ -153,9 +153,9 @@ function judgeCandidate(
 }
 
 /** D6: stateful TLS 1.3 sessions are removed like those of TLS 1.2. */
-function forgetExpired(state: ConnectionState, session: SslSession, isCached: boolean): void {
+function forgetExpired(state: ConnectionState, session: SslSession, isStillCached: boolean): void {
   state.context.counters.timeouts++
-  if (isCached) state.context.remove(session, 'expire')
+  if (isStillCached) state.context.remove(session, 'expire')
 }
 
 function requirements(state: ConnectionState, offer: ResumptionOffer): ResumptionRequirements {
@@ -196,11 +196,12 @@ function findByTicketOrId(state: ConnectionState, offer: ResumptionOffer): Answe
   const ticket = state.hasOption(SslOption.NO_TICKET) ? undefined : offer.ticket
   state.ticketExpected = isTicketWanted(ticket)
   if (ticket?.status === 'no-decrypt') return { resume: false, reason: 'ticket-undecryptable' }
-  if (ticket?.session !== undefined) {
+  const session = sessionIn(ticket)
+  if (session !== undefined) {
     // The client recognises an accepted ticket by its own id in the ServerHello, RFC 5077 §3.4.
     if (offer.sessionId.length > 0)
-      sessionInternals.update(ticket.session, { sessionId: copyBytes(offer.sessionId) })
-    return found(ticket.session, 'ticket')
+      sessionInternals.update(session, { sessionId: copyBytes(offer.sessionId) })
+    return found(session, 'ticket')
   }
   if (offer.sessionId.length === 0) return { resume: false, reason: 'not-offered' }
   return lookUpSession(state, offer.sessionId)
@@ -211,51 +212,65 @@ function isTicketWanted(ticket: TicketOffer | undefined): boolean {
   return ticket?.status === 'empty' || ticket?.status === 'no-decrypt' || ticket?.status === 'success-renew'
 }
 
+/** Whatever came out of a ticket, only a success lets it be resumed: the owner may have said that it is to be ignored. */
+function sessionIn(ticket: TicketOffer | undefined): SslSession | undefined {
+  return ticket?.status === 'success' || ticket?.status === 'success-renew' ? ticket.session : undefined
+}
+
 /** TLS 1.3, R10.7: the identities in their order, until one is accepted. */
 function findByPsk(state: ConnectionState, offer: ResumptionOffer): Answer<Candidate> {
   state.session = undefined
   state.ticketExpected = true
   if (offer.pskIdentities === undefined) return { resume: false, reason: 'not-offered' }
-  if (offer.pskModeSupported !== true) return { resume: false, reason: 'psk-modes-unsupported' }
+  // RFC 9846 §4.3.9 (RFC 8446 §4.2.9): identities without modes are an error.
+  if (offer.pskModeSupported === undefined)
+    return { resume: false, reason: 'psk-modes-unsupported', alert: Alert.MISSING_EXTENSION }
+  if (!offer.pskModeSupported) return { resume: false, reason: 'psk-modes-unsupported' }
   state.ticketExpected = false
-  return tryIdentity(state, offer, 0, 'not-offered')
+  return tryIdentities(state, offer, offer.pskIdentities, 0, 'not-offered')
 }
 
-function tryIdentity(
+function tryIdentities(
   state: ConnectionState,
   offer: ResumptionOffer,
-  index: number,
+  identities: readonly PskIdentity[],
+  first: number,
   previousReason: RefusalReason,
 ): Answer<Candidate> {
-  const psk = offer.pskIdentities?.[index]
-  if (psk === undefined) return { resume: false, reason: previousReason }
-  if (psk.identity.length === 0)
-    return { resume: false, reason: 'empty-psk-identity', alert: Alert.DECODE_ERROR }
-  const lookup = findPsk(state, psk)
-  return lookup.then === undefined
-    ? acceptOrGoOn(state, offer, index, psk, lookup)
-    : Promise.resolve(lookup).then((one) => acceptOrGoOn(state, offer, index, psk, one))
+  let reason = previousReason
+  for (let index = first; index < identities.length; index++) {
+    const psk = identities[index] as PskIdentity
+    if (psk.identity.length === 0)
+      return { resume: false, reason: 'empty-psk-identity', alert: Alert.DECODE_ERROR }
+    const lookup = findPsk(state, psk)
+    if (lookup.then !== undefined)
+      return Promise.resolve(lookup).then((one) => {
+        const candidate = acceptPsk(state, offer, psk, index, one)
+        const refusal = refusalOfOne(candidate)
+        return refusal === undefined ? candidate : tryIdentities(state, offer, identities, index + 1, refusal)
+      })
+    const candidate = acceptPsk(state, offer, psk, index, lookup)
+    const refusal = refusalOfOne(candidate)
+    if (refusal === undefined) return candidate
+    reason = refusal
+  }
+  return { resume: false, reason }
 }
 
-function acceptOrGoOn(
-  state: ConnectionState,
-  offer: ResumptionOffer,
-  index: number,
-  psk: PskIdentity,
-  lookup: Candidate,
-): Answer<Candidate> {
-  const candidate = acceptPsk(state, offer, psk, index, lookup)
-  const goesOn = !candidate.resume && candidate.alert === undefined && candidate.reason !== 'abandoned'
-  return goesOn ? tryIdentity(state, offer, index + 1, candidate.reason) : candidate
+/** Why one identity is no good, when another may be; undefined when the answer is final. */
+function refusalOfOne(candidate: Candidate): RefusalReason | undefined {
+  if (candidate.resume || candidate.alert !== undefined || candidate.reason === 'abandoned') return undefined
+  return candidate.reason
 }
 
 function findPsk(state: ConnectionState, psk: PskIdentity): Answer<Candidate> {
   if (psk.externalPsk !== undefined) return adoptExternalPsk(state, psk.externalPsk)
   if (!state.hasStatefulTickets) {
     if (isTicketWanted(psk.ticket)) state.ticketExpected = true
-    return psk.ticket?.session === undefined
+    const session = sessionIn(psk.ticket)
+    return session === undefined
       ? { resume: false, reason: 'ticket-undecryptable' }
-      : found(psk.ticket.session, 'ticket')
+      : found(session, 'ticket')
   }
   state.ticketExpected = true
   return psk.identity.length === MAX_ID_LENGTH
@@ -288,7 +303,7 @@ function acceptPsk(
     state.ticketExpected = true
     return { resume: false, reason: 'cipher-hash-mismatch' }
   }
-  if (psk.verifyBinder?.(session) === false)
+  if (psk.verifyBinder !== undefined && psk.verifyBinder(session) !== true)
     return { resume: false, reason: 'binder-mismatch', alert: Alert.DECRYPT_ERROR }
   const earlyDataAllowed = isEarlyDataAllowed(state, psk, index, session, source === 'external-psk')
   return { resume: true, session, source, pskIdentity: index, earlyDataAllowed }

@@ -20,18 +20,20 @@ export function generateSessionId(state: ConnectionState): GeneratedSessionId {
   // R8.4: the connection's own, else whatever its context has now.
   const generate = state.generateSessionId ?? state.context.generateSessionId
   if (generate === undefined) return randomSessionId(state)
-  let answer: Uint8Array | undefined
+  let answer: unknown
+  // What it answers with is reported as well: a promise, which comes too late, may reject.
   state.context.report('generate-session-id', () => {
     answer = generate(state.handle)
+    return answer
   })
   return checkAnswer(state, answer)
 }
 
 /** R8.6 and R8.7: no second attempt for a callback. */
-function checkAnswer(state: ConnectionState, answer: Uint8Array | undefined): GeneratedSessionId {
+function checkAnswer(state: ConnectionState, answer: unknown): GeneratedSessionId {
   const buffer = new Uint8Array(MAX_ID_LENGTH)
-  buffer.set(answer?.subarray(0, MAX_ID_LENGTH) ?? [])
-  if (answer === undefined) return { sessionId: buffer, failure: 'session-id-callback-failed' }
+  if (!(answer instanceof Uint8Array)) return { sessionId: buffer, failure: 'session-id-callback-failed' }
+  buffer.set(answer.subarray(0, MAX_ID_LENGTH))
   if (answer.length === 0 || answer.length > MAX_ID_LENGTH)
     return { sessionId: buffer, failure: 'session-id-bad-length' }
   const sessionId = buffer.subarray(0, answer.length)

@@ -62,7 +62,7 @@ export interface SslConnectionOptions {
 
 /** What the server's choice of a cipher suite means for the session. */
 export interface CipherChoice {
-  /** The key exchange is ephemeral; true by default, as in all of TLS 1.3. */
+  /** The key exchange is ephemeral; true by default. Not looked at in TLS 1.3, whose suites name no key exchange. */
   readonly isForwardSecure?: boolean
 }
 
@@ -425,11 +425,12 @@ export class SslConnection implements SessionConnection {
   /**
    * `SSL_new_session_ticket(3)`: one more ticket, with the next {@link issueTicket}.
    *
-   * @returns false unless this is a TLS 1.3 server after its handshake
+   * @returns false unless this is a TLS 1.3 server after its handshake, its tickets included, unless one more was asked for before
    */
   newSessionTicket(): boolean {
     const state = this.#state
     if (state.phase !== 'established' || !state.isServer || !state.isTls13) return false
+    if (state.isInInit && state.extraTickets === 0) return false
     state.extraTickets++
     state.isWritingTickets = true
     return true
@@ -477,6 +478,7 @@ export class SslConnection implements SessionConnection {
   /** An alert was read, RFC 9846 §6 and RFC 5246 §7.2. */
   receiveAlert(level: AlertLevel, description: number): void {
     checkAlert(level, description)
+    if (this.#isReadToEnd()) return
     const state = this.#state
     // Until then a server of TLS 1.2 may warn, as of a name that it does not know, and mean no more than that.
     const isTls13 = state.isTls13 && state.isVersionNegotiated
@@ -495,6 +497,7 @@ export class SslConnection implements SessionConnection {
    * @returns true when a fatal decode_error alert is to be sent
    */
   unexpectedEof(): boolean {
+    if (this.#isReadToEnd()) return false
     if (!this.#state.hasOption(SslOption.IGNORE_UNEXPECTED_EOF))
       return this.sendAlert('fatal', Alert.DECODE_ERROR)
     this.setShutdown(false, true)
@@ -505,11 +508,15 @@ export class SslConnection implements SessionConnection {
    * `SSL_shutdown(3)`: close_notify is about to be sent; with a quiet shutdown nothing is.
    *
    * @returns whether both directions are closed
-   * @throws {@link SessionStateError} before or within a handshake, or after a failure
+   * @throws {@link SessionStateError} before or within a handshake, its tickets and callbacks included, or after a failure
    */
   shutdown(): boolean {
     this.#expectPhase('shutdown', 'established')
     const state = this.#state
+    if (state.isInInit)
+      throw new SessionStateError(
+        'shutdown is not possible now: a ticket is to be written, or a callback runs',
+      )
     state.sentShutdown = true
     if (state.quietShutdown) state.receivedShutdown = true
     return state.receivedShutdown
@@ -566,6 +573,8 @@ export class SslConnection implements SessionConnection {
   #begin(isServer: boolean, renegotiation: Renegotiation): void {
     this.#expectPhase(isServer ? 'accept' : 'connect', 'before', 'established')
     const state = this.#state
+    if (state.phase === 'established' && state.isTls13)
+      throw new SessionStateError('TLS 1.3 has no renegotiation')
     if (state.phase === 'before') this.#resetHandshake()
     else {
       state.renegotiating = true
@@ -581,7 +590,6 @@ export class SslConnection implements SessionConnection {
     state.isHelloRetry = false
     state.isVersionNegotiated = false
     state.sentTickets = 0
-    state.extraTickets = 0
     state.isWritingTickets = false
     this.setShutdown(false, false)
   }
@@ -597,8 +605,10 @@ export class SslConnection implements SessionConnection {
     const { notResumableCallback, context } = this.#state
     if (notResumableCallback === undefined) return
     let isNotResumable = true
+    // What libssl looks at is the suite, and those of TLS 1.3 name no key exchange.
+    const isSuiteForwardSecure = isForwardSecure && !this.#state.isTls13
     context.report('not-resumable', () => {
-      const answer = notResumableCallback(this, isForwardSecure)
+      const answer = notResumableCallback(this, isSuiteForwardSecure)
       isNotResumable = Boolean(answer)
       return answer
     })
@@ -623,7 +633,9 @@ export class SslConnection implements SessionConnection {
     const state = this.#state
     if (!state.isTls13) updateCache(state)
     state.currentContext.counters.acceptGood++
-    state.isWritingTickets = state.isTls13 && ticketExpected && state.numTickets > state.sentTickets
+    // One that was asked for before SSL_clear is still due.
+    const isTicketDue = (ticketExpected && state.numTickets > state.sentTickets) || state.extraTickets > 0
+    state.isWritingTickets = state.isTls13 && isTicketDue
   }
 
   #finishClient(session: SslSession): void {
@@ -639,9 +651,15 @@ export class SslConnection implements SessionConnection {
   /** R11.7, `ssl_clear_bad_session`. */
   #clearBadSession(): boolean {
     const state = this.#state
-    const isBad = state.session !== undefined && !state.sentShutdown && state.phase === 'established'
+    const isBad =
+      state.session !== undefined && !state.sentShutdown && state.phase === 'established' && !state.isInInit
     if (isBad) state.deleteSession()
     return isBad
+  }
+
+  /** Nothing is read after a close_notify or a failure, whatever comes. */
+  #isReadToEnd(): boolean {
+    return this.#state.receivedShutdown || this.#state.phase === 'failed'
   }
 
   #fail(): void {

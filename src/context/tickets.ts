@@ -78,8 +78,7 @@ export function issueTicket(
   if (failure !== undefined) return state.fail(failure, Alert.INTERNAL_ERROR)
   sessionInternals.update(ticketed, { ...material, maxEarlyData: state.maxEarlyData })
   sessionInternals.setTimeMs(ticketed, state.context.ports.now())
-  countTicket(state)
-  updateCache(state)
+  hasSentTicket(state)
   return { session: ticketed, lifetimeHintSec: Math.min(ticketed.timeoutSec, ONE_WEEK_SEC), stateful }
 }
 
@@ -91,15 +90,15 @@ export function issueTicket(
 export function adoptTicket(state: ConnectionState, session: SslSession): boolean {
   if (!state.isWritingTickets) return false
   state.session = session
-  countTicket(state)
-  updateCache(state)
+  hasSentTicket(state)
   return true
 }
 
-/** R10.2: after a resumption one ticket, else as many as are configured; extra ones on demand. */
-function countTicket(state: ConnectionState): void {
+/** R10.2: after a resumption one ticket, else as many as are configured, by then; extra ones on demand. */
+function hasSentTicket(state: ConnectionState): void {
   state.sentTickets++
   if (state.extraTickets > 0) state.extraTickets--
+  updateCache(state)
   if (state.extraTickets === 0 && (state.hit || state.numTickets <= state.sentTickets))
     state.isWritingTickets = false
 }

@@ -14,10 +14,14 @@ export function updateCache(state: ConnectionState): void {
   // R2.3: such a session would be a fatal error to the server that finds it.
   if (state.isServer && isUnboundClientAuthentication(state, session)) return
   const role = state.isServer ? SessionCacheMode.SERVER : SessionCacheMode.CLIENT
-  if (!context.hasMode(role)) return
+  // Read once: what a callback changes is for the next session.
+  const { mode } = context
+  if ((mode & role) === 0) return
+  state.isUpdatingCache = true
   // R2.10: a resumed TLS 1.2 session is the one that was stored; a TLS 1.3 ticket always carries a new one.
-  if (!state.hit || state.isTls13) storeAndReport(state, session)
-  flushWhenDue(state)
+  if (!state.hit || state.isTls13) storeAndReport(state, session, mode)
+  state.isUpdatingCache = false
+  if ((mode & SessionCacheMode.NO_AUTO_CLEAR) === 0) flushWhenDue(state)
 }
 
 function isUnboundClientAuthentication(state: ConnectionState, session: SslSession): boolean {
@@ -27,9 +31,9 @@ function isUnboundClientAuthentication(state: ConnectionState, session: SslSessi
   )
 }
 
-function storeAndReport(state: ConnectionState, session: SslSession): void {
+function storeAndReport(state: ConnectionState, session: SslSession, mode: number): void {
   const { context } = state
-  if (!context.hasMode(SessionCacheMode.NO_INTERNAL_STORE) && isWorthCaching(state)) context.add(session)
+  if ((mode & SessionCacheMode.NO_INTERNAL_STORE) === 0 && isWorthCaching(state)) context.add(session)
   const { newSessionCallback } = context
   state.latestReport = true
   if (newSessionCallback !== undefined) {
@@ -53,7 +57,6 @@ function isWorthCaching(state: ConnectionState): boolean {
 /** R2.5: by the role's counter as it stands, which TLS 1.3 has already advanced and TLS 1.2 has not (R2.6). */
 function flushWhenDue(state: ConnectionState): void {
   const { context } = state
-  if (context.hasMode(SessionCacheMode.NO_AUTO_CLEAR)) return
   if (context.clearingStep > 0) {
     context.flush(context.nowSec(), 'flush', context.clearingStep)
     return

@@ -7,7 +7,7 @@ export type TicketStatus = 'empty' | 'no-decrypt' | 'success' | 'success-renew' 
 /** What became of a stateless ticket; the model holds no ticket keys. */
 export interface TicketOffer {
   readonly status: TicketStatus
-  /** With `success` and `success-renew`: decoded for this handshake alone, the model may change it. */
+  /** With `success` and `success-renew`, otherwise not looked at: decoded for this handshake alone, the model may change it. */
   readonly session?: SslSession
 }
 
@@ -19,7 +19,7 @@ export interface PskIdentity {
   readonly ticket?: TicketOffer
   /** When the identity names a PSK made outside TLS. */
   readonly externalPsk?: SslSession
-  /** Verifies the binder with the found session's secret; absent means that someone else does. */
+  /** Verifies the binder with the found session's secret, at once; all but true refuses. Absent means that someone else does. */
   readonly verifyBinder?: (session: SslSession) => boolean
 }
 
@@ -32,7 +32,10 @@ export interface ResumptionOffer {
   readonly extendedMasterSecret?: boolean
   /** The session_ticket extension (TLS 1.2). */
   readonly ticket?: TicketOffer
-  /** Whether psk_key_exchange_modes names a mode that the server supports; false without the extension. */
+  /**
+   * Whether psk_key_exchange_modes names a mode that the server supports; undefined without the extension, which with identities is a
+   * fatal error.
+   */
   readonly pskModeSupported?: boolean
   /** pre_shared_key (TLS 1.3). */
   readonly pskIdentities?: readonly PskIdentity[] | undefined

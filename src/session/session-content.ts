@@ -47,13 +47,10 @@ export function edited(
   { sessionIdContext, hostname, ticketAppData }: SessionEdits,
 ): SessionContent {
   if (sessionIdContext !== undefined) content.sessionIdContext = copyBytes(sessionIdContext)
-  if (ticketAppData !== undefined) content.ticketAppData = copyBytes(ticketAppData)
-  if (hostname === undefined) return content
-  if (hostname !== null) content.hostname = copyBytes(hostname)
-  else {
-    const { hostname: _, ...others } = content
-    return others
-  }
+  if (ticketAppData === null) delete content.ticketAppData
+  else if (ticketAppData !== undefined) content.ticketAppData = copyBytes(ticketAppData)
+  if (hostname === null) delete content.hostname
+  else if (hostname !== undefined) content.hostname = copyBytes(hostname)
   return content
 }
 

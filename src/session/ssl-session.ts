@@ -299,16 +299,21 @@ export class SslSession {
     if (!equalBytes(context, this.#traits.sessionIdContext)) this.#edit({ sessionIdContext: context })
   }
 
-  /** `SSL_SESSION_set1_hostname(3)`. @param hostname - copied; undefined for none */
+  /** `SSL_SESSION_set1_hostname(3)`. @param hostname - copied, until a NUL if there is one; undefined for none */
   setHostname(hostname: Uint8Array | undefined): void {
     if (hostname !== undefined) checkBytes('hostname', hostname)
-    this.#edit({ hostname: hostname ?? null })
+    const end = hostname?.indexOf(0) ?? -1
+    this.#edit({ hostname: (end < 0 ? hostname : hostname?.subarray(0, end)) ?? null })
   }
 
-  /** `SSL_SESSION_set1_ticket_appdata(3)`: libssl carries it into the tickets of a resumed connection. @param data - copied */
+  /**
+   * `SSL_SESSION_set1_ticket_appdata(3)`: libssl carries it into the tickets of a resumed connection.
+   *
+   * @param data - copied; empty for none
+   */
   setTicketAppData(data: Uint8Array): void {
     checkBytes('ticket application data', data)
-    this.#edit({ ticketAppData: data })
+    this.#edit({ ticketAppData: data.length === 0 ? null : data })
   }
 
   #hasBit(bit: number): boolean {

@@ -235,12 +235,13 @@ describe('a compact session', () => {
           session.setSessionIdContext(sessionIdContext)
           session.setHostname(name ?? undefined)
           session.setTicketAppData(ticketAppData)
-          const { hostname: _, ...others } = fields
+          const { hostname: _, ticketAppData: __, ...others } = fields
           const changed: SslSessionFields = {
             ...others,
             ...TIMES,
             sessionIdContext,
-            ticketAppData,
+            // What is empty is none.
+            ...(ticketAppData.length > 0 && { ticketAppData }),
             ...(name !== null && { hostname: name }),
           }
           expect(toHex(session.toDer())).toBe(toHex(encode(changed)))
@@ -419,10 +420,13 @@ describe('a compact session', () => {
     })
   })
 
-  test('takes a name with a NUL, which its DER shows up to there (R12.5)', () => {
+  test('takes a name up to a NUL, and no empty application data (R12.5)', () => {
     const session = SslSession.fromDer(V3)
     session.setHostname(hex('610062'))
-    expect(session.hostname).toBe('a\0b')
+    expect(session.hostname).toBe('a')
+    session.setTicketAppData(new Uint8Array(0))
+    expect(session.ticketAppData).toBeUndefined()
+    expect(decodeSslSession(session.toDer())).not.toHaveProperty('ticketAppData')
     session.setSessionIdContext(hex('07'))
     session.setTicketAppData(hex('08'))
     expect(SslSession.fromDer(session.toDer())).toMatchObject({

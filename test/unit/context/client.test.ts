@@ -75,6 +75,15 @@ describe('what a ClientHello offers (R11.2)', () => {
     expect(connecting(fixture, ticketed()).clientHello(ANY).psk?.obfuscatedTicketAge).toBe(age)
   })
 
+  test('a session of TLS 1.3 only until its age in milliseconds has 32 bits', () => {
+    const fixture = testContext()
+    const old = ticketed({ ticketLifetimeHintSec: 1_000_000_000n, timeoutSec: 1_000_000_000 })
+    fixture.clock.nowMs += 4_294_968_000
+    expect(connecting(fixture, old).clientHello(ANY).psk?.obfuscatedTicketAge).toBe(4_294_967_007)
+    fixture.clock.nowMs += 1000
+    expect(connecting(fixture, old).clientHello(ANY).psk).toBeUndefined()
+  })
+
   test('the obfuscated age is modulo 2^32', () => {
     const fixture = testContext()
     fixture.clock.nowMs += 2_000
@@ -171,7 +180,7 @@ describe('the ServerHello', () => {
       undefined,
       { protocolVersion: TLS13, pskSelected: true },
       'psk-not-offered',
-      Alert.ILLEGAL_PARAMETER,
+      Alert.UNSUPPORTED_EXTENSION,
     ],
     [
       'another suite of TLS 1.2',

@@ -48,7 +48,7 @@ describe('a session in a cache', () => {
     newCache().insert(session, 0)
     expect(session.peerCertificate).toHaveLength(9004)
     const odd = makeSession(2)
-    odd.setHostname(Buffer.from('a\0b'))
+    sessionInternals.update(odd, { hostname: Buffer.from('a\0b') })
     newCache().insert(odd, 0)
     expect(odd.hostname).toBe('a\0b')
   })

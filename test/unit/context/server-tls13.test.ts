@@ -70,9 +70,18 @@ describe('a TLS 1.3 server with stateful tickets', () => {
       resume: false,
       reason: 'psk-modes-unsupported',
     })
-    const { pskModeSupported: _, ...silent } = offer13(idOf(1))
-    expect(decide(accepted(fixture), silent)).toEqual({ resume: false, reason: 'psk-modes-unsupported' })
     expect(fixture.context.stats.misses).toBe(0)
+  })
+
+  test('fails where there are PSKs and no key exchange modes', () => {
+    const connection = accepted(testContext(STATEFUL))
+    const { pskModeSupported: _, ...silent } = offer13(idOf(1))
+    expect(decide(connection, silent)).toEqual({
+      resume: false,
+      reason: 'psk-modes-unsupported',
+      alert: Alert.MISSING_EXTENSION,
+    })
+    expect(connection.isHandshaking).toBe(false)
   })
 
   test('issues tickets to a client without a key exchange mode of its own, as 3.5 does (R10.12)', () => {

@@ -143,19 +143,32 @@ describe('what no trace can show', () => {
     }
   })
 
-  test('a fatal alert ends the connection also after close_notify', () => {
+  test('a fatal alert that is sent ends the connection also after close_notify', () => {
+    const connection = serve(testContext(), offer12())
+    connection.shutdown()
+    connection.receiveAlert('warning', Alert.CLOSE_NOTIFY)
+    connection.sendAlert('fatal', Alert.HANDSHAKE_FAILURE)
+    expect(() => connection.accept()).toThrow(SessionStateError)
+  })
+
+  // SSL_read of 3.0 and 3.5 answers SSL_ERROR_ZERO_RETURN to whatever comes then.
+  test('nothing is read after close_notify: the session lives', () => {
     const fixture = testContext()
-    const ends: readonly ((connection: SslConnection) => unknown)[] = [
-      (connection) => connection.receiveAlert('fatal', Alert.HANDSHAKE_FAILURE),
-      (connection) => connection.sendAlert('fatal', Alert.HANDSHAKE_FAILURE),
-    ]
-    for (const end of ends) {
-      const connection = serve(fixture, offer12())
-      connection.shutdown()
-      connection.receiveAlert('warning', Alert.CLOSE_NOTIFY)
-      end(connection)
-      expect(() => connection.accept()).toThrow(SessionStateError)
-    }
+    const connection = serve(fixture, offer12())
+    connection.receiveAlert('warning', Alert.CLOSE_NOTIFY)
+    connection.receiveAlert('fatal', Alert.HANDSHAKE_FAILURE)
+    expect(connection.unexpectedEof()).toBe(false)
+    expect(connection.session?.isResumable).toBe(true)
+    expect(connection.shutdown()).toBe(true)
+    expect(fixture.removed).toEqual([])
+  })
+
+  test('nothing is read after a fatal alert: it is told of once', () => {
+    const fixture = testContext()
+    const connection = serve(fixture, offer12())
+    connection.receiveAlert('fatal', Alert.HANDSHAKE_FAILURE)
+    expect(connection.unexpectedEof()).toBe(false)
+    expect(fixture.removed).toHaveLength(1)
   })
 
   test('a HelloRetryRequest drops what was found', () => {
