@@ -18,6 +18,7 @@ import type { TicketHandshake } from './judged-tickets.ts'
 import { isTicketUsable, SessionKeeper } from './keep-session.ts'
 import { confirmed, type Decision, full, isLookupOff, lookUp } from './look-up.ts'
 import {
+  acceptAfter,
   acceptWith,
   endForGood,
   forgetListener,
@@ -268,7 +269,15 @@ export class Connection implements HelloListener, ReadAheadListener {
     const accept = this.#tickets?.handOver(this.#accept, this.#hello, this.#decision, profile)
     this.#handedOverMs = clock.now()
     this.#phase = HANDED_OVER
-    acceptWith(socket, accept ?? this.#accept, bytes, this.edge.isAnsweredByOthers, this)
+    acceptWith(socket, this.#inTime(accept ?? this.#accept, ahead), bytes, this.edge.isAnsweredByOthers, this)
+  }
+
+  /** The silence in which a ClientHello was waited for in vain is a part of Node's handshakeTimeout. */
+  #inTime(accept: () => void, ahead: ReadAhead | undefined): () => void {
+    const decision = this.#decision
+    if (decision.resume || decision.reason !== 'stalled-hello' || ahead === undefined) return accept
+    const silentMs = Math.round(clock.now() - ahead.heardMs)
+    return () => acceptAfter(this.edge.server, silentMs, accept)
   }
 
   #sessionIdContext(): string {

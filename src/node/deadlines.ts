@@ -77,7 +77,8 @@ export class Deadlines {
     const first = this.#first
     this.#setTimeout = first && setTimeout
     if (first === undefined) return
-    const delayMs = Math.round(first.dueMs - nowMs)
+    // It may have fallen due while another was heard.
+    const delayMs = Math.max(1, Math.round(first.dueMs - nowMs))
     this.#timer = this.#resource.runInAsyncScope(setTimeout, undefined, this.#expire, delayMs, ++this.#alarm)
     this.#timer.unref()
   }

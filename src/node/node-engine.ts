@@ -253,13 +253,21 @@ function deliver({ bytes, isAsked, handle }: Delivery): void {
   if (!isAsked && isAlive(handle)) handle.endParser?.()
   const { [LISTENER]: listener } = handle as ListenedHandle
   listener?.beginReading()
-  try {
-    for (const chunk of bytes) if (isAlive(handle)) handle.receive(chunk)
-  } finally {
-    listener?.endReading()
-  }
+  const failures: unknown[] = []
+  for (const chunk of bytes) if (isAlive(handle)) receive(handle, chunk, failures)
+  listener?.endReading()
   // They may have read one for which there is no callback.
   if (handle.endParser !== undefined && isAlive(handle)) (handle as ListenedHandle)[LISTENER]?.afterHello()
+  if (failures.length > 0) throw failures[0]
+}
+
+/** A listener that throws, called by libssl meanwhile, is no reason to keep the rest from it. */
+function receive(handle: TlsHandle, chunk: Uint8Array, failures: unknown[]): void {
+  try {
+    handle.receive(chunk)
+  } catch (error) {
+    failures.push(error)
+  }
 }
 
 /** Node's own object under a socket of TCP. */
@@ -426,8 +434,36 @@ export function serverNameOf(servername: unknown): string | undefined {
 
 /** Node calls it for every full handshake, and never for a resumed one. */
 export function hasSniCallback(server: object): boolean {
-  const key = Object.getOwnPropertySymbols(server).find(({ description }) => description === 'snicallback')
+  const key = ownSymbol(server, 'snicallback')
   return key !== undefined && (server as { [key]?: unknown })[key] !== undefined
+}
+
+/** Milliseconds of silence after which Node gives a handshake up; undefined where it does not tell. */
+export function handshakeTimeoutOf(server: object): number | undefined {
+  const key = ownSymbol(server, 'handshake-timeout')
+  const timeoutMs: unknown = key && (server as { [key]?: unknown })[key]
+  return typeof timeoutMs === 'number' && timeoutMs > 0 ? timeoutMs : undefined
+}
+
+/** Runs `accept`, whose TLSSocket has only what is left of {@link handshakeTimeoutOf}. @param silentMs - milliseconds before it */
+export function acceptAfter(server: object, silentMs: number, accept: () => void): void {
+  const key = ownSymbol(server, 'handshake-timeout')
+  const timeoutMs = handshakeTimeoutOf(server)
+  if (key === undefined || timeoutMs === undefined) {
+    accept()
+    return
+  }
+  const timeouts = server as { [key]?: number }
+  timeouts[key] = Math.max(1, timeoutMs - silentMs)
+  try {
+    accept()
+  } finally {
+    timeouts[key] = timeoutMs
+  }
+}
+
+function ownSymbol(server: object, name: string): symbol | undefined {
+  return Object.getOwnPropertySymbols(server).find(({ description }) => description === name)
 }
 
 /** The DER of the certificate of a SecureContext, which shows nothing else. */

@@ -73,6 +73,7 @@ export class ReadAhead implements DeadlineListener {
   #returned: readonly Buffer[] = NO_CHUNKS
   #chunks: Buffer[] = []
   #following = 0
+  #heardMs: number
   #state: 'reading' | 'heard' | 'released' = 'reading'
   // Bound, not closures: see Connection.
   readonly #take: Duplex['push'] = this.#receiveChunk.bind(this)
@@ -97,6 +98,7 @@ export class ReadAhead implements DeadlineListener {
       socket.push = this.#push
       throw error
     }
+    this.#heardMs = nowMs
     this.#deadlines = deadlines
     this.#deadline = deadlines.set(this, nowMs)
   }
@@ -108,6 +110,11 @@ export class ReadAhead implements DeadlineListener {
   start(): void {
     this.#drain()
     if (!isFresh(this.#socket)) this.#lookAgain()
+  }
+
+  /** When the latest part of a ClientHello that is not whole came, or the connection, on the clock of `performance`. */
+  get heardMs(): number {
+    return this.#heardMs
   }
 
   /** The time for the ClientHello is up. */
@@ -214,6 +221,7 @@ export class ReadAhead implements DeadlineListener {
     const progress = this.#collector.push(chunk)
     if (progress.state !== 'incomplete') this.#hear(progress)
     else if (this.#collector.received > MAX_RECEIVED) this.#hear({ state: 'oversized' })
+    else this.#heardMs = performance.now()
   }
 
   #hear(result: ReadAheadResult): void {

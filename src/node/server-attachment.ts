@@ -26,8 +26,8 @@ export interface AttachServerOptions {
   /** Milliseconds that caches and `policy` may take, 1000 by default; later answers mean nothing, and the handshake is full. */
   readonly lookupTimeoutMs?: number | undefined
   /**
-   * Milliseconds in which the ClientHello must be whole, 10000 by default. After that Node gets what there is, and its own
-   * handshakeTimeout rules.
+   * Milliseconds in which the ClientHello must be whole, 10000 by default, and no more than Node's handshakeTimeout. After that Node
+   * gets what there is, and what is left of its handshakeTimeout rules.
    */
   readonly readAheadMs?: number | undefined
   /**

@@ -269,7 +269,7 @@ export const HANDSHAKE_REASONS = {
     kind: 'full',
     by: 'edge',
     means:
-      'It was not whole within `readAheadMs` (10 s): a very slow client, or an attack that holds connections open.',
+      'It was not whole within `readAheadMs` (10 s) and `handshakeTimeout`: a very slow client, or an attack that holds connections open.',
     todo: 'nothing.',
   },
   'oversized-hello': {

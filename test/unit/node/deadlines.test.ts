@@ -48,6 +48,20 @@ describe('each is told when its own time is up', () => {
     expect(told).toEqual(['one', 'two'])
   })
 
+  it('though that was already past while another was told', () => {
+    const { told, named } = listening()
+    const delays = vi.spyOn(globalThis, 'setTimeout')
+    const deadlines = new Clocked(100)
+    deadlines.set({ hearDeadline: () => void vi.advanceTimersByTime(50) })
+    vi.advanceTimersByTime(20)
+    deadlines.set(named('two'))
+    vi.advanceTimersByTime(81)
+    expect(told).toEqual(['two'])
+    // Node warns of a timer that should have fired before.
+    for (const [, delayMs] of delays.mock.calls) expect(delayMs).toBeGreaterThan(0)
+    delays.mockRestore()
+  })
+
   it('though one was set while another was told', () => {
     const { told, named } = listening()
     const deadlines = new Clocked(100)

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import net from 'node:net'
+import { setTimeout as later } from 'node:timers/promises'
 import type tls from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import { MemoryStore, type SslSession, storeCallbacks } from '../../../src/index.ts'
@@ -43,6 +44,45 @@ describe('a client that stalls in mid-hello', () => {
     expect(harness.handshakes).toMatchObject([{ outcome: 'failed', reason: 'stalled-hello' }])
     expect(harness.handshakes[0]?.readAheadMs).toBeGreaterThan(18)
     await closes(harness.server)
+  })
+
+  test.each([
+    ['that says nothing', 0],
+    ['that says a part', 5],
+  ])('%s, has no more time than from Node', async (_, length) => {
+    const timeouts = { server: { handshakeTimeout: 300 } }
+    const [harness, stock] = [await start(timeouts), await startStock(timeouts)]
+    const msOf = async (target: Target): Promise<number> => {
+      const { client, raw } = await arrive(target)
+      const sinceMs = performance.now()
+      client.write(PART.subarray(0, length))
+      const [error] = (await once(target.server, 'tlsClientError')) as [NodeJS.ErrnoException]
+      expect(error.code).toBe('ERR_TLS_HANDSHAKE_TIMEOUT')
+      const ms = performance.now() - sinceMs
+      client.destroy()
+      await closed(raw)
+      return ms
+    }
+    const [ours, theirs] = await Promise.all([msOf(harness), msOf(stock)])
+    expect(ours).toBeGreaterThan(290)
+    // Not a second time after the first; both ran at once, on a machine that may be busy.
+    expect(ours - theirs).toBeLessThan(250)
+    await closes(harness.server)
+  })
+
+  test('and goes on within its handshakeTimeout each time, as Node lets it, is served', async () => {
+    const harness = await start({ server: { handshakeTimeout: 1000 } })
+    const { port } = await relay(harness.port, async (hello, upstream) => {
+      const over = handedOver()
+      upstream.write(hello.subarray(0, 5))
+      await later(500)
+      upstream.write(hello.subarray(5, 100))
+      // A second after it came; half a second is left.
+      await over
+      upstream.write(hello.subarray(100))
+    })
+    expect((await connect({ port })).resumed).toBe(false)
+    expect(harness.handshakes).toMatchObject([{ outcome: 'full', reason: 'stalled-hello' }])
   })
 
   test.each(
