@@ -94,13 +94,18 @@ export function adoptTicket(state: ConnectionState, session: SslSession): boolea
   return true
 }
 
-/** R10.2: after a resumption one ticket, else as many as are configured, by then; extra ones on demand. */
 function hasSentTicket(state: ConnectionState): void {
   state.sentTickets++
   if (state.extraTickets > 0) state.extraTickets--
+  // The callbacks look at it, and may change what it depends on.
+  state.isWritingTickets = isAnotherDue(state)
   updateCache(state)
-  if (state.extraTickets === 0 && (state.hit || state.numTickets <= state.sentTickets))
-    state.isWritingTickets = false
+  state.isWritingTickets = isAnotherDue(state)
+}
+
+/** R10.2: after a resumption one ticket, else as many as are configured; extra ones on demand. */
+function isAnotherDue(state: ConnectionState): boolean {
+  return state.extraTickets > 0 || (!state.hit && state.numTickets > state.sentTickets)
 }
 
 /**

@@ -232,10 +232,22 @@ class Guard implements GuardedStore {
     if (write !== undefined) return pendingValue(write)
     const replaced = this.#writes.replaced(name, leftMs)
     if (replaced !== undefined) return this.#after(replaced, leftMs, (ms) => this.#getIn(ms, name, key))
-    // Others have more time than one that has waited.
-    if (leftMs < this.#deadlineMs)
-      return this.#calls.ask('get', () => this.#store.get(key), { deadlineMs: leftMs })
-    return this.#getShared(name, key)
+    const startedMs = this.#now()
+    const answer =
+      // Others have more time than one that has waited.
+      leftMs < this.#deadlineMs
+        ? this.#calls.ask('get', () => this.#store.get(key), { deadlineMs: leftMs })
+        : this.#getShared(name, key)
+    return andThen(
+      answer,
+      (value) => value ?? this.#getWritten(leftMs - (this.#now() - startedMs), name, key),
+    )
+  }
+
+  /** An engine may show only what is committed, as LMDB: where a set is under way, its answer counts once that is done. */
+  #getWritten(leftMs: number, name: string, key: Uint8Array): Awaitable<Uint8Array | undefined> {
+    const written = leftMs >= 1 ? this.#writes.written(name, Math.floor(leftMs)) : undefined
+    return written && this.#after(written, Math.floor(leftMs), (ms) => this.#getIn(ms, name, key))
   }
 
   #takeIn(leftMs: number, name: string, key: Uint8Array): Awaitable<Uint8Array | undefined> {

@@ -88,7 +88,8 @@ class Meeting {
       if (asks) answersOf(socket)
       socket.destroy()
     })
-    if (isAttached) this.#attachment = attachServer(this.#server, context, { readAheadMs: 10 * PATIENCE_MS })
+    if (!isAttached) this.#keepAsNode()
+    else this.#attachment = attachServer(this.#server, context, { readAheadMs: 10 * PATIENCE_MS })
   }
 
   #slowStore(): ConstructorParameters<typeof SslContext>[0] {
@@ -102,6 +103,18 @@ class Meeting {
         return kept.get(Buffer.from(id).toString('hex')) as undefined
       },
     }
+  }
+
+  /** As Node's documentation has it, so that the stock server resumes as well: what is left of a resumption is another thing. */
+  #keepAsNode(): void {
+    const kept = new Map<string, Buffer>()
+    this.#server.on('newSession', (id, session, done) => {
+      kept.set(id.toString('hex'), session)
+      done()
+    })
+    this.#server.on('resumeSession', (id, done) => {
+      void turns(this.#lookupTurns).then(() => done(null, kept.get(id.toString('hex')) ?? null))
+    })
   }
 
   async run({ patienceMs, leaveMs }: Patience): Promise<SideReport> {

@@ -79,7 +79,9 @@ describe('the age of an authentication', () => {
     const harness = await start(TLS13)
     harness.context.setSessionTimeout(42)
     await connect(harness)
-    expect([...harness.context.sessions()].map(({ timeoutSec }) => timeoutSec)).toEqual([42, 42])
+    // The authentication lasts 42 seconds, of which one may be over when libssl makes a ticket.
+    for (const { timeoutSec } of harness.context.sessions()) expect([41, 42]).toContain(timeoutSec)
+    expect(harness.context.stats.number).toBe(2)
   })
 })
 

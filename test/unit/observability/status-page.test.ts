@@ -5,6 +5,7 @@ import https from 'node:https'
 import express from 'express'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { derOf, sessionForNode } from '../../../src/client/session-format.ts'
 import {
   type GuardedStore,
   guarded,
@@ -85,7 +86,8 @@ async function serveStatus({
 async function visit({ port }: Site, session?: Buffer, servername = NAME): Promise<Buffer | undefined> {
   const request = https.get({
     ...{ host: '127.0.0.1', port, servername, agent: false, rejectUnauthorized: false },
-    ...(session && { session }),
+    // Later lines of Node would pass over the session of another name.
+    ...(session && { session: sessionForNode(derOf(session), { servername }) }),
   })
   let latest: Buffer | undefined
   request.on('socket', (socket) =>

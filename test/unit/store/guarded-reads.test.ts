@@ -41,6 +41,38 @@ describe('gets', () => {
     expect(inner.asked).toEqual(['get 1', 'get 2', 'get 1'])
   })
 
+  test('of what is being set wait for that where the store shows nothing yet, as LMDB before it commits', async () => {
+    const { inner, store } = bench()
+    watch(store.set([entryOf(1)]))
+    const got = watch(store.get(keyOf(1)))
+    inner.call(1).answer(undefined)
+    await soon()
+    expect(got.state).toBe('pending')
+    inner.call(0).answer()
+    await soon()
+    expect(inner.asked).toEqual(['set 1', 'get 1', 'get 1'])
+    inner.call(2).answer(VALUE.slice())
+    await soon()
+    expect(got.state).toEqual(VALUE)
+    // Nothing is under way any more, and what is not there is not.
+    const gone = watch(store.get(keyOf(1)))
+    inner.call(3).answer(undefined)
+    await soon()
+    expect([gone.state, inner.asked.length]).toEqual([undefined, 4])
+  })
+
+  test('of what is being set wait no longer than the deadline', async () => {
+    const { inner, store } = bench()
+    watch(store.set([entryOf(1)]))
+    const got = watch(store.get(keyOf(1)))
+    await pass(100)
+    inner.call(1).answer(undefined)
+    await pass(DEADLINE_MS - 101)
+    expect(got.state).toBe('pending')
+    await pass(1)
+    expect(got.state).not.toBe('pending')
+  })
+
   test('share the failure too, and the next asks again', async () => {
     const { inner, store } = bench()
     const gets = [watch(store.get(keyOf(1))), watch(store.get(keyOf(1)))]
