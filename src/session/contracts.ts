@@ -66,6 +66,7 @@ export type GenerateSessionId = (connection: SessionConnection) => Uint8Array | 
 /**
  * `SSL_CTX_set_not_resumable_session_callback(3)`.
  *
+ * @param isForwardSecure - the key exchange is ephemeral; false in TLS 1.3, whose suites name no key exchange
  * @returns true when the session of this full handshake must not be resumed; throwing counts as true
  */
 export type NotResumableCallback = (connection: SessionConnection, isForwardSecure: boolean) => boolean

@@ -302,8 +302,7 @@ export class SslSession {
   /** `SSL_SESSION_set1_hostname(3)`. @param hostname - copied, until a NUL if there is one; undefined for none */
   setHostname(hostname: Uint8Array | undefined): void {
     if (hostname !== undefined) checkBytes('hostname', hostname)
-    const end = hostname?.indexOf(0) ?? -1
-    this.#edit({ hostname: (end < 0 ? hostname : hostname?.subarray(0, end)) ?? null })
+    this.#edit({ hostname: hostname ?? null })
   }
 
   /**
@@ -386,15 +385,15 @@ export class SslSession {
 
   #edit(edits: SessionEdits): void {
     const { sessionIdContext, hostname } = edits
-    // R12.5: the DER's would end there.
-    const isEncodable = hostname?.includes(0) !== true
-    const content = this.#content
-    if (content instanceof DerContent && isEncodable) this.#content = content.compact(edits)
-    else if (typeof content === 'string' && isEncodable) this.#content = editCompact(content, edits)
-    else {
-      this.#content = edited(this.#own(), edits)
-      if (!isEncodable) this.#setBit(ENCODABLE, false)
+    // R12.5: a C string, which ends there.
+    if (hostname?.includes(0) === true) {
+      this.#edit({ ...edits, hostname: hostname.subarray(0, hostname.indexOf(0)) })
+      return
     }
+    const content = this.#content
+    if (content instanceof DerContent) this.#content = content.compact(edits)
+    else if (typeof content === 'string') this.#content = editCompact(content, edits)
+    else this.#content = edited(this.#own(), edits)
     if (sessionIdContext !== undefined)
       this.#traits = sharedTraits(this.#traits, sessionIdContext, 0, sessionIdContext.length)
   }

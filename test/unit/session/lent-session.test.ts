@@ -82,6 +82,36 @@ test('a session id context of its own is in all that is made of it', () => {
   expect(sessionInternals.content(other).sessionIdContext).toEqual(MINIMAL.sessionIdContext)
 })
 
+describe.each<[string, (session: SslSession) => void]>([
+  ['compact', (session) => sessionInternals.compact(session)],
+  ['in fields', (session) => sessionInternals.update(session, { maxEarlyData: 0 })],
+])('a session %s', (_name, change) => {
+  test('gets and loses what may be changed', () => {
+    const session = sessionInternals.borrow(encode({ ...MINIMAL, ...TIMES }))
+    change(session)
+    expect([session.ticketAppData, session.hostname]).toEqual([undefined, undefined])
+    session.setTicketAppData(hex('0102'))
+    session.setHostname(hex('610062'))
+    session.setSessionIdContext(OWN)
+    expect([session.ticketAppData, session.hostname]).toEqual([hex('0102'), 'a'])
+    expect(toHex(session.toDer())).toBe(
+      toHex(
+        encode({
+          ...MINIMAL,
+          ...TIMES,
+          sessionIdContext: OWN,
+          hostname: hex('61'),
+          ticketAppData: hex('0102'),
+        }),
+      ),
+    )
+    session.setTicketAppData(new Uint8Array(0))
+    session.setHostname(undefined)
+    expect([session.ticketAppData, session.hostname]).toEqual([undefined, undefined])
+    expect(toHex(session.toDer())).toBe(toHex(encode({ ...MINIMAL, ...TIMES, sessionIdContext: OWN })))
+  })
+})
+
 describe('application data is lent', () => {
   const read = (bytes: Uint8Array, start: number, end: number): string => toHex(bytes.subarray(start, end))
   const forms: readonly [string, (session: SslSession) => void][] = [
