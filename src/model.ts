@@ -29,7 +29,7 @@ export type { TicketStats } from './node/judged-tickets.ts'
 export type { ServerOptionsSettings } from './node/server-setup.ts'
 export type { UnopenedReason } from './node/stateless-ticket.ts'
 export type { TicketKeyPeriods, TicketVersion } from './node/ticket-keys.ts'
-export type { Awaitable } from './session/awaitable.ts'
+export type { Answer, Awaitable } from './session/awaitable.ts'
 export type {
   CallbackName,
   GenerateSessionId,
