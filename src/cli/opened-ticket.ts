@@ -5,14 +5,13 @@ import type { SessionOrigin } from '../node/session-binding.ts'
 import { openTicket } from '../node/stateless-ticket.ts'
 import { TicketKeyRing } from '../node/ticket-keys.ts'
 import { KeyRing } from '../store/key-ring.ts'
+import { bytesOfSecret } from '../store/secret-text.ts'
 import { isUtf16, readBounded } from './files.ts'
 import { type SessionView, sessionJson, sessionText } from './session-text.ts'
 import { UsageError } from './usage.ts'
 
 /** Secrets are some dozens of bytes. */
 const MAX_SECRET_BYTES = 4096
-/** Digits of 32 bytes. */
-const MIN_HEX_DIGITS = 64
 /** Whatever the length of their periods and their age, tickets of each period open. */
 const ANY_PERIOD = { periodMs: 1, lifetimeMs: Number.MAX_SAFE_INTEGER / 2 }
 
@@ -56,26 +55,15 @@ export function ticketOpener(file: string, name: string): TicketOpener {
 }
 
 /** Text ends with a line break, which belongs to no secret, and may begin with a byte order mark: to `trim` both are white space. */
-function readSecret(bytes: Buffer): Buffer {
+function readSecret(bytes: Buffer): Uint8Array {
   if (bytes.length === 0) throw new UsageError('--secret-file: the file is empty')
   const text = bytes.toString(isUtf16(bytes) ? 'utf16le' : 'utf8').trim()
   if (!/^[A-Za-z0-9+/_-]+={0,2}$/.test(text)) return bytes
-  const secret = decodeSecret(text)
+  const secret = bytesOfSecret(text)
   if (secret !== undefined) return secret
   throw new UsageError(
     '--secret-file: the secret is text, but not 64 or more hexadecimal digits, nor base64: `npx sslctx secret` prints a good one',
   )
-}
-
-/** By the rule of ServerSessions, so that a secret that lost a character is refused here as there. @returns undefined for no encoding */
-function decodeSecret(text: string): Buffer | undefined {
-  if (/^[0-9a-f]+$/i.test(text))
-    return text.length >= MIN_HEX_DIGITS && text.length % 2 === 0 ? Buffer.from(text, 'hex') : undefined
-  const bytes = Buffer.from(text, 'base64')
-  const url = bytes.toString('base64url')
-  // Some write base64url with padding, others without.
-  const padded = url + '='.repeat((4 - (url.length % 4)) % 4)
-  return [bytes.toString('base64'), url, padded].includes(text) ? bytes : undefined
 }
 
 /** As sessionText, of the session in the ticket of `view`. */

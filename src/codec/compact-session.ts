@@ -169,9 +169,7 @@ export function octetsLength(text: string, name: keyof typeof OCTETS): number {
 
 /** A copy; undefined for what the session does not have. */
 export function readOctets(text: string, name: keyof typeof OCTETS): Uint8Array | undefined {
-  const bytes = load(text)
-  const content = findContent(bytes, text.length, OCTETS[name])
-  return content && copySpan(bytes, content)
+  return lendOctets(text, name, (bytes, start, end) => copySpan(bytes, { start, end }))
 }
 
 /** What `read` makes of it where it lies, for as long as it runs; undefined for what the session does not have. */

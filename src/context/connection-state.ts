@@ -84,9 +84,9 @@ export class ConnectionState {
     this.notResumableCallback = context.notResumableCallback
   }
 
-  /** `SSL_in_init(3)`: also while a ticket is to be written, and until the callbacks have heard of the session. */
-  get isInInit(): boolean {
-    return this.phase === 'handshake' || this.isWritingTickets || this.isUpdatingCache
+  /** Established, and to `SSL_in_init(3)` not yet: a ticket is to be written, or the callbacks are hearing of the session. */
+  get isFinishing(): boolean {
+    return this.isWritingTickets || this.isUpdatingCache
   }
 
   get isTls13(): boolean {

@@ -430,7 +430,7 @@ export class SslConnection implements SessionConnection {
   newSessionTicket(): boolean {
     const state = this.#state
     if (state.phase !== 'established' || !state.isServer || !state.isTls13) return false
-    if (state.isInInit && state.extraTickets === 0) return false
+    if (state.isFinishing && state.extraTickets === 0) return false
     state.extraTickets++
     state.isWritingTickets = true
     return true
@@ -513,7 +513,7 @@ export class SslConnection implements SessionConnection {
   shutdown(): boolean {
     this.#expectPhase('shutdown', 'established')
     const state = this.#state
-    if (state.isInInit)
+    if (state.isFinishing)
       throw new SessionStateError(
         'shutdown is not possible now: a ticket is to be written, or a callback runs',
       )
@@ -652,7 +652,10 @@ export class SslConnection implements SessionConnection {
   #clearBadSession(): boolean {
     const state = this.#state
     const isBad =
-      state.session !== undefined && !state.sentShutdown && state.phase === 'established' && !state.isInInit
+      state.session !== undefined &&
+      !state.sentShutdown &&
+      state.phase === 'established' &&
+      !state.isFinishing
     if (isBad) state.deleteSession()
     return isBad
   }

@@ -78,7 +78,7 @@ export function issueTicket(
   if (failure !== undefined) return state.fail(failure, Alert.INTERNAL_ERROR)
   sessionInternals.update(ticketed, { ...material, maxEarlyData: state.maxEarlyData })
   sessionInternals.setTimeMs(ticketed, state.context.ports.now())
-  hasSentTicket(state)
+  noteSentTicket(state)
   return { session: ticketed, lifetimeHintSec: Math.min(ticketed.timeoutSec, ONE_WEEK_SEC), stateful }
 }
 
@@ -90,11 +90,11 @@ export function issueTicket(
 export function adoptTicket(state: ConnectionState, session: SslSession): boolean {
   if (!state.isWritingTickets) return false
   state.session = session
-  hasSentTicket(state)
+  noteSentTicket(state)
   return true
 }
 
-function hasSentTicket(state: ConnectionState): void {
+function noteSentTicket(state: ConnectionState): void {
   state.sentTickets++
   if (state.extraTickets > 0) state.extraTickets--
   // The callbacks look at it, and may change what it depends on.

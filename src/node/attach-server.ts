@@ -102,8 +102,8 @@ class AttachedEdge implements Edge {
     this.ownContext = context.getSessionIdContext()
     this.profiles = parts.profiles
     this.lookupTimeoutMs = options.lookupTimeoutMs ?? DEFAULT_LOOKUP_TIMEOUT_MS
-    const readAheadMs = options.readAheadMs ?? DEFAULT_READ_AHEAD_MS
-    this.helloDeadlines = new Deadlines(Math.min(readAheadMs, handshakeTimeoutOf(server) ?? readAheadMs))
+    const { readAheadMs = DEFAULT_READ_AHEAD_MS } = options
+    this.helloDeadlines = new Deadlines(Math.min(readAheadMs, handshakeTimeoutOf(server)))
     this.bindSessions = options.bindSessions !== false
     this.requireExtendedMasterSecret = options.requireExtendedMasterSecret !== false
     this.authenticatedAfterMs = options.authenticatedAfterMs ?? 0

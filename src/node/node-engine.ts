@@ -136,10 +136,6 @@ export function captureTlsHandle(accept: () => void, over: Duplex): TlsHandle | 
 /** Node's own symbol, under which a handle has its TLSSocket. */
 let ownerSymbol: symbol | undefined
 
-function ownerSymbolOf(handle: object): symbol | undefined {
-  return Object.getOwnPropertySymbols(handle).find(({ description }) => description === 'owner_symbol')
-}
-
 /** The TLSSocket of the handle is not destroyed: Node's own callbacks may run on it. */
 function isAlive(handle: TlsHandle): boolean {
   if (ownerSymbol === undefined) return false
@@ -253,20 +249,28 @@ function deliver({ bytes, isAsked, handle }: Delivery): void {
   if (!isAsked && isAlive(handle)) handle.endParser?.()
   const { [LISTENER]: listener } = handle as ListenedHandle
   listener?.beginReading()
-  const failures: unknown[] = []
-  for (const chunk of bytes) if (isAlive(handle)) receive(handle, chunk, failures)
+  let failure: Failure | undefined
+  for (const chunk of bytes) {
+    const failed = isAlive(handle) ? receive(handle, chunk) : undefined
+    failure ??= failed
+  }
   listener?.endReading()
   // They may have read one for which there is no callback.
   if (handle.endParser !== undefined && isAlive(handle)) (handle as ListenedHandle)[LISTENER]?.afterHello()
-  if (failures.length > 0) throw failures[0]
+  if (failure !== undefined) throw failure.error
 }
 
-/** A listener that throws, called by libssl meanwhile, is no reason to keep the rest from it. */
-function receive(handle: TlsHandle, chunk: Uint8Array, failures: unknown[]): void {
+interface Failure {
+  readonly error: unknown
+}
+
+/** @returns what a listener has thrown that libssl called meanwhile: it is no reason to keep the rest from libssl */
+function receive(handle: TlsHandle, chunk: Uint8Array): Failure | undefined {
   try {
     handle.receive(chunk)
+    return undefined
   } catch (error) {
-    failures.push(error)
+    return { error }
   }
 }
 
@@ -434,22 +438,22 @@ export function serverNameOf(servername: unknown): string | undefined {
 
 /** Node calls it for every full handshake, and never for a resumed one. */
 export function hasSniCallback(server: object): boolean {
-  const key = ownSymbol(server, 'snicallback')
+  const key = symbolOf(server, 'snicallback')
   return key !== undefined && (server as { [key]?: unknown })[key] !== undefined
 }
 
-/** Milliseconds of silence after which Node gives a handshake up; undefined where it does not tell. */
-export function handshakeTimeoutOf(server: object): number | undefined {
-  const key = ownSymbol(server, 'handshake-timeout')
+/** Milliseconds of silence after which Node gives a handshake up; Infinity where it does not tell. */
+export function handshakeTimeoutOf(server: object): number {
+  const key = symbolOf(server, HANDSHAKE_TIMEOUT)
   const timeoutMs: unknown = key && (server as { [key]?: unknown })[key]
-  return typeof timeoutMs === 'number' && timeoutMs > 0 ? timeoutMs : undefined
+  return typeof timeoutMs === 'number' && timeoutMs > 0 ? timeoutMs : Number.POSITIVE_INFINITY
 }
 
 /** Runs `accept`, whose TLSSocket has only what is left of {@link handshakeTimeoutOf}. @param silentMs - milliseconds before it */
 export function acceptAfter(server: object, silentMs: number, accept: () => void): void {
-  const key = ownSymbol(server, 'handshake-timeout')
+  const key = symbolOf(server, HANDSHAKE_TIMEOUT)
   const timeoutMs = handshakeTimeoutOf(server)
-  if (key === undefined || timeoutMs === undefined) {
+  if (key === undefined || timeoutMs === Number.POSITIVE_INFINITY) {
     accept()
     return
   }
@@ -462,8 +466,11 @@ export function acceptAfter(server: object, silentMs: number, accept: () => void
   }
 }
 
-function ownSymbol(server: object, name: string): symbol | undefined {
-  return Object.getOwnPropertySymbols(server).find(({ description }) => description === name)
+const HANDSHAKE_TIMEOUT = 'handshake-timeout'
+
+/** Node's own symbol of that description, under which the object has something. */
+function symbolOf(object: object, name: string): symbol | undefined {
+  return Object.getOwnPropertySymbols(object).find(({ description }) => description === name)
 }
 
 /** The DER of the certificate of a SecureContext, which shows nothing else. */
@@ -517,7 +524,7 @@ export function nodeFeatures(secureContext: tls.SecureContext): NodeFeatures {
     socket = new TLSSocket(stream, { isServer: true, secureContext })
   }, stream)
   try {
-    ownerSymbol = handle && ownerSymbolOf(handle)
+    ownerSymbol = handle && symbolOf(handle, 'owner_symbol')
     const missing = HANDLE_METHODS.find((method) => typeof handle?.[method] !== 'function')
     const goOn = handle?.clientHelloDone ?? handle?.endParser
     if (handle === undefined || !isAlive(handle) || missing !== undefined || typeof goOn !== 'function')

@@ -173,7 +173,7 @@ export function readOrigin(session: SslSession): SessionOrigin | undefined {
 
 /** In [18], where it lies. */
 function originIn(bytes: Uint8Array, start: number, end: number): SessionOrigin | undefined {
-  if (end - start !== LENGTH || bytes[start] !== FORMAT_VERSION) return undefined
+  if (!isStamp(bytes, start, end)) return undefined
   const chainEndSec = readUint48(bytes, start + CHAIN_END_AT)
   return {
     authenticatedAtSec: readUint48(bytes, start + AUTHENTICATED_AT),
@@ -182,9 +182,12 @@ function originIn(bytes: Uint8Array, start: number, end: number): SessionOrigin 
 }
 
 function tagIn(bytes: Uint8Array, start: number, end: number): Uint8Array | undefined {
+  return isStamp(bytes, start, end) ? copyBytes(bytes.subarray(start + TAG_AT, end)) : undefined
+}
+
+/** In our format. */
+function isStamp(bytes: Uint8Array, start: number, end: number): boolean {
   return end - start === LENGTH && bytes[start] === FORMAT_VERSION
-    ? copyBytes(bytes.subarray(start + TAG_AT, end))
-    : undefined
 }
 
 /** Six bytes, big endian: more than the operators on integers take. */

@@ -1,8 +1,6 @@
 import { ArgumentError, WeakKeyError } from '../errors.ts'
 import { kindOf } from '../session/arguments.ts'
-
-/** Digits of 32 bytes. */
-const MIN_HEX_DIGITS = 64
+import { bytesOfSecret } from '../store/secret-text.ts'
 
 /**
  * Secrets as bytes, whether they came as bytes or as text.
@@ -30,30 +28,11 @@ function readSecret(secret: unknown, index: number): Uint8Array {
       `secret ${index} of ServerSessions must be a string or a Uint8Array, got ${kindOf(secret)}: ` +
         'is its environment variable set?',
     )
-  const bytes = bytesOf(secret)
+  const bytes = bytesOfSecret(secret)
   if (bytes === undefined)
     throw new WeakKeyError(
       `secret ${index} is text, but not 64 or more hexadecimal digits, nor base64: \`npx sslctx secret\` prints a good one` +
         (secret.trim() === secret ? '' : '. There is white space around it'),
     )
   return bytes
-}
-
-/**
- * What has hexadecimal digits alone is hexadecimal: an even number of them, 64 or more. All else must be base64 or base64url as an
- * encoder writes it.
- *
- * @returns undefined for what is neither
- */
-function bytesOf(text: string): Uint8Array | undefined {
-  // One digit that is lost would make other bytes of it, by base64.
-  if (/^[0-9a-f]+$/i.test(text)) {
-    const isWhole = text.length >= MIN_HEX_DIGITS && text.length % 2 === 0
-    return isWhole ? Buffer.from(text, 'hex') : undefined
-  }
-  const bytes = Buffer.from(text, 'base64')
-  const url = bytes.toString('base64url')
-  // Some write base64url with padding, others without.
-  const padded = url + '='.repeat((4 - (url.length % 4)) % 4)
-  return [bytes.toString('base64'), url, padded].includes(text) ? bytes : undefined
 }

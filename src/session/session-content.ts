@@ -41,17 +41,15 @@ export function hasSuite(
   return content.cipherSuite !== undefined
 }
 
-/** @param content - to be changed, perhaps */
-export function edited(
+export function applyEdits(
   content: Writable<SessionContent>,
   { sessionIdContext, hostname, ticketAppData }: SessionEdits,
-): SessionContent {
+): void {
   if (sessionIdContext !== undefined) content.sessionIdContext = copyBytes(sessionIdContext)
   if (ticketAppData === null) delete content.ticketAppData
   else if (ticketAppData !== undefined) content.ticketAppData = copyBytes(ticketAppData)
   if (hostname === null) delete content.hostname
   else if (hostname !== undefined) content.hostname = copyBytes(hostname)
-  return content
 }
 
 /** `ssl_session_dup` drops the hint with the ticket. */
@@ -76,10 +74,6 @@ export class DerContent {
     this.#der = der
     this.#outline = outline
     this.#absentHostname = outline.layout.hostname === undefined ? absentHostname : undefined
-  }
-
-  get ticketAppData(): Uint8Array | undefined {
-    return this.#octets(this.#outline.layout.ticketAppData)
   }
 
   lendTicketAppData<T>(read: OctetsReader<T>): T | undefined {

@@ -6,6 +6,7 @@ import {
   isOctets,
   lendCompact,
   lendOctets,
+  type OctetsReader,
   octetsLength,
   readMasterKey,
   readNumber,
@@ -15,6 +16,7 @@ import {
   writeDerOfCompact,
   writeSessionId,
 } from '../codec/compact-session.ts'
+import { copySpan } from '../codec/der.ts'
 import { latin1 } from '../codec/latin1.ts'
 import { decodePem, encodePem } from '../codec/pem.ts'
 import { outlineSslSession, sessionWriter, writeSslSession } from '../codec/ssl-session-der.ts'
@@ -23,8 +25,8 @@ import { checkBytes, kindOf } from './arguments.ts'
 import { copyBytes, equalBytes } from './bytes.ts'
 import { checkIdLength, checkMilliseconds, checkSeconds } from './ranges.ts'
 import {
+  applyEdits,
   DerContent,
-  edited,
   hasSuite,
   NEW_CONTENT,
   type SessionContent,
@@ -209,10 +211,7 @@ export class SslSession {
 
   /** `SSL_SESSION_get0_ticket_appdata(3)`, a copy. */
   get ticketAppData(): Uint8Array | undefined {
-    const content = this.#content
-    if (content instanceof DerContent) return content.ticketAppData
-    if (typeof content === 'string') return readOctets(content, 'ticketAppData')
-    return content.ticketAppData && copyBytes(content.ticketAppData)
+    return this.#lendTicketAppData((bytes, start, end) => copySpan(bytes, { start, end }))
   }
 
   /** The NamedGroup of the key exchange, RFC 9846 §4.3.7 (RFC 8446 §4.2.7); 0 when it had none. */
@@ -351,6 +350,14 @@ export class SslSession {
     return typeof content === 'string' ? readMasterKey(content) : copyBytes(content.masterKey)
   }
 
+  #lendTicketAppData<T>(read: OctetsReader<T>): T | undefined {
+    const content = this.#content
+    if (content instanceof DerContent) return content.lendTicketAppData(read)
+    if (typeof content === 'string') return lendOctets(content, 'ticketAppData', read)
+    const { ticketAppData } = content
+    return ticketAppData && read(ticketAppData, 0, ticketAppData.length)
+  }
+
   #number(name: 'verifyResult' | 'kexGroup' | 'maxEarlyData'): number {
     const content = this.#settle()
     return typeof content === 'string' ? readNumber(content, name) : content[name]
@@ -393,7 +400,7 @@ export class SslSession {
     const content = this.#content
     if (content instanceof DerContent) this.#content = content.compact(edits)
     else if (typeof content === 'string') this.#content = editCompact(content, edits)
-    else this.#content = edited(this.#own(), edits)
+    else applyEdits(this.#own(), edits)
     if (sessionIdContext !== undefined)
       this.#traits = sharedTraits(this.#traits, sessionIdContext, 0, sessionIdContext.length)
   }
@@ -464,13 +471,7 @@ export class SslSession {
           sessionWriter.lend(read)
         }
       },
-      lendTicketAppData(session, read) {
-        const content = session.#content
-        if (content instanceof DerContent) return content.lendTicketAppData(read)
-        if (typeof content === 'string') return lendOctets(content, 'ticketAppData', read)
-        const { ticketAppData } = content
-        return ticketAppData && read(ticketAppData, 0, ticketAppData.length)
-      },
+      lendTicketAppData: (session, read) => session.#lendTicketAppData(read),
       limitTimeout: (session, seconds) => session.#setTimeout(seconds),
       writeId: (session, target) => session.#writeId(target),
       setTimeMs(session, timeMs, except) {
