@@ -141,7 +141,8 @@ function judgeCandidate(
   const objection = judgeSession(session, state.context.ports.now(), requirements(state, offer))
   if (objection === undefined) return undefined
   const isCached = source === 'internal' || source === 'external'
-  if (objection.reason === 'expired') forgetExpired(state, session, isCached && !isUsedUp(state, source))
+  const isGone = state.isTls13 && isUsedUp(state, source)
+  if (objection.reason === 'expired') forgetExpired(state, session, isCached && !isGone)
   const refusal: Refusal =
     objection.alert === undefined
       ? { resume: false, ...objection }
@@ -309,7 +310,7 @@ function acceptPsk(
   return { resume: true, session, source, pskIdentity: index, earlyDataAllowed }
 }
 
-/** What an external cache has given for a single use is gone from there; the internal copy is ours to delete. */
+/** TLS 1.3: what an external cache has given for a single use is gone from there; the internal copy is ours to delete. */
 function isUsedUp(state: ConnectionState, source: SessionSource): boolean {
   return source !== 'external-psk' && (state.isAntiReplay || (state.isSingleUse && source === 'internal'))
 }

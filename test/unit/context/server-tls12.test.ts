@@ -43,8 +43,11 @@ describe('a TLS 1.2 server without tickets', () => {
     expect(fixture.context.stats.misses).toBe(1)
   })
 
-  test('removes an expired session, counts a timeout, and goes on', () => {
-    const fixture = testContext(STATEFUL)
+  test.each([
+    ['a plain context', {}],
+    ['one that takes early data, whose anti-replay is not for TLS 1.2', { maxEarlyData: 16_384 }],
+  ])('removes an expired session, counts a timeout, and goes on, in %s', (_, settings) => {
+    const fixture = testContext({ ...STATEFUL, ...settings })
     const session = makeSession(1)
     fixture.context.addSession(session)
     fixture.clock.nowMs += 100_001
