@@ -839,13 +839,21 @@ static void open_connection(Connection *connection)
     SSL_set_connect_state(connection->ssl[CLIENT]);
 }
 
-static int is_stateful(SSL *ssl)
+static int is_anti_replay(SSL *ssl)
 {
-    return (SSL_get_options(ssl) & SSL_OP_NO_TICKET) != 0
-           || (SSL_get_max_early_data(ssl) > 0 && (SSL_get_options(ssl) & SSL_OP_NO_ANTI_REPLAY) == 0);
+    return SSL_get_max_early_data(ssl) > 0 && (SSL_get_options(ssl) & SSL_OP_NO_ANTI_REPLAY) == 0;
 }
 
-/* One call into the server, with D6: a stateful TLS 1.3 session that was found expired is removed. */
+/* Stateful tickets that are used again and again. */
+static int leaves_expired(SSL *ssl)
+{
+    return (SSL_get_options(ssl) & SSL_OP_NO_TICKET) != 0 && !is_anti_replay(ssl);
+}
+
+/*
+ * One call into the server, with D6: a stateful TLS 1.3 session that was found expired is removed. With anti-replay
+ * libssl has removed it before.
+ */
 static int serve(Connection *connection, int (*call)(SSL *))
 {
     SSL *ssl = connection->ssl[SERVER];
@@ -854,7 +862,7 @@ static int serve(Connection *connection, int (*call)(SSL *))
     SSL_SESSION *found = NULL;
     int result;
 
-    if (connection->psk_len == 32 && is_stateful(ssl)
+    if (connection->psk_len == 32 && leaves_expired(ssl)
         && (SSL_CTX_get_session_cache_mode(ctx) & SSL_SESS_CACHE_NO_INTERNAL_LOOKUP) == 0)
         found = find_cached(ctx, TLS1_3_VERSION, connection->psk, 32);
     if (found != NULL)
@@ -864,7 +872,7 @@ static int serve(Connection *connection, int (*call)(SSL *))
     ERR_clear_error();
     result = call(ssl);
     current_server = NULL;
-    if (SSL_CTX_sess_timeouts(ctx) > timeouts && SSL_version(ssl) == TLS1_3_VERSION && is_stateful(ssl)
+    if (SSL_CTX_sess_timeouts(ctx) > timeouts && SSL_version(ssl) == TLS1_3_VERSION && leaves_expired(ssl)
         && (found != NULL || get_answer != NULL))
         SSL_CTX_remove_session(ctx, found != NULL ? found : get_answer);
     SSL_SESSION_free(found);
