@@ -84,8 +84,8 @@ export class ContextState {
     // LISTFIX: an object that is cached already keeps its place in this cache even though its expiry moves (R4.3).
     if (this.hasMode(SessionCacheMode.UPDATE_TIME))
       sessionInternals.setTimeMs(session, this.ports.now(), this.cache)
-    if (this.cache.has(session)) return false
     const evicted = this.cache.insert(session, this.cacheSize)
+    if (evicted === undefined) return false
     this.counters.cacheFull += evicted.length
     this.#reportRemoved(evicted, 'evict')
     return true

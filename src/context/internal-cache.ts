@@ -76,10 +76,11 @@ export class InternalCache implements ExpiryOrder {
    * R4: a session of the same key is replaced without further ado; room is made before the new one is in the list.
    *
    * @param capacity - sessions; 0 is unlimited (R4.4)
-   * @returns the evicted sessions, first to last
+   * @returns the evicted sessions, first to last; undefined, and nothing has changed, when this very object is there
    */
-  insert(session: SslSession, capacity: number): readonly SslSession[] {
+  insert(session: SslSession, capacity: number): readonly SslSession[] | undefined {
     const replaced = this.#slotOf(session)
+    if (replaced !== 0 && this.#table.sessions[replaced] === session) return undefined
     this.#stored++
     if (replaced !== 0) {
       this.#replaced++

@@ -53,7 +53,7 @@ export function checkOptionalSession(what: string, value: unknown): void {
   checkOptional(what, value, checkSession)
 }
 
-const CONNECTION_RULES = {
+const CONNECTION_RULES: Rules<SslConnectionOptions> = {
   appData: CHECKED_LATER,
   sessionIdContext: CHECKED_LATER,
   verifyMode: CHECKED_LATER,
@@ -68,8 +68,22 @@ export function checkConnectionOptions(options: SslConnectionOptions): void {
 }
 
 function areConnectionOptions(options: SslConnectionOptions): boolean {
-  for (const name in options) if (!Object.hasOwn(CONNECTION_RULES, name)) return false
+  for (const name in options) if (!isConnectionOption(name)) return false
   return options.singleUse === undefined || typeof options.singleUse === 'boolean'
+}
+
+/** Constants, which are compared by their addresses: each connection asks. */
+function isConnectionOption(name: string): name is keyof SslConnectionOptions {
+  switch (name) {
+    case 'appData':
+    case 'singleUse':
+    case 'sessionIdContext':
+    case 'verifyMode':
+    case 'generateSessionId':
+      return true
+    default:
+      return false
+  }
 }
 
 /** @throws {@link ArgumentError} */

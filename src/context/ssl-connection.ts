@@ -372,7 +372,7 @@ export class SslConnection implements SessionConnection {
     if (outcome !== NOTHING) checkNegotiated('finishHandshake', outcome)
     const state = this.#state
     const session = this.#withKeyExchangeGroup(this.#expectSession('finishHandshake'), outcome.kexGroup)
-    sessionInternals.update(session, outcome)
+    if (outcome !== NOTHING) sessionInternals.update(session, outcome)
     const ticketExpected = state.ticketExpected
     state.phase = 'established'
     state.renegotiating = false

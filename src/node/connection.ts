@@ -359,27 +359,27 @@ export class Connection implements HelloListener, ReadAheadListener {
 
   /** Node has completed the handshake. */
   establish(socket: tls.TLSSocket): void {
-    if (this.#phase.name !== 'handed-over') return
-    const isReused = socket.isSessionReused()
+    const handle = this.#handle
+    if (this.#phase.name !== 'handed-over' || handle === undefined) return
+    const isReused = handle.isSessionReused() === true
     const { version, protocol } = protocolOf(socket)
     if (this.#hello === undefined) this.#serverName = serverNameOf(socket.servername)
-    const getDer = (): Uint8Array | undefined => socket.getSession()
-    const rejection = this.#rejection(socket, version, getDer)
+    const rejection = this.#rejection(socket, version, isReused)
     if (rejection !== undefined) {
       this.#reject(socket, rejection, protocol)
       return
     }
-    recordOutcome(this.#model, this.edge, this.#decision, version, isReused, this.#keeper.hasMade, getDer)
+    recordOutcome(this.#model, this.edge, this.#decision, version, isReused, this.#keeper.hasMade, socket)
     const reason = whyEstablished(
       this.edge,
       this.#decision,
       this.#hello,
       this.#tickets?.handshake,
       isReused,
-      getDer,
+      socket,
     )
     const isTooLarge = !isReused && this.#isTooLarge(socket)
-    this.#issueTickets(socket, isTooLarge, getDer)
+    this.#issueTickets(socket, isReused, isTooLarge)
     this.#phase = ESTABLISHED
     this.#report(isReused ? 'resumed' : 'full', reason, { protocol, socket })
     // With the last ticket all is over.
@@ -410,17 +410,11 @@ export class Connection implements HelloListener, ReadAheadListener {
   }
 
   /** Why the finished connection must not live. */
-  #rejection(
-    socket: tls.TLSSocket,
-    version: number,
-    getDer: () => Uint8Array | undefined,
-  ): HandshakeReason | undefined {
+  #rejection(socket: tls.TLSSocket, version: number, isReused: boolean): HandshakeReason | undefined {
     if (this.#trust.hasChangedServerName(version, serverNameOf(socket.servername)))
       return 'server-name-changed'
     const tickets = this.#tickets?.handshake
-    return tickets === undefined || !socket.isSessionReused() || tickets.isJudged(getDer)
-      ? undefined
-      : 'ticket-unjudged'
+    return tickets === undefined || !isReused || tickets.isJudged(socket) ? undefined : 'ticket-unjudged'
   }
 
   #reject(socket: tls.TLSSocket, reason: HandshakeReason, protocol: string): void {
@@ -433,7 +427,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   }
 
   /** Right after this, libssl makes the tickets. */
-  #issueTickets(socket: tls.TLSSocket, isTooLarge: boolean, getDer: () => Uint8Array | undefined): void {
+  #issueTickets(socket: tls.TLSSocket, isReused: boolean, isTooLarge: boolean): void {
     const tickets = this.#tickets?.handshake
     if (tickets === undefined) return
     if (this.#tickets?.hasTls13 !== true) {
@@ -441,13 +435,13 @@ export class Connection implements HelloListener, ReadAheadListener {
       return
     }
     const handle = tlsHandleOf(socket)
-    const inherited = socket.isSessionReused() ? this.#decision.found?.origin : undefined
+    const inherited = isReused ? this.#decision.found?.origin : undefined
     // Node would not show the session of a ticket that is too large, and nothing prove whose it is.
     const origin =
       handle === undefined || isTooLarge
         ? ('unreadable' as const)
         : this.#keeper.originForTicket(
-            getDer,
+            socket,
             inherited,
             this.#trust.factsOf(handle, this.#serverName, this.#sessionIdContext()),
             this.#decision.ticketPolicy,

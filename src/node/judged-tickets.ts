@@ -8,7 +8,7 @@ import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION } from '../session/ssl-consta
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
 import { byteKey } from '../store/byte-key.ts'
 import type { KeyRing } from '../store/key-ring.ts'
-import { readSession } from './keep-session.ts'
+import { readSession, type SessionHolder } from './keep-session.ts'
 import {
   acceptUnder,
   answerTickets,
@@ -367,11 +367,11 @@ export class TicketHandshake {
    * After a HelloRetryRequest a client may offer a ticket that was judged for another connection only. Where libssl has opened nothing
    * since it read the first ClientHello, it has resumed what that offered.
    *
-   * @param getDer - of what the connection has resumed
+   * @param socket - that has resumed
    */
-  isJudged(getDer: () => Uint8Array | undefined): boolean {
+  isJudged(socket: SessionHolder): boolean {
     if (this.#straysBefore === this.#tickets.strays) return true
-    const der = getDer()
+    const der = socket.getSession()
     if (der === undefined) return false
     const { accepted } = this.#verdicts
     // The PSK of TLS 1.3, which a resumed connection has from its ticket until it makes a new one: 32 random bytes or more.

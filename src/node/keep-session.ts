@@ -15,6 +15,12 @@ import { readOrigin, type SessionOrigin, stamp } from './session-binding.ts'
 import { authenticationEndSec, isTooOld, objectionToSession } from './session-rules.ts'
 import type { TrustProfile } from './trust-profile.ts'
 
+/** What has a session: a TLSSocket. */
+export interface SessionHolder {
+  /** Its DER. */
+  getSession(): Uint8Array | undefined
+}
+
 /** What is known of the handshake that made a session. */
 export interface HandshakeFacts {
   readonly serverName: string | undefined
@@ -95,13 +101,13 @@ export class SessionKeeper {
   /**
    * What a stateless ticket of TLS 1.3 is to carry, before it is made.
    *
-   * @param getDer - of the connection's session
+   * @param socket - of the connection, whose session it has
    * @param inherited - of the ticket that was resumed
    * @param ownPolicy - what the owner's policy said when the ClientHello came
    * @returns why there is to be none
    */
   originForTicket(
-    getDer: () => Uint8Array | undefined,
+    socket: SessionHolder,
     inherited: SessionOrigin | undefined,
     facts: HandshakeFacts,
     ownPolicy: string | undefined | false,
@@ -109,7 +115,7 @@ export class SessionKeeper {
     this.#hasMade = true
     // What resumed without a client certificate has nothing more to say.
     const isSilent = inherited !== undefined && facts.profile?.requestCert === false
-    const session = isSilent ? undefined : readSession(getDer())
+    const session = isSilent ? undefined : readSession(socket.getSession())
     if (session === undefined && !isSilent) return 'unreadable'
     if (session !== undefined) noteContext(session, facts)
     const objection = this.#objection(TLS1_3_VERSION, session, facts)

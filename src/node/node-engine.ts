@@ -101,15 +101,18 @@ export function listenerOf(socket: tls.TLSSocket): HelloListener | undefined {
   return handle?.[LISTENER]
 }
 
+/** Found once: the globals of Node are accessors. */
+const { process: nodeProcess } = globalThis
+
 let captured: TlsHandle | undefined
 /** It may be a TLSSocket itself. */
 let carrier: Duplex | undefined
-let nextTick = process.nextTick
+let { nextTick } = nodeProcess
 
 /** A TLSSocket is to read in the tick after the one that makes it, which it asks for itself. */
 function capturingTick(callback: (...args: unknown[]) => void, ...args: unknown[]): void {
   if (args[0] !== carrier) captured ??= tlsHandleOf(args[0])
-  Reflect.apply(nextTick, process, [callback, ...args])
+  nextTick.call(nodeProcess, callback, ...args)
 }
 
 /**
@@ -121,13 +124,13 @@ function capturingTick(callback: (...args: unknown[]) => void, ...args: unknown[
 export function captureTlsHandle(accept: () => void, over: Duplex): TlsHandle | undefined {
   captured = undefined
   carrier = over
-  if (process.nextTick !== capturingTick) nextTick = process.nextTick
-  process.nextTick = capturingTick
+  if (nodeProcess.nextTick !== capturingTick) nextTick = nodeProcess.nextTick
+  nodeProcess.nextTick = capturingTick
   try {
     accept()
     return captured
   } finally {
-    process.nextTick = nextTick
+    nodeProcess.nextTick = nextTick
     captured = undefined
     carrier = undefined
   }
@@ -228,7 +231,7 @@ export function acceptWith(
 ): void {
   const delivery: Delivery = { bytes, isAsked, handle: undefined }
   // Before the tick in which Node begins to read.
-  process.nextTick(deliver, delivery)
+  nodeProcess.nextTick(deliver, delivery)
   const handle = captureTlsHandle(accept, socket)
   if (handle === undefined) return
   guardCallbacks(handle, isAsked)

@@ -8,7 +8,7 @@ import type { HandshakeReason } from '../session/reasons.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { type Edge, usesNodeTickets } from './edge.ts'
 import type { TicketHandshake } from './judged-tickets.ts'
-import { readSession } from './keep-session.ts'
+import { readSession, type SessionHolder } from './keep-session.ts'
 import type { Decision } from './look-up.ts'
 
 /** How a handshake ended. */
@@ -21,24 +21,20 @@ export interface ConnectionOutcome {
   readonly unserved: { readonly error: Error | undefined } | undefined
 }
 
-/**
- * Why a handshake that Node has completed resumed, or did not.
- *
- * @param getDer - of the connection's session
- */
+/** Why a handshake that Node has completed resumed, or did not. */
 export function whyEstablished(
   edge: Edge,
   decision: Decision,
   hello: ClientHello | undefined,
   tickets: TicketHandshake | undefined,
   isReused: boolean,
-  getDer: () => Uint8Array | undefined,
+  socket: SessionHolder,
 ): HandshakeReason {
   if (isReused && decision.resume) return decision.source
   if (isReused) return usesNodeTickets(edge) ? 'ticket' : 'external-psk'
   if (!decision.resume) return decision.reason
   if (tickets?.refusal !== undefined) return tickets.refusal
-  const made = readSession(getDer())
+  const made = readSession(socket.getSession())
   if (made?.protocolVersion !== TLS1_3_VERSION) return 'node-disagreed'
   if (cipherSuiteHash(made.cipherSuite) !== cipherSuiteHash(decision.found.session.cipherSuite))
     return 'cipher-hash-mismatch'
@@ -62,7 +58,6 @@ const HELLO_FAILURES: ReadonlySet<HandshakeReason> = new Set([
  * The model's handshake ends as Node's did. In TLS 1.2 it ends with the new session, whose policy may still be at work.
  *
  * @param hasMade - Node has shown a new session
- * @param getDer - of the connection's session
  */
 export function recordOutcome(
   model: SslConnection,
@@ -71,12 +66,12 @@ export function recordOutcome(
   protocolVersion: number,
   isReused: boolean,
   hasMade: boolean,
-  getDer: () => Uint8Array | undefined,
+  socket: SessionHolder,
 ): void {
   const isTls13 = protocolVersion === TLS1_3_VERSION
   if (model.isHandshaking && !(hasMade && !isTls13)) {
     // A ticket of Node's own, or an external PSK, is not what was found.
-    const session = isReused && !decision.resume ? readSession(getDer()) : undefined
+    const session = isReused && !decision.resume ? readSession(socket.getSession()) : undefined
     const resumed = isReused ? { session, isTicket: usesNodeTickets(edge) } : undefined
     model.recordOutcome({ protocolVersion, resumed })
   }

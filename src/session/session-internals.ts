@@ -21,7 +21,7 @@ export interface SessionInternals {
   timeMs(session: SslSession): number
   /** Writes fields of a session that no cache holds under the old ones. */
   update(session: SslSession, part: Partial<SessionContent>): void
-  /** As the public setters do it, all at once. Nothing is copied where nothing changes. */
+  /** As the public setters do it, all at once; a hostname is without a NUL. Nothing is copied where nothing changes. */
   edit(session: SslSession, edits: SessionEdits): void
   /** Sets the creation time with its milliseconds; every order but `except` is put right. */
   setTimeMs(session: SslSession, timeMs: number, except?: ExpiryOrder): void

@@ -55,6 +55,8 @@ const NOT_RESUMABLE = 1
 const ENCODABLE = 2
 /** Its times are those in its DER, but for a timeout that {@link SessionInternals.limitTimeout} made shorter. */
 const TIMES_AS_WRITTEN = 4
+/** Its content is still the DER with which it came. */
+const IN_DER = 8
 
 export let sessionInternals: SessionInternals
 
@@ -80,7 +82,7 @@ export class SslSession {
   #timeSec = 0
   #timeRestMs = 0
   #timeoutSec: number = NEW_SESSION_TIMEOUT_SEC
-  /** NOT_RESUMABLE, ENCODABLE and TIMES_AS_WRITTEN: fields of their own would take eight bytes each. */
+  /** NOT_RESUMABLE to IN_DER: fields of their own would take eight bytes each. */
   #bits = 0
   /** What was in DER is compact: nothing of it is decoded until somebody asks. */
   #content: SessionContent | string | DerContent = NEW_CONTENT
@@ -119,8 +121,8 @@ export class SslSession {
     const session = new SslSession(timeSec === 0 ? (nowMs ?? Date.now()) : timeSec * 1000)
     session.#content = new DerContent(der, outline, absentHostname)
     session.#traits = sharedTraits(layout, der, sessionIdContext?.start ?? 0, sessionIdContext?.end ?? 0)
-    session.#bits =
-      isCanonical && timeSec !== 0 && timeoutSec !== 0 ? ENCODABLE | TIMES_AS_WRITTEN : ENCODABLE
+    const isAsWritten = isCanonical && timeSec !== 0 && timeoutSec !== 0
+    session.#bits = isAsWritten ? ENCODABLE | IN_DER | TIMES_AS_WRITTEN : ENCODABLE | IN_DER
     session.#timeoutSec = timeoutSec === 0 ? UNWRITTEN_TIMEOUT_SEC : timeoutSec
     return session
   }
@@ -230,8 +232,9 @@ export class SslSession {
   }
 
   get hasTicket(): boolean {
-    const content = this.#content
-    if (content instanceof DerContent) return content.ticketLength > 0
+    const der = this.#der()
+    if (der !== undefined) return der.ticketLength > 0
+    const content = this.#settled()
     return (typeof content === 'string' ? octetsLength(content, 'ticket') : (content.ticket?.length ?? 0)) > 0
   }
 
@@ -301,7 +304,7 @@ export class SslSession {
   /** `SSL_SESSION_set1_hostname(3)`. @param hostname - copied, until a NUL if there is one; undefined for none */
   setHostname(hostname: Uint8Array | undefined): void {
     if (hostname !== undefined) checkBytes('hostname', hostname)
-    this.#edit({ hostname: hostname ?? null })
+    this.#edit({ hostname: hostname === undefined ? null : untilNul(hostname) })
   }
 
   /**
@@ -332,8 +335,9 @@ export class SslSession {
   }
 
   #lengthOfId(): number {
-    const content = this.#content
-    if (content instanceof DerContent) return content.sessionIdLength
+    const der = this.#der()
+    if (der !== undefined) return der.sessionIdLength
+    const content = this.#settled()
     return typeof content === 'string' ? sessionIdLength(content) : content.sessionId.length
   }
 
@@ -345,14 +349,16 @@ export class SslSession {
   }
 
   #masterKey(): Uint8Array {
-    const content = this.#content
-    if (content instanceof DerContent) return content.masterKey
+    const der = this.#der()
+    if (der !== undefined) return der.masterKey
+    const content = this.#settled()
     return typeof content === 'string' ? readMasterKey(content) : copyBytes(content.masterKey)
   }
 
   #lendTicketAppData<T>(read: OctetsReader<T>): T | undefined {
-    const content = this.#content
-    if (content instanceof DerContent) return content.lendTicketAppData(read)
+    const der = this.#der()
+    if (der !== undefined) return der.lendTicketAppData(read)
+    const content = this.#settled()
     if (typeof content === 'string') return lendOctets(content, 'ticketAppData', read)
     const { ticketAppData } = content
     return ticketAppData && read(ticketAppData, 0, ticketAppData.length)
@@ -365,11 +371,24 @@ export class SslSession {
 
   /** What came as DER is compact from now on. */
   #settle(): SessionContent | string {
-    const content = this.#content
-    if (!(content instanceof DerContent)) return content
-    const text = content.compact({})
+    const der = this.#der()
+    if (der !== undefined) this.#settleAs(der.compact({}))
+    return this.#settled()
+  }
+
+  #settleAs(text: string): void {
     this.#content = text
-    return text
+    this.#setBit(IN_DER, false)
+  }
+
+  /** What came as DER, while it is that. */
+  #der(): DerContent | undefined {
+    return this.#hasBit(IN_DER) ? (this.#content as DerContent) : undefined
+  }
+
+  /** What it is otherwise. */
+  #settled(): SessionContent | string {
+    return this.#content as SessionContent | string
   }
 
   #read(): SessionContent {
@@ -391,14 +410,10 @@ export class SslSession {
   }
 
   #edit(edits: SessionEdits): void {
-    const { sessionIdContext, hostname } = edits
-    // R12.5: a C string, which ends there.
-    if (hostname?.includes(0) === true) {
-      this.#edit({ ...edits, hostname: hostname.subarray(0, hostname.indexOf(0)) })
-      return
-    }
-    const content = this.#content
-    if (content instanceof DerContent) this.#content = content.compact(edits)
+    const { sessionIdContext } = edits
+    const der = this.#der()
+    const content = this.#settled()
+    if (der !== undefined) this.#settleAs(der.compact(edits))
     else if (typeof content === 'string') this.#content = editCompact(content, edits)
     else applyEdits(this.#own(), edits)
     if (sessionIdContext !== undefined)
@@ -509,6 +524,12 @@ const ALWAYS_ENCODABLE: ReadonlySet<string> = new Set([
   'kexGroup',
   'maxEarlyData',
 ])
+
+/** R12.5: to libssl a hostname is a C string. */
+function untilNul(hostname: Uint8Array): Uint8Array {
+  const end = hostname.indexOf(0)
+  return end === -1 ? hostname : hostname.subarray(0, end)
+}
 
 const NO_ORDERS: readonly ExpiryOrder[] = []
 

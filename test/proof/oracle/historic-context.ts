@@ -54,17 +54,17 @@ class HistoricCache extends InternalCache {
     return this.find(protocolVersion, sessionId) !== undefined
   }
 
-  override insert(session: SslSession, capacity: number): readonly SslSession[] {
-    const evicted = this.#insert(session, capacity)
+  override insert(session: SslSession, capacity: number): readonly SslSession[] | undefined {
+    const evicted = this.has(session) ? undefined : this.#insert(session, capacity)
     // CBUNLOCK: they are kept on a stack until the lock has been released.
-    return this.#switches.CBUNLOCK ? evicted.toReversed() : evicted
+    return this.#switches.CBUNLOCK ? evicted?.toReversed() : evicted
   }
 
   /**
    * EVICT-FIRST: before it, room was made when the new one was in its place, and it might go itself. NORES: before it, the
    * handshake that is under way may have lost the id of a session in the cache, at which evicting ends.
    */
-  #insert(session: SslSession, capacity: number): readonly SslSession[] {
+  #insert(session: SslSession, capacity: number): readonly SslSession[] | undefined {
     const isFirst = this.#switches['EVICT-FIRST']
     if (isFirst && this.#switches.NORES) return super.insert(session, capacity)
     this.remove(session)

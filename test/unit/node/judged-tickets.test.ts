@@ -83,7 +83,7 @@ describe('a connection that has resumed', () => {
     handshake.beginReading()
     ask(tickets, ticket)
     handshake.endReading()
-    expect(handshake.isJudged(notAsked)).toBe(true)
+    expect(handshake.isJudged({ getSession: notAsked })).toBe(true)
   })
 
   test.each([
@@ -98,8 +98,8 @@ describe('a connection that has resumed', () => {
     ask(tickets, ticket)
     handshake.endReading()
     ask(tickets, opened === 'own' ? ticket : foreign)
-    expect(handshake.isJudged(() => undefined)).toBe(false)
-    expect(handshake.isJudged(() => DER)).toBe(true)
+    expect(handshake.isJudged({ getSession: () => undefined })).toBe(false)
+    expect(handshake.isJudged({ getSession: () => DER })).toBe(true)
   })
 
   test('says by its session what it has resumed, when libssl has opened something else for another one that it read', () => {
@@ -113,17 +113,20 @@ describe('a connection that has resumed', () => {
     other.beginReading()
     ask(tickets, foreign)
     other.endReading()
-    expect([handshake.isJudged(notAsked), other.isJudged(notAsked)]).toEqual([true, true])
+    expect([handshake.isJudged({ getSession: notAsked }), other.isJudged({ getSession: notAsked })]).toEqual([
+      true,
+      true,
+    ])
     handshake.beginReading()
     ask(tickets, foreign)
     handshake.endReading()
-    expect(handshake.isJudged(() => undefined)).toBe(false)
+    expect(handshake.isJudged({ getSession: () => undefined })).toBe(false)
   })
 
   test('has resumed what was judged for it, when it has the same secret', () => {
     const tickets = makeTickets()
     const ticket = ticketOf(tickets, 1)
-    expect(begin(tickets, [ticket], ticket).isJudged(() => DER)).toBe(true)
+    expect(begin(tickets, [ticket], ticket).isJudged({ getSession: () => DER })).toBe(true)
   })
 
   test('has not, when nothing was accepted, or another secret, or it cannot be read', () => {
@@ -133,9 +136,9 @@ describe('a connection that has resumed', () => {
     const at = altered.indexOf(Buffer.from([0x04, 0x30]))
     expect(at).toBeGreaterThan(0)
     altered[at + 2]! ^= 1
-    expect(begin(tickets, [ticket]).isJudged(() => DER)).toBe(false)
-    expect(begin(tickets, [ticket], ticket).isJudged(() => altered)).toBe(false)
-    expect(begin(tickets, [ticket], ticket).isJudged(() => undefined)).toBe(false)
+    expect(begin(tickets, [ticket]).isJudged({ getSession: () => DER })).toBe(false)
+    expect(begin(tickets, [ticket], ticket).isJudged({ getSession: () => altered })).toBe(false)
+    expect(begin(tickets, [ticket], ticket).isJudged({ getSession: () => undefined })).toBe(false)
   })
 
   test('is closed when it has resumed what was not judged', async () => {
