@@ -264,12 +264,21 @@ export class Connection implements HelloListener, ReadAheadListener {
     // A client that has left is reported by its close event, and its error event may be still to come.
     if (socket.destroyed) return
     socket.off('error', this.#onError)
-    this.#decision = confirmed(this.edge, decision)
+    this.#decision = this.#confirm(decision)
     const profile = this.#trust.begin(this.#hello)
     const accept = this.#tickets?.handOver(this.#accept, this.#hello, this.#decision, profile)
     this.#handedOverMs = clock.now()
     this.#phase = HANDED_OVER
     acceptWith(socket, this.#inTime(accept ?? this.#accept, ahead), bytes, this.edge.isAnsweredByOthers, this)
+  }
+
+  #confirm(decision: Decision): Decision {
+    try {
+      return confirmed(this.edge, decision)
+    } catch (error) {
+      this.edge.reportError(error)
+      return full('callback-failed')
+    }
   }
 
   /** The silence in which a ClientHello was waited for in vain is a part of Node's handshakeTimeout. */
@@ -369,7 +378,7 @@ export class Connection implements HelloListener, ReadAheadListener {
       this.#reject(socket, rejection, protocol)
       return
     }
-    recordOutcome(this.#model, this.edge, this.#decision, version, isReused, this.#keeper.hasMade, socket)
+    this.#tellModel(version, isReused, socket)
     const reason = whyEstablished(
       this.edge,
       this.#decision,
@@ -384,6 +393,15 @@ export class Connection implements HelloListener, ReadAheadListener {
     this.#report(isReused ? 'resumed' : 'full', reason, { protocol, socket })
     // With the last ticket all is over.
     if (isTooLarge || !this.#isTicketDue(isReused)) this.#releaseAfterTickets(isTooLarge)
+  }
+
+  #tellModel(version: number, isReused: boolean, socket: tls.TLSSocket): void {
+    try {
+      recordOutcome(this.#model, this.edge, this.#decision, version, isReused, this.#keeper.hasMade, socket)
+    } catch (error) {
+      // Such as of the owner's clock.
+      this.edge.reportError(error)
+    }
   }
 
   /** Only a client certificate makes a session so. */

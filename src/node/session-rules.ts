@@ -36,6 +36,7 @@ export function authenticationEndSec(
   return Math.min(authenticatedAtSec + maxAuthenticationAgeSec, chainEndSec)
 }
 
+/** Also by a clock that gives no number. */
 export function isTooOld(origin: SessionOrigin | undefined, nowMs: number, rules: SessionRules): boolean {
-  return origin !== undefined && Math.floor(nowMs / 1000) > authenticationEndSec(origin, rules)
+  return origin !== undefined && !(Math.floor(nowMs / 1000) <= authenticationEndSec(origin, rules))
 }

@@ -43,9 +43,12 @@ export function judgeSession(
     : { reason: 'extended-master-secret-added' }
 }
 
-/** R3.3, the timeout: strictly after the expiry; a session whose age equals its timeout is valid. */
+/**
+ * R3.3, the timeout: strictly after the expiry; a session whose age equals its timeout is valid. By a clock that gives no number,
+ * nothing is.
+ */
 export function isExpired(session: SslSession, nowMs: number): boolean {
-  return nowMs > session.expiresAtMs
+  return !(nowMs <= session.expiresAtMs)
 }
 
 /** AES-GCM and ChaCha20-Poly1305 of TLS 1.2, RFC 5288, RFC 5289 and RFC 7905, by the hash of their PRF. */

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import { KeyRing, MemoryStore, Revocations, SslContext } from '../../../src/index.ts'
 import type { SslContextEvent } from '../../../src/session/contracts.ts'
-import { afterTest, connect, start, TLS12, TLS13, VERSIONS } from '../../tools/node-servers.ts'
+import { afterTest, connect, type Harness, start, TLS12, TLS13, VERSIONS } from '../../tools/node-servers.ts'
 import { SECRET, startTicketed } from '../../tools/ticket-servers.ts'
 
 // A function that answers later where an answer is wanted at once, or none, and a clock that has none: the process lives.
@@ -77,20 +77,54 @@ describe('an async function of the owner that rejects ends nothing, and is heard
 })
 
 describe.each(VERSIONS)('a clock of the owner that fails, %s', (_name, range) => {
+  async function startBreakable(
+    now: () => number,
+  ): Promise<{ harness: Harness; clock: { isBroken: boolean } }> {
+    const clock = { isBroken: false }
+    const harness = await start({ ...range, context: { now: () => (clock.isBroken ? now() : Date.now()) } })
+    return { harness, clock }
+  }
+
   test.each([
-    ['throws', () => failingNow()],
+    ['throws', failingNow],
     ['is no number', () => Number.NaN],
     ['is of before 1970', () => -1],
-  ])('%s: handshakes go on', async (_title, now) => {
-    let isBroken = false
-    const harness = await start({ ...range, context: { now: () => (isBroken ? now() : Date.now()) } })
-    isBroken = true
+  ])('%s: handshakes go on, and are full ones', async (_title, now) => {
+    const { harness, clock } = await startBreakable(now)
+    clock.isBroken = true
     const [, { resumed }] = await Promise.all([nextWarning(), connect(harness)])
     expect(resumed).toBe(false)
-    isBroken = false
+    expect(harness.handshakes[0]).toMatchObject({ outcome: 'full' })
+    clock.isBroken = false
     const after = await connect(harness)
     expect((await connect(harness, after.session)).resumed).toBe(true)
   })
+
+  test.each([
+    ['throws', failingNow],
+    ['is no number', () => Number.NaN],
+  ])('%s: nothing is young enough', async (_title, now) => {
+    const { harness, clock } = await startBreakable(now)
+    const { session } = await connect(harness)
+    clock.isBroken = true
+    const [, { resumed }] = await Promise.all([nextWarning(), connect(harness, session)])
+    expect(resumed).toBe(false)
+    expect(harness.handshakes[1]).toMatchObject({ outcome: 'full', reason: 'callback-failed' })
+  })
+})
+
+test('marks that fail when Node gets the connection resume nothing, and end nothing', async () => {
+  let asked = 0
+  const objectionTo = (): undefined => {
+    // The first question is that of the lookup.
+    if (++asked === 2) throw refused
+  }
+  const harness = await start({ ...TLS13, attach: { revocations: { objectionTo } } })
+  const { session } = await connect(harness)
+  const [warning, { resumed }] = await Promise.all([nextWarning(), connect(harness, session)])
+  expect(warning.message).toContain(refused.message)
+  expect(resumed).toBe(false)
+  expect(harness.handshakes[1]).toMatchObject({ outcome: 'full', reason: 'callback-failed' })
 })
 
 function failingNow(): number {

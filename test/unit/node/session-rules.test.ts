@@ -15,6 +15,7 @@ test.each([
   expect(isTooOld(origin, endSec * 1000, rules)).toBe(false)
   expect(isTooOld(origin, endSec * 1000 + 999, rules)).toBe(false)
   expect(isTooOld(origin, endSec * 1000 + 1000, rules)).toBe(true)
+  expect(isTooOld(origin, Number.NaN, rules)).toBe(true)
 })
 
 test('what says nothing of its authentication is not too old', () => {

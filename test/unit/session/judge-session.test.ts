@@ -87,6 +87,7 @@ describe('a candidate for resumption (R3.3 steps 3 to 7)', () => {
     const session = makeSession(1)
     expect(isExpired(session, NOW_MS + 100_000)).toBe(false)
     expect(isExpired(session, NOW_MS + 100_001)).toBe(true)
+    expect(isExpired(session, Number.NaN)).toBe(true)
   })
 })
 
