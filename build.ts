@@ -194,17 +194,21 @@ export function buildTypes(outdir: string): void {
 }
 
 const DISPOSAL = '    [Symbol.asyncDispose](): Promise<void>;\n'
+/** What the compiler says in place of it, or besides it, of a name that it cannot look up in one file alone. */
+const DISPOSAL_PROPERTY = '    [Symbol.asyncDispose]: () => Promise<void>;\n'
 
 /**
  * What a class declares under a symbol that comes from `@types/node`, the compiler of a user with older libraries takes for a duplicate when
- * modules import each other in a circle. An interface of the same name may say it.
+ * modules import each other in a circle. An interface of the same name may say it, once: twice is an error since TypeScript 7.
  */
 function withMergedDisposal(text: string): string {
   const names = [...text.matchAll(/^export declare class (\w+)/gm)].map(([, name]) => name)
   const [name] = names
   if (name === undefined || !text.includes(DISPOSAL)) return text
   if (names.length > 1) throw new Error(`${names.join(' and ')}: which of them has Symbol.asyncDispose?`)
-  return `${text.replace(DISPOSAL, '')}\nexport interface ${name} {\n${DISPOSAL}}\n`
+  const rest = text.replace(DISPOSAL, '').replace(DISPOSAL_PROPERTY, '')
+  if (rest.includes('[Symbol.asyncDispose]')) throw new Error(`${name} still has Symbol.asyncDispose`)
+  return `${rest}\nexport interface ${name} {\n${DISPOSAL}}\n`
 }
 
 /** A declaration, and which files of src it imports. */

@@ -452,6 +452,11 @@ export class Connection implements HelloListener, ReadAheadListener {
       tickets.end()
       return
     }
+    // R11.8: the owner has flagged what this handshake makes.
+    if (!this.#model.isTicketDue) {
+      tickets.issue(undefined)
+      return
+    }
     const handle = tlsHandleOf(socket)
     const inherited = isReused ? this.#decision.found?.origin : undefined
     // Node would not show the session of a ticket that is too large, and nothing prove whose it is.

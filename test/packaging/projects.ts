@@ -86,6 +86,19 @@ export const LONGER_PROJECTS: readonly Project[] = [
   },
   { name: 'TypeScript, bundler', folder: 'typescript', commands: ['tsc -p tsconfig.bundler.json'] },
   {
+    name: 'TypeScript 7, ES module and CommonJS',
+    folder: 'typescript',
+    type: 'module',
+    packages: ['typescript@7.0.2', '@types/node@20.19.0'],
+    commands: [
+      'tsc -p tsconfig.bundler.json',
+      'tsc -p tsconfig.both.json',
+      'tsc -p tsconfig.node16.json',
+      'node out/main.js',
+    ],
+    says: RESUMED,
+  },
+  {
     name: 'a NestJS server, CommonJS as Nest makes it',
     folder: 'nest',
     commands: ['tsc -p .', 'node out/main.js'],
