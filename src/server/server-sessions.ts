@@ -157,7 +157,11 @@ export class ServerSessions {
     await this.#revocationsOrThrow().revokeClient(fingerprint256, options)
   }
 
-  /** Likewise all sessions that were made for a server name; `undefined` for those without SNI. */
+  /**
+   * Likewise all sessions that were made for a server name.
+   *
+   * @param serverName - a whole name as clients send it, in any case, or in Unicode; `undefined` for sessions without SNI
+   */
   async revokeServerName(serverName: string | undefined, options?: RevokeOptions): Promise<void> {
     await this.#revocationsOrThrow().revokeServerName(serverName, options)
   }

@@ -158,7 +158,7 @@ function subjectData(kind: Kind, subject: Uint8Array): Uint8Array {
   return Buffer.concat([Buffer.from(`subject ${kind}:`), subject])
 }
 
-/** Names are compared as in DNS. A session without one is told from one for the empty name. */
+/** Names are compared as in DNS, the dot of the root left out. A session without one is told from one for the empty name. */
 export function nameSubject(servername: string | undefined): Uint8Array {
-  return servername === undefined ? Uint8Array.of(0) : utf8(servername.toLowerCase())
+  return servername === undefined ? Uint8Array.of(0) : utf8(servername.toLowerCase().replace(/\.$/, ''))
 }

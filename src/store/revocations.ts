@@ -28,7 +28,7 @@ import {
   namesOf,
   readMark,
 } from './revocation-mark.ts'
-import { checkKeyRing, checkStore } from './store-arguments.ts'
+import { checkKeyRing, checkStore, readServerName } from './store-arguments.ts'
 import { inTime } from './store-calls.ts'
 
 /** How current the marks of {@link Revocations} must be. */
@@ -178,11 +178,14 @@ export class Revocations {
     await this.#revoke('client', readFingerprint(fingerprint256), options)
   }
 
-  /** All sessions that were made for a server name; `undefined` for those without SNI. */
-  async revokeServerName(servername: string | undefined, options?: RevokeOptions): Promise<void> {
-    if (servername !== undefined && typeof servername !== 'string')
-      throw new ArgumentError(`the server name must be a string or undefined, got ${kindOf(servername)}`)
-    return this.#revoke('server-name', nameSubject(servername), options)
+  /**
+   * All sessions that were made for a server name.
+   *
+   * @param serverName - a whole name as clients send it, in any case, or in Unicode; `undefined` for sessions without SNI
+   * @throws (rejects) {@link ArgumentError} for what no client sends: a URL, a port, a wildcard
+   */
+  async revokeServerName(serverName: string | undefined, options?: RevokeOptions): Promise<void> {
+    return this.#revoke('server-name', nameSubject(readServerName(serverName)), options)
   }
 
   /** All sessions of all clients. */

@@ -1,3 +1,4 @@
+import { domainToASCII } from 'node:url'
 import { ArgumentError } from '../errors.ts'
 import { checkBytes, checkMethods, kindOf } from '../session/arguments.ts'
 import type { StoredMark, StoreEntry } from '../session/session-store.ts'
@@ -65,4 +66,25 @@ function checkItem(what: string, value: unknown): void {
 function checkExpiry(what: string, value: unknown): void {
   if (typeof value !== 'number')
     throw new ArgumentError(`expiresAtMs of ${what} must be milliseconds, got ${kindOf(value)}`)
+}
+
+/** Of URLs, of patterns and of lists. */
+const NO_PART_OF_A_NAME = /[\s/\\:?#@%*,;]/
+
+/**
+ * The server name of sessions that are to be revoked: a revocation of a name that nobody has would revoke nothing, and say nothing.
+ *
+ * @returns in ASCII, as clients send it; undefined for sessions without a name
+ * @throws `ArgumentError` for what is no whole name
+ */
+export function readServerName(serverName: unknown): string | undefined {
+  if (serverName === undefined) return undefined
+  if (typeof serverName !== 'string')
+    throw new ArgumentError(`the server name must be a string or undefined, got ${kindOf(serverName)}`)
+  const name = /^\p{ASCII}*$/u.test(serverName) ? serverName : domainToASCII(serverName)
+  if (NO_PART_OF_A_NAME.test(name) || (name === '' && serverName !== ''))
+    throw new ArgumentError(
+      'the server name must be a whole host name, such as www.example.com: no URL, no port, no wildcard, no white space',
+    )
+  return name
 }

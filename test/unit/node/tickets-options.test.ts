@@ -63,6 +63,15 @@ describe('serverOptions with tickets: true', () => {
     expect(harness.attachment.stats.notKept).toEqual({ disabled: 2 })
   })
 
+  test('has no ticket for what the not-resumable callback flags (R11.8)', async () => {
+    const harness = await startTicketed({
+      server: { secureOptions: 0 },
+      context: { notResumableCallback: () => true },
+    })
+    expect((await connect(harness)).session).toBeUndefined()
+    expect(harness.attachment.stats.tickets?.sealed).toBe(0)
+  })
+
   test('makes a server that is refused without the option tickets', async () => {
     await expect(start({ server: { secureOptions: 0 } })).rejects.toMatchObject({ problem: 'tickets' })
   })

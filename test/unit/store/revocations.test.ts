@@ -39,6 +39,7 @@ async function start(
 
 const client = { peerCertificate: certificate, hostname: 'shop.example' }
 const stranger = { peerCertificate: undefined, hostname: 'other.example' }
+const foreign = { peerCertificate: undefined, hostname: 'xn--mnchen-3ya.example' }
 const nameless = { peerCertificate: undefined, hostname: undefined }
 
 const nowSec = (): number => Math.floor(Date.now() / 1000)
@@ -67,8 +68,14 @@ describe('a revocation', () => {
       [client],
     ],
     ['of a server name, in any case', (one: Revocations) => one.revokeServerName('SHOP.example'), [client]],
+    [
+      'of a server name with the dot of the root',
+      (one: Revocations) => one.revokeServerName('shop.example.'),
+      [client],
+    ],
+    ['of a server name in Unicode', (one: Revocations) => one.revokeServerName('MÜNCHEN.example'), [foreign]],
     ['of sessions without a server name', (one: Revocations) => one.revokeServerName(undefined), [nameless]],
-    ['of everything', (one: Revocations) => one.revokeAll(), [client, stranger, nameless]],
+    ['of everything', (one: Revocations) => one.revokeAll(), [client, stranger, foreign, nameless]],
   ])('%s ends what was authenticated before it, and nothing else', async (_, revoke, ended) => {
     const { here, there } = await pair()
     const before = nowSec()
@@ -76,7 +83,7 @@ describe('a revocation', () => {
     await revoke(here)
     await there.refresh()
     for (const revocations of [here, there])
-      for (const session of [client, stranger, nameless]) {
+      for (const session of [client, stranger, foreign, nameless]) {
         const expected = ended.includes(session) ? 'revoked' : undefined
         expect(revocations.objectionTo(session, before)).toBe(expected)
         expect(revocations.objectionTo(session, nowSec() + 1)).toBeUndefined()
