@@ -18,6 +18,7 @@ import {
   type HelloListener,
   handshakeTimeoutOf,
   hangUp,
+  hasPskCallback,
   listenerOf,
   nodeFeatures,
   type TlsServer,
@@ -86,6 +87,7 @@ class AttachedEdge implements Edge {
   readonly authenticatedAfterMs: number
   readonly tickets: JudgedTickets | undefined
   readonly singleUse: boolean
+  readonly takesExternalPsks: boolean
   readonly policy: Edge['policy']
   readonly revocations: Edge['revocations']
   readonly shouldStore: Edge['shouldStore']
@@ -109,6 +111,7 @@ class AttachedEdge implements Edge {
     this.authenticatedAfterMs = options.authenticatedAfterMs ?? 0
     this.tickets = options.tickets && new JudgedTickets(server, context, options.tickets)
     this.singleUse = options.singleUse === true
+    this.takesExternalPsks = hasPskCallback(server)
     this.policy = options.policy
     this.revocations = options.revocations
     this.shouldStore = options.shouldStore

@@ -2,7 +2,7 @@ import type { ClientHello } from '../codec/client-hello.ts'
 import { TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { type Edge, isPolicyUnknown } from './edge.ts'
 import type { JudgedTickets, TicketHandshake } from './judged-tickets.ts'
-import { bindingOf, confirmed, type Decision, ticketVersionOf } from './look-up.ts'
+import { bindingOf, confirmed, type Decision, isVersionOf, ticketVersionOf } from './look-up.ts'
 import { ticketContextOf } from './session-binding.ts'
 import type { TrustProfile } from './trust-profile.ts'
 
@@ -55,7 +55,8 @@ export class ConnectionTickets {
     const tickets = this.#tickets
     const version = this.#version
     const context = profile && this.#contextUnder(profile, hello?.serverName, decision)
-    if (hello === undefined || version === undefined || context === undefined)
+    const isUsable = hello !== undefined && version !== undefined && context !== undefined
+    if (!isUsable || !isVersionOf(this.#edge, hello, version))
       return tickets.acceptWithout.bind(tickets, accept)
     this.#sessionIdContext = context
     this.#handshake = tickets.begin({

@@ -31,6 +31,7 @@ import {
 import { nodeSessionIdContext } from './node-session-context.ts'
 import {
   type ConnectionOutcome,
+  isExternalPsk,
   isTooLargeForNode,
   recordOutcome,
   whyEstablished,
@@ -371,13 +372,16 @@ export class Connection implements HelloListener, ReadAheadListener {
     const handle = this.#handle
     if (this.#phase.name !== 'handed-over' || handle === undefined) return
     const isReused = handle.isSessionReused() === true
-    const { version, protocol } = protocolOf(socket)
+    const { version, protocol } = protocolOf(handle)
     if (this.#hello === undefined) this.#serverName = serverNameOf(socket.servername)
     const rejection = this.#rejection(socket, version, isReused)
     if (rejection !== undefined) {
       this.#reject(socket, rejection, protocol)
       return
     }
+    // It may have offered both.
+    if (isReused && version === TLS1_3_VERSION && this.edge.takesExternalPsks && isExternalPsk(socket))
+      this.#decision = full('external-psk')
     this.#tellModel(version, isReused, socket)
     const reason = whyEstablished(
       this.edge,
@@ -458,17 +462,18 @@ export class Connection implements HelloListener, ReadAheadListener {
       return
     }
     const handle = tlsHandleOf(socket)
+    // Destroyed meanwhile: nothing follows.
+    if (handle === undefined) return
     const inherited = isReused ? this.#decision.found?.origin : undefined
     // Node would not show the session of a ticket that is too large, and nothing prove whose it is.
-    const origin =
-      handle === undefined || isTooLarge
-        ? ('unreadable' as const)
-        : this.#keeper.originForTicket(
-            socket,
-            inherited,
-            this.#trust.factsOf(handle, this.#serverName, this.#sessionIdContext()),
-            this.#decision.ticketPolicy,
-          )
+    const origin = isTooLarge
+      ? ('unreadable' as const)
+      : this.#keeper.originForTicket(
+          socket,
+          inherited,
+          this.#trust.factsOf(handle, this.#serverName, this.#sessionIdContext()),
+          this.#decision.ticketPolicy,
+        )
     const isRefused = typeof origin === 'string'
     tickets.issue(isRefused ? undefined : origin)
     if (isRefused && !isTooLarge) this.edge.countNotKept(origin)

@@ -49,6 +49,8 @@ export interface Edge extends SessionRules {
   /** Stateless tickets take the place of sessions in TLS 1.3; undefined without them. */
   readonly tickets: JudgedTickets | undefined
   readonly singleUse: boolean
+  /** Clients may resume by PSKs that were made outside TLS. */
+  readonly takesExternalPsks: boolean
   readonly policy: SessionPolicy | undefined
   readonly revocations: Pick<Revocations, 'objectionTo'> | undefined
   readonly shouldStore: ((hello: ClientHello | undefined) => boolean) | undefined

@@ -62,10 +62,13 @@ export interface TicketStats {
 }
 
 const DEFAULT_PERIOD_MS = 3_600_000
-/** Whatever becomes of a hello that was judged for one version, it is this version. */
-const OTHER_VERSIONS = {
+/**
+ * A hello that was judged for one version is not to lead to a lower one. A higher one must stay: by what a server could speak, libssl tells a client
+ * that somebody has made it ask for less (RFC 9846 §4.2.3, before RFC 8446 §4.1.3; RFC 7507).
+ */
+const LOWER_VERSIONS = {
   tls13: 0x0400_0000 | 0x1000_0000 | 0x0800_0000,
-  tls12: 0x0400_0000 | 0x1000_0000 | 0x2000_0000,
+  tls12: 0x0400_0000 | 0x1000_0000,
 }
 
 /** What a connection says of the tickets that its ClientHello offers. */
@@ -139,14 +142,14 @@ export class JudgedTickets implements TicketKeySource {
   #makeContexts(): TicketContexts {
     const server = this.#server
     const { secureOptions = 0 } = server
-    const make = (source: TicketKeySource, otherVersions: number): tls.SecureContext => {
-      const made = secondContext(server, ((secureOptions & ~SslOption.NO_TICKET) | otherVersions) >>> 0)
+    const make = (source: TicketKeySource, lowerVersions: number): tls.SecureContext => {
+      const made = secondContext(server, ((secureOptions & ~SslOption.NO_TICKET) | lowerVersions) >>> 0)
       answerTickets(made, source)
       return made
     }
     return {
-      tls13: this.has(TLS1_3_VERSION) ? make(this, OTHER_VERSIONS.tls13) : undefined,
-      tls12: this.has(TLS1_2_VERSION) ? make(this.#tls12, OTHER_VERSIONS.tls12) : undefined,
+      tls13: this.has(TLS1_3_VERSION) ? make(this, LOWER_VERSIONS.tls13) : undefined,
+      tls12: this.has(TLS1_2_VERSION) ? make(this.#tls12, LOWER_VERSIONS.tls12) : undefined,
       none: usesTickets(server)
         ? secondContext(server, (secureOptions | SslOption.NO_TICKET) >>> 0)
         : undefined,
@@ -276,9 +279,12 @@ export class JudgedTickets implements TicketKeySource {
     const reading = this.#reading?.hasAccepted(name, iv) === true ? this.#reading : undefined
     const offers = reading?.rivals ?? this.#offers.get(byteKey(name) + byteKey(iv))
     if (offers?.haveAllAccepted(name, iv) !== true) return undefined
-    if (reading === undefined) this.#strays++
+    const keys = this.#keyRing.find(name, this.#context.now())
+    // They have gone since it was judged.
+    if (keys === undefined) offers.refuse(name, iv, 'ticket-unopenable')
+    else if (reading === undefined) this.#strays++
     else reading.hearOpened()
-    return this.#keyRing.find(name, this.#context.now())
+    return keys
   }
 }
 
@@ -336,8 +342,10 @@ export class TicketHandshake {
   /** @returns whether it is still good */
   accepts(name: Uint8Array, iv: Uint8Array): boolean {
     if (!this.hasAccepted(name, iv)) return false
-    this.#refusal = this.#verdicts.objection()
-    return this.#refusal === undefined
+    const objection = this.#verdicts.objection()
+    // Others may be asked about, when libssl has long been told about this one.
+    this.#refusal = objection ?? this.#refusal
+    return objection === undefined
   }
 
   /** libssl has opened the accepted one while it read this connection. */
@@ -353,9 +361,9 @@ export class TicketHandshake {
     this.#tickets.endReading()
   }
 
-  /** Another connection with the same ticket is refused at the same time. */
-  hearRefusal(name: Uint8Array, iv: Uint8Array): void {
-    if (this.hasAccepted(name, iv)) this.#refusal ??= 'ticket-contested'
+  /** libssl is told to refuse what was accepted. */
+  hearRefusal(name: Uint8Array, iv: Uint8Array, reason: HandshakeReason): void {
+    if (this.hasAccepted(name, iv)) this.#refusal ??= reason
   }
 
   /** The offers are decided. */
@@ -450,9 +458,13 @@ class TicketOffers {
     let isGood = this.#refusing === 0
     // Each is asked, and knows then why.
     for (const one of this.#accepting) if (!one.accepts(name, iv)) isGood = false
-    if (!isGood) for (const one of this.#accepting) one.hearRefusal(name, iv)
+    if (!isGood) this.refuse(name, iv, 'ticket-contested')
     this.#isContested = this.#refusing > 0
     return isGood
+  }
+
+  refuse(name: Uint8Array, iv: Uint8Array, reason: HandshakeReason): void {
+    for (const one of this.#accepting) one.hearRefusal(name, iv, reason)
   }
 }
 

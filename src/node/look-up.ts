@@ -302,6 +302,11 @@ export function ticketVersionOf(
   return isUsable && !isDeclined() ? version : undefined
 }
 
+/** The server has not been given other versions since the ClientHello was looked at. */
+export function isVersionOf({ server }: Edge, hello: ClientHello, version: number): boolean {
+  return negotiatedVersion(hello, serverVersions(server)) === version
+}
+
 /**
  * Is a decision still good, now that Node gets the connection? A lookup may have taken its time, and what the server is, its
  * switch and the marks may have changed meanwhile.

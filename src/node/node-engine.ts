@@ -46,6 +46,8 @@ export interface TlsHandle {
   /** Bytes as if they had come from the network. */
   receive(bytes: Uint8Array): void
   isSessionReused(): boolean
+  /** "TLSv1.3"; of a connection whose handshake is complete. */
+  getProtocol(): string
   verifyError(): unknown
   getServername(): unknown
   getPeerCertificate(detailed: boolean): PeerCertificate | undefined
@@ -66,6 +68,7 @@ const HANDLE_METHODS = [
   'loadSession',
   'receive',
   'isSessionReused',
+  'getProtocol',
   'verifyError',
   'getServername',
   'getPeerCertificate',
@@ -95,10 +98,22 @@ export function currentListener(): HelloListener | undefined {
   return (executionAsyncResource() as ListenedHandle)[LISTENER]
 }
 
-/** @returns what was prepared for the handle of a socket */
+/** @returns what was prepared for the handle of a socket, also of one that was destroyed in this very turn */
 export function listenerOf(socket: tls.TLSSocket): HelloListener | undefined {
   const { _handle: handle } = socket as { _handle?: ListenedHandle | null }
-  return handle?.[LISTENER]
+  return (handle ?? lastHandleOf(socket))?.[LISTENER]
+}
+
+/** Node keeps it until the socket is closed. */
+function lastHandleOf(socket: object): ListenedHandle | undefined {
+  const key = symbolOf(socket, 'res')
+  return key && (socket as { [key]?: ListenedHandle })[key]
+}
+
+/** PSKs made outside TLS may resume, by the server's `pskCallback`. */
+export function hasPskCallback(server: object): boolean {
+  const key = symbolOf(server, 'pskcallback')
+  return key !== undefined && typeof (server as { [key]?: unknown })[key] === 'function'
 }
 
 /** Found once: the globals of Node are accessors. */

@@ -1,6 +1,5 @@
-import type tls from 'node:tls'
 import { TLS1_2_VERSION, TLS1_3_VERSION } from '../session/ssl-constants.ts'
-import { nodeTls, type TlsServer } from './node-engine.ts'
+import { nodeTls, type TlsHandle, type TlsServer } from './node-engine.ts'
 
 const VERSIONS: readonly { readonly version: number; readonly name: string; readonly off: number }[] = [
   { version: TLS1_3_VERSION, name: 'TLSv1.3', off: 0x2000_0000 },
@@ -16,8 +15,8 @@ export function versionNumber(name: string): number | undefined {
 }
 
 /** The version of a connection; 0 for one that is not known. The name is a constant, by which things are found faster. */
-export function protocolOf(socket: tls.TLSSocket): { readonly version: number; readonly protocol: string } {
-  const name = socket.getProtocol() ?? ''
+export function protocolOf(handle: TlsHandle): { readonly version: number; readonly protocol: string } {
+  const name = handle.getProtocol()
   const version = versionNumber(name)
   return version === undefined ? { version: 0, protocol: name } : { version, protocol: versionName(version) }
 }

@@ -71,6 +71,18 @@ describe('what libssl is told about a ticket', () => {
   })
 })
 
+test('what libssl was told about a connection stays its reason, whatever is asked for others', () => {
+  const tickets = makeTickets()
+  const ticket = ticketOf(tickets, 1)
+  const one = begin(tickets, [ticket], ticket)
+  const refusing = begin(tickets, [ticket])
+  expect(ask(tickets, ticket)).toBe(false)
+  refusing.end()
+  const other = begin(tickets, [ticket], ticket)
+  expect(ask(tickets, ticket)).toBe(true)
+  expect([one.refusal, other.refusal]).toEqual(['ticket-contested', undefined])
+})
+
 describe('a connection that has resumed', () => {
   const notAsked = (): never => {
     throw new Error('asked for the session')
