@@ -32,7 +32,7 @@ file has that name: what it gives to a client that connects.
   --secret-file FILE        also what is in its stateless ticket, when that is one of attachServer({ tickets }):
                             FILE has the secret of the KeyRing, as bytes, or as 64 or more hexadecimal digits
                             or base64
-  --name TEXT               with it, the sessionIdContext of the server; empty by default
+  --name TEXT               with it, the name of ServerSessions, or the sessionIdContext; empty by default
   --json                    for machines, one line for each session, or one with an error
   --help
 

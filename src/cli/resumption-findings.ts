@@ -164,7 +164,7 @@ export function notShared(subject: Subject, token: TokenFacts, rate: Rate): Find
         ],
     remedies: isId
       ? [
-          'Share one cache: ssl_session_cache shared:… within nginx, a store such as Redis, given to ServerSessions of sslctx, between processes and pods.',
+          'Share one cache: ssl_session_cache shared:… within nginx, a store such as Redis, given to ServerSessions of sslctx, between processes and pods. In TLS 1.3 the same `secrets` in all processes do without a store.',
         ]
       : [
           'Give all of them the same ticket keys and change them everywhere at once, the old ones still being accepted. In Node, ServerSessions of sslctx with one secret does so by itself.',

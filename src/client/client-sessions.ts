@@ -26,6 +26,7 @@ import { SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { guarded } from '../store/guarded-store.ts'
 import { KeyRing } from '../store/key-ring.ts'
 import { sealed } from '../store/sealed-store.ts'
+import { readSecrets } from '../store/secret-text.ts'
 import { checkStore } from '../store/store-arguments.ts'
 import { agentOf } from './agent.ts'
 import { Attempt, type AttemptContext } from './attempt.ts'
@@ -42,24 +43,27 @@ import { type UndiciConnector, type UndiciOptions, undiciConnector } from './und
 /** The settings of {@link ClientSessions}. */
 export interface ClientSessionsOptions {
   /** Servers, each with its options, of which sessions are kept: 1 to 1000000, 1000 by default. The least recently used goes first. */
-  readonly maxOrigins?: number
+  readonly maxOrigins?: number | undefined
   /** TLS 1.3 tickets of one of them: 1 to 1000, 12 by default. The oldest goes first. */
-  readonly ticketsPerOrigin?: number
+  readonly ticketsPerOrigin?: number | undefined
   /** Bytes of all sessions, about: 1024 to 2^40, 32 MiB by default. */
-  readonly maxBytes?: number
+  readonly maxBytes?: number | undefined
   /**
    * The last TLS 1.3 ticket is used again; false by default. For servers that give no new ticket on a resumed connection.
    * Whoever watches the network can then tell that two connections are of one client (RFC 8446 appendix C.4).
    */
-  readonly reuse?: boolean
+  readonly reuse?: boolean | undefined
   /** Sessions for other processes, and for the next one. Who can write to it could vouch for a server: it needs `secrets`. */
-  readonly store?: SessionStore
-  /** Secrets of all processes that share the store, as those of a `KeyRing`: at least 32 random bytes each. What is stored is sealed with them. */
-  readonly secrets?: readonly Uint8Array[]
+  readonly store?: SessionStore | undefined
+  /**
+   * Secrets of all processes that share the store: at least 32 random bytes each, as bytes, or as the text that `npx sslctx secret` prints.
+   * What is stored is sealed with them.
+   */
+  readonly secrets?: readonly (Uint8Array | string | undefined)[] | undefined
   /** Milliseconds for which a connection waits for the store: 1 to 2147483647, 100 by default. */
-  readonly deadlineMs?: number
+  readonly deadlineMs?: number | undefined
   /** Hears of every handshake. What it throws is ignored. */
-  readonly onHandshake?: (handshake: ClientHandshake) => void
+  readonly onHandshake?: ((handshake: ClientHandshake) => void) | undefined
 }
 
 /** A moment's view. */
@@ -80,7 +84,7 @@ const RULES: Readonly<Record<keyof ClientSessionsOptions, OptionRule>> = {
   maxBytes: anInteger(1024, 2 ** 40),
   reuse: A_BOOLEAN,
   store: CHECKED_LATER,
-  secrets: { kind: 'an array of Uint8Arrays', isGood: isArrayOfBytes },
+  secrets: CHECKED_LATER,
   deadlineMs: anInteger(1, 2 ** 31 - 1),
   onHandshake: A_FUNCTION,
 }
@@ -118,7 +122,7 @@ export class ClientSessions {
   /**
    * @throws {@link ArgumentError} for an option that is unknown or of another kind
    * @throws {@link UnsealedStoreError} for a store without secrets
-   * @throws {@link WeakKeyError} for a secret that is too short, or follows a pattern
+   * @throws {@link WeakKeyError} for a secret that is too short, follows a pattern, or is text of another kind
    */
   constructor(options: ClientSessionsOptions = {}) {
     checkOptions('ClientSessions', options, RULES)
@@ -309,13 +313,14 @@ function sharedTickets({
   deadlineMs = 100,
   reuse = false,
 }: ClientSessionsOptions): SharedTickets | undefined {
+  const bytes = secrets === undefined ? undefined : readSecrets('ClientSessions', secrets)
   if (store === undefined) return undefined
-  if (secrets === undefined)
+  if (bytes === undefined)
     throw new UnsealedStoreError(
       'ClientSessions with a store needs secrets: who can write to the store could vouch for a server',
     )
   const guard = guarded(ofOwner(store), { name: 'client-sessions', deadlineMs })
-  return new SharedTickets(sealed(guard, new KeyRing(secrets)), { isReused: reuse, deadlineMs })
+  return new SharedTickets(sealed(guard, new KeyRing(bytes)), { isReused: reuse, deadlineMs })
 }
 
 /** It is not closed with these sessions. */
@@ -343,8 +348,4 @@ function isLeft({ session, authorized }: Ticket): boolean {
 function bindingKey({ store }: ClientSessionsOptions): Uint8Array {
   if (store === undefined) return nodeCrypto().randomBytes(32)
   return new Uint8Array(nodeCrypto().createHash('sha256').update('sslctx client binding').digest())
-}
-
-function isArrayOfBytes(value: unknown): boolean {
-  return Array.isArray(value) && value.length > 0 && value.every((one) => one instanceof Uint8Array)
 }

@@ -50,14 +50,14 @@ import { updateCache } from './update-cache.ts'
 /** What differs from the context's settings, and what the owner wants to find again in callbacks. */
 export interface SslConnectionOptions {
   /** Any value of the owner's; kept by reference. */
-  readonly appData?: unknown
+  readonly appData?: unknown | undefined
   /** 0 to 32 bytes. */
-  readonly sessionIdContext?: Uint8Array
+  readonly sessionIdContext?: Uint8Array | undefined
   /** Bits of VerifyMode. */
-  readonly verifyMode?: number
-  readonly generateSessionId?: GenerateSessionId
+  readonly verifyMode?: number | undefined
+  readonly generateSessionId?: GenerateSessionId | undefined
   /** TLS 1.3 sessions are used once: {@link SessionConnection.isSingleUse}; false by default, as in libssl. */
-  readonly singleUse?: boolean
+  readonly singleUse?: boolean | undefined
 }
 
 /** What the server's choice of a cipher suite means for the session. */

@@ -30,30 +30,30 @@ import { SslConnection, type SslConnectionOptions } from './ssl-connection.ts'
 /** Every one of these can also be set later, by the setter of the same name. */
 export interface SslContextOptions {
   /** Bits of {@link SessionCacheMode}; SERVER by default. */
-  readonly sessionCacheMode?: number
+  readonly sessionCacheMode?: number | undefined
   /** Sessions; 0 is unlimited; 20480 by default. */
-  readonly sessionCacheSize?: number
+  readonly sessionCacheSize?: number | undefined
   /** Seconds; 0 is the default, 7200. */
-  readonly sessionTimeout?: number
-  readonly sessionIdContext?: Uint8Array | string
-  readonly generateSessionId?: GenerateSessionId
-  readonly newSessionCallback?: NewSessionCallback
-  readonly getSessionCallback?: GetSessionCallback
-  readonly removeSessionCallback?: RemoveSessionCallback
-  readonly notResumableCallback?: NotResumableCallback
+  readonly sessionTimeout?: number | undefined
+  readonly sessionIdContext?: Uint8Array | string | undefined
+  readonly generateSessionId?: GenerateSessionId | undefined
+  readonly newSessionCallback?: NewSessionCallback | undefined
+  readonly getSessionCallback?: GetSessionCallback | undefined
+  readonly removeSessionCallback?: RemoveSessionCallback | undefined
+  readonly notResumableCallback?: NotResumableCallback | undefined
   /** Bits of `VerifyMode`, in `sslctx/model`. */
-  readonly verifyMode?: number
+  readonly verifyMode?: number | undefined
   /** Bits of `SslOption`, in `sslctx/model`, added to the default, ENABLE_MIDDLEBOX_COMPAT. */
-  readonly options?: number
+  readonly options?: number | undefined
   /** Tickets after a full TLS 1.3 handshake; 2 by default. */
-  readonly numTickets?: number
+  readonly numTickets?: number | undefined
   /** Bytes; 0, the default, means no early data. */
-  readonly maxEarlyData?: number
+  readonly maxEarlyData?: number | undefined
   /**
    * Instead of all expired sessions every 255 connections, in one go (R2.5), each finished handshake clears at most so many,
    * so that a crowd that expires together stalls nobody. 0, the default, is libssl's way.
    */
-  readonly clearingStep?: number
+  readonly clearingStep?: number | undefined
 }
 
 /** The figures of the internal cache. */

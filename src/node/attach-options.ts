@@ -3,7 +3,6 @@ import { ArgumentError, type SetupProblem } from '../errors.ts'
 import {
   A_BOOLEAN,
   A_FUNCTION,
-  A_STRING,
   anInteger,
   CHECKED_LATER,
   checkOptions,
@@ -45,7 +44,7 @@ const TICKET_RULES: Readonly<Record<keyof TicketOptions, OptionRule>> = {
 }
 
 const RULES: Readonly<Record<keyof AttachServerOptions, OptionRule>> = {
-  name: { ...A_STRING, isGood: (value) => typeof value === 'string' && value !== '' },
+  name: { kind: 'a string that is not empty', isGood: (value) => typeof value === 'string' && value !== '' },
   lookupTimeoutMs: anInteger(1, MAX_TIMER_MS),
   readAheadMs: anInteger(1, MAX_TIMER_MS),
   maxAuthenticationAgeSec: anInteger(1, ONE_WEEK_SEC),
@@ -81,6 +80,12 @@ export function checkAttachOptions(options: unknown): void {
     throw new ArgumentError(
       'the option keyRing of attachServer({ tickets }) must be an instance of KeyRing, got undefined',
     )
+}
+
+/** As {@link checkAttachOptions}, where there are but these. @throws {@link ArgumentError} */
+export function checkSomeAttachOptions(caller: string, options: object, names: readonly string[]): void {
+  const rules = Object.entries(RULES).filter(([name]) => names.includes(name))
+  checkOptions(caller, options, Object.fromEntries(rules))
 }
 
 /** @throws {@link ArgumentError} */

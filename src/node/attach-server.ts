@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
 import type { SslContext } from '../context/ssl-context.ts'
-import { warningOf } from '../session/arguments.ts'
+import { ArgumentError } from '../errors.ts'
+import { kindOf, warningOf } from '../session/arguments.ts'
 import { callListener } from '../session/awaitable.ts'
 import type { NotKeptReason } from '../session/not-kept-reasons.ts'
 import { ONE_WEEK_SEC } from '../session/ranges.ts'
@@ -136,7 +137,6 @@ class AttachedEdge implements Edge {
 class Attachment implements ServerAttachment, ConnectionListener {
   readonly kind = 'attachment'
   readonly name: string
-  enabled = true
   readonly context: SslContext
   readonly #server: TlsServer
   readonly #options: AttachServerOptions
@@ -144,6 +144,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
   readonly #edge: Edge
   readonly #ledger: AttachmentLedger = new AttachmentLedger()
   #closing: Promise<{ readonly dropped: number }> | undefined
+  #isEnabled = true
   #isDisposed = false
   #hasWarned = false
 
@@ -162,7 +163,7 @@ class Attachment implements ServerAttachment, ConnectionListener {
     if (options.tickets !== undefined) checkTicketSetup(server, options)
     this.#edge = new AttachedEdge(this.#server, context, options, {
       profiles: hooks.profiles,
-      isEnabled: () => this.enabled && !this.#isDisposed,
+      isEnabled: () => this.#isEnabled && !this.#isDisposed,
       countNotKept: (reason) => this.#ledger.countNotKept(reason),
     })
     this.#hook()
@@ -198,6 +199,16 @@ class Attachment implements ServerAttachment, ConnectionListener {
     return { ...this.#ledger.stats, tickets: this.#edge.tickets?.stats }
   }
 
+  get enabled(): boolean {
+    return this.#isEnabled
+  }
+
+  set enabled(isEnabled: boolean) {
+    if (typeof isEnabled !== 'boolean')
+      throw new ArgumentError(`enabled must be true or false, got ${kindOf(isEnabled)}`)
+    this.#isEnabled = isEnabled
+  }
+
   get isAttached(): boolean {
     return !this.#isDisposed
   }
@@ -215,7 +226,9 @@ class Attachment implements ServerAttachment, ConnectionListener {
     await this.close()
   }
 
-  async close(options: { readonly deadlineMs?: number } = {}): Promise<{ readonly dropped: number }> {
+  async close(
+    options: { readonly deadlineMs?: number | undefined } = {},
+  ): Promise<{ readonly dropped: number }> {
     checkCloseOptions(options)
     this.#closing ??= this.#close(options.deadlineMs ?? DEFAULT_CLOSE_DEADLINE_MS)
     return await this.#closing

@@ -75,7 +75,11 @@ export interface ServerAttachment {
   readonly name: string
   /** False once it is closed, or disposed of. */
   readonly isAttached: boolean
-  /** False: nothing is looked up and nothing is kept, as if there were no cache. May be changed at any time. */
+  /**
+   * False: nothing is looked up and nothing is kept, as if there were no cache. May be changed at any time.
+   *
+   * @throws {@link ArgumentError} when it is set to anything but true and false
+   */
   enabled: boolean
   /** The one that was attached. */
   readonly context: SslContext
@@ -88,7 +92,7 @@ export interface ServerAttachment {
    * @param options - `deadlineMs`: milliseconds that this may take, 5000 by default
    * @returns how many writes had not been acknowledged then; a second call waits for the first
    */
-  close(options?: { readonly deadlineMs?: number }): Promise<{ readonly dropped: number }>
+  close(options?: { readonly deadlineMs?: number | undefined }): Promise<{ readonly dropped: number }>
   /** Detaches at once: handshakes under way end as full ones, and their sessions are not kept. */
   [Symbol.dispose](): void
   /** {@link close} with its default deadline. */

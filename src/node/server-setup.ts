@@ -83,13 +83,14 @@ export function checkSetup(server: TlsServer, context: SslContext, required: Set
   if (usesTickets(server) && !required.hasTickets)
     refuse(
       'tickets',
-      'tickets are on, so clients resume past the cache: spread serverOptions(context) into createServer(), or give ' +
-        'attachServer the option tickets',
+      'tickets are on, so clients resume past the cache: spread sessions.serverOptions() of ServerSessions, or ' +
+        'serverOptions(context), into createServer(); attachServer may also have the option tickets',
     )
   if (server.sessionIdContext === argvContext())
     refuse(
       'default-session-id-context',
-      'the session id context is the one made from process.argv: spread serverOptions(context) into createServer()',
+      'the session id context is the one made from process.argv: spread sessions.serverOptions() of ServerSessions, or ' +
+        'serverOptions(context), into createServer()',
     )
   if (server.listenerCount('resumeSession') > 0) refuse('resume-session-listener', RESUME_LISTENER_MESSAGE)
   const unsupported = unsupportedSetting(server, context, required.hasTickets)
@@ -138,7 +139,8 @@ export function checkTicketSetup(
       (version) =>
         [
           !serverVersions(server).includes(versionNumber(version) ?? 0),
-          `a server without ${version}: leave out tickets, that version of theirs, or what keeps the server from it`,
+          `a server without ${version}: leave out tickets, that version of theirs, or what keeps the server from it; ` +
+            'ServerSessions with secrets has tickets, unless it has tickets: false and a store',
         ] as const,
     ),
   ]

@@ -39,7 +39,7 @@ interface Observable {
 /** Where {@link prometheusMetrics} shows its figures. */
 export interface PrometheusOptions {
   /** Registries, the default one by default. */
-  readonly registers?: readonly object[]
+  readonly registers?: readonly object[] | undefined
 }
 
 /**

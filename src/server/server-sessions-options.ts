@@ -13,8 +13,8 @@ import { ONE_WEEK_SEC } from '../session/ranges.ts'
 import type { SessionStore } from '../session/session-store.ts'
 import { type GuardOptions, isGuarded } from '../store/guarded-store.ts'
 import type { RevocationsOptions } from '../store/revocations.ts'
+import { readSecrets } from '../store/secret-text.ts'
 import { checkStore } from '../store/store-arguments.ts'
-import { readSecrets } from './secrets.ts'
 
 /** What a server's sessions are to be. */
 export interface ServerSessionsOptions {
@@ -98,6 +98,8 @@ export interface Plan {
   readonly canRevoke: boolean
 }
 
+const MEMORY_ALONE = 'leave the option out for the memory of this process alone'
+
 /**
  * @throws {@link ArgumentError} for an option that is unknown or of another kind, and for options that contradict each other
  * @throws {@link UnsealedStoreError} for a store without secrets
@@ -108,7 +110,8 @@ export function planOf(options: ServerSessionsOptions): Plan {
     throw new ArgumentError(
       "ServerSessions needs a name: what your service is called, the same in all processes, as in { name: 'shop' }",
     )
-  const secrets = 'secrets' in options ? readSecrets(options.secrets) : undefined
+  const secrets =
+    'secrets' in options ? readSecrets('ServerSessions', options.secrets, MEMORY_ALONE) : undefined
   const { store, plaintext = false, singleUse = false, waitForStore = false } = options
   if (store !== undefined) checkStore('ServerSessions', store)
   checkTogether(options, secrets !== undefined)

@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type tls from 'node:tls'
 import { ArgumentError, RevocationUnavailableError, SessionStateError } from '../errors.ts'
-import { ATTACH_OPTIONS, checkCloseOptions } from '../node/attach-options.ts'
+import { ATTACH_OPTIONS, checkCloseOptions, checkSomeAttachOptions } from '../node/attach-options.ts'
 import { attachServer } from '../node/attach-server.ts'
 import type { AttachServerOptions, ServerAttachment } from '../node/server-attachment.ts'
 import { sessionIdContextOf } from '../node/server-names.ts'
@@ -14,12 +14,14 @@ import { type GuardedStore, guarded, isGuarded } from '../store/guarded-store.ts
 import { KeyRing } from '../store/key-ring.ts'
 import { Revocations, type RevokeOptions } from '../store/revocations.ts'
 import { sealed } from '../store/sealed-store.ts'
+import { readSecrets } from '../store/secret-text.ts'
 import { storeCallbacks } from '../store/store-callbacks.ts'
-import { readSecrets } from './secrets.ts'
 import { type Plan, planOf, type ServerSessionsOptions } from './server-sessions-options.ts'
 
 /** Decided for all servers, and no server's own. */
 const COMMON = ['tickets', 'revocations', 'singleUse', 'waitForStore'] as const
+/** What it alone may be told. */
+const OWN_OPTIONS = ATTACH_OPTIONS.filter((name) => !COMMON.some((one) => one === name))
 type OwnOptions = Omit<AttachServerOptions, (typeof COMMON)[number]>
 
 /**
@@ -92,7 +94,7 @@ export class ServerSessions {
    *
    * @param own - `secureOptions`: SSL_OP_ bits of yours, which would otherwise be overwritten
    */
-  serverOptions(own: { readonly secureOptions?: number } = {}): ServerOptions {
+  serverOptions(own: { readonly secureOptions?: number | undefined } = {}): ServerOptions {
     return serverOptions(this.context, own)
   }
 
@@ -138,7 +140,7 @@ export class ServerSessions {
    */
   replaceSecrets(secrets: readonly (Uint8Array | string | undefined)[]): void {
     this.#checkOpen()
-    const given = readSecrets(secrets)
+    const given = readSecrets('ServerSessions', secrets)
     if (this.#keyRing === undefined)
       throw new ArgumentError(
         'ServerSessions was made without secrets, so that there are none to replace: give them to the constructor',
@@ -178,7 +180,9 @@ export class ServerSessions {
    * @param options - `deadlineMs`: milliseconds that handshakes and writes may take, 5000 by default
    * @returns how many writes had not been acknowledged then, or were given up meanwhile; a second call waits for the first
    */
-  async close(options: { readonly deadlineMs?: number } = {}): Promise<{ readonly dropped: number }> {
+  async close(
+    options: { readonly deadlineMs?: number | undefined } = {},
+  ): Promise<{ readonly dropped: number }> {
     checkCloseOptions(options)
     this.#closing ??= this.#close(options)
     return await this.#closing
@@ -188,7 +192,7 @@ export class ServerSessions {
     await this.close()
   }
 
-  async #close(options: { readonly deadlineMs?: number }): Promise<{ readonly dropped: number }> {
+  async #close(options: { readonly deadlineMs?: number | undefined }): Promise<{ readonly dropped: number }> {
     const givenUpBefore = this.#givenUp
     const ends = await Promise.all(this.attachments.map((attachment) => attachment.close(options)))
     for (const part of [this.revocations, this.store])
@@ -267,5 +271,7 @@ function checkedOwn(own: OwnOptions): OwnOptions {
   const [common] = given.find(([name]) => COMMON.some((one) => one === name)) ?? []
   if (common !== undefined)
     throw new ArgumentError(`${common} is for all servers: give it to the constructor of ServerSessions`)
-  return Object.fromEntries(given)
+  const checked = Object.fromEntries(given)
+  checkSomeAttachOptions('attach', checked, OWN_OPTIONS)
+  return checked
 }

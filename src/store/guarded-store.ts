@@ -28,26 +28,28 @@ import { pendingValue, WriteQueue } from './write-queue.ts'
 /** The limits of {@link guarded}. */
 export interface GuardOptions {
   /** What the store is called in events and metrics; `store` by default. */
-  readonly name?: string
+  readonly name?: string | undefined
   /** Milliseconds after which a call has failed, 1 to 2147483647; 250 by default. */
-  readonly deadlineMs?: number
-  readonly breaker?: {
-    /** How many calls of a kind fail in a row before no more of that kind are made, 1 to 2147483647; 5 by default. */
-    readonly failures?: number
-    /** Milliseconds until one call finds out whether it works again, 1 to 2147483647; 1000 by default. */
-    readonly retryAfterMs?: number
-  }
+  readonly deadlineMs?: number | undefined
+  readonly breaker?:
+    | {
+        /** How many calls of a kind fail in a row before no more of that kind are made, 1 to 2147483647; 5 by default. */
+        readonly failures?: number | undefined
+        /** Milliseconds until one call finds out whether it works again, 1 to 2147483647; 1000 by default. */
+        readonly retryAfterMs?: number | undefined
+      }
+    | undefined
   /** Calls of `set` and `delete`, 1 to 10000; 64 by default. Beyond these, writes wait. */
-  readonly maxConcurrentWrites?: number
+  readonly maxConcurrentWrites?: number | undefined
   /**
    * Sessions that wait to be written, 1 to 1000000; 1000 by default. Beyond these, the oldest is dropped. Deletions have a bound
    * of their own, 10000.
    */
-  readonly maxQueuedSessions?: number
+  readonly maxQueuedSessions?: number | undefined
   /** Monotonic milliseconds; `performance.now` by default. */
-  readonly now?: () => number
+  readonly now?: (() => number) | undefined
   /** Hears what goes wrong. What it throws is ignored. */
-  readonly onEvent?: (event: StoreEvent) => void
+  readonly onEvent?: ((event: StoreEvent) => void) | undefined
 }
 
 /** A moment's view; counters only grow. */

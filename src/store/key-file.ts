@@ -41,7 +41,9 @@ const WRITE_OF_OTHERS = 0o022
  */
 export function keyFile(path: string): Uint8Array {
   if (typeof path !== 'string' || path === '')
-    throw new ArgumentError(`the path of keyFile must be a path, got ${kindOf(path)}`)
+    throw new ArgumentError(
+      `the path of keyFile must be a path, got ${path === '' ? 'an empty string' : kindOf(path)}`,
+    )
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   checkDirectory(dirname(path))
   return read(path) ?? make(path)

@@ -13,9 +13,9 @@ export interface KeyRingOptions {
    * Milliseconds for which a sealing key is used; a day by default, an hour at least. The same in all processes, and for good:
    * what was sealed with another one does not open.
    */
-  readonly periodMs?: number
+  readonly periodMs?: number | undefined
   /** Milliseconds for which what was sealed can be opened: the life of the longest session, 7 days by default. */
-  readonly openMs?: number
+  readonly openMs?: number | undefined
 }
 
 /** The key that seals at the moment. */

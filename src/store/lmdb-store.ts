@@ -43,9 +43,9 @@ export interface LmdbStoreOptions {
    * Bytes of the pages that sessions and their index may fill, over all processes; those that expire first go first. 256 MiB by
    * default: some 500,000 sessions without client certificates. Give all processes the same, and a `mapSize`, if any, twice that.
    */
-  readonly maxBytes?: number
+  readonly maxBytes?: number | undefined
   /** Milliseconds since the epoch; the system's clock by default. */
-  readonly now?: () => number
+  readonly now?: (() => number) | undefined
 }
 
 /**

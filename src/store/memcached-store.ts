@@ -19,14 +19,14 @@ export interface MemcachedStoreOptions {
    */
   readonly connect: (() => Duplex) | readonly (() => Duplex)[]
   /** Begins every key; `sslctx:` by default, at most 100 bytes. */
-  readonly prefix?: string
+  readonly prefix?: string | undefined
   /**
    * What memcached's `-I` says, 1 MiB by default. What is larger is refused here: memcached itself would drop the old item for
    * it, and the marks are one item. Its 1 MiB holds 14,300 marks of 64 bytes.
    */
-  readonly maxItemBytes?: number
+  readonly maxItemBytes?: number | undefined
   /** Milliseconds after which a server that owes an answer is given up with all it owes; 5000 by default. */
-  readonly answerTimeoutMs?: number
+  readonly answerTimeoutMs?: number | undefined
 }
 
 /**

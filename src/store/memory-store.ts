@@ -11,9 +11,9 @@ import { checkEntries, checkKey, checkMarks, checkWatcher } from './store-argume
 /** The bound of {@link MemoryStore}. */
 export interface MemoryStoreOptions {
   /** Sessions; the least recently used goes first. 20480 by default, as in libssl. */
-  readonly maxSessions?: number
+  readonly maxSessions?: number | undefined
   /** Milliseconds since the epoch; the system's clock by default. */
-  readonly now?: () => number
+  readonly now?: (() => number) | undefined
 }
 
 const DEFAULT_MAX_SESSIONS = 20_480

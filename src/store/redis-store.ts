@@ -27,7 +27,7 @@ export {
 /** What {@link redisStore} may be told. */
 export interface RedisStoreOptions {
   /** Begins every key, and the channel; `sslctx:` by default. In a cluster a `{tag}` in it keeps everything in one slot. */
-  readonly prefix?: string
+  readonly prefix?: string | undefined
 }
 
 /**

@@ -37,17 +37,17 @@ export interface RevocationsOptions {
    * Milliseconds that the marks of this process may lag behind those of the store: 10000 by default, 100 at least. Older than
    * that, nothing resumes.
    */
-  readonly maxStaleMs?: number
+  readonly maxStaleMs?: number | undefined
   /** Milliseconds since the epoch; the system's clock by default. */
-  readonly now?: () => number
+  readonly now?: (() => number) | undefined
   /** A refresh has failed; the next one comes by itself. */
-  readonly onError?: (error: unknown) => void
+  readonly onError?: ((error: unknown) => void) | undefined
 }
 
 /** Which of the sessions a mark ends. */
 export interface RevokeOptions {
   /** Milliseconds since the epoch: what was authenticated before goes. Now, by default; not in the future. */
-  readonly madeBeforeMs?: number
+  readonly madeBeforeMs?: number | undefined
 }
 
 /** What decides whether a session is revoked. */

@@ -27,7 +27,7 @@ export interface StoreCallbacksOptions {
    * True: whoever can read the store's engine gets master secrets, can decrypt what was sent and impersonate the server, and
    * this is known. Not needed for a store that is `sealed`, or in this process alone.
    */
-  readonly plaintext?: boolean
+  readonly plaintext?: boolean | undefined
 }
 
 /**

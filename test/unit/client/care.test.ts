@@ -344,7 +344,8 @@ test.each([
   [{ maxOrigins: 0 }, 'from 1 to 1000000'],
   [{ reuse: 1 }, 'true or false'],
   [{ store: {} }, 'a SessionStore'],
-  [{ secrets: ['secret'] }, 'an array of Uint8Arrays'],
+  [{ secrets: [7] }, 'a string or a Uint8Array'],
+  [{ secrets: [] }, 'npx sslctx secret'],
 ])('refuses %j', (options, message) => {
   expect(() => new ClientSessions(options as never)).toThrow(
     expect.objectContaining({ code: 'ERR_ARGUMENT_INVALID', message: expect.stringContaining(message) }),

@@ -35,7 +35,8 @@ describe.each(Object.keys(ENGINES))('ClientSessions with a store %s', (name) => 
     const store = engine()
     await connect(make({ store, secrets }), server.options)
     await turn()
-    const next = make({ store, secrets })
+    // As `npx sslctx secret` prints it.
+    const next = make({ store, secrets: secrets.map((one) => one.toString('hex')) })
     expect(await connect(next, server.options)).toMatchObject({ isResumed: true, authorized: true })
     expect(next.stats.reasons).toEqual({ resumed: 1 })
   })

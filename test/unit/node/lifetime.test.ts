@@ -225,3 +225,12 @@ describe('what is not kept', () => {
     expect(reasons(harness).at(-1)).toBe('mode-without-server')
   })
 })
+
+test('the switch of an attachment takes true and false alone: a word of the environment would leave it on', async () => {
+  const { attachment } = await start()
+  for (const word of ['false', 0, null, undefined])
+    expect(() => Reflect.set(attachment, 'enabled', word)).toThrow(
+      expect.objectContaining({ code: 'ERR_ARGUMENT_INVALID' }),
+    )
+  expect(attachment.enabled).toBe(true)
+})

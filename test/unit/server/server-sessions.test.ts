@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { guarded, KeyRing, MemoryStore, ServerSessions, SslContext, sealed } from '../../../src/index.ts'
 import { attachServer } from '../../../src/node/attach-server.ts'
 import { serverOptions } from '../../../src/node/server-setup.ts'
-import { readSecrets } from '../../../src/server/secrets.ts'
+import { readSecrets } from '../../../src/store/secret-text.ts'
 import { afterTest, certificate, connect, greet, listen, TLS12, TLS13 } from '../../tools/node-servers.ts'
 import { engine, SECRET } from './engine.ts'
 import { codeOf, startProcess } from './fleet.ts'
@@ -27,7 +27,7 @@ describe('secrets', () => {
     ['base64url', base64url],
     ['base64url with padding', `${base64url}=`],
   ])('are the same as bytes and as %s', async (_, text) => {
-    expect(readSecrets([text, SECRET]).map((one) => Buffer.from(one).toString('hex'))).toEqual([hex, hex])
+    expect(readSecrets('ServerSessions', [text, SECRET]).map((one) => Buffer.from(one).toString('hex'))).toEqual([hex, hex])
     const asBytes = await startProcess({ name: 'shop', secrets: [SECRET] }, TLS13.server)
     const asText = await startProcess({ name: 'shop', secrets: [text] }, TLS13.server)
     const { session } = await connect(asBytes)
@@ -35,7 +35,7 @@ describe('secrets', () => {
   })
 
   test('of hexadecimal digits are hexadecimal from 64 digits on, when their number is even', () => {
-    const bytes = (text: string): number | undefined => readSecrets([text])[0]?.length
+    const bytes = (text: string): number | undefined => readSecrets('ServerSessions', [text])[0]?.length
     expect(bytes('ab'.repeat(40))).toBe(40)
     // 68 letters of base64, 66 digits of hexadecimal: both are possible, and hexadecimal it is.
     expect([
