@@ -144,7 +144,7 @@ async function meet(
     return { endpoint, servername }
   } catch (error) {
     if (!(error instanceof HandshakeError)) throw error
-    throw refusal(error, { endpoint: last, servername }, settings)
+    throw refusal(error, { endpoint: last, servername, method }, settings)
   }
 }
 

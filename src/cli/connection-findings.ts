@@ -87,7 +87,7 @@ function silent({ kind, code }: Failure, endpoint: string, client: ClientFacts):
     id: 'silent',
     what:
       kind === 'silent'
-        ? `${endpoint} accepts the connection and says nothing (${code}).`
+        ? `${endpoint} accepts the connection and says nothing${client.startTls === undefined ? '' : ` that begins TLS by ${client.startTls}`} (${code}).`
         : `${endpoint} accepts the connection and ends it without a word (${code}).`,
     reasons: [
       client.startTls === undefined
@@ -96,7 +96,11 @@ function silent({ kind, code }: Failure, endpoint: string, client: ClientFacts):
       'Something in between lets the connection in and has nobody behind it: a load balancer without backends, a proxy.',
       'It hangs, or drops clients that are not allowed.',
     ],
-    remedies: ['Check the port. Where TLS begins after some words in the clear, say --starttls.'],
+    remedies: [
+      client.startTls === undefined
+        ? 'Check the port. Where TLS begins after some words in the clear, say --starttls.'
+        : 'Check port and protocol; without --starttls for a port that begins with TLS.',
+    ],
   }
 }
 

@@ -192,7 +192,7 @@ async function sessionsOf(source: string, values: InspectValues): Promise<Sessio
     if (result.sessions.length > 0) return result.sessions.map((der) => ({ der, form: 'DER' }))
   } catch (error) {
     if (!(error instanceof HandshakeError)) throw error
-    throw refusal(error, { endpoint: last, servername }, settings)
+    throw refusal(error, { endpoint: last, servername, method }, settings)
   }
   throw new UnreachableError(`${last} gives no session; sslctx doctor says more`, {
     code: 'nothing-to-resume-with',

@@ -87,6 +87,22 @@ describe('sslctx inspect and bench --json', () => {
     },
   )
 
+  test.each([
+    ['inspect', '1.2', 'TLSv1.3'],
+    ['inspect', '1.3', 'TLSv1.2'],
+    ['bench', '1.2', 'TLSv1.3'],
+    ['bench', '1.3', 'TLSv1.2'],
+  ] as const)(
+    '%s --protocol %s: a server of the other version alone is said to speak that',
+    async (command, asked, has) => {
+      const { port } = await startStock({ server: { minVersion: has, maxVersion: has } })
+      const result = await run([command, `127.0.0.1:${port}`, '--protocol', asked, '--json'])
+      expect([result.exitCode, errorOf(result).error.code]).toEqual([1, 'version-refused'])
+      expect(result.stderr).toContain(`does not speak TLS ${asked}`)
+      expect(result.stderr).toContain(`--protocol ${has.slice(-3)}`)
+    },
+  )
+
   peerTest('inspect: so has one that gives no session', openssl, async () => {
     const port = await startOpenssl('-tls1_3', '-num_tickets', '0')
     const result = await run(['inspect', `127.0.0.1:${port}`, '--json'])

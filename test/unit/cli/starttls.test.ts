@@ -107,6 +107,16 @@ describe('sslctx doctor --starttls', () => {
     expect(report.findings[0]?.reasons.join()).toContain('sounds like POP3')
   })
 
+  test('a server that greets, and does not answer, has said something', async () => {
+    const port = await listen(
+      net.createServer((socket) => void socket.on('error', () => undefined).write('220 hi\r\n')),
+    )
+    const report = await doctor(`127.0.0.1:${port}`, '--starttls', 'smtp', ...OPTIONS, '--timeout', '0.3')
+    expect([report.exitCode, ...findingsOf(report)]).toEqual([3, 'problem silent'])
+    expect(report.findings[0]?.what).toContain('says nothing that begins TLS by smtp')
+    expect(report.findings[0]?.remedies.join()).not.toContain('say --starttls')
+  })
+
   test('MySQL without TLS is told by its greeting', async () => {
     const greeting = Buffer.from(MYSQL_GREETING)
     greeting[5 + 7 + 4 + 9 + 1] = 0x00

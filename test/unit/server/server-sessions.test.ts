@@ -27,7 +27,9 @@ describe('secrets', () => {
     ['base64url', base64url],
     ['base64url with padding', `${base64url}=`],
   ])('are the same as bytes and as %s', async (_, text) => {
-    expect(readSecrets('ServerSessions', [text, SECRET]).map((one) => Buffer.from(one).toString('hex'))).toEqual([hex, hex])
+    expect(
+      readSecrets('ServerSessions', [text, SECRET]).map((one) => Buffer.from(one).toString('hex')),
+    ).toEqual([hex, hex])
     const asBytes = await startProcess({ name: 'shop', secrets: [SECRET] }, TLS13.server)
     const asText = await startProcess({ name: 'shop', secrets: [text] }, TLS13.server)
     const { session } = await connect(asBytes)
