@@ -68,10 +68,6 @@ export class InternalCache implements ExpiryOrder {
     return this.#slotOfId(protocolVersion, sessionId) !== 0
   }
 
-  has(session: SslSession): boolean {
-    return this.#table.sessions[this.#slotOf(session)] === session
-  }
-
   /**
    * R4: a session of the same key is replaced without further ado; room is made before the new one is in the list.
    *

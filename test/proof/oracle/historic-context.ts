@@ -22,11 +22,15 @@ export class HistoricContext extends ContextState {
 
   /** LISTFIX: before it, what is added again goes in front of its peers. */
   override add(session: SslSession): boolean {
-    const isMoved = !this.#switches.LISTFIX && this.cache.has(session)
+    const isMoved = !this.#switches.LISTFIX && isIn(this.cache, session)
     const isNew = super.add(session)
     if (isMoved) this.cache.reposition(session)
     return isNew
   }
+}
+
+function isIn(cache: InternalCache, session: SslSession): boolean {
+  return cache.find(session.protocolVersion, session.sessionId) === session
 }
 
 function isOfModel(switches: Switches): boolean {
@@ -55,7 +59,7 @@ class HistoricCache extends InternalCache {
   }
 
   override insert(session: SslSession, capacity: number): readonly SslSession[] | undefined {
-    const evicted = this.has(session) ? undefined : this.#insert(session, capacity)
+    const evicted = isIn(this, session) ? undefined : this.#insert(session, capacity)
     // CBUNLOCK: they are kept on a stack until the lock has been released.
     return this.#switches.CBUNLOCK ? evicted?.toReversed() : evicted
   }
