@@ -278,7 +278,7 @@ export class Connection implements HelloListener, ReadAheadListener {
       return confirmed(this.edge, decision)
     } catch (error) {
       this.edge.reportError(error)
-      return full('callback-failed')
+      return { ...full('callback-failed'), ticketPolicy: decision.ticketPolicy }
     }
   }
 
@@ -371,6 +371,7 @@ export class Connection implements HelloListener, ReadAheadListener {
   establish(socket: tls.TLSSocket): void {
     const handle = this.#handle
     if (this.#phase.name !== 'handed-over' || handle === undefined) return
+    // What is compared is a boolean to the engine, too, which else looks at the truth of anything wherever it is asked.
     const isReused = handle.isSessionReused() === true
     const { version, protocol } = protocolOf(handle)
     if (this.#hello === undefined) this.#serverName = serverNameOf(socket.servername)
@@ -381,7 +382,7 @@ export class Connection implements HelloListener, ReadAheadListener {
     }
     // It may have offered both.
     if (isReused && version === TLS1_3_VERSION && this.edge.takesExternalPsks && isExternalPsk(socket))
-      this.#decision = full('external-psk')
+      this.#decision = { ...full('external-psk'), ticketPolicy: this.#decision.ticketPolicy }
     this.#tellModel(version, isReused, socket)
     const reason = whyEstablished(
       this.edge,
