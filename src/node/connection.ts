@@ -15,8 +15,8 @@ import { ConnectionTickets } from './connection-tickets.ts'
 import { ConnectionTrust } from './connection-trust.ts'
 import type { Edge } from './edge.ts'
 import type { TicketHandshake } from './judged-tickets.ts'
-import { isTicketUsable, SessionKeeper } from './keep-session.ts'
-import { confirmed, type Decision, full, isLookupOff, lookUp } from './look-up.ts'
+import { isExternalPsk, isTicketUsable, SessionKeeper } from './keep-session.ts'
+import { confirmed, type Decision, full, fullAfter, isLookupOff, lookUp } from './look-up.ts'
 import {
   acceptAfter,
   acceptWith,
@@ -31,7 +31,6 @@ import {
 import { nodeSessionIdContext } from './node-session-context.ts'
 import {
   type ConnectionOutcome,
-  isExternalPsk,
   isTooLargeForNode,
   recordOutcome,
   whyEstablished,
@@ -278,7 +277,7 @@ export class Connection implements HelloListener, ReadAheadListener {
       return confirmed(this.edge, decision)
     } catch (error) {
       this.edge.reportError(error)
-      return { ...full('callback-failed'), ticketPolicy: decision.ticketPolicy }
+      return fullAfter(decision, 'callback-failed')
     }
   }
 
@@ -381,8 +380,8 @@ export class Connection implements HelloListener, ReadAheadListener {
       return
     }
     // It may have offered both.
-    if (isReused && version === TLS1_3_VERSION && this.edge.takesExternalPsks && isExternalPsk(socket))
-      this.#decision = { ...full('external-psk'), ticketPolicy: this.#decision.ticketPolicy }
+    if (isReused && this.edge.takesExternalPsks && isExternalPsk(socket.getSession()))
+      this.#decision = fullAfter(this.#decision, 'external-psk')
     this.#tellModel(version, isReused, socket)
     const reason = whyEstablished(
       this.edge,

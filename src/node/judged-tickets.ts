@@ -8,7 +8,7 @@ import { SslOption, TLS1_2_VERSION, TLS1_3_VERSION } from '../session/ssl-consta
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
 import { byteKey } from '../store/byte-key.ts'
 import type { KeyRing } from '../store/key-ring.ts'
-import { readSession, type SessionHolder } from './keep-session.ts'
+import { isExternalPsk, type SessionHolder } from './keep-session.ts'
 import {
   acceptUnder,
   answerTickets,
@@ -384,10 +384,7 @@ export class TicketHandshake {
     const { accepted } = this.#verdicts
     // The PSK of TLS 1.3, which a resumed connection has from its ticket until it makes a new one: 32 random bytes or more.
     if (accepted !== undefined && includes(der, sessionInternals.masterKey(accepted.session))) return true
-    const resumed = readSession(der)
-    if (resumed === undefined) return false
-    // An external PSK; each session in a ticket of TLS 1.3 has an id.
-    return resumed.protocolVersion === TLS1_3_VERSION && resumed.sessionId.length === 0
+    return isExternalPsk(der)
   }
 
   /** The handshake is over, and the tickets that follow at once come from this full handshake. @param origin - undefined: there are to be none */

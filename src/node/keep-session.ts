@@ -301,3 +301,13 @@ export function readSession(der: Uint8Array | undefined): SslSession | undefined
     return undefined
   }
 }
+
+/**
+ * Each session of TLS 1.3 that a ticket stands for has an id, a PSK made outside TLS has none.
+ *
+ * @param der - of what a connection has resumed, as it is before the connection's first ticket
+ */
+export function isExternalPsk(der: Uint8Array | undefined): boolean {
+  const resumed = readSession(der)
+  return resumed?.protocolVersion === TLS1_3_VERSION && !sessionInternals.hasId(resumed)
+}

@@ -67,6 +67,11 @@ export function full(reason: HandshakeReason): Decision {
   return { resume: false, reason }
 }
 
+/** In place of a decision that no longer holds: what it says of the tickets that may follow stays. */
+export function fullAfter({ ticketPolicy }: Decision, reason: HandshakeReason): Decision {
+  return { ...full(reason), ticketPolicy }
+}
+
 /**
  * May this ClientHello resume what it offers? Every rule is asked here, in one order: whether the cache may be asked at all; the
  * model with its caches, or with the tickets that could be opened; of what they found expiry, format, server name, single use, the
@@ -312,9 +317,9 @@ export function isVersionOf({ server }: Edge, hello: ClientHello, version: numbe
  * switch and the marks may have changed meanwhile.
  */
 export function confirmed(edge: Edge, decision: Decision): Decision {
-  const { found, ticketPolicy } = decision
+  const { found } = decision
   const objection = found && objectionNow(edge, found)
-  return objection === undefined ? decision : { ...full(objection), ticketPolicy }
+  return objection === undefined ? decision : fullAfter(decision, objection)
 }
 
 function objectionNow(edge: Edge, found: Found): HandshakeReason | undefined {

@@ -106,14 +106,12 @@ export function listenerOf(socket: tls.TLSSocket): HelloListener | undefined {
 
 /** Node keeps it until the socket is closed. */
 function lastHandleOf(socket: object): ListenedHandle | undefined {
-  const key = symbolOf(socket, 'res')
-  return key && (socket as { [key]?: ListenedHandle })[key]
+  return valueUnder('res', socket) as ListenedHandle | undefined
 }
 
 /** PSKs made outside TLS may resume, by the server's `pskCallback`. */
 export function hasPskCallback(server: object): boolean {
-  const key = symbolOf(server, 'pskcallback')
-  return key !== undefined && typeof (server as { [key]?: unknown })[key] === 'function'
+  return typeof valueUnder('pskcallback', server) === 'function'
 }
 
 /** Found once: the globals of Node are accessors. */
@@ -456,14 +454,12 @@ export function serverNameOf(servername: unknown): string | undefined {
 
 /** Node calls it for every full handshake, and never for a resumed one. */
 export function hasSniCallback(server: object): boolean {
-  const key = symbolOf(server, 'snicallback')
-  return key !== undefined && (server as { [key]?: unknown })[key] !== undefined
+  return valueUnder('snicallback', server) !== undefined
 }
 
 /** Milliseconds of silence after which Node gives a handshake up; Infinity where it does not tell. */
 export function handshakeTimeoutOf(server: object): number {
-  const key = symbolOf(server, HANDSHAKE_TIMEOUT)
-  const timeoutMs: unknown = key && (server as { [key]?: unknown })[key]
+  const timeoutMs = valueUnder(HANDSHAKE_TIMEOUT, server)
   return typeof timeoutMs === 'number' && timeoutMs > 0 ? timeoutMs : Number.POSITIVE_INFINITY
 }
 
@@ -489,6 +485,12 @@ const HANDSHAKE_TIMEOUT = 'handshake-timeout'
 /** Node's own symbol of that description, under which the object has something. */
 function symbolOf(object: object, name: string): symbol | undefined {
   return Object.getOwnPropertySymbols(object).find(({ description }) => description === name)
+}
+
+/** What the object has under Node's own symbol of that description; undefined for nothing. */
+function valueUnder(name: string, object: object): unknown {
+  const key = symbolOf(object, name)
+  return key && (object as { [key]?: unknown })[key]
 }
 
 /** The DER of the certificate of a SecureContext, which shows nothing else. */

@@ -41,11 +41,6 @@ export function whyEstablished(
   return hello?.keyShareGroups.includes(made.kexGroup) === false ? 'hello-retry-request' : 'node-disagreed'
 }
 
-/** A resumed connection of TLS 1.3 has what it resumed, until its first ticket; only what was made in TLS has an id. */
-export function isExternalPsk(socket: SessionHolder): boolean {
-  return readSession(socket.getSession())?.sessionId.length === 0
-}
-
 /** Why a handshake came to nothing. */
 export function whyFailed(decision: Decision): HandshakeReason {
   return !decision.resume && HELLO_FAILURES.has(decision.reason) ? decision.reason : 'handshake-failed'
