@@ -5,6 +5,7 @@ import { SslContext } from '../context/ssl-context.ts'
 import { nodeCrypto } from '../crypto.ts'
 import { ArgumentError, UnsealedStoreError } from '../errors.ts'
 import { nodeTls } from '../node/node-engine.ts'
+import { settleSocketShapes } from '../node/runtime.ts'
 import { observer, tellClientHandshake } from '../observability/channels.ts'
 import {
   A_BOOLEAN,
@@ -127,6 +128,7 @@ export class ClientSessions {
   constructor(options: ClientSessionsOptions = {}) {
     checkOptions('ClientSessions', options, RULES)
     if (options.store !== undefined) checkStore('ClientSessions', options.store)
+    settleSocketShapes()
     const { maxOrigins = 1000, ticketsPerOrigin = 12, maxBytes = 32 * 2 ** 20, reuse = false } = options
     this.#context = newContext()
     this.#cache = new TicketCache(this.#context, { maxOrigins, ticketsPerOrigin, maxBytes, reuse })

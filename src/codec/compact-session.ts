@@ -91,13 +91,9 @@ export function writeDerOfCompact(text: string, times: SessionTimes, sessionIdCo
 
 /** What {@link writeDerOfCompact} would write, if the times are still those with which the session came. */
 export function lendCompact(text: string, read: (der: Uint8Array) => void): void {
-  read(load(text).subarray(0, text.length))
-}
-
-/** The session came with this session id context. */
-export function hasCompactContext(text: string, sessionIdContext: Uint8Array): boolean {
   const bytes = load(text)
-  return isAsWritten(bytes, findContent(bytes, text.length, OCTETS.sessionIdContext), sessionIdContext)
+  if (lent.length !== text.length) lent = bytes.subarray(0, text.length)
+  read(lent)
 }
 
 /** The compact form of the session with these changes. */
@@ -182,16 +178,10 @@ export function lendOctets<T>(text: string, name: keyof typeof OCTETS, read: Oct
 /** @param start - of the octets in `bytes`, which are not to be changed or kept */
 export type OctetsReader<T> = (bytes: Uint8Array, start: number, end: number) => T
 
-/** @param expected - a UTF-16 unit for each byte; undefined for no such element */
-export function isOctets(text: string, name: keyof typeof OCTETS, expected: string | undefined): boolean {
+/** The session came with these octets. @param expected - null for no such element */
+export function isOctets(text: string, name: keyof typeof OCTETS, expected: Uint8Array | null): boolean {
   const bytes = load(text)
-  const content = findContent(bytes, text.length, OCTETS[name])
-  if (content === undefined || expected === undefined) return content === undefined && expected === undefined
-  const { start, end } = content
-  if (end - start !== expected.length) return false
-  for (let index = 0; index < expected.length; index++)
-    if (octetAt(bytes, start + index) !== expected.charCodeAt(index)) return false
-  return true
+  return isAsWritten(bytes, findContent(bytes, text.length, OCTETS[name]), expected)
 }
 
 /** An int32 or uint32; 0 for what is not written. */
@@ -288,11 +278,16 @@ function skip(bytes: Uint8Array, offset: number, elements: number): number {
 let loaded = ''
 /** Of which the first are those of `loaded`. */
 let loadedBytes: Uint8Array = new Uint8Array(1024)
+/** The first of these, as many as were lent last: most sessions have the same length. */
+let lent: Uint8Array = loadedBytes
 
 /** The bytes of a compact session, and more behind them; until the next one is loaded. */
 function load(text: string): Uint8Array {
   if (text === loaded) return loadedBytes
-  if (text.length > loadedBytes.length) loadedBytes = new Uint8Array(2 * text.length)
+  if (text.length > loadedBytes.length) {
+    loadedBytes = new Uint8Array(2 * text.length)
+    lent = loadedBytes
+  }
   writeLatin1(text, loadedBytes)
   loaded = text
   return loadedBytes

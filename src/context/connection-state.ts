@@ -1,5 +1,5 @@
 import type { Awaitable } from '../session/awaitable.ts'
-import { copyBytes, equalBytes } from '../session/bytes.ts'
+import { equalBytes } from '../session/bytes.ts'
 import type { GenerateSessionId, NotResumableCallback, SessionConnection } from '../session/contracts.ts'
 import type { RefusalReason } from '../session/reasons.ts'
 import { Alert, type AlertLevel, SslOption, TLS1_3_VERSION } from '../session/ssl-constants.ts'
@@ -97,9 +97,10 @@ export class ConnectionState {
     return (this.options & option) !== 0
   }
 
-  /** @param context - copied, unless it is the same as before, as it mostly is */
+  /** @param context - not kept */
   setSessionIdContext(context: Uint8Array): void {
-    if (!equalBytes(context, this.sessionIdContext)) this.sessionIdContext = copyBytes(context)
+    if (!equalBytes(context, this.sessionIdContext))
+      this.sessionIdContext = this.context.copyOfSessionIdContext(context)
   }
 
   /** With anti-replay a ticket may be used once: it is deleted from the internal cache by its use (R10.8). */

@@ -1,4 +1,5 @@
 import { type Awaitable, callListener, isPromiseLike } from '../session/awaitable.ts'
+import { copyBytes, equalBytes } from '../session/bytes.ts'
 import type {
   CallbackName,
   GenerateSessionId,
@@ -61,6 +62,7 @@ export class ContextState {
     cacheFull: 0,
   }
   readonly listeners: Set<SslContextListener> = new Set()
+  #latestCopy: Uint8Array = new Uint8Array(0)
 
   constructor(
     ports: SslContextPorts,
@@ -68,6 +70,12 @@ export class ContextState {
   ) {
     this.ports = ports
     this.cache = cache
+  }
+
+  /** A connection's own; most have the same, and share a copy. @returns what must not be changed */
+  copyOfSessionIdContext(bytes: Uint8Array): Uint8Array {
+    if (!equalBytes(bytes, this.#latestCopy)) this.#latestCopy = copyBytes(bytes)
+    return this.#latestCopy
   }
 
   hasMode(bits: number): boolean {

@@ -1,3 +1,4 @@
+import { writeBytes } from '../session/bytes.ts'
 import { MAX_ID_LENGTH } from '../session/ranges.ts'
 import type { ExpiryOrder } from '../session/session-internals.ts'
 import { type SslSession, sessionInternals } from '../session/ssl-session.ts'
@@ -434,10 +435,8 @@ class Probe {
   }
 
   read(protocolVersion: number, sessionId: Uint8Array): void {
-    const bytes = this.#bytes
-    const { length } = sessionId
-    bytes.set(sessionId)
-    this.#finish(protocolVersion, length)
+    writeBytes(this.#bytes, 0, sessionId)
+    this.#finish(protocolVersion, sessionId.length)
   }
 
   readSession(session: SslSession): void {

@@ -25,7 +25,7 @@ import {
   type TlsServer,
 } from './node-engine.ts'
 import type { ConnectionOutcome } from './outcome.ts'
-import { requireNode } from './runtime.ts'
+import { requireNode, settleSocketShapes } from './runtime.ts'
 import type { AttachServerOptions, ServerAttachment, ServerHandshake } from './server-attachment.ts'
 import { type Listener, ServerHooks } from './server-hooks.ts'
 import { defaultServerName, returnServerName, takeServerName } from './server-names.ts'
@@ -65,6 +65,7 @@ export function attachServer(
   const hooks = new ServerHooks(server as TlsServer)
   checkContext('attachServer', context)
   checkAttachOptions(options)
+  settleSocketShapes()
   return new Attachment(server as TlsServer, context, options, hooks)
 }
 

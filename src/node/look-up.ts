@@ -26,6 +26,7 @@ import { serverVersions } from './server-versions.ts'
 import {
   type Binding,
   bindingContext,
+  bindingHostname,
   mismatchReason,
   readOrigin,
   type SessionOrigin,
@@ -366,7 +367,8 @@ function objectionToFound(
 ): HandshakeReason | undefined {
   const needsOrigin = bindSessions || revocations !== undefined || authenticatedAfterMs > 0
   if (needsOrigin && origin === undefined) return 'unknown-format'
-  if (bindSessions && !sessionInternals.isFor(session, binding.serverName)) return 'server-name-mismatch'
+  if (bindSessions && !sessionInternals.isFor(session, bindingHostname(binding)))
+    return 'server-name-mismatch'
   // Who can write to the store can put back what was taken from it.
   return singleUse && usedIds.has(session.sessionId) ? 'already-used' : undefined
 }

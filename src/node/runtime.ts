@@ -38,3 +38,36 @@ export function reportsAuthorizationTruly(version: string = process.versions.nod
   const [major = 0, minor = 0] = version.split('.').map(Number)
   return major > 26 || (major === 26 && minor >= 10) || (major === 24 && minor >= 21)
 }
+
+/** The V8 of Node 22, which keeps the shapes of copies. */
+const FIRST_TO_KEEP_SHAPES = 12
+/** V8 remembers four for each place in a program. */
+const SHAPES = 6
+/** A function runs a few times before V8 remembers anything of it. */
+const CALLS = 8
+
+let isSettled = false
+
+/**
+ * Spares Node 20 what each `new net.Socket` costs its engine, some 12 µs; a connection of TLS has two sockets.
+ *
+ * A socket copies its options (`{ ...options }`) and adds to them. Once V8 11 has seen options of two shapes there, it gives each copy a new
+ * shape, so that the fifty loads of its properties are slow for ever. Once it has seen more than four, it copies them one by one, and the shapes
+ * are shared again. So it is shown some, in sockets that nobody uses.
+ *
+ * @param v8 - the version of the engine
+ * @returns false when there was nothing to do
+ */
+export function settleSocketShapes(v8: string = process.versions.v8): boolean {
+  if (isSettled || !(Number.parseInt(v8, 10) < FIRST_TO_KEEP_SHAPES)) return false
+  isSettled = true
+  const { Socket } = process.getBuiltinModule('node:net')
+  for (let call = 0; call < CALLS; call++)
+    for (let length = 1; length <= SHAPES; length++) new Socket(shapeOf(length))
+  return true
+}
+
+/** Names that no option has. */
+function shapeOf(length: number): Record<string, undefined> {
+  return Object.fromEntries(Array.from({ length }, (_, index) => [`sslctxShape${index}`, undefined]))
+}

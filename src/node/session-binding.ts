@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { nodeCrypto } from '../crypto.ts'
-import { copyBytes, equalBytes } from '../session/bytes.ts'
+import { copyBytes, equalBytes, writeBytes } from '../session/bytes.ts'
 import type { SslSession } from '../session/ssl-session.ts'
 import { sessionInternals } from '../session/ssl-session.ts'
 import { isSameProfile, type TrustProfile } from './trust-profile.ts'
@@ -24,6 +24,11 @@ export interface Binding {
  */
 export function bindingContext(binding: Binding): Uint8Array {
   return hashesOf(binding).context
+}
+
+/** The server name that a bound session has, in bytes, not to be changed; null for none. */
+export function bindingHostname(binding: Binding): Uint8Array | null {
+  return hashesOf(binding).hostname
 }
 
 /** The length of the binding's hash; the rest of the 24 bytes, which 32 characters are in base64url, only tells why it differs. */
@@ -159,7 +164,7 @@ export function stamp(
   STAMP[0] = FORMAT_VERSION
   writeUint48(STAMP, AUTHENTICATED_AT, origin.authenticatedAtSec)
   writeUint48(STAMP, CHAIN_END_AT, Math.min(origin.chainEndSec, MAX_UINT48))
-  STAMP.set(tag, TAG_AT)
+  writeBytes(STAMP, TAG_AT, tag)
   sessionInternals.edit(session, { sessionIdContext, hostname, ticketAppData: STAMP })
 }
 

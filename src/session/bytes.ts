@@ -3,6 +3,12 @@ export function copyBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes)
 }
 
+/** What `target.set(bytes, at)` does, which is slow to begin: for a few bytes. */
+export function writeBytes(target: Uint8Array, at: number, bytes: Uint8Array): void {
+  const { length } = bytes
+  for (let index = 0; index < length; index++) target[at + index] = bytes[index] ?? 0
+}
+
 /** Ids and contexts are public values: no constant-time comparison is needed. */
 export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
   return left === right || isPart(left, right, 0, right.length)

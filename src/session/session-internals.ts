@@ -49,8 +49,8 @@ export interface SessionInternals {
   /** A copy. */
   masterKey(session: SslSession): Uint8Array
   hasId(session: SslSession): boolean
-  /** Its `hostname` is this one, without a copy. */
-  isFor(session: SslSession, hostname: string | undefined): boolean
+  /** Its `hostname` is this one, without a copy. @param hostname - null for none */
+  isFor(session: SslSession, hostname: Uint8Array | null): boolean
   isId(session: SslSession, sessionId: Uint8Array): boolean
   /** @returns the length of the id, whose bytes are now the first of `target` */
   writeId(session: SslSession, target: Uint8Array): number

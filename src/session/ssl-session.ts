@@ -2,7 +2,6 @@ import {
   compactFields,
   editCompact,
   fieldsOfCompact,
-  hasCompactContext,
   isOctets,
   lendCompact,
   lendOctets,
@@ -469,7 +468,7 @@ export class SslSession {
         const content = session.#content
         return typeof content === 'string'
           ? isOctets(content, 'hostname', hostname)
-          : session.hostname === hostname
+          : equalOctets(content.hostname, hostname)
       },
       isId(session, sessionId) {
         return session.#lengthOfId() === sessionId.length && equalBytes(session.sessionId, sessionId)
@@ -479,7 +478,7 @@ export class SslSession {
         const isAsWritten =
           typeof content === 'string' &&
           session.#hasBit(TIMES_AS_WRITTEN) &&
-          hasCompactContext(content, sessionIdContext)
+          isOctets(content, 'sessionIdContext', sessionIdContext)
         if (isAsWritten) lendCompact(content, read)
         else {
           session.#writeDer(sessionIdContext)
@@ -529,6 +528,13 @@ const ALWAYS_ENCODABLE: ReadonlySet<string> = new Set([
 function untilNul(hostname: Uint8Array): Uint8Array {
   const end = hostname.indexOf(0)
   return end === -1 ? hostname : hostname.subarray(0, end)
+}
+
+/** @param expected - null for none */
+function equalOctets(octets: Uint8Array | undefined, expected: Uint8Array | null): boolean {
+  return octets === undefined || expected === null
+    ? octets === undefined && expected === null
+    : equalBytes(octets, expected)
 }
 
 const NO_ORDERS: readonly ExpiryOrder[] = []
