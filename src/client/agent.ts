@@ -1,7 +1,7 @@
 import type { Agent, AgentOptions, RequestOptions } from 'node:https'
 import type { Duplex } from 'node:stream'
 import type tls from 'node:tls'
-import { hangUp, nodeTls } from '../node/node-engine.ts'
+import { hangUp, nextTick, nodeTls } from '../node/node-engine.ts'
 import { isPromiseLike } from '../session/awaitable.ts'
 import type { Attempt } from './attempt.ts'
 import type { ConnectOptions } from './bound-options.ts'
@@ -43,7 +43,7 @@ function agentClass(start: (options: ConnectOptions) => Attempt): new (options: 
         )
       const connect = this.#connectLate.bind(this, attempt, callback, this.#destructions)
       // Out of the promise: what the caller throws is not its rejection.
-      void looked.then(() => process.nextTick(connect))
+      void looked.then(() => nextTick(connect))
       return undefined
     }
 

@@ -1,6 +1,6 @@
 import type { LookupFunction } from 'node:net'
 import type tls from 'node:tls'
-import { nodeTls } from '../node/node-engine.ts'
+import { nextTick, nodeTls } from '../node/node-engine.ts'
 import type { Attempt } from './attempt.ts'
 import type { ConnectOptions } from './bound-options.ts'
 import { setSessionLate } from './session-format.ts'
@@ -49,7 +49,7 @@ function withLateLookup(
       }
     }
     // Out of the promise: what listeners throw is not its rejection.
-    void looked.then(() => process.nextTick(look))
+    void looked.then(() => nextTick(look))
   }
   return { ...options, lookup: late }
 }

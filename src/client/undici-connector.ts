@@ -1,6 +1,6 @@
 import type net from 'node:net'
 import type tls from 'node:tls'
-import { nodeTls } from '../node/node-engine.ts'
+import { nextTick, nodeTls } from '../node/node-engine.ts'
 import { isPromiseLike } from '../session/awaitable.ts'
 import type { Attempt } from './attempt.ts'
 import type { ConnectOptions } from './bound-options.ts'
@@ -59,7 +59,7 @@ export function undiciConnector(
     const go = (): void => connect(attempt, target, { ...given, timeout }, callback)
     const looked = attempt.lookUp()
     // Out of the promise: what the callback throws is not its rejection.
-    if (isPromiseLike(looked)) void looked.then(() => process.nextTick(go))
+    if (isPromiseLike(looked)) void looked.then(() => nextTick(go))
     else go()
   }
 }

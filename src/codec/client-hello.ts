@@ -78,6 +78,9 @@ const MAX_SESSION_ID_LENGTH = 32
 const MAX_UINT8 = 0xff
 const MAX_UINT16 = 0xffff
 
+/** RFC 9846 names no bound. Clients have one or two; each is an object here, for as long as the handshake may take. */
+const MAX_PSK_IDENTITIES = 64
+
 /** RFC 6066 §3 lets a name be longer than DNS does; libssl refuses that as TLSEXT_MAXLEN_host_name. */
 const MAX_HOST_NAME_LENGTH = 255
 
@@ -304,7 +307,11 @@ function readPreSharedKey(reader: VectorReader): ClientHelloPskIdentity[] {
   const listEnd = reader.enter16(7, MAX_UINT16, 'identities')
   // At least one, by their length.
   const identities = [readPskIdentity(reader)]
-  while (reader.remaining > 0) identities.push(readPskIdentity(reader))
+  while (reader.remaining > 0) {
+    if (identities.length === MAX_PSK_IDENTITIES)
+      throw new ClientHelloError(`identities must be at most ${MAX_PSK_IDENTITIES}, got more`, reader.offset)
+    identities.push(readPskIdentity(reader))
+  }
   reader.leave(listEnd)
   const bindersOffset = reader.offset
   const count = countBinders(reader)

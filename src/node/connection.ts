@@ -269,7 +269,7 @@ export class Connection implements HelloListener, ReadAheadListener {
     const accept = this.#tickets?.handOver(this.#accept, this.#hello, this.#decision, profile)
     this.#handedOverMs = clock.now()
     this.#phase = HANDED_OVER
-    acceptWith(socket, this.#inTime(accept ?? this.#accept, ahead), bytes, this.edge.isAnsweredByOthers, this)
+    acceptWith(this.#inTime(accept ?? this.#accept, ahead), bytes, this.edge.isAnsweredByOthers, this)
   }
 
   #confirm(decision: Decision): Decision {

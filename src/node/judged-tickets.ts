@@ -276,14 +276,14 @@ export class JudgedTickets implements TicketKeySource {
 
   open(name: Buffer, iv: Buffer): Pick<TicketSecrets, 'mac' | 'cipher'> | undefined {
     if (this.#isOver) return undefined
-    const reading = this.#reading?.hasAccepted(name, iv) === true ? this.#reading : undefined
-    const offers = reading?.rivals ?? this.#offers.get(byteKey(name) + byteKey(iv))
-    if (offers?.haveAllAccepted(name, iv) !== true) return undefined
+    const asking = this.#reading?.hasAccepted(name, iv) === true ? this.#reading : undefined
+    const offers = asking?.rivals ?? this.#offers.get(byteKey(name) + byteKey(iv))
+    if (offers?.areAccepted(asking, name, iv) !== true) return undefined
     const keys = this.#keyRing.find(name, this.#context.now())
     // They have gone since it was judged.
-    if (keys === undefined) offers.refuse(name, iv, 'ticket-unopenable')
-    else if (reading === undefined) this.#strays++
-    else reading.hearOpened()
+    if (keys === undefined) offers.refuse(asking, name, iv, 'ticket-unopenable')
+    else if (asking === undefined) this.#strays++
+    else asking.hearOpened()
     return keys
   }
 }
@@ -423,9 +423,12 @@ export class TicketHandshake {
   }
 }
 
+/** How many connections a question may be asked of, when nothing tells for which of them it is. */
+const MAX_ASKED = 32
+
 /**
- * The connections that offer one ticket. There may be thousands, each of which may name it hundreds of times: so none is asked again
- * where the answer is known.
+ * The connections that offer one ticket. There may be thousands, each of which may name it many times: so what is asked about one of them, or
+ * about nobody knows whom, takes no longer when there are more.
  */
 class TicketOffers {
   readonly #accepting: TicketHandshake[] = []
@@ -449,19 +452,35 @@ class TicketOffers {
     return this.#refusing + this.#accepting.length === 0
   }
 
-  /** Of several connections with the same ticket the strictest verdict holds. */
-  haveAllAccepted(name: Uint8Array, iv: Uint8Array): boolean {
-    if (this.#refusing > 0 && (this.#isContested || this.#accepting.length === 0)) return false
+  /**
+   * May libssl take it? Where one connection merely offers what another one accepted, no.
+   *
+   * @param asking - the one for which libssl asks; undefined when it may be any: then the strictest verdict holds
+   */
+  areAccepted(asking: TicketHandshake | undefined, name: Uint8Array, iv: Uint8Array): boolean {
+    const asked = this.#asked(asking)
+    if (asked === undefined || (asking === undefined && this.#isContested && this.#refusing > 0)) return false
     let isGood = this.#refusing === 0
     // Each is asked, and knows then why.
-    for (const one of this.#accepting) if (!one.accepts(name, iv)) isGood = false
-    if (!isGood) this.refuse(name, iv, 'ticket-contested')
-    this.#isContested = this.#refusing > 0
+    for (const one of asked) if (!one.accepts(name, iv)) isGood = false
+    if (!isGood) this.refuse(asking, name, iv, 'ticket-contested')
+    if (asking === undefined) this.#isContested = this.#refusing > 0
     return isGood
   }
 
-  refuse(name: Uint8Array, iv: Uint8Array, reason: HandshakeReason): void {
-    for (const one of this.#accepting) one.hearRefusal(name, iv, reason)
+  refuse(
+    asking: TicketHandshake | undefined,
+    name: Uint8Array,
+    iv: Uint8Array,
+    reason: HandshakeReason,
+  ): void {
+    for (const one of this.#asked(asking) ?? []) one.hearRefusal(name, iv, reason)
+  }
+
+  /** @returns undefined for too many */
+  #asked(asking: TicketHandshake | undefined): readonly TicketHandshake[] | undefined {
+    if (asking !== undefined) return [asking]
+    return this.#accepting.length > MAX_ASKED ? undefined : this.#accepting
   }
 }
 

@@ -114,40 +114,45 @@ export function hasPskCallback(server: object): boolean {
   return typeof valueUnder('pskcallback', server) === 'function'
 }
 
-/** Found once: the globals of Node are accessors. */
-const { process: nodeProcess } = globalThis
+/** What a TLSSocket makes its handle with. */
+interface HandleMaker {
+  _wrapHandle: WrapHandle | undefined
+}
+
+type WrapHandle = (this: unknown, ...args: unknown[]) => unknown
 
 let captured: TlsHandle | undefined
-/** It may be a TLSSocket itself. */
-let carrier: Duplex | undefined
-let { nextTick } = nodeProcess
+let wrapHandle: WrapHandle | undefined
 
-/** A TLSSocket is to read in the tick after the one that makes it, which it asks for itself. */
-function capturingTick(callback: (...args: unknown[]) => void, ...args: unknown[]): void {
-  if (args[0] !== carrier) captured ??= tlsHandleOf(args[0])
-  nextTick.call(nodeProcess, callback, ...args)
+function capturingWrap(this: unknown, ...args: unknown[]): unknown {
+  const handle = wrapHandle && Reflect.apply(wrapHandle, this, args)
+  if (captured === undefined && typeof handle === 'object' && handle !== null && isTlsHandle(handle))
+    captured = handle
+  return handle
 }
 
 /**
  * Runs `accept`, which makes one TLSSocket. Node tells nobody of it; `createHook` of node:async_hooks would, at ten times the cost.
  *
- * @param over - what carries that TLSSocket
  * @returns the handle of that socket
  */
-export function captureTlsHandle(accept: () => void, over: Duplex): TlsHandle | undefined {
+export function captureTlsHandle(accept: () => void): TlsHandle | undefined {
+  const maker = nodeTls().TLSSocket.prototype as unknown as HandleMaker
   captured = undefined
-  carrier = over
-  if (nodeProcess.nextTick !== capturingTick) nextTick = nodeProcess.nextTick
-  nodeProcess.nextTick = capturingTick
+  // What makes it may come back here.
+  if (maker._wrapHandle !== capturingWrap) wrapHandle = maker._wrapHandle
+  maker._wrapHandle = capturingWrap
   try {
     accept()
     return captured
   } finally {
-    nodeProcess.nextTick = nextTick
+    maker._wrapHandle = wrapHandle
     captured = undefined
-    carrier = undefined
   }
 }
+
+/** Found once: who replaces it in a test does not stop Node, and `process` is an accessor. */
+export const nextTick: typeof process.nextTick = process.nextTick
 
 /** Node's own symbol, under which a handle has its TLSSocket. */
 let ownerSymbol: symbol | undefined
@@ -236,7 +241,6 @@ const goOnWithHandshake: NativeCallback = aroundHello(function () {
  * @param isAsked - others may answer resumeSession as well
  */
 export function acceptWith(
-  socket: Duplex,
   accept: () => void,
   bytes: readonly Uint8Array[],
   isAsked: boolean,
@@ -244,8 +248,8 @@ export function acceptWith(
 ): void {
   const delivery: Delivery = { bytes, isAsked, handle: undefined }
   // Before the tick in which Node begins to read.
-  nodeProcess.nextTick(deliver, delivery)
-  const handle = captureTlsHandle(accept, socket)
+  nextTick(deliver, delivery)
+  const handle = captureTlsHandle(accept)
   if (handle === undefined) return
   guardCallbacks(handle, isAsked)
   listener.prepare(handle)
@@ -539,10 +543,9 @@ export function nodeFeatures(secureContext: tls.SecureContext): NodeFeatures {
   if (features !== undefined) return features
   const { TLSSocket } = nodeTls()
   let socket: tls.TLSSocket | undefined
-  const stream = new PassThrough()
   const handle = captureTlsHandle(() => {
-    socket = new TLSSocket(stream, { isServer: true, secureContext })
-  }, stream)
+    socket = new TLSSocket(new PassThrough(), { isServer: true, secureContext })
+  })
   try {
     ownerSymbol = handle && symbolOf(handle, 'owner_symbol')
     const missing = HANDLE_METHODS.find((method) => typeof handle?.[method] !== 'function')

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream'
 import { type ClientHello, decodeClientHello } from '../codec/client-hello.ts'
 import { ClientHelloCollector, MAX_CLIENT_HELLO_LENGTH } from '../codec/client-hello-records.ts'
 import type { Deadline, DeadlineListener, Deadlines } from './deadlines.ts'
+import { nextTick } from './node-engine.ts'
 
 /** What was read of a connection before Node gets it. */
 export type ReadAheadResult =
@@ -124,7 +125,7 @@ export class ReadAhead implements DeadlineListener {
 
   /** In the next tick, in which Node would look. */
   #lookAgain(): void {
-    process.nextTick(() => {
+    nextTick(() => {
       this.#takeReturned()
       this.#drain()
       // Nobody may have asked the stream for bytes yet.

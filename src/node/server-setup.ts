@@ -229,11 +229,14 @@ export function keepServerOptions(
       'setSecureContext() must not change what serverOptions(context) set while the server is attached: leave out ' +
         'sessionIdContext, sessionTimeout and secureOptions, or give the same',
     )
-  // Node asks what it is given for each option, and they may be a class's.
-  return Object.create(options, {
-    secureOptions: { value: options.secureOptions ?? secureOptions },
-    ...(sessionIdContext !== undefined && { sessionIdContext: { value: sessionIdContext } }),
-    ...(sessionTimeout !== undefined && { sessionTimeout: { value: sessionTimeout } }),
+  const kept: Readonly<Record<PropertyKey, unknown>> = {
+    secureOptions: options.secureOptions ?? secureOptions,
+    ...(sessionIdContext !== undefined && { sessionIdContext }),
+    ...(sessionTimeout !== undefined && { sessionTimeout }),
+  }
+  // Node asks what it is given for each option, and tells an array from other objects; the options may be a class's, with fields of its own.
+  return new Proxy(options, {
+    get: (given, name) => (Object.hasOwn(kept, name) ? kept[name] : Reflect.get(given, name, given)),
   })
 }
 

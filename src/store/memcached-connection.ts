@@ -12,6 +12,9 @@ import {
   violation,
 } from './memcached-protocol.ts'
 
+/** Found once: who replaces it in a test does not stop Node. */
+const { nextTick } = process
+
 interface ConnectionLimits {
   readonly answerTimeoutMs: number
   readonly maxValueBytes: number
@@ -69,7 +72,7 @@ export class MemcachedConnection {
   #write(bytes: Buffer): void {
     if (this.#stream.writableCorked === 0) {
       this.#stream.cork()
-      process.nextTick(() => this.#stream.uncork())
+      nextTick(() => this.#stream.uncork())
     }
     this.#stream.write(bytes)
   }

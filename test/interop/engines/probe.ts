@@ -92,7 +92,7 @@ async function captured(isInjected: boolean): Promise<string> {
   const carrier = isInjected ? passThrough(socket) : socket
   const handle = captureTlsHandle(() => {
     made = handleOf(carrier)
-  }, carrier)
+  })
   return handle !== undefined && handle === made ? 'yes' : 'NO'
 }
 

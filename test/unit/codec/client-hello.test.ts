@@ -394,6 +394,14 @@ describe('pre_shared_key (RFC 9846 §4.3.11, RFC 8446 §4.2.11)', () => {
     expect(isRefused({ extensions: [preSharedKey([psk, { identity: bytes(0) }])] })).toBe(true)
   })
 
+  test('has at most 64 identities, since each is kept until the handshake is over', () => {
+    const many = (count: number): ReturnType<typeof preSharedKey> =>
+      preSharedKey(Array.from({ length: count }, () => ({ identity: bytes(1) })))
+    expect(decodeExtensions(many(64)).pskIdentities).toHaveLength(64)
+    expect(isRefused({ extensions: [many(65)] })).toBe(true)
+    expect(isRefused({ extensions: [many(1500)] })).toBe(true)
+  })
+
   test('must have as many binders as identities', () => {
     const two = [psk, psk]
     expect(isRefused({ extensions: [preSharedKey(two, [32, 48])] })).toBe(false)

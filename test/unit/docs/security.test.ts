@@ -64,19 +64,38 @@ const PROOFS: Readonly<Record<string, readonly Proof[]>> = {
   'A client certificate that has expired': [
     ['test/unit/node/lifetime.test.ts', 'a session ends with the first certificate of its chain'],
   ],
-  'A client that is revoked': [
+  'A client that is revoked resumes in no process': [
     [
       'test/unit/node/revocation.test.ts',
       'a client whose certificate is revoked by one process resumes with none',
+    ],
+  ],
+  'A client that is revoked between': [
+    [
+      'test/unit/node/tickets-together.test.ts',
+      'a handshake whose ClientHello was judged goes on when its client is revoked meanwhile',
     ],
   ],
   'A client can name sessions': [
     hostile('leave alone the sessions that they named: their owners resume'),
     stolen('%s: resumes nothing'),
   ],
-  'A client can make lookups': [stolen('with a hundred PSK identities makes one lookup in the store')],
+  'A client can make lookups': [stolen('with sixty PSK identities makes one lookup in the store')],
   'A client that offers many stateless tickets': [
     ['test/unit/node/tickets-identities.test.ts', 'no more than four are looked at'],
+  ],
+  'A client that offers one stateless ticket': [
+    [
+      'test/unit/node/judged-tickets.test.ts',
+      'is good for the one that libssl reads, and none of the others is asked',
+    ],
+    [
+      'test/unit/node/judged-tickets.test.ts',
+      'is refused where nothing tells for which of them it is, when they are more than 32',
+    ],
+  ],
+  'A ClientHello of more than 64 PSK identities': [
+    ['test/unit/codec/client-hello.test.ts', 'has at most 64 identities'],
   ],
   'A ClientHello of more than 128 KiB': [
     [
@@ -137,6 +156,12 @@ const PROOFS: Readonly<Record<string, readonly Proof[]>> = {
     [
       'test/unit/store/rollback.test.ts',
       'a process that starts does not see that the whole set of marks was put back',
+    ],
+  ],
+  'Who takes away one of two revocations': [
+    [
+      'test/unit/store/rollback.test.ts',
+      'of two revocations that did not know each other, a process that starts misses the one that was taken away',
     ],
   ],
   'Who puts the whole set of marks back is of no avail': [

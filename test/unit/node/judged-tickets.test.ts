@@ -20,13 +20,18 @@ function makeTickets(): JudgedTickets {
 }
 
 /** A ClientHello with these tickets, of which one is accepted. */
-function begin(tickets: JudgedTickets, offered: readonly Buffer[], accepted?: Buffer): TicketHandshake {
+function begin(
+  tickets: JudgedTickets,
+  offered: readonly Buffer[],
+  accepted?: Buffer,
+  objection: () => undefined = () => undefined,
+): TicketHandshake {
   const pskIdentities = offered.map((identity) => ({ identity, obfuscatedTicketAge: 0 }))
   return tickets.begin({
     version: TLS1_3_VERSION,
     hello: { pskIdentities } as unknown as ClientHello,
     accepted: accepted && { ticket: accepted, session },
-    objection: () => undefined,
+    objection,
   })
 }
 
@@ -68,6 +73,59 @@ describe('what libssl is told about a ticket', () => {
     expect(ask(tickets, first)).toBe(false)
     expect([one.refusal, other.refusal]).toEqual(['ticket-contested', undefined])
     expect(ask(tickets, second)).toBe(true)
+  })
+})
+
+describe('a ticket that many connections hold', () => {
+  /** Connections that have accepted it, and how often they were asked whether it is still good. */
+  function hold(count: number): {
+    readonly tickets: JudgedTickets
+    readonly ticket: Buffer
+    readonly held: readonly TicketHandshake[]
+    readonly objection: ReturnType<typeof vi.fn<() => undefined>>
+  } {
+    const tickets = makeTickets()
+    const ticket = ticketOf(tickets, 1)
+    const objection = vi.fn(() => undefined)
+    const held = Array.from({ length: count }, () => begin(tickets, [ticket], ticket, objection))
+    return { tickets, ticket, held, objection }
+  }
+
+  test('is good for the one that libssl reads, and none of the others is asked', () => {
+    const { tickets, ticket, held, objection } = hold(2000)
+    held[7]!.beginReading()
+    expect(ask(tickets, ticket)).toBe(true)
+    held[7]!.endReading()
+    expect(objection).toHaveBeenCalledTimes(1)
+  })
+
+  test('is refused to the one that libssl reads, while another connection merely offers it', () => {
+    const { tickets, ticket, held, objection } = hold(2000)
+    const offering = begin(tickets, [ticket])
+    held[7]!.beginReading()
+    expect(ask(tickets, ticket)).toBe(false)
+    expect([held[6]!.refusal, held[7]!.refusal]).toEqual([undefined, 'ticket-contested'])
+    offering.end()
+    expect(ask(tickets, ticket)).toBe(true)
+    expect(objection).toHaveBeenCalledTimes(2)
+  })
+
+  test('is refused where nothing tells for which of them it is, when they are more than 32', () => {
+    const few = hold(32)
+    expect(ask(few.tickets, few.ticket)).toBe(true)
+    expect(few.objection).toHaveBeenCalledTimes(32)
+    const many = hold(33)
+    expect(ask(many.tickets, many.ticket)).toBe(false)
+    expect(many.objection).not.toHaveBeenCalled()
+    many.held[0]!.end()
+    expect(ask(many.tickets, many.ticket)).toBe(true)
+  })
+
+  test('is asked about once, however often a connection names it that may not have it', () => {
+    const { tickets, ticket, objection } = hold(32)
+    begin(tickets, [ticket]).beginReading()
+    for (let count = 0; count < 60; count++) expect(ask(tickets, ticket)).toBe(false)
+    expect(objection).toHaveBeenCalledTimes(32)
   })
 })
 

@@ -63,17 +63,33 @@ describe('whom a server trusts', () => {
 
 describe('setSecureContext of an attached server', () => {
   class Options {
+    readonly #certificate = certificate
     get key(): string {
-      return certificate.key
+      return this.#certificate.key
     }
     get cert(): string {
-      return certificate.cert
+      return this.#certificate.cert
     }
   }
 
   test('takes the options of a class, as Node does', async () => {
     const harness = await start(TLS13)
     harness.server.setSecureContext(new Options())
+    expect((await connect(harness)).resumed).toBe(false)
+  })
+
+  test('refuses a list, as Node does, and goes on with what it had', async () => {
+    const harness = await start(TLS13)
+    expect(() => harness.server.setSecureContext([] as tls.SecureContextOptions)).toThrow(
+      expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }),
+    )
+    expect((await connect(harness)).resumed).toBe(false)
+  })
+
+  test('takes options that are frozen', async () => {
+    const harness = await start(TLS13)
+    const { secureOptions } = harness.server as tls.Server & { readonly secureOptions: number }
+    harness.server.setSecureContext(Object.freeze({ ...certificate, secureOptions }))
     expect((await connect(harness)).resumed).toBe(false)
   })
 

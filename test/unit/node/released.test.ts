@@ -19,8 +19,9 @@ import {
   TLS13,
 } from '../../tools/node-servers.ts'
 
-/** Before anything was attached. */
-const { nextTick } = process
+/** What Node makes the handle of a TLSSocket with, before anything was attached. */
+const maker = tls.TLSSocket.prototype as unknown as { readonly _wrapHandle: unknown }
+const { _wrapHandle: wrapHandle } = maker
 
 const opened: tls.TLSSocket[] = []
 afterEach(() => {
@@ -82,28 +83,27 @@ test('a connection of TLS 1.2 is followed on, since it may be renegotiated', asy
   expect(listenerOf(await stay(TLS12))).toBeDefined()
 })
 
-test('process.nextTick is what it was while Node makes a TLSSocket, and after it', async () => {
+test('a TLSSocket is made as ever while Node has one, and after it', async () => {
   const seen = new Set<unknown>()
   const harness = await start({
     ...TLS13,
     make: (options) => {
       const server = greet(options)
-      server.on('secureConnection', () => seen.add(process.nextTick))
+      server.on('secureConnection', () => seen.add(maker._wrapHandle))
       return server
     },
   })
   await connect(harness)
-  expect([...seen, process.nextTick]).toEqual([nextTick, nextTick])
+  expect([...seen, maker._wrapHandle]).toEqual([wrapHandle, wrapHandle])
 })
 
-test('the handle of a new TLSSocket is told from that of its carrier, which may be a TLSSocket that waits for a tick', () => {
+test('the handle of a new TLSSocket is told from that of its carrier, which may be a TLSSocket', () => {
   const secureContext = tls.createSecureContext(certificate)
   const carrier = new tls.TLSSocket(new PassThrough(), { isServer: true, secureContext })
   let made: tls.TLSSocket | undefined
   const handle = captureTlsHandle(() => {
-    process.nextTick(() => undefined, carrier)
     made = new tls.TLSSocket(carrier, { isServer: true, secureContext })
-  }, carrier)
+  })
   if (made !== undefined) opened.push(made, carrier)
   expect(handle).toBeDefined()
   expect(handle).toBe(made && tlsHandleOf(made))

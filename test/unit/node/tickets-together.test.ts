@@ -158,6 +158,17 @@ test('one ticket on twenty connections at the same time resumes on all of them',
   expect(harness.attachment.stats.notKept).toEqual({})
 })
 
+test('a handshake whose ClientHello was judged goes on when its client is revoked meanwhile, and is its last', async () => {
+  let objection: 'revoked' | undefined
+  const harness = await startTicketed({ attach: { revocations: { objectionTo: () => objection } } })
+  const { session } = await connect(harness)
+  const held = await hold(harness, session)
+  objection = 'revoked'
+  expect(await held.finish()).toBe(true)
+  expect((await connect(harness, session)).resumed).toBe(false)
+  expect(reasons(harness)).toEqual(['not-offered', 'ticket', 'revoked'])
+})
+
 describe('between the ClientHello and the one after a HelloRetryRequest', () => {
   test('marks are looked at again', async () => {
     let objection: 'revoked' | undefined

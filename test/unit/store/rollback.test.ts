@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { KeyRing, MemoryStore, Revocations, type SessionStore } from '../../../src/index.ts'
 import { delegate } from '../../tools/delegate.ts'
 
@@ -10,6 +10,7 @@ const fingerprint = createHash('sha256').update(peerCertificate).digest()
 const open: Revocations[] = []
 
 afterEach(async () => {
+  vi.useRealTimers()
   await Promise.all(open.splice(0).map((one) => one.close()))
 })
 
@@ -39,7 +40,7 @@ async function rolledBack() {
   return {
     store,
     running,
-    authenticatedAtSec: authenticatedAtSec - 0,
+    authenticatedAtSec,
     putBack: () => {
       marks = back
     },
@@ -53,6 +54,31 @@ test('a process that starts does not see that the whole set of marks was put bac
   const started = await start(store)
   expect(started.objectionTo(client, authenticatedAtSec)).toBeUndefined()
   expect(started.stats.broken).toBe(0)
+})
+
+test('of two revocations that did not know each other, a process that starts misses the one that was taken away', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  const marks = new MemoryStore()
+  const [one, other] = [await start(marks), await start(marks)]
+  vi.setSystemTime(Date.now() + 5000)
+  const authenticatedAtSec = Math.floor(Date.now() / 1000)
+  vi.setSystemTime(Date.now() + 5000)
+  const stored = async (): Promise<readonly Uint8Array[]> => (await marks.getMarks()) ?? []
+  const before = (await stored()).length
+  await one.revokeClient(fingerprint)
+  const first = (await stored()).slice(before)
+  await other.revokeServerName('other.example')
+  const left = async (taken: readonly Uint8Array[]): Promise<Revocations> => {
+    const back = new MemoryStore()
+    const rest = (await stored()).filter((mark) => !taken.some((one) => Buffer.compare(one, mark) === 0))
+    back.addMarks(rest.map((mark) => ({ mark, expiresAtMs: Number.POSITIVE_INFINITY })))
+    return await start(back)
+  }
+  expect((await left([])).objectionTo(client, authenticatedAtSec)).toBe('revoked')
+  expect((await left(first.slice(0, 1))).stats.broken).toBe(1)
+  const missing = await left(first)
+  expect(missing.objectionTo(client, authenticatedAtSec)).toBeUndefined()
+  expect(missing.stats.broken).toBe(0)
 })
 
 test('a process that runs holds its marks when the whole set was put back, and writes them again', async () => {
