@@ -423,12 +423,12 @@ export class TicketHandshake {
   }
 }
 
-/** How many connections a question may be asked of, when nothing tells for which of them it is. */
+/** When nothing tells for which of the connections libssl asks, all are asked; of more than these, none gets the ticket. */
 const MAX_ASKED = 32
 
 /**
- * The connections that offer one ticket. There may be thousands, each of which may name it many times: so what is asked about one of them, or
- * about nobody knows whom, takes no longer when there are more.
+ * The connections that offer one ticket. There may be thousands, each of which may name it many times: what a question costs does not grow
+ * with their number.
  */
 class TicketOffers {
   readonly #accepting: TicketHandshake[] = []
