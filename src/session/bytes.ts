@@ -1,5 +1,3 @@
-import { octetAt } from '../codec/der.ts'
-
 /** A copy with memory of its own; `slice` of a Buffer would be a view on the same. */
 export function copyBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes)
@@ -8,7 +6,7 @@ export function copyBytes(bytes: Uint8Array): Uint8Array {
 /** What `target.set(bytes, at)` does, which is slow to begin: for a few bytes. */
 export function writeBytes(target: Uint8Array, at: number, bytes: Uint8Array): void {
   const { length } = bytes
-  for (let index = 0; index < length; index++) target[at + index] = octetAt(bytes, index)
+  for (let index = 0; index < length; index++) target[at + index] = bytes[index] as number
 }
 
 /** Ids and contexts are public values: no constant-time comparison is needed. */
