@@ -82,7 +82,8 @@ export interface PeerCertificate {
   readonly issuerCertificate?: PeerCertificate
 }
 
-function isTlsHandle(resource: object): resource is TlsHandle {
+function isTlsHandle(resource: unknown): resource is TlsHandle {
+  if (typeof resource !== 'object' || resource === null) return false
   return 'loadSession' in resource && typeof resource.loadSession === 'function'
 }
 
@@ -90,7 +91,7 @@ function isTlsHandle(resource: object): resource is TlsHandle {
 export function tlsHandleOf(socket: unknown): TlsHandle | undefined {
   if (typeof socket !== 'object' || socket === null) return undefined
   const { _handle: handle } = socket as { _handle?: unknown }
-  return typeof handle === 'object' && handle !== null && isTlsHandle(handle) ? handle : undefined
+  return isTlsHandle(handle) ? handle : undefined
 }
 
 /** In the listeners of newSession, which name no socket: what was prepared for their handle. */
@@ -126,8 +127,7 @@ let wrapHandle: WrapHandle | undefined
 
 function capturingWrap(this: unknown, ...args: unknown[]): unknown {
   const handle = wrapHandle && Reflect.apply(wrapHandle, this, args)
-  if (captured === undefined && typeof handle === 'object' && handle !== null && isTlsHandle(handle))
-    captured = handle
+  if (captured === undefined && isTlsHandle(handle)) captured = handle
   return handle
 }
 
@@ -237,7 +237,7 @@ const goOnWithHandshake: NativeCallback = aroundHello(function () {
  * Node gets a connection of which bytes were read: it makes its TLSSocket, and reads those bytes first, as it does with
  * bytes that lie in the socket's own buffer: in the next tick.
  *
- * @param accept - Node's own listener, which gets `socket`
+ * @param accept - runs Node's own listener
  * @param isAsked - others may answer resumeSession as well
  */
 export function acceptWith(

@@ -281,7 +281,7 @@ export const HANDSHAKE_REASONS = {
   'unreadable-hello': {
     kind: 'full',
     by: 'edge',
-    means: 'It begins like a ClientHello and is none.',
+    means: 'It begins like a ClientHello and is none, or offers more than 64 PSK identities.',
     todo: 'nothing.',
   },
   'not-tls': {
