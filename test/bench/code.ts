@@ -21,7 +21,7 @@ import { type FloorKind, nodeServer } from './tls-load.ts'
 /** Until the engine has compiled what runs often. */
 const WARM_UP = 12_000
 const DUMPS = 11
-/** Handshakes, the first of which is a full one: as they are measured in `npm run bench`, and in each dump. */
+/** Handshakes in a dump. The first is a full one. */
 const PORTION = 50
 
 const ROWS = [
@@ -64,8 +64,8 @@ async function count(side: ServerKind | FloorKind, version: Load['version']): Pr
   ])
   const generator = startSide('load-generator')
   const load = async (): Promise<void> => {
-    const portion: Load = { port: server.port, version, resumes: true, connections: PORTION, lanes: 1 }
-    generator.send(portion)
+    const portion = { port: server.port, version, resumes: true, connections: PORTION, lanes: 1, isFresh: true }
+    generator.send(portion satisfies Load)
     const { full, failed } = await nextMessage<LoadResult>(generator)
     if (full > 1 || failed > 0) throw new Error(`${full} full, ${failed} failed`)
   }

@@ -16,6 +16,12 @@ export interface Lasting {
 
 export interface OpenSide {
   readonly measure: Measure
+  /**
+   * Does a part of what has to be done before a side is measured. The sides take turns at it too, so that none has waited for long.
+   *
+   * @returns whether there is more to do
+   */
+  warmUp?(): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -41,6 +47,8 @@ export interface Benchmark {
   readonly target?: number
   /** 5 by default. */
   readonly rounds?: number
+  /** In a round, 1 by default. The sides take turns, and a side's figure is the median of its own. */
+  readonly turns?: number
   /** The sides are measured in pairs on one processor, so that a ratio is known to a few per cent, or not at all. */
   readonly isPaired?: boolean
   readonly ours: Side
@@ -74,17 +82,17 @@ export interface Comparison {
 
 /**
  * Measures the sides in turn, round by round: what disturbs the machine for a while disturbs all. Their order is drawn for each
- * round, since whatever comes at intervals would fall on the same side again and again. The ratio is the median of the
+ * turn, since whatever comes at intervals would fall on the same side again and again. The ratio is the median of the
  * rounds' ratios, which need not be that of the medians.
  */
 export async function compare(benchmark: Benchmark, roundFactor = 1): Promise<Comparison[]> {
   const peers = benchmark.peers.filter(({ missing }) => missing === undefined)
   if (peers.length === 0) return []
   const rounds = Math.max(1, Math.round((benchmark.rounds ?? 5) * roundFactor))
-  const [ours = [], ...theirs] = await sample(
-    [benchmark.ours, ...peers.map(({ measure }) => measure)],
+  const [ours = [], ...theirs] = await sample([benchmark.ours, ...peers.map(({ measure }) => measure)], {
     rounds,
-  )
+    turns: benchmark.turns ?? 1,
+  })
   return peers.map((peer, index) => {
     const samples = theirs[index] ?? []
     const ratios = ours.map(({ value }, round) => value / (samples[round]?.value ?? Number.NaN))
@@ -102,17 +110,27 @@ export async function compare(benchmark: Benchmark, roundFactor = 1): Promise<Co
   })
 }
 
-async function sample(sides: readonly Side[], rounds: number): Promise<Sample[][]> {
+interface Course {
+  readonly rounds: number
+  /** In each. */
+  readonly turns: number
+}
+
+async function sample(sides: readonly Side[], { rounds, turns }: Course): Promise<Sample[][]> {
   const samples = sides.map((): Sample[] => [])
   const isLasting = sides.some((side) => typeof side !== 'function')
   const generations = isLasting ? Math.min(GENERATIONS, rounds) : 1
   for (let generation = 0; generation < generations; generation++)
-    await sampleOnce(sides, Math.round(rounds / generations), samples)
+    await sampleOnce(sides, { rounds: Math.round(rounds / generations), turns }, samples)
   return samples
 }
 
-/** The order of opening is drawn as well: the first has been idle for longest when it is measured. */
-async function sampleOnce(sides: readonly Side[], rounds: number, samples: Sample[][]): Promise<void> {
+/** The order of opening is drawn as well, and with it that of warming up. */
+async function sampleOnce(
+  sides: readonly Side[],
+  { rounds, turns }: Course,
+  samples: Sample[][],
+): Promise<void> {
   const open = new Map<number, OpenSide>()
   const places = [...sides.keys()]
   try {
@@ -121,13 +139,27 @@ async function sampleOnce(sides: readonly Side[], rounds: number, samples: Sampl
       if (typeof side === 'function') open.set(index, { measure: side, close: async () => undefined })
       else if (side !== undefined) open.set(index, await side.open())
     }
-    for (let round = 0; round < rounds; round++)
-      for (const index of shuffled(places, Math.random)) {
-        const drawn = await open.get(index)?.measure()
-        if (drawn !== undefined) samples[index]?.push(drawn)
-      }
+    await warmUp([...open.values()])
+    for (let round = 0; round < rounds; round++) {
+      const drawn = sides.map((): Sample[] => [])
+      for (let turn = 0; turn < turns; turn++)
+        for (const index of shuffled(places, Math.random)) {
+          const one = await open.get(index)?.measure()
+          if (one !== undefined) drawn[index]?.push(one)
+        }
+      for (const [index, ofRound] of drawn.entries()) samples[index]?.push(medianSample(ofRound))
+    }
   } finally {
     await Promise.all([...open.values()].map((side) => side.close()))
+  }
+}
+
+async function warmUp(sides: readonly OpenSide[]): Promise<void> {
+  let cold = sides
+  while (cold.length > 0) {
+    const colder: OpenSide[] = []
+    for (const side of cold) if ((await side.warmUp?.()) === true) colder.push(side)
+    cold = colder
   }
 }
 
@@ -155,6 +187,10 @@ export function intervalOfMedian(values: readonly number[]): Interval {
   const low = sorted[Math.max(0, outside - 1)] ?? Number.NaN
   const high = sorted[Math.min(length - 1, length - outside)] ?? Number.NaN
   return { low, high }
+}
+
+function medianSample(samples: readonly Sample[]): Sample {
+  return { value: spread(samples.map(({ value }) => value)).median, parts: medianParts(samples) }
 }
 
 function medianParts(samples: readonly Sample[]): Record<string, number> {

@@ -15,11 +15,9 @@ export interface Setting {
   readonly certificate: Certificate
 }
 
-/**
- * Each is of {@link CONNECTIONS} handshakes a side: many that are short, since what disturbs a machine then disturbs both sides of a
- * pair; and not so short that a side spends much of its turn on getting back into the processor's caches.
- */
 const PAIRS = 120
+/** Of each side in a pair: many that are short, since what disturbs a machine then disturbs both sides. */
+const TURNS = 25
 /** What a server may cost beside the least code that does the same. */
 const TARGET = 1.05
 /** The same of a ticket, whose session has to be decoded to be judged. */
@@ -53,6 +51,7 @@ function settingBenchmarks(setting: Setting): Benchmark[] {
     what: `server CPU of ${what}, ${setting.name}`,
     unit: 'us',
     rounds: PAIRS,
+    turns: TURNS,
     isPaired: true,
     ours: cpu(kind, load),
     peers,
@@ -133,6 +132,7 @@ export function nginxBenchmark(setting: Setting): Benchmark {
     what: `server CPU of a resumed handshake, TLS 1.2, ${setting.name}`,
     unit: 'us',
     rounds: PAIRS,
+    turns: TURNS,
     isPaired: true,
     ours: serverCpu(() => nodeServer('attached', setting), load),
     peers: [

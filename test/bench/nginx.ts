@@ -1,13 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Certificate } from '../tools/certificate.ts'
 import { endProcess, freePort, startProgram } from '../tools/server-process.ts'
-import { onMeasuredCpu } from './programs.ts'
+import { cpuUsOf, onMeasuredCpu } from './programs.ts'
 import type { Target } from './tls-load.ts'
-
-/** Clock ticks of /proc, in microseconds: USER_HZ is 100 on Linux whatever the kernel's own. */
-const TICK_US = 10_000
 
 /** nginx in one process, with a shared session cache and no tickets. */
 export async function nginxServer({ key, cert }: Certificate): Promise<Target> {
@@ -24,7 +21,7 @@ export async function nginxServer({ key, cert }: Certificate): Promise<Target> {
   return {
     port,
     processes: 1,
-    cpuUs: async () => cpuUsOf(child.pid ?? 0),
+    cpuUs: () => cpuUsOf([child.pid ?? 0]),
     async stop() {
       await endProcess(child, 'SIGTERM')
       rmSync(directory, { recursive: true })
@@ -57,10 +54,4 @@ http {
   }
 }
 `
-}
-
-/** utime and stime, proc(5). */
-function cpuUsOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-  return (Number(fields[11]) + Number(fields[12])) * TICK_US
 }

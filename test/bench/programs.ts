@@ -86,6 +86,21 @@ export function onMeasuredCpu(...command: readonly string[]): string[] {
 }
 
 /**
+ * What the threads of processes have used. The kernel counts it in nanoseconds, and is asked from another processor: the processes
+ * themselves have nothing to do for it.
+ *
+ * @returns microseconds
+ */
+export function cpuUsOf(pids: readonly number[]): number {
+  const threads = pids.flatMap((pid) =>
+    readdirSync(`/proc/${pid}/task`).map((id) => `/proc/${pid}/task/${id}`),
+  )
+  // proc(5): nanoseconds on a processor, nanoseconds of waiting for one, turns.
+  const used = threads.map((thread) => Number(readFileSync(`${thread}/schedstat`, 'utf8').split(' ')[0]))
+  return used.reduce((sum, ns) => sum + ns, 0) / 1000
+}
+
+/**
  * Starts a side that goes on, and speaks by messages.
  *
  * @param binary - the Node that runs it

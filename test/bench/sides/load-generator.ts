@@ -12,6 +12,8 @@ export interface Load {
   readonly connections: number
   /** Connections at a time. */
   readonly lanes: number
+  /** Each lane begins without a session; otherwise with the one that its last load has brought. */
+  readonly isFresh?: boolean
   /** The connections stay open until the next load begins. */
   readonly isHeld?: boolean
 }
@@ -25,6 +27,9 @@ export interface LoadResult {
 
 /** By a load that held them. */
 let held: tls.TLSSocket[] = []
+
+/** Of the lanes. */
+let sessions: (Buffer | undefined)[] = []
 
 type Outcome = { readonly isReused: boolean; readonly session: Buffer | undefined }
 
@@ -73,22 +78,22 @@ async function letGo(): Promise<void> {
 async function run(load: Load): Promise<LoadResult> {
   await letGo()
   const count = { resumed: 0, full: 0, failed: 0 }
+  if (load.isFresh === true) sessions = []
   let left = load.connections
-  const lane = async (): Promise<void> => {
-    let session: Buffer | undefined
+  const lane = async (index: number): Promise<void> => {
     while (left-- > 0) {
       try {
-        const outcome = await connect(load, session)
+        const outcome = await connect(load, sessions[index])
         count[outcome.isReused ? 'resumed' : 'full']++
-        if (load.resumes) session = outcome.session
+        if (load.resumes) sessions[index] = outcome.session
       } catch {
         count.failed++
-        session = undefined
+        sessions[index] = undefined
       }
     }
   }
   const start = performance.now()
-  await Promise.all(Array.from({ length: load.lanes }, lane))
+  await Promise.all(Array.from({ length: load.lanes }, (_, index) => lane(index)))
   return { ...count, elapsedMs: performance.now() - start }
 }
 

@@ -72,11 +72,6 @@ function work(start: ClusterStart): void {
   server.listen(0, '127.0.0.1')
 }
 
-function usage(): number {
-  const { user, system } = process.cpuUsage()
-  return user + system
-}
-
 async function lead(start: ClusterStart): Promise<void> {
   const workers = Array.from({ length: start.workers }, () => cluster.fork())
   const ports = await Promise.all(
@@ -88,25 +83,12 @@ async function lead(start: ClusterStart): Promise<void> {
       return port
     }),
   )
-  process.on('message', () => {
-    const answers = workers.map(async (worker) => {
-      worker.send('usage')
-      const [answer] = (await once(worker, 'message')) as [number]
-      return answer
-    })
-    void Promise.all(answers).then((used) =>
-      process.send?.({ type: 'usage', cpuUs: used.reduce((sum, one) => sum + one, 0) }),
-    )
-  })
-  process.send?.({ type: 'listening', port: ports[0] })
+  process.send?.({ type: 'listening', port: ports[0], pids: workers.map((worker) => worker.process.pid) })
 }
 
 if (cluster.isPrimary) process.once('message', (start: ClusterStart) => void lead(start))
 else {
-  process.on('message', (message: ClusterStart | 'usage') => {
-    if (message === 'usage') process.send?.(usage())
-    else work(message)
-  })
+  process.once('message', work)
   process.send?.('ready')
 }
 process.on('disconnect', () => process.exit())

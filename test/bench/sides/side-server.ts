@@ -1,4 +1,4 @@
-/** What the servers of the bench have in common: they start, and say what they have used, by {@link ToServer} and {@link FromServer}. */
+/** What the servers of the bench have in common: they start, and say what they hold, by {@link ToServer} and {@link FromServer}. */
 import type { Socket } from 'node:net'
 import type tls from 'node:tls'
 import { setFlagsFromString } from 'node:v8'
@@ -12,10 +12,7 @@ const PRE_SHARED_KEY = 41
 /** @param createServer - called when the bench says so */
 export function serve(createServer: (start: Start) => tls.Server): void {
   process.on('message', (message: ToServer) => {
-    if (message.type === 'usage') {
-      const { user, system } = process.cpuUsage()
-      send({ type: 'usage', cpuUs: user + system })
-    } else if (message.type === 'heap') {
+    if (message.type === 'heap') {
       // What only the last turn has held is over by then.
       setImmediate(() => send({ type: 'heap', bytes: heapBytes() }))
     } else listen(createServer(message))
@@ -31,7 +28,11 @@ function listen(server: tls.Server): void {
   })
   server.on('tlsClientError', () => undefined)
   server.listen(0, '127.0.0.1', () =>
-    send({ type: 'listening', port: (server.address() as { port: number }).port }),
+    send({
+      type: 'listening',
+      port: (server.address() as { port: number }).port,
+      pids: [process.pid],
+    }),
   )
 }
 

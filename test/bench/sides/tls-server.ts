@@ -22,12 +22,11 @@ export type ServerKind = 'attached' | 'heard' | 'ticketed' | 'refusing' | 'map' 
 
 export type ToServer =
   | { readonly type: 'start'; readonly kind: ServerKind; readonly key: string; readonly cert: string }
-  | { readonly type: 'usage' }
   | { readonly type: 'heap' }
 
 export type FromServer =
-  | { readonly type: 'listening'; readonly port: number }
-  | { readonly type: 'usage'; readonly cpuUs: number }
+  /** With the processes that serve. */
+  | { readonly type: 'listening'; readonly port: number; readonly pids: readonly number[] }
   /** After a collection. */
   | { readonly type: 'heap'; readonly bytes: number }
 
