@@ -64,7 +64,14 @@ async function count(side: ServerKind | FloorKind, version: Load['version']): Pr
   ])
   const generator = startSide('load-generator')
   const load = async (): Promise<void> => {
-    const portion = { port: server.port, version, resumes: true, connections: PORTION, lanes: 1, isFresh: true }
+    const portion = {
+      port: server.port,
+      version,
+      resumes: true,
+      connections: PORTION,
+      lanes: 1,
+      isFresh: true,
+    }
     generator.send(portion satisfies Load)
     const { full, failed } = await nextMessage<LoadResult>(generator)
     if (full > 1 || failed > 0) throw new Error(`${full} full, ${failed} failed`)
