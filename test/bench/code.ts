@@ -64,7 +64,7 @@ async function count(side: ServerKind | FloorKind, version: Load['version']): Pr
   ])
   const generator = startSide('load-generator')
   const load = async (): Promise<void> => {
-    const portion = {
+    const portion: Load = {
       port: server.port,
       version,
       resumes: true,
@@ -72,7 +72,7 @@ async function count(side: ServerKind | FloorKind, version: Load['version']): Pr
       lanes: 1,
       isFresh: true,
     }
-    generator.send(portion satisfies Load)
+    generator.send(portion)
     const { full, failed } = await nextMessage<LoadResult>(generator)
     if (full > 1 || failed > 0) throw new Error(`${full} full, ${failed} failed`)
   }

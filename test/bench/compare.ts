@@ -155,12 +155,8 @@ async function sampleOnce(
 }
 
 async function warmUp(sides: readonly OpenSide[]): Promise<void> {
-  let cold = sides
-  while (cold.length > 0) {
-    const colder: OpenSide[] = []
-    for (const side of cold) if ((await side.warmUp?.()) === true) colder.push(side)
-    cold = colder
-  }
+  const cold = new Set(sides)
+  while (cold.size > 0) for (const side of cold) if ((await side.warmUp?.()) !== true) cold.delete(side)
 }
 
 export function spread(values: readonly number[]): Spread {

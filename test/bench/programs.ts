@@ -86,8 +86,8 @@ export function onMeasuredCpu(...command: readonly string[]): string[] {
 }
 
 /**
- * What the threads of processes have used. The kernel counts it in nanoseconds, and is asked from another processor: the processes
- * themselves have nothing to do for it.
+ * What all threads of the processes have used. The kernel is asked, which counts in nanoseconds: a question to the processes would be
+ * among what is measured.
  *
  * @returns microseconds
  */

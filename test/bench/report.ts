@@ -116,7 +116,7 @@ export function handshakesFile({ handshakes, rounds, missing, versions }: Run): 
 
 Written by \`npm run bench -- handshakes\`, with ${rounds} of its pairs. CPU of a server, with all threads of the process. A ratio is ours / peer: below 1 is
 better. Servers and clients are on one processor (\`taskset\`): on two, a virtual machine would measure how long it takes to wake one up.
-The sides take turns of ten handshakes in drawn order, and a side's figure of a pair is the median of 25 turns. Here are the medians of all pairs, and that of their
+The sides take many short turns in drawn order, and a side's figure of a pair is the median of its turns. Here are the medians of all pairs, and that of their
 ratios; the true one lies in the column "95 %" with that probability. A row is reached when the lower end of its interval is, and "not measured" when the interval is wider than 4 %.
 
 ${summaryTable(handshakes)}

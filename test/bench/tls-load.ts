@@ -21,7 +21,7 @@ const WARM_UP = { cpu: 20_000, throughput: 2500 } as const
 const WORKERS = 4
 /** In a turn. Where CPU is measured it is short, so that what disturbs the machine for some milliseconds seldom falls on one side alone. */
 const CONNECTIONS = { cpu: 10, throughput: 2000 } as const
-/** Of those that warm a server up, one is without a session: code that was compiled for resumptions alone is thrown away by such a one. */
+/** Each part of the warming up begins without a session: a full handshake makes the engine throw away what it has compiled for resumptions alone. */
 const WARM_UP_PORTION = 250
 
 export interface LoadKind extends Pick<Load, 'version' | 'resumes'> {
