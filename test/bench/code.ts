@@ -17,10 +17,8 @@ import { build, startSide } from './programs.ts'
 import { findSettings } from './settings.ts'
 import type { Load, LoadResult } from './sides/load-generator.ts'
 import type { ServerKind } from './sides/tls-server.ts'
-import { type FloorKind, nodeServer } from './tls-load.ts'
+import { type FloorKind, nodeServer, WARM_UP } from './tls-load.ts'
 
-/** Until the engine has compiled what runs often, also that of the newest line, which does it in more steps. */
-const WARM_UP = 20_000
 const DUMPS = 11
 /** Handshakes in a dump. The first is a full one. */
 const PORTION = 50
@@ -80,7 +78,7 @@ async function count(side: ServerKind | FloorKind, version: Load['version']): Pr
   const control = (...command: readonly string[]): void => {
     execFileSync('callgrind_control', [...command, String(server.pid)], { stdio: 'ignore' })
   }
-  for (let left = WARM_UP; left > 0; left -= PORTION) await load()
+  for (let left = WARM_UP.cpu; left > 0; left -= PORTION) await load()
   control('-i', 'on')
   const dumps: string[] = []
   while (dumps.length < DUMPS) {

@@ -16,7 +16,7 @@ const LANES = { cpu: 1, throughput: 8 } as const
  * For each process that serves, until its engine has compiled what runs often: with 400, all handshakes cost up to twice as much.
  * After 8,000 some functions of the library still run in lower tiers on Node 20, and half of them on the newest line.
  */
-const WARM_UP = { cpu: 20_000, throughput: 2500 } as const
+export const WARM_UP = { cpu: 20_000, throughput: 2500 } as const
 /** Of a cluster. */
 const WORKERS = 4
 /** In a turn. Where CPU is measured it is short, so that what disturbs the machine for some milliseconds seldom falls on one side alone. */
