@@ -47,17 +47,8 @@ const OVERSIZED: HelloProgress = { state: 'oversized' }
 export class ClientHelloCollector {
   #progress: HelloProgress = INCOMPLETE
   #received = 0
-
-  /** How many bytes of the current record's header have come; 0 within a fragment. */
-  #recordHeaderLength = 0
-  #lengthHighOctet = 0
-  #fragmentRemaining = 0
-
-  /** The message so far, with room for at most what is expected. */
-  #message = NO_BYTES
-  #messageLength = 0
-  /** The header alone, until that has come and says how much follows. */
-  #expectedLength = MESSAGE_HEADER_LENGTH
+  /** Of a message that has not come in one. */
+  #pieces: Pieces | undefined
 
   /** The number of all bytes pushed: record headers and what follows the ClientHello included. */
   get received(): number {
@@ -75,6 +66,30 @@ export class ClientHelloCollector {
     const message = this.#received === 0 ? wholeMessage(chunk) : undefined
     if (message !== undefined) this.#progress = { state: 'complete', message }
     this.#received += chunk.length
+    if (this.#progress === INCOMPLETE) {
+      this.#pieces ??= new Pieces()
+      this.#progress = this.#pieces.take(chunk)
+    }
+    return this.#progress
+  }
+}
+
+/** A message that comes in several records, or chunks. */
+class Pieces {
+  #progress: HelloProgress = INCOMPLETE
+
+  /** How many bytes of the current record's header have come; 0 within a fragment. */
+  #recordHeaderLength = 0
+  #lengthHighOctet = 0
+  #fragmentRemaining = 0
+
+  /** The message so far, with room for at most what is expected. */
+  #message = NO_BYTES
+  #messageLength = 0
+  /** The header alone, until that has come and says how much follows. */
+  #expectedLength = MESSAGE_HEADER_LENGTH
+
+  take(chunk: Uint8Array): HelloProgress {
     let rest = chunk
     while (rest.length > 0 && this.#progress === INCOMPLETE) {
       const taken = this.#fragmentRemaining > 0 ? this.#takeFragment(rest) : this.#takeRecordHeader(rest)

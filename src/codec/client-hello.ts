@@ -272,8 +272,9 @@ function readServerName(reader: VectorReader): string {
   reader.leave(nameEnd)
   reader.end('server_name_list')
   reader.leave(listEnd)
-  const nul = name.indexOf('\0')
-  if (nul !== -1) throw new ClientHelloError('HostName must be without NUL', start + nul)
+  for (let index = 0; index < name.length; index++)
+    if (name.charCodeAt(index) === 0)
+      throw new ClientHelloError('HostName must be without NUL', start + index)
   return name
 }
 

@@ -91,9 +91,7 @@ export function writeDerOfCompact(text: string, times: SessionTimes, sessionIdCo
 
 /** What {@link writeDerOfCompact} would write, if the times are still those with which the session came. */
 export function lendCompact(text: string, read: (der: Uint8Array) => void): void {
-  const bytes = load(text)
-  if (lent.length !== text.length) lent = bytes.subarray(0, text.length)
-  read(lent)
+  read(firstLoaded(load(text), text.length))
 }
 
 /** The compact form of the session with these changes. */
@@ -278,17 +276,27 @@ function skip(bytes: Uint8Array, offset: number, elements: number): number {
 let loaded = ''
 /** Of which the first are those of `loaded`. */
 let loadedBytes: Uint8Array = new Uint8Array(1024)
-/** The first of these, as many as were lent last: most sessions have the same length. */
-let lent: Uint8Array = loadedBytes
+/** The first of these, by their number: most sessions have one of a few lengths. */
+const loadedParts = new Map<number, Uint8Array>()
+const MAX_PARTS = 16
 
 /** The bytes of a compact session, and more behind them; until the next one is loaded. */
 function load(text: string): Uint8Array {
   if (text === loaded) return loadedBytes
   if (text.length > loadedBytes.length) {
     loadedBytes = new Uint8Array(2 * text.length)
-    lent = loadedBytes
+    loadedParts.clear()
   }
   writeLatin1(text, loadedBytes)
   loaded = text
   return loadedBytes
+}
+
+function firstLoaded(bytes: Uint8Array, length: number): Uint8Array {
+  const known = loadedParts.get(length)
+  if (known !== undefined) return known
+  if (loadedParts.size === MAX_PARTS) loadedParts.clear()
+  const part = bytes.subarray(0, length)
+  loadedParts.set(length, part)
+  return part
 }

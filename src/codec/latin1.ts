@@ -1,9 +1,8 @@
 /** More arguments than that may be too many for a call. */
 const MAX_UNITS = 4096
 
-/** Node's own takes any Uint8Array, and a sixteenth of the time for what a session is, but as long for a name; elsewhere there is none. */
+/** Node's own takes any Uint8Array, and a sixteenth of the time for what a session is; elsewhere there is none. */
 const { Buffer: nodeBuffer } = globalThis as { readonly Buffer?: { readonly prototype: Latin1Bytes } }
-const MIN_SLICE = 32
 const nodeLatin1Slice = nodeBuffer?.prototype.latin1Slice
 const nodeLatin1Write = nodeBuffer?.prototype.latin1Write
 
@@ -20,7 +19,6 @@ interface Latin1Bytes {
 export function latin1(bytes: Uint8Array, start: number, end: number): string {
   /* v8 ignore next -- which there is in Node */
   if (nodeLatin1Slice === undefined) return latin1Anywhere(bytes, start, end)
-  if (end - start < MIN_SLICE) return latin1Anywhere(bytes, start, end)
   return Reflect.apply(nodeLatin1Slice, bytes, [start, end])
 }
 

@@ -534,6 +534,8 @@ export interface NodeFeatures {
 }
 
 let features: NodeFeatures | undefined
+/** The types of Node want one. */
+const NO_SOCKET = undefined as unknown as Duplex
 
 /**
  * @param secureContext - any; one of its own would take tens of milliseconds to load the root certificates
@@ -544,7 +546,8 @@ export function nodeFeatures(secureContext: tls.SecureContext): NodeFeatures {
   const { TLSSocket } = nodeTls()
   let socket: tls.TLSSocket | undefined
   const handle = captureTlsHandle(() => {
-    socket = new TLSSocket(new PassThrough(), { isServer: true, secureContext })
+    // Of a handle of its own: a stream below it would be one more class of them, see nodeListener.
+    socket = new TLSSocket(NO_SOCKET, { isServer: true, secureContext })
   })
   try {
     ownerSymbol = handle && symbolOf(handle, 'owner_symbol')

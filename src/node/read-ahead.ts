@@ -50,6 +50,8 @@ const MAX_FOLLOWING = 65_536
 /** Chunks may be as short as a byte, too; then they are merged, since each has its cost. */
 const MAX_CHUNKS = 64
 const NO_BYTES = Buffer.alloc(0)
+/** Found once: see Connection. */
+const { isBuffer } = Buffer
 const NO_CHUNKS: readonly Buffer[] = []
 
 /**
@@ -69,7 +71,7 @@ export class ReadAhead implements DeadlineListener {
   readonly #push: Duplex['push']
   readonly #unshift: Duplex['unshift']
   /** There was something in the buffer, whose end is told by an event. */
-  #hasDrained = false
+  #onEnd: (() => void) | undefined
   /** What was put back, and is looked at in the next tick: in the stream's buffer it would flow away from one that was resumed. */
   #returned: readonly Buffer[] = NO_CHUNKS
   #chunks: Buffer[] = []
@@ -79,7 +81,6 @@ export class ReadAhead implements DeadlineListener {
   // Bound, not closures: see Connection.
   readonly #take: Duplex['push'] = this.#receiveChunk.bind(this)
   readonly #putBack: Duplex['unshift'] = this.#hold.bind(this)
-  readonly #onEnd: () => void = this.#end.bind(this)
 
   /**
    * @param deadlines - after which the result is `stalled`
@@ -148,7 +149,7 @@ export class ReadAhead implements DeadlineListener {
     this.#state = 'released'
     this.#deadlines.clear(this.#deadline)
     const socket = this.#socket
-    if (this.#hasDrained) socket.off('end', this.#onEnd)
+    if (this.#onEnd !== undefined) socket.off('end', this.#onEnd)
     // Somebody else may have put another one over it, which then calls ours.
     if (socket.push === this.#take) socket.push = this.#push
     if (socket.unshift === this.#putBack) socket.unshift = this.#unshift
@@ -166,8 +167,10 @@ export class ReadAhead implements DeadlineListener {
   #drain(): void {
     const socket = this.#socket
     if (this.#state === 'released' || socket.readableLength === 0) return
-    if (!this.#hasDrained) socket.once('end', this.#onEnd)
-    this.#hasDrained = true
+    if (this.#onEnd === undefined) {
+      this.#onEnd = this.#end.bind(this)
+      socket.once('end', this.#onEnd)
+    }
     const { readableEncoding } = socket
     for (let chunk: unknown = socket.read(); chunk !== null; chunk = socket.read())
       this.#receive(bytesOf(chunk, readableEncoding))
@@ -257,6 +260,6 @@ export function isReadable(socket: Duplex): boolean {
 /** Who sets an encoding gets decoded text back; what UTF-8 has made of bytes that are none is lost, to Node as well. */
 function bytesOf(chunk: unknown, encoding: BufferEncoding | null | undefined): Buffer {
   if (typeof chunk === 'string') return Buffer.from(chunk, encoding ?? 'utf8')
-  if (Buffer.isBuffer(chunk)) return chunk
+  if (isBuffer(chunk)) return chunk
   return chunk instanceof Uint8Array ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length) : NO_BYTES
 }

@@ -1,29 +1,36 @@
 import { TLS1_2_VERSION, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { nodeTls, type TlsHandle, type TlsServer } from './node-engine.ts'
 
-const VERSIONS: readonly { readonly version: number; readonly name: string; readonly off: number }[] = [
-  { version: TLS1_3_VERSION, name: 'TLSv1.3', off: 0x2000_0000 },
-  { version: TLS1_2_VERSION, name: 'TLSv1.2', off: 0x0800_0000 },
-  { version: 0x0302, name: 'TLSv1.1', off: 0x1000_0000 },
-  { version: 0x0301, name: 'TLSv1', off: 0x0400_0000 },
+export interface Protocol {
+  /** 0 for one that is not known. */
+  readonly version: number
+  /** The name that Node has for it, in options and in `getProtocol()`. */
+  readonly protocol: string
+}
+
+const VERSIONS: readonly (Protocol & { readonly off: number })[] = [
+  { version: TLS1_3_VERSION, protocol: 'TLSv1.3', off: 0x2000_0000 },
+  { version: TLS1_2_VERSION, protocol: 'TLSv1.2', off: 0x0800_0000 },
+  { version: 0x0302, protocol: 'TLSv1.1', off: 0x1000_0000 },
+  { version: 0x0301, protocol: 'TLSv1', off: 0x0400_0000 },
 ]
 
-/** The number of a version, by the name that Node has for it, in options and in `getProtocol()`. */
+/** The number of a version, by the name that Node has for it. */
 export function versionNumber(name: string): number | undefined {
-  for (const one of VERSIONS) if (one.name === name) return one.version
+  for (const one of VERSIONS) if (one.protocol === name) return one.version
   return undefined
 }
 
-/** The version of a connection; 0 for one that is not known. The name is a constant, by which things are found faster. */
-export function protocolOf(handle: TlsHandle): { readonly version: number; readonly protocol: string } {
-  const name = handle.getProtocol()
-  const version = versionNumber(name)
-  return version === undefined ? { version: 0, protocol: name } : { version, protocol: versionName(version) }
+/** That of a connection. The name is a constant, by which things are found faster. */
+export function protocolOf(handle: TlsHandle): Protocol {
+  const protocol = handle.getProtocol()
+  for (const one of VERSIONS) if (one.protocol === protocol) return one
+  return { version: 0, protocol }
 }
 
 /** The name that Node has for one of {@link serverVersions}. */
 export function versionName(version: number): string {
-  for (const one of VERSIONS) if (one.version === version) return one.name
+  for (const one of VERSIONS) if (one.version === version) return one.protocol
   return 'unknown'
 }
 

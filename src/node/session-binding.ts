@@ -162,14 +162,15 @@ export function stamp(
 ): void {
   const { hostname, tag } = hashesOf(binding)
   STAMP[0] = FORMAT_VERSION
-  writeUint48(STAMP, AUTHENTICATED_AT, origin.authenticatedAtSec)
-  writeUint48(STAMP, CHAIN_END_AT, Math.min(origin.chainEndSec, MAX_UINT48))
+  writeUint48(AUTHENTICATED_AT, origin.authenticatedAtSec)
+  writeUint48(CHAIN_END_AT, Math.min(origin.chainEndSec, MAX_UINT48))
   writeBytes(STAMP, TAG_AT, tag)
   sessionInternals.edit(session, { sessionIdContext, hostname, ticketAppData: STAMP })
 }
 
 /** Where a stamp is written, to be copied. */
 const STAMP = new Uint8Array(LENGTH)
+const STAMP_VIEW = new DataView(STAMP.buffer)
 
 /** @returns undefined for a session of another format, or of nobody's */
 export function readOrigin(session: SslSession): SessionOrigin | undefined {
@@ -202,12 +203,10 @@ function readUint48(bytes: Uint8Array, offset: number): number {
   return value
 }
 
-function writeUint48(bytes: Uint8Array, offset: number, value: number): void {
-  let rest = value
-  for (let index = 5; index >= 0; index--) {
-    bytes[offset + index] = rest % 0x100
-    rest = Math.floor(rest / 0x100)
-  }
+/** Into the stamp. */
+function writeUint48(offset: number, value: number): void {
+  STAMP_VIEW.setUint16(offset, Math.floor(value / 2 ** 32))
+  STAMP_VIEW.setUint32(offset + 2, value >>> 0)
 }
 
 /**

@@ -1,4 +1,4 @@
-import createDebug from 'debug'
+import createDebug, { type Debugger } from 'debug'
 import type { SslContextEvent } from '../session/contracts.ts'
 import type { AttachedMessage, HandshakeMessage } from '../session/handshakes.ts'
 
@@ -9,16 +9,21 @@ const handshake = createDebug('sslctx:handshake')
 const attach = createDebug('sslctx:attach')
 const client = createDebug('sslctx:client')
 
-const NAMESPACES = {
-  handshake,
-  resumption,
-  'new-session': cache,
-  'session-removed': cache,
-  'callback-error': callback,
+const IS_LOGGED = {
+  handshake: isEnabled(handshake),
+  resumption: isEnabled(resumption),
+  'new-session': isEnabled(cache),
+  'session-removed': isEnabled(cache),
+  'callback-error': isEnabled(callback),
 } as const
 
+/** What tells whether it is: each connection asks, and a property of a function that has an accessor of its own is slow to find. */
+function isEnabled(log: Debugger): () => boolean {
+  return Object.getOwnPropertyDescriptor(log, 'enabled')?.get ?? (() => log.enabled)
+}
+
 export function isLogged(type: SslContextEvent['type'] | 'handshake'): boolean {
-  return NAMESPACES[type].enabled
+  return IS_LOGGED[type]()
 }
 
 /**
