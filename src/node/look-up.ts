@@ -27,6 +27,7 @@ import {
   type Binding,
   bindingContext,
   bindingHostname,
+  knownBinding,
   mismatchReason,
   readOrigin,
   type SessionOrigin,
@@ -339,7 +340,7 @@ export function bindingOf(
   profile: TrustProfile,
   ownPolicy: string | undefined,
 ): Binding {
-  return { ownContext, serverName, profile, ownPolicy }
+  return knownBinding({ ownContext, serverName, profile, ownPolicy })
 }
 
 /** The session id context that a session of the binding has. */

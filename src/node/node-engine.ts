@@ -127,7 +127,8 @@ let wrapHandle: WrapHandle | undefined
 
 function capturingWrap(this: unknown, ...args: unknown[]): unknown {
   const handle = wrapHandle && Reflect.apply(wrapHandle, this, args)
-  if (captured === undefined && isTlsHandle(handle)) captured = handle
+  // A TLSWrap: nodeFeatures looks at what its methods are.
+  captured ??= handle as TlsHandle | undefined
   return handle
 }
 

@@ -77,7 +77,19 @@ const known = new LRUCache<string, BindingHashes>({ max: 1000 })
 /** Longer answers of `policy` are hashed each time. */
 const MAX_KNOWN_LENGTH = 512
 
+/** Those of the binding that was asked for last. */
+let latestHashes: BindingHashes | undefined
+
+/** @returns the same object again, where it can be known */
+export function knownBinding(binding: Binding): Binding {
+  const known = binding.ownPolicy === undefined ? ofProfiles.get(binding.profile) : undefined
+  if (known === undefined || !isSameBinding(known.binding, binding)) return binding
+  latestHashes = known
+  return known.binding
+}
+
 function hashesOf(binding: Binding): BindingHashes {
+  if (latestHashes?.binding === binding) return latestHashes
   const { profile, serverName, ownPolicy } = binding
   const key =
     ownPolicy === undefined ? undefined : `${serverName === undefined ? '' : `=${serverName}`}:${ownPolicy}`

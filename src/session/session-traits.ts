@@ -46,12 +46,13 @@ function isOf(
   start: number,
   end: number,
 ): boolean {
+  // First what tells most of them apart.
   return (
+    isPart(traits.sessionIdContext, sessionIdContext, start, end) &&
     numbers.protocolVersion === traits.protocolVersion &&
     numbers.cipherSuite === traits.cipherSuite &&
     numbers.flags === traits.flags &&
     numbers.compressionId === traits.compressionId &&
-    numbers.maxFragmentLengthMode === traits.maxFragmentLengthMode &&
-    isPart(traits.sessionIdContext, sessionIdContext, start, end)
+    numbers.maxFragmentLengthMode === traits.maxFragmentLengthMode
   )
 }
