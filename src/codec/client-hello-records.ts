@@ -47,7 +47,7 @@ const OVERSIZED: HelloProgress = { state: 'oversized' }
 export class ClientHelloCollector {
   #progress: HelloProgress = INCOMPLETE
   #received = 0
-  /** Of a message that has not come in one. */
+  /** Undefined as long as the message may have come in one. */
   #pieces: Pieces | undefined
 
   /** The number of all bytes pushed: record headers and what follows the ClientHello included. */

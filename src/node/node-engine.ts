@@ -127,8 +127,7 @@ let wrapHandle: WrapHandle | undefined
 
 function capturingWrap(this: unknown, ...args: unknown[]): unknown {
   const handle = wrapHandle && Reflect.apply(wrapHandle, this, args)
-  // A TLSWrap: nodeFeatures looks at what its methods are.
-  captured ??= handle as TlsHandle | undefined
+  if (captured === undefined && isTlsHandle(handle)) captured = handle
   return handle
 }
 
@@ -535,8 +534,6 @@ export interface NodeFeatures {
 }
 
 let features: NodeFeatures | undefined
-/** The types of Node want one. */
-const NO_SOCKET = undefined as unknown as Duplex
 
 /**
  * @param secureContext - any; one of its own would take tens of milliseconds to load the root certificates
@@ -547,8 +544,8 @@ export function nodeFeatures(secureContext: tls.SecureContext): NodeFeatures {
   const { TLSSocket } = nodeTls()
   let socket: tls.TLSSocket | undefined
   const handle = captureTlsHandle(() => {
-    // Of a handle of its own: a stream below it would be one more class of them, see nodeListener.
-    socket = new TLSSocket(NO_SOCKET, { isServer: true, secureContext })
+    // A stream below it would be one more class for the engine, see nodeListener. The types of Node want a stream.
+    socket = new TLSSocket(undefined as unknown as Duplex, { isServer: true, secureContext })
   })
   try {
     ownerSymbol = handle && symbolOf(handle, 'owner_symbol')

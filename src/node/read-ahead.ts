@@ -70,7 +70,7 @@ export class ReadAhead implements DeadlineListener {
   /** The method of others that ours stands for. */
   readonly #push: Duplex['push']
   readonly #unshift: Duplex['unshift']
-  /** There was something in the buffer, whose end is told by an event. */
+  /** Present once there was something in the buffer, whose end is told by an event. */
   #onEnd: (() => void) | undefined
   /** What was put back, and is looked at in the next tick: in the stream's buffer it would flow away from one that was resumed. */
   #returned: readonly Buffer[] = NO_CHUNKS

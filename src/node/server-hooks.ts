@@ -10,8 +10,8 @@ export type Listener = (...args: any[]) => void
 
 /** The listener that every tls, https and http2 server has for 'connection': one function for all of them. */
 function nodeListener(): Listener {
-  // Not when the library is loaded: it costs milliseconds. With an option that each server which is attached has, so that to the engine
-  // both are of one class: where Node marks what is made, sockets as well, V8 remembers four, and is slow with more.
+  // Not when the library is loaded: it costs milliseconds. The option is one that attached servers have, so that both are of one class to
+  // the engine: at the place where Node marks servers and sockets, V8 remembers four classes, and is slow with more.
   cachedListener ??= nodeTls().createServer({ sessionTimeout: 1 }).listeners('connection')[0] as Listener
   return cachedListener
 }

@@ -1,6 +1,7 @@
 import { TLS1_2_VERSION, TLS1_3_VERSION } from '../session/ssl-constants.ts'
 import { nodeTls, type TlsHandle, type TlsServer } from './node-engine.ts'
 
+/** A version of TLS. */
 export interface Protocol {
   /** 0 for one that is not known. */
   readonly version: number
@@ -15,17 +16,20 @@ const VERSIONS: readonly (Protocol & { readonly off: number })[] = [
   { version: 0x0301, protocol: 'TLSv1', off: 0x0400_0000 },
 ]
 
+function named(protocol: string): Protocol | undefined {
+  for (const one of VERSIONS) if (one.protocol === protocol) return one
+  return undefined
+}
+
 /** The number of a version, by the name that Node has for it. */
 export function versionNumber(name: string): number | undefined {
-  for (const one of VERSIONS) if (one.protocol === name) return one.version
-  return undefined
+  return named(name)?.version
 }
 
 /** That of a connection. The name is a constant, by which things are found faster. */
 export function protocolOf(handle: TlsHandle): Protocol {
   const protocol = handle.getProtocol()
-  for (const one of VERSIONS) if (one.protocol === protocol) return one
-  return { version: 0, protocol }
+  return named(protocol) ?? { version: 0, protocol }
 }
 
 /** The name that Node has for one of {@link serverVersions}. */

@@ -77,15 +77,14 @@ const known = new LRUCache<string, BindingHashes>({ max: 1000 })
 /** Longer answers of `policy` are hashed each time. */
 const MAX_KNOWN_LENGTH = 512
 
-/** Those of the binding that was asked for last. */
+/** Those of the latest {@link knownBinding}: a connection asks for them several times in a row. */
 let latestHashes: BindingHashes | undefined
 
-/** @returns the same object again, where it can be known */
+/** @returns the same object for the same binding, when it is without an answer of `policy` */
 export function knownBinding(binding: Binding): Binding {
-  const known = binding.ownPolicy === undefined ? ofProfiles.get(binding.profile) : undefined
-  if (known === undefined || !isSameBinding(known.binding, binding)) return binding
-  latestHashes = known
-  return known.binding
+  if (binding.ownPolicy !== undefined) return binding
+  latestHashes = hashesOf(binding)
+  return latestHashes.binding
 }
 
 function hashesOf(binding: Binding): BindingHashes {

@@ -54,6 +54,14 @@ describe('what is lent is what toDer gives', () => {
     expect(lent(session, MINIMAL.sessionIdContext)).toBe(toHex(session.toDer(MINIMAL.sessionIdContext)))
   })
 
+  test('also after one that needs more room than any before it', () => {
+    const long = kept({ ticket: new Uint8Array(50_000).fill(7) })
+    // As long as one another.
+    const [one, other] = [kept({ hostname: hex('61') }), kept({ hostname: hex('62') })]
+    for (const session of [one, long, other])
+      expect(lent(session, MINIMAL.sessionIdContext)).toBe(toHex(session.toDer(MINIMAL.sessionIdContext)))
+  })
+
   test('without times in its DER', () => {
     const session = SslSession.fromDer(encode({ ...MINIMAL, timeSec: 0, timeoutSec: 0 }), 9000)
     expect(lent(session, OWN)).toBe(
